@@ -1,0 +1,147 @@
+"""What may be asked of an engine: every field, its default, its limits, its validation.
+
+The one home of limits: the page, the API, the README and the tests read `FIELDS`.
+Knows nothing of models; what depends on a checkpoint (its context) is checked by the engine.
+"""
+
+import math
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_PROMPT_CHARACTERS = 1_000
+MAX_SEED = 2**31 - 1
+# A prompt must leave room for at least this many new tokens in the context.
+MIN_ROOM_TOKENS = 16
+
+
+class InvalidRequest(ValueError):
+    """A value that cannot be accepted; the message names the field, the value and the limit."""
+
+
+@dataclass(frozen=True)
+class NumberField:
+    """One number of a request. `whole` numbers are given and kept as `int`."""
+
+    name: str
+    label: str
+    default: float | None
+    minimum: float
+    maximum: float
+    step: float
+    whole: bool
+    help: str
+
+    def validate(self, value: object) -> float:
+        """The value as `int` (whole fields) or `float`.
+
+        Raises:
+            InvalidRequest: not a finite number, not whole where it must be, or out of range.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidRequest(
+                f"{self.name} must be a number from {self.minimum:g} to {self.maximum:.10g}, "
+                f"not {_shown(value)}."
+            )
+        # A huge int overflows float(), and math.isfinite with it: compare ints as they are.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidRequest(f"{self.name} must be a finite number, not {value}.")
+        if not self.minimum <= value <= self.maximum:
+            raise InvalidRequest(
+                f"{self.name} is {_shown(value)}; it must be from "
+                f"{self.minimum:g} to {self.maximum:.10g}."
+            )
+        if not self.whole:
+            return float(value)
+        if value != int(value):
+            raise InvalidRequest(f"{self.name} is {value}; it must be a whole number.")
+        return int(value)
+
+
+FIELDS: Mapping[str, NumberField] = {
+    field.name: field
+    for field in (
+        NumberField("max_new_tokens", "Length", 60, 1, 200, 1, True,
+                    "At most this many tokens are added; a tweet may end sooner."),
+        NumberField("temperature", "Temperature", 0.9, 0.1, 1.5, 0.05, False,
+                    "Low repeats the expected, high surprises."),
+        NumberField("top_p", "Top-p", 0.95, 0.05, 1.0, 0.05, False,
+                    "Sample from the likeliest tokens that make up this share."),
+        NumberField("top_k", "Top-k", 0, 0, 200, 1, True,
+                    "Sample from this many of the likeliest tokens; 0 is off."),
+        NumberField("repetition_penalty", "Repetition penalty", 1.0, 1.0, 2.0, 0.05, False,
+                    "Above 1, tokens that were used become less likely."),
+        NumberField("seed", "Seed", None, 0, MAX_SEED, 1, True,
+                    "The same seed and settings give the same text; empty draws one."),
+    )
+}  # fmt: skip
+
+
+def draw_seed() -> int:
+    """A fresh seed, from 0 to 2,147,483,647."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One text to be generated; every field is valid once it exists.
+
+    Raises:
+        InvalidRequest: on construction, for the first field that breaks its limit.
+    """
+
+    prompt: str = ""
+    max_new_tokens: int = 60
+    temperature: float = 0.9
+    top_p: float = 0.95
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Validates and normalises; a seed that was not given is drawn here, once."""
+        _validate_prompt(self.prompt)
+        if self.seed is None:
+            object.__setattr__(self, "seed", draw_seed())
+        for name, field in FIELDS.items():
+            object.__setattr__(self, name, field.validate(getattr(self, name)))
+
+    @property
+    def opening(self) -> str:
+        """The prompt as a model reads it: a trailing space would leave it half a word."""
+        return self.prompt.rstrip()
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but the prompt, in the table's order."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+def _validate_prompt(prompt: object) -> None:
+    if not isinstance(prompt, str):
+        raise InvalidRequest(f"prompt must be a text, not {_shown(prompt)}.")
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise InvalidRequest(
+            f"prompt is {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are "
+            "accepted. Shorten it."
+        )
+    for character in prompt:
+        # Cc: control characters. Cs: half of a surrogate pair, which no tokenizer can encode.
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
+            raise InvalidRequest(
+                f"prompt contains the control character U+{ord(character):04X}. Remove it."
+            )
+
+
+def _shown(value: object) -> str:
+    """A value as an error may repeat it: short, whatever was sent."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "an integer beyond 64 bits"
+    if isinstance(value, int | float):
+        return str(value)
+    return f"a value of type {type(value).__name__}"

@@ -1,0 +1,120 @@
+"""Every environment variable the demo reads, typed, in one place.
+
+Knows names, defaults and limits; must not act on any of them. The README's table of
+settings is rendered from `VARIABLES` by `python -m demo.serving.settings`.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class InvalidSetting(ValueError):
+    """An environment variable that cannot be used; the message names it and its limit."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: `default` is what an unset one means."""
+
+    name: str
+    default: str
+    help: str
+
+
+VARIABLES = (
+    Variable("MODEL_ID", "", "Hub id of the checkpoint (`user/name`); empty: `CHECKPOINT`, else the embedded one"),
+    Variable("MODEL_REVISION", "", "the commit of `MODEL_ID`, 40 hexadecimal digits; required with it"),
+    Variable("CHECKPOINT", "", "a checkpoint folder; `MODEL_ID` wins over it"),
+    Variable("BASE_FILE", "", "the embedded adapter's base file, if it is already on this machine"),
+    Variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file and merged checkpoints are kept"),
+    Variable("DEVICE", "auto", "`auto`, `cpu` or `cuda`"),
+    Variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space"),
+    Variable("GRADIO_SERVER_PORT", "7860", "port to listen on, 1 to 65535"),
+    Variable("QUEUE_SIZE", "32", "visitors that may wait; one more is told to come back, 1 to 1000"),
+    Variable("DEADLINE_SECONDS", "120", "longest time one text may take, 1 to 3600"),
+    Variable("MAX_BODY_BYTES", "65536", "largest request body, 1024 to 10485760"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The demo's settings; see `VARIABLES` for what each means."""
+
+    model_id: str
+    model_revision: str
+    checkpoint: Path | None
+    base_file: Path | None
+    cache_dir: Path
+    device: str
+    server_name: str
+    server_port: int
+    queue_size: int
+    deadline_seconds: int
+    max_body_bytes: int
+    on_spaces: bool
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Reads and checks every variable.
+
+    Raises:
+        InvalidSetting: for the first one that cannot be used.
+    """
+    values = {v.name: environ.get(v.name, "").strip() or v.default for v in VARIABLES}
+    on_spaces = environ.get("SYSTEM") == "spaces"
+    if on_spaces and not environ.get("GRADIO_SERVER_NAME"):
+        values["GRADIO_SERVER_NAME"] = "0.0.0.0"
+    if values["DEVICE"] not in ("auto", "cpu", "cuda"):
+        raise InvalidSetting(f"DEVICE is {values['DEVICE']!r}; it must be auto, cpu or cuda.")
+    return Settings(
+        model_id=values["MODEL_ID"],
+        model_revision=_revision(values),
+        checkpoint=_path(values["CHECKPOINT"]),
+        base_file=_path(values["BASE_FILE"]),
+        cache_dir=Path(values["CACHE_DIR"]).expanduser(),
+        device=values["DEVICE"],
+        server_name=values["GRADIO_SERVER_NAME"],
+        server_port=_whole(values, "GRADIO_SERVER_PORT", 1, 65_535),
+        queue_size=_whole(values, "QUEUE_SIZE", 1, 1_000),
+        deadline_seconds=_whole(values, "DEADLINE_SECONDS", 1, 3_600),
+        max_body_bytes=_whole(values, "MAX_BODY_BYTES", 1_024, 10_485_760),
+        on_spaces=on_spaces,
+    )
+
+
+def settings_table() -> str:
+    """The README's table of settings, in Markdown."""
+    rows = [f"| `{v.name}` | {f'`{v.default}`' if v.default else ''} | {v.help} |" for v in VARIABLES]
+    return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
+
+
+def _path(value: str) -> Path | None:
+    return Path(value).expanduser() if value else None
+
+
+def _revision(values: Mapping[str, str]) -> str:
+    revision = values["MODEL_REVISION"].lower()
+    if not values["MODEL_ID"]:
+        return ""
+    if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
+        raise InvalidSetting(
+            "MODEL_REVISION must be the 40 hexadecimal digits of a commit when MODEL_ID is set, "
+            f"not {values['MODEL_REVISION']!r}: a branch or tag could change under a running demo."
+        )
+    return revision
+
+
+def _whole(values: Mapping[str, str], name: str, minimum: int, maximum: int) -> int:
+    try:
+        number = int(values[name])
+    except ValueError:
+        raise InvalidSetting(f"{name} is {values[name]!r}; it must be a whole number.") from None
+    if not minimum <= number <= maximum:
+        raise InvalidSetting(f"{name} is {number}; it must be from {minimum} to {maximum}.")
+    return number
+
+
+if __name__ == "__main__":
+    print(settings_table())
