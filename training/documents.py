@@ -1,0 +1,98 @@
+"""Tweets as token documents, and documents packed into rows for training.
+
+Knows tokens and labels; must not know a model or an optimizer.
+A document is one tweet, opened and closed by the mark `<|endoftext|>`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+# The label that cross-entropy passes over.
+UNSCORED = -100
+
+
+@dataclass(frozen=True)
+class Document:
+    """Token ids `[mark, text…, mark]`; `scored_bytes` is the UTF-8 size of the text that was
+    kept, plus one for the closing mark if that was."""
+
+    ids: list[int]
+    scored_bytes: int
+
+
+def tokenise(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> list[Document]:
+    """One document a text, cut to `max_tokens` tokens. Control tokens typed in a text are
+    read as the characters they are."""
+    mark = tokenizer.eos_token_id
+    documents = []
+    for text in texts:
+        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        if len(ids) + 2 <= max_tokens:
+            documents.append(Document([mark, *ids, mark], len(text.encode()) + 1))
+        else:
+            kept = ids[: max_tokens - 1]
+            # Ids of a byte-level vocabulary: a cut character decodes to its whole bytes' number.
+            size = sum(len(piece) for piece in tokenizer.convert_ids_to_tokens(kept))
+            documents.append(Document([mark, *kept], size))
+    return documents
+
+
+class PackedRows(Dataset[dict[str, Tensor]]):
+    """Whole documents packed into rows of `block_size` tokens, longest first (best fit).
+
+    Each document's positions start at 0, by which transformers masks attention across
+    documents when `use_cache` is off. A document's opening mark is never scored, since it
+    would be predicted from the document before; all else is. Row: int64 tensors of shape
+    (block_size,) named input_ids, labels and position_ids.
+    """
+
+    def __init__(self, documents: Sequence[Document], block_size: int, padding: int) -> None:
+        self.tokens = sum(len(document.ids) for document in documents)
+        self._rows = [
+            _row(members, block_size, padding) for members in _best_fit(documents, block_size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self._rows[index]
+
+
+def _best_fit(documents: Sequence[Document], block_size: int) -> list[list[list[int]]]:
+    """Documents, longest first, each into the fullest row that still has room for it."""
+    by_room: dict[int, list[int]] = {}
+    rows: list[list[list[int]]] = []
+    for ids in sorted((document.ids for document in documents), key=len, reverse=True):
+        room = next((r for r in range(len(ids), block_size + 1) if by_room.get(r)), None)
+        index = by_room[room].pop() if room else len(rows)
+        if room is None:
+            rows.append([])
+        rows[index].append(ids)
+        by_room.setdefault((room or block_size) - len(ids), []).append(index)
+    return rows
+
+
+def _row(members: list[list[int]], block_size: int, padding: int) -> dict[str, Tensor]:
+    fill = block_size - sum(map(len, members))
+    ids = [token for member in members for token in member]
+    labels = [label for member in members for label in (UNSCORED, *member[1:])]
+    positions = [place for member in members for place in range(len(member))]
+    return {
+        "input_ids": torch.tensor(ids + [padding] * fill),
+        "labels": torch.tensor(labels + [UNSCORED] * fill),
+        "position_ids": torch.tensor(positions + list(range(fill))),
+    }
+
+
+def collate(rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
+    """Rows of one length stacked into a batch, each tensor of shape (rows, block_size)."""
+    return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}

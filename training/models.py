@@ -1,0 +1,142 @@
+"""Where a run starts from: the packaged base, any decoder, or nothing.
+
+Knows how weights and tokenizers are had; must not know how they are trained.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
+    PreTrainedTokenizerBase,
+)
+
+from demo.generation.base import (
+    OPENING_MARK,
+    SMOLLM2_135M_INSTRUCT,
+    BaseUnavailable,
+    dequantise,
+    locate_base,
+)
+from demo.serving.settings import read_settings
+from training.errors import TrainingError
+from training.recipe import PACKAGED_BASE, Recipe, Scratch
+
+
+@dataclass(frozen=True)
+class Starting:
+    """A model in fp32 and its tokenizer, whose `eos_token` opens and closes a document."""
+
+    recipe: Recipe
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def is_packaged(self) -> bool:
+        """True on the embedded adapter's pinned base file."""
+        return self.recipe.base == PACKAGED_BASE
+
+
+def starting_point(recipe: Recipe, train_texts: Sequence[str]) -> Starting:
+    """What the recipe trains on.
+
+    Raises:
+        TrainingError: the base does not exist, is not a decoder or cannot be had.
+    """
+    if recipe.scratch is not None:
+        tokenizer = train_tokenizer(train_texts, recipe.scratch.vocab_size)
+        return Starting(recipe, _fresh_gpt2(recipe.scratch, tokenizer), tokenizer)
+    source = str(packaged_base_folder()) if recipe.base == PACKAGED_BASE else recipe.base
+    model, tokenizer = load_decoder(source)
+    return Starting(recipe, model, tokenizer)
+
+
+def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A decoder in fp32 from a folder or a Hub id: safetensors only, no remote code.
+
+    Raises:
+        TrainingError: it does not exist, is not a decoder, or has no closing mark.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrainingError(f"The base {source!r} could not be loaded: {reason}") from error
+    if tokenizer.eos_token_id is None:
+        raise TrainingError(f"The tokenizer of {source!r} has no eos_token to close a tweet with.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def packaged_base_folder() -> Path:
+    """The pinned base file as an ordinary checkpoint folder, dequantised once.
+
+    Raises:
+        TrainingError: the file cannot be had.
+    """
+    settings = read_settings()
+    folder = settings.cache_dir / "dequantised" / SMOLLM2_135M_INSTRUCT.sha256[:16]
+    if folder.is_dir():
+        return folder
+    try:
+        gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
+    except BaseUnavailable as error:
+        raise TrainingError(str(error)) from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        dequantise(gguf, scratch)
+        os.rename(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def train_tokenizer(texts: Sequence[str], vocab_size: int) -> GPT2Tokenizer:
+    """A byte-level BPE (Sennrich et al. 2016) trained on the texts; the same texts, the same
+    tokens. The mark `<|endoftext|>` is id 0."""
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(
+        texts, vocab_size=vocab_size, special_tokens=[OPENING_MARK], show_progress=False
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        vocab, merges = trained.save_model(folder)
+        return GPT2Tokenizer(
+            vocab=vocab,
+            merges=merges,
+            bos_token=OPENING_MARK,
+            eos_token=OPENING_MARK,
+            unk_token=OPENING_MARK,
+            pad_token=OPENING_MARK,
+        )
+
+
+def _fresh_gpt2(shape: Scratch, tokenizer: GPT2Tokenizer) -> GPT2LMHeadModel:
+    mark = tokenizer.eos_token_id
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=shape.n_positions,
+            n_embd=shape.n_embd,
+            n_layer=shape.n_layer,
+            n_head=shape.n_head,
+            bos_token_id=mark,
+            eos_token_id=mark,
+            pad_token_id=mark,
+        )
+    )

@@ -1,0 +1,115 @@
+"""Recipes: what a fine-tuning run is made of, read from `recipes/*.toml`.
+
+Knows names, defaults and types; must not know how a run is carried out.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from training.errors import TrainingError
+
+RECIPES = Path(__file__).parent / "recipes"
+Method = Literal["full", "lora", "scratch"]
+# The base of a recipe that trains on the embedded adapter's pinned base file.
+PACKAGED_BASE = "packaged"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021) on all linear layers; the scale is alpha / rank."""
+
+    rank: int
+    alpha: int
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The shape of a GPT-2 trained from nothing, and of its byte-level BPE vocabulary."""
+
+    vocab_size: int
+    n_positions: int
+    n_embd: int
+    n_layer: int
+    n_head: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run. Sizes are in tokens (`block_size`), rows of a block (`batch_size`), optimizer
+    steps (`warmup_steps`, `*_every`) and passes over the training split (`epochs`).
+    `dev_texts` bounds how many dev tweets the best checkpoint is chosen by."""
+
+    method: Method
+    learning_rate: float
+    epochs: float
+    base: str = ""
+    block_size: int = 128
+    batch_size: int = 8
+    gradient_accumulation: int = 1
+    gradient_checkpointing: bool = False
+    scheduler: str = "linear"
+    warmup_steps: int = 100
+    weight_decay: float = 0.0
+    adam_epsilon: float = 1e-8
+    max_gradient_norm: float = 1.0
+    log_every: int = 10
+    evaluate_every: int = 100
+    sample_every: int = 100
+    dev_texts: int = 400
+    seed: int = 1
+    lora: Lora | None = None
+    scratch: Scratch | None = None
+
+
+def recipe_names() -> list[str]:
+    """Every recipe there is."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def read_recipe(name: str) -> Recipe:
+    """The recipe of that name, or of that `.toml` file.
+
+    Raises:
+        TrainingError: it does not exist, is not TOML, or has a wrong key or value.
+    """
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(recipe_names())
+        raise TrainingError(f"There is no recipe {name!r}; there are {known}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingError(f"{path} is not TOML: {error}.") from None
+    return _build(values, path)
+
+
+def _build(values: dict[str, Any], path: Path) -> Recipe:
+    try:
+        for key, part in (("lora", Lora), ("scratch", Scratch)):
+            if key in values:
+                values[key] = part(**values[key])
+        recipe = Recipe(**values)
+    except TypeError as error:
+        raise TrainingError(f"{path.name}: {str(error).split('__init__() ')[-1]}.") from None
+    _check(recipe, path)
+    return recipe
+
+
+def _check(recipe: Recipe, path: Path) -> None:
+    if recipe.method not in get_args(Method):
+        raise TrainingError(f"{path.name}: method must be one of {', '.join(get_args(Method))}.")
+    for part in ("lora", "scratch"):
+        if (recipe.method == part) != (getattr(recipe, part) is not None):
+            raise TrainingError(
+                f"{path.name}: [{part}] belongs to method = {part!r}, and only to it."
+            )
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if field.type in (int, float) and (
+            isinstance(value, bool) or not isinstance(value, int | float)
+        ):
+            raise TrainingError(f"{path.name}: {field.name} must be a number, not {value!r}.")
