@@ -39,8 +39,7 @@ def tokenise(
             documents.append(Document([mark, *ids, mark], len(text.encode()) + 1))
         else:
             kept = ids[: max_tokens - 1]
-            # Ids of a byte-level vocabulary: a cut character decodes to its whole bytes' number.
-            size = sum(len(piece) for piece in tokenizer.convert_ids_to_tokens(kept))
+            size = len(tokenizer.decode(kept).encode())
             documents.append(Document([mark, *kept], size))
     return documents
 

@@ -22,6 +22,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from demo.generation.base import SMOLLM2_135M_INSTRUCT
 from demo.generation.checksums import write_checksums
 from demo.generation.request import FIELDS
+from training.card import write_card
 from training.documents import PackedRows, collate, tokenise
 from training.errors import TrainingError
 from training.models import Starting, starting_point
@@ -194,7 +195,6 @@ def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str,
     if is_adapter and start.is_packaged:
         # Half the size; what it rounds away is measured by evaluate, which reads these files.
         model.to(torch.bfloat16).save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)
         SMOLLM2_135M_INSTRUCT.write(folder / "base.json")
     else:
         whole = model.merge_and_unload() if is_adapter else model
@@ -203,6 +203,7 @@ def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str,
         start.tokenizer.save_pretrained(folder)
     _generation_config(start.tokenizer, model.config).save_pretrained(folder)
     _write_json(folder / "metrics.json", facts)
+    write_card(folder)
     write_checksums(folder)
 
 

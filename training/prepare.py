@@ -7,7 +7,6 @@ The same input and seed give byte-identical output.
 import argparse
 import hashlib
 import json
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,10 @@ def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
         for row, text in zip(whole, texts, strict=True)
     ]
     long_enough = [tweet for tweet in finished if not canonical.is_too_short(tweet.text)]
-    exact = list({tweet.text: tweet for tweet in reversed(long_enough)}.values())[::-1]
+    first: dict[str, Tweet] = {}
+    for tweet in long_enough:
+        first.setdefault(tweet.text, tweet)
+    exact = list(first.values())
     distinct = drop_near_duplicates(exact)
     return distinct, {
         "valid rows": len(rows),
@@ -147,14 +149,18 @@ def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
         )
     latest = sorted(tweets, key=lambda tweet: (tweet.date, tweet.id))
     held = min(TIME_SPLIT_TWEETS, len(tweets) // 10)
-    rest = sorted(latest[:-held], key=lambda tweet: tweet.id)
-    random.Random(seed).shuffle(rest)
+    # By hash, not by shuffling: a tweet more or less moves hardly any other to another split.
+    rest = sorted(latest[:-held], key=lambda tweet: _rank(seed, tweet))
     dev, test = max(1, round(DEV_SHARE * len(rest))), max(1, round(TEST_SHARE * len(rest)))
     parts = (rest[dev + test :], rest[:dev], rest[dev : dev + test], latest[-held:])
     return {
         name: sorted(part, key=lambda tweet: tweet.id)
         for name, part in zip(SPLITS, parts, strict=True)
     }
+
+
+def _rank(seed: int, tweet: Tweet) -> str:
+    return hashlib.sha256(f"{seed}:{tweet.id}".encode()).hexdigest()
 
 
 def write_split(path: Path, tweets: Sequence[Tweet]) -> None:

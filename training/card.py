@@ -1,0 +1,97 @@
+"""The model card: rendered from `card.md` and a checkpoint's own `metrics.json`.
+
+Knows the card's template and the Hub's metadata; must not know how figures are measured.
+`python -m training.card` renders the embedded checkpoint's card to `model_card.md`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from demo.generation.base import BaseFile
+
+ROOT = Path(__file__).parent.parent
+EMBEDDED = ROOT / "embedded"
+TEMPLATE = Path(__file__).parent / "card.md"
+TITLE = "Trump or Computer Dump?"
+# The Hub's name of the model inside the pinned base file.
+PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+METHODS = {
+    "full": "all weights fine-tuned",
+    "lora": "LoRA on all linear layers",
+    "scratch": "trained from scratch, with its own byte-level BPE",
+}
+
+
+def card_path(folder: Path) -> Path:
+    """Where a checkpoint's card is kept: beside the weights, but for the embedded one."""
+    return ROOT / "model_card.md" if folder.resolve() == EMBEDDED else folder / "README.md"
+
+
+def write_card(folder: Path) -> None:
+    """Renders the card of a checkpoint folder to its place."""
+    card_path(folder).write_text(render_card(folder), encoding="utf-8")
+
+
+def render_card(folder: Path) -> str:
+    """The card of a checkpoint folder, with the Hub's metadata as front matter."""
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    base_json = folder / "base.json"
+    base = BaseFile.read(base_json) if base_json.is_file() else None
+    decoding = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    recipe = metrics["recipe"]
+    card = ModelCard.from_template(
+        _metadata(metrics, base),
+        template_path=str(TEMPLATE),
+        title=TITLE,
+        folder="FOLDER",
+        adapter=base is not None,
+        base=base,
+        base_name=PACKAGED_BASE_ID if base else recipe["base"] or "none",
+        method=METHODS[recipe["method"]],
+        decoding=decoding,
+        data=metrics["data"],
+        recipe=recipe,
+        training=metrics["training"],
+        git_revision=metrics["git_revision"],
+        evaluation=metrics.get("evaluation", {}),
+        evaluated=metrics.get("evaluated"),
+    )
+    return f"{str(card).rstrip()}\n"
+
+
+def _metadata(metrics: dict[str, Any], base: BaseFile | None) -> ModelCardData:
+    recipe = metrics["recipe"]
+    return ModelCardData(
+        language="en",
+        license=base.license.lower() if base else "mit",
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=PACKAGED_BASE_ID if base else recipe["base"] or None,
+        tags=["parody", "tweets", "text-generation", recipe["method"]],
+        model_name="trump-or-computer-dump",
+        eval_results=_results(metrics.get("evaluation", {})) or None,
+        widget=[{"text": "Today I'll be"}],
+    )
+
+
+def _results(evaluation: dict[str, Any]) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="trump-twitter-archive",
+            dataset_name=f"Trump Twitter Archive, {name}",
+            dataset_split=name,
+            metric_type=metric,
+            metric_name=metric.replace("_", " "),
+            metric_value=by_model["checkpoint"][metric],
+        )
+        for name, by_model in evaluation.items()
+        for metric in ("bits_per_byte", "perplexity")
+    ]
+
+
+if __name__ == "__main__":
+    write_card(EMBEDDED)

@@ -1,0 +1,129 @@
+"""`evaluate`: how well a checkpoint foresees held-out tweets, beside classical baselines.
+
+Knows checkpoints, prepared splits and files of texts; must not know how either was made.
+Figures go into the checkpoint's `metrics.json`, and its card is rendered anew from them.
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from demo.generation.checkpoint import CheckpointError, load_model, resolve_checkpoint
+
+from demo.generation.checksums import write_checksums
+from demo.serving.settings import read_settings
+from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
+from training.bits import Figure, Score, score_texts, summarise
+from training.card import EMBEDDED, write_card
+from training.errors import TrainingError
+from training.prepare import read_texts
+from training.texts import read_texts_file
+
+HELD_OUT = ("dev", "test", "test_time")
+
+Scorer = Callable[[list[str]], list[Score]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's command line."""
+    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="default: embedded/")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        help="what prepare wrote, or one file of texts (.txt, .jsonl, .json, .csv, .parquet)",
+    )
+    parser.add_argument("--no-baselines", action="store_true", help="score the checkpoint alone")
+    parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Scores, prints, writes."""
+    sets = _sets(arguments.data)
+    baselines = {} if arguments.no_baselines else _baselines(arguments.data)
+    scorers: dict[str, Scorer] = {**baselines, "checkpoint": _model_scorer(arguments.checkpoint)}
+    figures = {
+        name: {scorer: summarise(score(texts)) for scorer, score in scorers.items()}
+        for name, texts in sets.items()
+    }
+    print(_table(figures))
+    if not arguments.dry_run:
+        _record(arguments.checkpoint, figures)
+    return 0
+
+
+def _sets(data: Path) -> dict[str, list[str]]:
+    if data.is_file():
+        return {data.name: read_texts_file(data)}
+    return {name: read_texts(data, name) for name in HELD_OUT}
+
+
+def _baselines(data: Path) -> dict[str, Scorer]:
+    """Trained on the train split beside the held-out ones; a lone file has none."""
+    if data.is_file():
+        return {}
+    train = read_texts(data, "train")
+    unigram, kneser_ney = Unigram(train), KneserNey(train)
+    return {
+        "byte unigram": lambda texts: score_bytes(texts, unigram),
+        f"byte {KNESER_NEY_ORDER}-gram, Kneser-Ney": lambda texts: score_bytes(texts, kneser_ney),
+    }
+
+
+def _model_scorer(folder: Path) -> Scorer:
+    settings = read_settings()
+    try:
+        checkpoint = resolve_checkpoint(
+            model_id="",
+            model_revision="",
+            folder=folder,
+            embedded=EMBEDDED,
+            base_file=settings.base_file,
+            cache_dir=settings.cache_dir,
+            say=print,
+        )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model, tokenizer = load_model(checkpoint.folder, torch.float32, device)
+    except CheckpointError as error:
+        raise TrainingError(str(error)) from error
+    return lambda texts: score_texts(texts, model, tokenizer, "scoring")
+
+
+def _table(figures: Mapping[str, Mapping[str, Figure]]) -> str:
+    lines = [f"{'set':<16}{'model':<26}{'texts':>7}  {'bits per byte, 95 %':<26}{'perplexity':>11}"]
+    for name, by_scorer in figures.items():
+        lines += [
+            f"{name:<16}{scorer:<26}{figure.texts:>7,}  {figure!s:<26}"
+            + (f"{figure.perplexity:>11.2f}" if scorer == "checkpoint" else f"{'':>11}")
+            for scorer, figure in by_scorer.items()
+        ]
+    return "\n".join(lines)
+
+
+def _record(folder: Path, figures: Mapping[str, Mapping[str, Figure]]) -> None:
+    path = folder / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        metrics = {}
+    metrics.setdefault("evaluation", {}).update(
+        {
+            name: {scorer: figure.as_dict() for scorer, figure in by_scorer.items()}
+            for name, by_scorer in figures.items()
+        }
+    )
+    metrics["evaluated"] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "
+        + ("GPU" if torch.cuda.is_available() else "no GPU"),
+    }
+    path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(folder)
+    write_checksums(folder)
+    print(f"Recorded in {path}.")
