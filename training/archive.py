@@ -204,8 +204,7 @@ def _decode(data: bytes, source: str) -> str:
 
 def _records(text: str, source: str) -> Iterator[dict[str, Any]]:
     is_json = text.lstrip()[0] in "[{"
-    records = _json_records(text, source) if is_json else _csv_records(text, source)
-    return records
+    return _json_records(text, source) if is_json else _csv_records(text, source)
 
 
 def _csv_records(text: str, source: str) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ def tokenise(
             documents.append(Document([mark, *ids, mark], len(text.encode()) + 1))
         else:
             kept = ids[: max_tokens - 1]
-            size = len(tokenizer.decode(kept).encode())
+            size = len(str(tokenizer.decode(kept)).encode())
             documents.append(Document([mark, *kept], size))
     return documents
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from demo.generation.checkpoint import CheckpointError, load_model, resolve_checkpoint
 
+from demo.generation.checkpoint import CheckpointError, load_model, resolve_checkpoint
 from demo.generation.checksums import write_checksums
 from demo.serving.settings import read_settings
 from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
 from training.bits import Figure, Score, score_texts, summarise
 from training.card import EMBEDDED, write_card
 from training.errors import TrainingError
+from training.files import write_json
 from training.prepare import read_texts
 from training.texts import read_texts_file
 
@@ -123,7 +124,7 @@ def _record(folder: Path, figures: Mapping[str, Mapping[str, Figure]]) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "
         + ("GPU" if torch.cuda.is_available() else "no GPU"),
     }
-    path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, metrics)
     write_card(folder)
     write_checksums(folder)
     print(f"Recorded in {path}.")

@@ -25,6 +25,7 @@ from demo.generation.request import FIELDS
 from training.card import write_card
 from training.documents import PackedRows, collate, tokenise
 from training.errors import TrainingError
+from training.files import require_writable, write_json
 from training.models import Starting, starting_point
 from training.prepare import read_texts
 from training.recipe import Recipe, read_recipe, recipe_names
@@ -50,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or Path("runs") / Path(arguments.recipe).stem
     texts = {name: read_texts(arguments.data, name) for name in ("train", "dev")}
     resume_from = _resumable(out, arguments.resume)
-    out.mkdir(parents=True, exist_ok=True)
+    require_writable(out)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     start = starting_point(recipe, texts["train"])
     rows = _rows(recipe, start.tokenizer, texts)
@@ -152,7 +155,7 @@ def _arguments(recipe: Recipe, out: Path, max_steps: int) -> TrainingArguments:
         per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size,
         gradient_accumulation_steps=recipe.gradient_accumulation,
-        gradient_checkpointing=recipe.gradient_checkpointing,
+        activation_checkpointing=recipe.activation_checkpointing,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.scheduler,
         warmup_steps=recipe.warmup_steps,
@@ -180,7 +183,7 @@ def _arguments(recipe: Recipe, out: Path, max_steps: int) -> TrainingArguments:
 def has_fast_bfloat16() -> bool:
     """True where bfloat16 is done in hardware; elsewhere autocast to it is slower than fp32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -202,7 +205,7 @@ def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str,
         whole.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)
     _generation_config(start.tokenizer, model.config).save_pretrained(folder)
-    _write_json(folder / "metrics.json", facts)
+    write_json(folder / "metrics.json", facts)
     write_card(folder)
     write_checksums(folder)
 
@@ -262,7 +265,7 @@ def _git_revision() -> str:
 
 
 def _write_curves(history: list[dict[str, float]], out: Path) -> None:
-    _write_json(out / "curves.json", history)
+    write_json(out / "curves.json", history)
     matplotlib.use("agg")
     from matplotlib import pyplot  # noqa: PLC0415  (must follow the choice of backend)
 
@@ -281,7 +284,3 @@ def _write_curves(history: list[dict[str, float]], out: Path) -> None:
     losses.legend()
     figure.savefig(out / "curves.png", dpi=120, bbox_inches="tight", metadata={"Software": None})
     pyplot.close(figure)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -55,8 +55,8 @@ def starting_point(recipe: Recipe, train_texts: Sequence[str]) -> Starting:
         TrainingError: the base does not exist, is not a decoder or cannot be had.
     """
     if recipe.scratch is not None:
-        tokenizer = train_tokenizer(train_texts, recipe.scratch.vocab_size)
-        return Starting(recipe, _fresh_gpt2(recipe.scratch, tokenizer), tokenizer)
+        fresh = train_tokenizer(train_texts, recipe.scratch.vocab_size)
+        return Starting(recipe, _fresh_gpt2(recipe.scratch, fresh), fresh)
     source = str(packaged_base_folder()) if recipe.base == PACKAGED_BASE else recipe.base
     model, tokenizer = load_decoder(source)
     return Starting(recipe, model, tokenizer)

@@ -6,7 +6,6 @@ The same input and seed give byte-identical output.
 
 import argparse
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from training import canonical
 from training.archive import DATE_FORMAT, Archive, Row, read_archive
 from training.errors import TrainingError
+from training.files import require_writable, write_json
 
 SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads, cleans, splits, writes, prints the counts."""
-    _require_writable(arguments.out)
+    require_writable(arguments.out)
     with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
         archive = read_archive(arguments.archive, lambda n, total: _advance(bar, n, total))
     tweets, counts = clean(archive.rows)
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     report = _report(archive, counts, splits, arguments.seed)
     for name, members in splits.items():
         write_split(arguments.out / f"{name}.parquet", members)
-    _write_json(arguments.out / "report.json", report)
+    write_json(arguments.out / "report.json", report)
     print(_table(report))
 
 
@@ -232,21 +232,6 @@ def _table(report: dict[str, Any]) -> str:
         for name, part in report["splits"].items()
     ]
     return "\n".join(lines)
-
-
-def _require_writable(folder: Path) -> None:
-    """Found out before the work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise TrainingError(f"Cannot write to {folder}: {error.strerror}.") from error
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _advance(bar: Any, size: int, total: int | None) -> None:

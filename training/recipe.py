@@ -50,7 +50,7 @@ class Recipe:
     block_size: int = 128
     batch_size: int = 8
     gradient_accumulation: int = 1
-    gradient_checkpointing: bool = False
+    activation_checkpointing: bool = False
     scheduler: str = "linear"
     warmup_steps: int = 100
     weight_decay: float = 0.0

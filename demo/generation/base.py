@@ -124,7 +124,8 @@ def read_tokenizer(gguf: Path) -> GPT2Tokenizer:
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
     return GPT2Tokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
-        merges=merges,
+        # The annotation says list[str]; the BPE behind it takes pairs.
+        merges=merges,  # type: ignore[arg-type]
         bos_token=OPENING_MARK,
         eos_token=OPENING_MARK,
         unk_token=OPENING_MARK,

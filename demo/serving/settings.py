@@ -86,7 +86,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def settings_table() -> str:
     """The README's table of settings, in Markdown."""
-    rows = [f"| `{v.name}` | {f'`{v.default}`' if v.default else ''} | {v.help} |" for v in VARIABLES]
+    rows = [
+        f"| `{v.name}` | {f'`{v.default}`' if v.default else ''} | {v.help} |" for v in VARIABLES
+    ]
     return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
 
 

@@ -1,0 +1,185 @@
+"""A pinned snapshot of a Hub repository: fetched, or the copy that an earlier start kept.
+
+Knows the Hub's client, its cache and what can fail on the way; must not know models.
+Whether the bytes are the right ones is for the caller: the client compares sizes only.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import tqdm
+
+# What a running demo reads of a checkpoint. Nothing pickled, no code, no subfolders.
+NEEDED = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "adapter_config.json",
+    "base.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "metrics.json",
+    "originals.*",
+    "detector.*",
+    "SHA256SUMS",
+)
+IGNORED = ("*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.py")
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+
+class HubError(RuntimeError):
+    """The snapshot cannot be had; the message says why and is fit for an owner."""
+
+
+class HubUnreachable(HubError):
+    """The Hub did not answer, or stopped answering; a kept copy may do instead."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot's folder; `sums` is the sha256 that the Hub announced for each weights file,
+    and `notice` says why this is a kept copy, if it is one."""
+
+    folder: Path
+    sums: Mapping[str, str]
+    notice: str = ""
+
+
+def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Snapshot:
+    """The files of one commit that a demo needs, in the Hub client's own cache.
+
+    Gives up once no byte has arrived for `patience_seconds`; then, as when the Hub is out of
+    reach, a copy that is kept of the very same commit is taken.
+
+    Raises:
+        HubError: no such repository or commit, no access, or no Hub and no whole copy.
+    """
+    try:
+        folder = _while_it_moves(lambda bar: _download(model_id, revision, bar), patience_seconds)
+        notice = ""
+    except HubUnreachable as error:
+        folder = _kept(model_id, revision, error)
+        notice = f"{error} The copy of {model_id} from an earlier start runs."
+    return Snapshot(folder, _sums(folder), notice)
+
+
+def forget_snapshot(snapshot: Snapshot) -> None:
+    """Deletes a snapshot's files, which the client would otherwise take for good ones."""
+    for path in snapshot.folder.iterdir():
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
+    # A kept copy would be taken without a word to the Hub, also where access was withdrawn.
+    try:
+        HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
+        return Path(
+            snapshot_download(
+                model_id,
+                revision=revision,
+                allow_patterns=list(NEEDED),
+                ignore_patterns=list(IGNORED),
+                tqdm_class=bar,
+            )
+        )
+    except Exception as error:
+        raise _explained(error, model_id, revision) from error
+
+
+def _kept(model_id: str, revision: str, reason: HubUnreachable) -> Path:
+    try:
+        return Path(
+            snapshot_download(
+                model_id,
+                revision=revision,
+                allow_patterns=list(NEEDED),
+                ignore_patterns=list(IGNORED),
+                local_files_only=True,
+            )
+        )
+    except OSError as error:
+        raise HubError(f"{reason} No whole copy of {model_id} is kept here.") from error
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """The client's cache keeps a large file under the sha256 that the Hub announced for it."""
+    return {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
+
+
+def _explained(error: Exception, model_id: str, revision: str) -> HubError:
+    """A client's error as one sentence for the owner."""
+    match error:
+        case RevisionNotFoundError():
+            return HubError(f"{model_id} has no commit {revision}: correct MODEL_REVISION.")
+        case GatedRepoError():
+            return HubError(f"{model_id} is gated and HF_TOKEN has not been granted access.")
+        case RepositoryNotFoundError():
+            return HubError(f"{model_id} does not exist, or HF_TOKEN may not read it.")
+        case HFValidationError():
+            return HubError(f"MODEL_ID is {model_id!r}; it must look like user/name.")
+        case HfHubHTTPError() if error.response.status_code in (401, 403):
+            status = error.response.status_code
+            return HubError(f"The Hub refused access to {model_id} ({status}): check HF_TOKEN.")
+        case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
+            return HubError(f"{model_id} could not be kept on this disk: {error.strerror}.")
+    return HubUnreachable(f"The Hub could not be reached ({type(error).__name__}).")
+
+
+class _Pulse:
+    """When a download last moved, told by its progress bars."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def left(self, patience_seconds: float) -> float:
+        """Seconds until patience runs out."""
+        return self._last + patience_seconds - time.monotonic()
+
+    def bar(self) -> type[Any]:
+        """A progress bar class whose updates are this pulse."""
+        pulse = self
+
+        class Bar(tqdm):
+            def update(self, n: float | None = 1) -> Any:
+                pulse._last = time.monotonic()
+                return super().update(n)
+
+        return Bar
+
+
+def _while_it_moves(work: Callable[[type[Any]], Path], patience_seconds: float) -> Path:
+    """Runs the work in a thread, and leaves it to itself once it has stalled: some of the
+    client's requests have no timeout at all."""
+    pulse, outcome = _Pulse(), Future[Path]()
+    threading.Thread(target=_settle, args=(outcome, work, pulse.bar()), daemon=True).start()
+    while (left := pulse.left(patience_seconds)) > 0:
+        wait([outcome], timeout=left)
+        if outcome.done():
+            return outcome.result()
+    raise HubUnreachable(f"The Hub stalled: nothing arrived for {patience_seconds:g} seconds.")
+
+
+def _settle(outcome: Future[Path], work: Callable[[type[Any]], Path], bar: type[Any]) -> None:
+    try:
+        outcome.set_result(work(bar))
+    except Exception as error:
+        outcome.set_exception(error)

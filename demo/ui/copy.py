@@ -1,0 +1,57 @@
+"""Every sentence a visitor reads, in one place.
+
+Knows words only; must not know how they are laid out.
+"""
+
+from collections.abc import Mapping
+
+TITLE = "Trump or Computer Dump?"
+TAGLINE = "Begin a tweet, and a language model fine-tuned on Donald Trump's tweets finishes it."
+DISCLAIMER = (
+    "Parody. Every text here is made up by a computer; nobody said it, "
+    "and none of it is news, advice or an endorsement."
+)
+
+LABEL = "AI-generated parody (not a real tweet)"
+BADGE = "AI-generated parody"
+AUTHOR = "Computer Dump"
+HANDLE = "@not_a_real_tweet"
+
+PROMPT_LABEL = "Your opening words"
+PROMPT_PLACEHOLDER = "Leave it empty, or begin: The fake news media"
+EXAMPLES = ("Why does the lying news media", "The democrats have", "Today I'll be")
+
+EMPTY_CARD = "The tweet appears here, word by word, with your own words marked."
+WAITING = "Waiting for the computer…"
+NO_ANSWER = (
+    "No text came back. If a message popped up, it says why; "
+    "what you typed is still there, so you can try again."
+)
+FINISH: Mapping[str, str] = {
+    "end_of_tweet": "The tweet ended by itself.",
+    "length": "Cut off at the length you set.",
+    "deadline": "Cut off: it took longer than one text may take.",
+    "stopped": "You stopped it.",
+}
+INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
+
+
+def length_note(applied: int, asked: int) -> str:
+    """Said when the context left less room than was asked for (both in tokens)."""
+    return (
+        f"The length was cut from {asked} to {applied} tokens: "
+        "a long opening leaves less room for more."
+    )
+
+
+API_DESCRIPTION = """\
+Continues an opening in the style of Donald Trump's tweets: AI-generated parody.
+
+Each update is one object with the whole text so far. Show its `shareable`, not its bare `text`,
+to people: that is the text with its label and where it came from. `finish_reason` is null until
+the text is finished. The same seed and settings give the same text."""
+RESULT_DESCRIPTION = (
+    "an object: text, label, shareable, prompt, generated, finish_reason (end_of_tweet, length, "
+    "deadline or null), characters, settings with the seed, checkpoint, revision, engine, "
+    "precision, tokens and seconds"
+)

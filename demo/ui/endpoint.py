@@ -1,0 +1,104 @@
+"""The one endpoint, `/generate`: what the button, Enter, the API and MCP all call.
+
+Knows requests, engines and results; must not know components, layout or HTML.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, cast
+
+import gradio as gr
+
+from demo.generation.engine import Chunk, Engine, EngineError
+from demo.generation.request import (
+    FIELDS,
+    MAX_PROMPT_CHARACTERS,
+    GenerationRequest,
+    InvalidRequest,
+)
+from demo.ui import copy
+from demo.ui.result import Record, Result, failure
+
+log = logging.getLogger(__name__)
+
+# A browser that redraws at every token is slower than the model: ten times a second is enough.
+UPDATE_SECONDS = 0.1
+DEFAULTS = GenerationRequest()
+
+Endpoint = Callable[..., Iterator[Record]]
+
+
+def make_generate(engine: Engine) -> Endpoint:
+    """The endpoint's function over one engine; its signature and docstring are the API's docs."""
+
+    # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
+    def generate(
+        prompt: str = DEFAULTS.prompt,
+        max_new_tokens: int = DEFAULTS.max_new_tokens,
+        temperature: float = DEFAULTS.temperature,
+        top_p: float = DEFAULTS.top_p,
+        top_k: int = DEFAULTS.top_k,
+        repetition_penalty: float = DEFAULTS.repetition_penalty,
+        seed: int | None = None,
+    ) -> Iterator[Record]:
+        values = (prompt, max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+        yield from _guarded(engine, values)
+
+    generate.__doc__ = _documentation()
+    return generate
+
+
+def _documentation() -> str:
+    """The endpoint's docstring, in the form that Gradio's API page and MCP read."""
+    arguments = [
+        f"prompt: The opening words, at most {MAX_PROMPT_CHARACTERS:,} characters; may be empty.",
+        *(
+            f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}. {field.help}"
+            for field in FIELDS.values()
+        ),
+    ]
+    return "\n".join((copy.API_DESCRIPTION, "", "Args:", *(f"    {line}" for line in arguments)))
+
+
+def _guarded(engine: Engine, values: tuple[Any, ...]) -> Iterator[Record]:
+    """The records of one request; a failure is shown in the card and then raised.
+
+    Raises:
+        gr.Error: with a sentence fit for a visitor.
+    """
+    last: Record = {}
+    try:
+        for last in _records(engine, GenerationRequest(*values)):
+            yield last
+    except (InvalidRequest, EngineError) as error:
+        message = str(error)
+    except Exception as error:
+        _log_without_texts(error)
+        message = copy.INTERNAL_ERROR
+    else:
+        return
+    yield failure(last, message)
+    raise gr.Error(message, print_exception=False)
+
+
+def _records(engine: Engine, request: GenerationRequest) -> Iterator[Record]:
+    """The text as it grows; closing the iterator closes the engine's stream."""
+    result = Result(request, engine.identity)
+    yield result.record()
+    shown = time.monotonic()
+    # The protocol promises a stream that can be closed; of iterators, only generators say so.
+    with closing(cast(Generator[Chunk, None, None], engine.stream(request))) as stream:
+        for chunk in stream:
+            result = result.followed_by(chunk)
+            if chunk.ending or time.monotonic() - shown >= UPDATE_SECONDS:
+                shown = time.monotonic()
+                yield result.record()
+
+
+def _log_without_texts(error: Exception) -> None:
+    """Logs where it failed, but not the message: it might quote what a visitor typed."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("Generation failed: %s\n%s", type(error).__name__, frames)

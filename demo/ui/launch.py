@@ -1,0 +1,69 @@
+"""Serves a page over an engine until it is told to stop.
+
+Knows Gradio's server and its switches; must not know which engine it serves.
+"""
+
+import importlib.util
+import signal
+import threading
+from types import FrameType
+
+from demo.generation.engine import Engine
+from demo.serving.address import cannot_listen
+from demo.serving.limits import middleware
+from demo.serving.settings import Settings
+from demo.ui.page import build_page
+from demo.ui.theme import CSS_FILE, build_theme
+
+
+def launch(engine: Engine, settings: Settings, notice: str = "") -> None:
+    """Serves until SIGINT or SIGTERM, then closes the server and the engine.
+
+    Raises:
+        CannotListen: the port is taken, or the address is not this machine's.
+    """
+    stopped = _stop_signal()
+    page = build_page(engine, notice)
+    # Engines take one request at a time; the queue is where visitors wait, and it is bounded.
+    page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=1)
+    try:
+        page.launch(
+            server_name=settings.server_name,
+            server_port=settings.server_port,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            show_error=False,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            enable_monitoring=False,
+            max_file_size="1b",
+            state_session_capacity=1_000,
+            footer_links=["api"],
+            mcp_server=importlib.util.find_spec("mcp") is not None,
+            theme=build_theme(),
+            css_paths=[CSS_FILE],
+            app_kwargs={"middleware": list(middleware(settings.max_body_bytes))},
+        )
+    except OSError as error:
+        raise cannot_listen(settings, error) from error
+    print(f"Running on http://{settings.server_name}:{settings.server_port}", flush=True)
+    try:
+        stopped.wait()
+    finally:
+        page.close(verbose=False)
+        engine.close()
+
+
+def _stop_signal() -> threading.Event:
+    """An event that the first SIGINT or SIGTERM sets; the second one kills as usual."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopped

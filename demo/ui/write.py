@@ -1,0 +1,111 @@
+"""The writing tab: an opening, its settings, and the tweet they become.
+
+Knows components and what happens in the browser; must not know how a text is made.
+"""
+
+import json
+from collections.abc import Sequence
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
+from demo.ui import copy
+from demo.ui.card import build_card
+from demo.ui.endpoint import Endpoint
+
+# What the browser does by itself. A text is being made while its `finish_reason` is null.
+_START = """(prompt, card) =>
+    card && card.finish_reason === null ? [] : [{prompt, finish_reason: null}]"""
+_STOP = """(card) =>
+    card && card.finish_reason === null ? [{...card, finish_reason: "stopped"}] : []"""
+_CLEAR = '() => ["", null]'
+_NO_ANSWER = f"""(card) => card && card.finish_reason === null
+    ? [{{...card, finish_reason: "error", error: {json.dumps(copy.NO_ANSWER)}}}] : []"""
+_BUTTONS = """(card) => {
+    const running = Boolean(card) && card.finish_reason === null;
+    const enabled = (interactive) => ({__type__: "update", interactive});
+    return [enabled(!running), enabled(running)];
+}"""
+
+
+def build_write_tab(generate: Endpoint) -> None:
+    """Lays the tab out inside the current Blocks and wires it; `generate` is the endpoint."""
+    with gr.Column(elem_id="cd-write"):
+        with gr.Column(elem_id="cd-compose"):
+            prompt = gr.Textbox(
+                value="",
+                label=copy.PROMPT_LABEL,
+                placeholder=copy.PROMPT_PLACEHOLDER,
+                max_length=MAX_PROMPT_CHARACTERS,
+                lines=1,
+                max_lines=6,
+                elem_id="cd-prompt",
+            )
+            with gr.Row(elem_id="cd-examples"):
+                chips = [gr.Button(text, size="sm") for text in copy.EXAMPLES]
+            with gr.Row(elem_id="cd-actions"):
+                start = gr.Button("Generate", variant="primary", elem_id="cd-generate")
+                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="cd-stop")
+                clear = gr.Button("Clear", elem_id="cd-clear")
+        card = build_card()
+        with gr.Column(elem_id="cd-settings"):
+            settings: list[Component] = [_slider("max_new_tokens"), _slider("temperature")]
+            with gr.Accordion("Advanced", open=False):
+                settings += [_slider("top_p"), _slider("top_k"), _slider("repetition_penalty")]
+                settings.append(_seed_box())
+    for chip in chips:
+        chip.click(None, js=f"() => {json.dumps(chip.value)}", outputs=prompt)
+    _wire(generate, prompt, settings, card, (start, stop, clear))
+
+
+def _wire(
+    generate: Endpoint,
+    prompt: gr.Textbox,
+    settings: Sequence[Component],
+    card: gr.HTML,
+    buttons: tuple[gr.Button, gr.Button, gr.Button],
+) -> None:
+    """Button, Enter and the API share one endpoint; everything else happens in the browser."""
+    start, stop, clear = buttons
+    triggers = [start.click, prompt.submit]
+    gr.on(triggers, None, js=_START, inputs=[prompt, card], outputs=card)
+    running = gr.on(
+        triggers,
+        generate,
+        inputs=[prompt, *settings],
+        outputs=card,
+        api_name="generate",
+        # Gradio's own checks would answer first, and not name the field.
+        preprocess=False,
+        show_progress="hidden",
+    )
+    running.failure(None, js=_NO_ANSWER, inputs=card, outputs=card)
+    stop.click(None, js=_STOP, inputs=card, outputs=card, cancels=[running])
+    clear.click(None, js=_CLEAR, outputs=[prompt, card], cancels=[running])
+    card.change(None, js=_BUTTONS, inputs=card, outputs=[start, stop])
+
+
+def _slider(name: str) -> gr.Slider:
+    field = FIELDS[name]
+    return gr.Slider(
+        field.minimum,
+        field.maximum,
+        field.default,
+        step=field.step,
+        precision=0 if field.whole else None,
+        label=field.label,
+        info=field.help,
+    )
+
+
+def _seed_box() -> gr.Number:
+    field = FIELDS["seed"]
+    return gr.Number(
+        None,
+        precision=0,
+        label=field.label,
+        info=field.help,
+        placeholder="drawn",
+        elem_id="cd-seed",
+    )

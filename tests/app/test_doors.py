@@ -1,0 +1,84 @@
+"""What the app refuses before any of it reaches the engine."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.app.calls import generate
+from tests.processes import AppProcess
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "upload",
+        "process_recording",
+        "component_server",
+        "run/generate",
+        "api/generate",
+        "vibe-edit",
+        "vibe-code",
+        "custom_component/x/client/y/z",
+    ],
+)
+def test_posting_to_a_door_we_do_not_use_is_not_found(scripted_app: AppProcess, path: str) -> None:
+    files = {"files": ("a.txt", b"hello")}
+    assert httpx.post(f"{scripted_app.url}/gradio_api/{path}", files=files).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=https://example.com/",
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/file=demo/ui/page.py",
+        "/gradio_api/proxy=https://example.com/",
+        "/gradio_api/deep_link",
+        "/gradio_api/runs",
+        "/gradio_api/dev/reload",
+        "/monitoring",
+        "/monitoring/summary",
+    ],
+)
+def test_files_proxies_states_and_statistics_are_not_found(
+    scripted_app: AppProcess, path: str
+) -> None:
+    assert httpx.get(scripted_app.url + path).status_code == 404
+
+
+@pytest.mark.parametrize("query", ["page=unknown", "deep_link=x", "page=a&__theme=dark"])
+def test_a_page_that_is_not_shows_the_page_that_is(scripted_app: AppProcess, query: str) -> None:
+    answer = httpx.get(f"{scripted_app.url}/?{query}")
+    assert answer.status_code == 200
+    assert "Trump or Computer Dump?" in answer.text
+
+
+def in_chunks(size: int) -> Iterator[bytes]:
+    """A body whose length is not announced."""
+    for _ in range(size // 1_000):
+        yield b"x" * 1_000
+
+
+@pytest.mark.parametrize("make_body", [bytes, in_chunks])
+@pytest.mark.parametrize("path", ["call/generate", "queue/join"])
+def test_a_large_body_is_refused_with_the_limit(
+    scripted_app: AppProcess, path: str, make_body: Callable[[int], bytes | Iterator[bytes]]
+) -> None:
+    body = make_body(1_000_000)
+    answer = httpx.post(f"{scripted_app.url}/gradio_api/{path}", content=body)
+    assert answer.status_code == 413
+    assert "at most 65,536 bytes" in answer.json()["detail"]
+    assert generate(scripted_app.url)["text"]
+
+
+@pytest.mark.parametrize("path", ["call/unknown", "call/v2/unknown"])
+def test_an_unknown_endpoint_is_the_callers_mistake(scripted_app: AppProcess, path: str) -> None:
+    answer = httpx.post(f"{scripted_app.url}/gradio_api/{path}", json={"data": []})
+    assert answer.status_code == 400
+
+
+def test_an_unknown_function_is_the_callers_mistake(scripted_app: AppProcess) -> None:
+    body = {"data": [], "fn_index": 999, "session_hash": "a"}
+    answer = httpx.post(f"{scripted_app.url}/gradio_api/queue/join", json=body)
+    assert answer.status_code == 400

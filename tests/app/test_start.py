@@ -1,0 +1,106 @@
+"""`python app.py` as its owner meets it: what it needs, what it says, how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.calls import generate, post
+from tests.conftest import NOTICE
+from tests.processes import ROOT, AppProcess, command_environment, running_app
+
+
+def refused(folder: Path, **variables: str) -> str:
+    """The one sentence that a start with these variables ends in."""
+    environment = command_environment(folder, **variables)
+    command = [sys.executable, "app.py"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GRADIO_SERVER_PORT", "abc"), ("GRADIO_SERVER_PORT", "70000"), ("DEVICE", "gpu")],
+)
+def test_a_bad_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
+    (sentence,) = refused(tmp_path, **{name: value}).splitlines()
+    assert sentence.startswith(f"{name} is")
+    assert value in sentence
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (sentence,) = refused(tmp_path, GRADIO_SERVER_PORT=str(port)).splitlines()
+    assert f"127.0.0.1:{port}" in sentence
+    assert "GRADIO_SERVER_PORT" in sentence
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing"
+    (sentence,) = refused(tmp_path, CHECKPOINT=str(missing)).splitlines()
+    assert str(missing) in sentence
+
+
+@pytest.fixture(scope="module")
+def real_app(
+    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AppProcess]:
+    """`python app.py` over a tiny checkpoint."""
+    folder = tmp_path_factory.mktemp("real_app")
+    with running_app(["app.py"], folder, {"CHECKPOINT": str(tiny_checkpoint)}) as app:
+        yield app
+
+
+def test_the_real_app_writes_with_the_checkpoint_it_is_given(
+    real_app: AppProcess, tiny_checkpoint: Path
+) -> None:
+    record = generate(real_app.url, prompt="Today I'll be", max_new_tokens=8, seed=1)
+    assert record["text"].startswith("Today I'll be")
+    assert record["checkpoint"] == tiny_checkpoint.name
+    assert record["engine"].startswith("transformers")
+
+
+def test_the_real_app_repeats_a_text_by_its_seed(real_app: AppProcess) -> None:
+    texts = [generate(real_app.url, prompt="The", seed=seed)["text"] for seed in (5, 5, 6)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_real_app_calls_no_outside_host(real_app: AppProcess) -> None:
+    generate(real_app.url, prompt="Today")
+    assert real_app.outside_hosts() == []
+
+
+def test_a_call_outside_would_be_seen(tmp_path: Path) -> None:
+    lookup = "import socket\ntry: socket.getaddrinfo('example.invalid', 80)\nexcept OSError: pass"
+    environment = command_environment(tmp_path)
+    subprocess.run([sys.executable, "-c", lookup], env=environment, check=True, timeout=30)
+    seen = Path(environment["OUTSIDE_LOG"]).read_text(encoding="utf-8")
+    assert "example.invalid" in seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_even_while_it_writes(tmp_path: Path, number: int) -> None:
+    with running_app(["-m", "tests.scripted_app"], tmp_path) as app:
+        event_id = post(app.url, '{"prompt": "slow"}').json()["event_id"]
+        with httpx.stream(
+            "GET", f"{app.url}/gradio_api/call/generate/{event_id}", timeout=60
+        ) as answer:
+            next(answer.iter_lines())
+            assert app.terminate(number) == 0
+        assert "Traceback" not in app.log()
+
+
+def test_the_notice_reaches_the_page_as_text(scripted_app: AppProcess) -> None:
+    page = httpx.get(f"{scripted_app.url}/config").text
+    assert NOTICE not in page
+    assert NOTICE.replace("<", "&lt;").replace(">", "&gt;") in page

@@ -1,0 +1,78 @@
+"""A real browser: skipped with the reason where there is none, unless REQUIRE_BROWSER=1."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.processes import ROOT, AppProcess
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# A second name of this machine: plain http there is no secure context, as on a home network.
+INSECURE_HOST = "space.test"
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+)
+
+
+def _executable() -> str:
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if found:
+        return found
+    reason = f"no browser: none of {', '.join(_NAMES)} is on the PATH"
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+# Not for the whole session: while Playwright runs, this thread has an event loop, and tests of
+# other rings could not start one.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a module."""
+    executable = _executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(_ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh visitor: no history, no clipboard of an earlier one."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, scripted_app: AppProcess) -> Page:
+    """The page, ready to type into."""
+    return open_page(context, scripted_app.url)
+
+
+def open_page(context: BrowserContext, url: str) -> Page:
+    """Opens the app and waits for its card."""
+    page = context.new_page()
+    page.goto(url)
+    page.locator(".cd-card").wait_for()
+    return page
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Where the pictures go that a person looks at."""
+    folder = ROOT / "screenshots"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,24 @@
+"""Fixtures of more than one ring: the app in a process of its own, over a scripted engine."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.processes import AppProcess, running_app
+from tests.scripted import ScriptedEngine
+
+NOTICE = "The <embedded> checkpoint answers, because no other one was named."
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    """A language model in this process whose replies are written beforehand."""
+    return ScriptedEngine()
+
+
+@pytest.fixture(scope="session")
+def scripted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    """The real app over a scripted engine, started once for all tests."""
+    folder = tmp_path_factory.mktemp("scripted_app")
+    with running_app(["-m", "tests.scripted_app"], folder, {"NOTICE": NOTICE}) as app:
+        yield app

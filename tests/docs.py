@@ -1,0 +1,37 @@
+"""Renders the generated parts of the README: `python -m tests.docs`.
+
+Knows the README's markers and what stands between them; the tests fail when it is stale.
+"""
+
+import re
+from pathlib import Path
+
+from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
+from demo.serving.settings import settings_table
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def fields_table() -> str:
+    """The README's table of request fields, in Markdown."""
+    rows = [f"| prompt | empty | 0 to {MAX_PROMPT_CHARACTERS:,} characters | the opening words |"]
+    rows += [
+        f"| {field.name} | {'drawn' if field.default is None else f'{field.default:g}'} "
+        f"| {field.minimum:g} to {field.maximum:,.10g}{', whole' if field.whole else ''} "
+        f"| {field.help} |"
+        for field in FIELDS.values()
+    ]
+    return "\n".join(["| field | default | limits | what it does |", "|---|---|---|---|", *rows])
+
+
+def rendered() -> str:
+    """The README as it should be."""
+    text = README.read_text(encoding="utf-8")
+    for name, table in (("fields", fields_table()), ("settings", settings_table())):
+        between = re.compile(rf"(<!-- {name}: [^\n]* -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = between.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(rendered(), encoding="utf-8")

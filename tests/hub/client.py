@@ -1,0 +1,41 @@
+"""Resolves checkpoints for a test, in a process of its own: the real client reads HF_ENDPOINT
+once, when it is imported.
+
+Reads one JSON object a line, the arguments; writes one, the checkpoint or the error.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from demo.generation.checkpoint import CheckpointError, resolve_checkpoint
+
+PATHS = ("folder", "embedded", "base_file", "cache_dir")
+
+
+def answer(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What became of one call."""
+    os.environ["HF_TOKEN"] = arguments.pop("token")
+    for name in PATHS:
+        arguments[name] = Path(arguments[name]) if arguments[name] else None
+    said: list[str] = []
+    started = time.monotonic()
+    try:
+        chosen = resolve_checkpoint(**arguments, say=said.append)
+    except CheckpointError as error:
+        return {"error": str(error)}
+    seconds = time.monotonic() - started
+    return {**vars(chosen), "folder": str(chosen.folder), "said": said, "seconds": seconds}
+
+
+def main() -> None:
+    """Until the input ends."""
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""Checkpoints from the Hub: fetched, verified, kept, and replaced when they cannot be had."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.generation.checksums import write_checksums
+from tests import tiny
+from tests.hub.server import READER, STRANGER, Hub, Repo
+
+PATIENCE_SECONDS = 3.0
+INSTEAD = "The embedded checkpoint runs instead."
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the client process tells of one call."""
+
+    folder: Path
+    name: str
+    revision: str
+    notice: str
+    said: list[str]
+    seconds: float
+
+    def is_embedded_because(self, reason: str) -> bool:
+        """True if the embedded one runs, and the notice says why."""
+        said_so = reason in self.notice and self.notice.endswith(INSTEAD)
+        return self.name == "embedded" and said_so and self.notice in self.said
+
+
+class Client:
+    """A process with the real client in it, whose Hub is `hub`."""
+
+    def __init__(self, hub: Hub, embedded: Path, home: Path) -> None:
+        self._embedded, self._cache = embedded, home / "cache"
+        self.hub_cache = home / "hf" / "hub"
+        settings = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(home / "hf"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "1",
+            "NO_PROXY": "localhost,127.0.0.1",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hub.client"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings},
+        )
+
+    def resolve(self, model_id: str, revision: str, token: str = "") -> Result:
+        """One `resolve_checkpoint` there."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        arguments = {
+            "model_id": model_id, "model_revision": revision, "token": token, "folder": "",
+            "embedded": str(self._embedded), "base_file": "", "cache_dir": str(self._cache),
+            "hub_patience_seconds": PATIENCE_SECONDS,
+        }  # fmt: skip
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return Result(**{**answer, "folder": Path(answer["folder"])})
+
+    def close(self) -> None:
+        """Ends the process, whatever its threads still wait for."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good checkpoint folder."""
+    return tiny.write(tmp_path_factory.mktemp("noise"), tiny.gpt2())
+
+
+@pytest.fixture(scope="module")
+def one_hub() -> Iterator[Hub]:
+    hub = Hub()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def hub(one_hub: Hub) -> Hub:
+    """The Hub, up and well-behaved."""
+    one_hub.fault = ""
+    one_hub.served.clear()
+    one_hub.start()
+    return one_hub
+
+
+@pytest.fixture(scope="module")
+def client(one_hub: Hub, noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    client = Client(one_hub, noise, tmp_path_factory.mktemp("home"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def files(noise: Path) -> dict[str, bytes]:
+    """A good checkpoint's files, and some that no demo needs."""
+    needed = {path.name: path.read_bytes() for path in noise.iterdir()}
+    others = ("README.md", "pytorch_model.bin", "training_args.bin", "code.py", "onnx/model.bin")
+    return {**needed, **dict.fromkeys(others, b"not needed")}
+
+
+@pytest.fixture
+def model_id(request: pytest.FixtureRequest) -> str:
+    """A repository name for this test alone, since the client's cache outlives it."""
+    return f"alice/{re.sub('[^a-z]+', '-', request.node.name.lower())[-60:].strip('-')}"
+
+
+@pytest.fixture
+def repo(hub: Hub, files: dict[str, bytes], model_id: str) -> Repo:
+    """A good repository."""
+    hub.repos[model_id] = Repo(files)
+    return hub.repos[model_id]
+
+
+def test_a_snapshot_is_fetched_with_what_is_needed_and_nothing_else(
+    hub: Hub, client: Client, repo: Repo, model_id: str, noise: Path
+) -> None:
+    result = client.resolve(model_id, repo.commit)
+    assert (result.name, result.revision, result.notice) == (model_id, repo.commit, "")
+    assert {path.name for path in result.folder.iterdir()} == {p.name for p in noise.iterdir()}
+    for path in noise.iterdir():
+        assert (result.folder / path.name).read_bytes() == path.read_bytes()
+    assert not {"pytorch_model.bin", "training_args.bin", "code.py"} & set(hub.served)
+
+
+def test_the_second_start_fetches_nothing(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    first = client.resolve(model_id, repo.commit)
+    hub.served.clear()
+    second = client.resolve(model_id, repo.commit)
+    assert (second.folder, second.notice, hub.served) == (first.folder, "", [])
+
+
+def test_without_a_hub_the_kept_copy_runs_and_says_so(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    first = client.resolve(model_id, repo.commit)
+    hub.stop()
+    second = client.resolve(model_id, repo.commit)
+    assert (second.name, second.folder) == (model_id, first.folder)
+    assert "The Hub could not be reached" in second.notice
+    assert second.notice.endswith(f"The copy of {model_id} from an earlier start runs.")
+
+
+def test_without_a_hub_and_a_copy_the_embedded_one_runs(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    hub.stop()
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because(f"No whole copy of {model_id} is kept here.")
+
+
+def test_a_kept_copy_of_another_commit_does_not_stand_in(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    client.resolve(model_id, repo.commit)
+    hub.stop()
+    assert client.resolve(model_id, "0" * 40).is_embedded_because("No whole copy")
+
+
+def test_a_kept_copy_that_lost_a_file_does_not_stand_in(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    folder = client.resolve(model_id, repo.commit).folder
+    hub.stop()
+    (folder / "tokenizer.json").unlink()
+    assert client.resolve(model_id, repo.commit).is_embedded_because("No whole copy")
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["SHA256SUMS", "no_SHA256SUMS"])
+def test_wrong_bytes_are_never_loaded_and_are_fetched_anew(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str, listed: bool
+) -> None:
+    if not listed:
+        del files["SHA256SUMS"]
+    hub.repos[model_id] = repo = Repo(files)
+    hub.fault = "wrong_bytes"
+    damaged = client.resolve(model_id, repo.commit)
+    assert damaged.is_embedded_because("damaged and was not loaded: model.safetensors")
+    hub.fault = ""
+    mended = client.resolve(model_id, repo.commit)
+    assert (mended.name, mended.notice) == (model_id, "")
+
+
+def test_wrong_bytes_do_not_come_back_from_the_cache(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    hub.fault = "wrong_bytes"
+    client.resolve(model_id, repo.commit)
+    hub.stop()
+    assert client.resolve(model_id, repo.commit).is_embedded_because("No whole copy")
+
+
+def test_weights_that_the_list_leaves_out_are_not_loaded(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str
+) -> None:
+    lines = files["SHA256SUMS"].splitlines(keepends=True)
+    files["SHA256SUMS"] = b"".join(line for line in lines if b"model.safetensors" not in line)
+    hub.repos[model_id] = repo = Repo(files)
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because("there is no sha256 of model.safetensors")
+
+
+def test_a_list_that_names_an_absent_shard_is_noticed(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str
+) -> None:
+    files["SHA256SUMS"] += b"0" * 64 + b"  model-00002-of-00002.safetensors\n"
+    hub.repos[model_id] = repo = Repo(files)
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because("model-00002-of-00002.safetensors is missing")
+
+
+def test_a_repository_with_pickled_weights_only_is_not_loaded(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str
+) -> None:
+    del files["model.safetensors"], files["SHA256SUMS"]
+    hub.repos[model_id] = repo = Repo(files)
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because("pickled ones are never loaded")
+    assert "pytorch_model.bin" not in hub.served
+
+
+def test_a_private_repository_opens_to_its_readers_token_alone(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str
+) -> None:
+    hub.repos[model_id] = repo = Repo(files, private=True)
+    for token in ("", STRANGER):
+        result = client.resolve(model_id, repo.commit, token)
+        assert result.is_embedded_because("does not exist, or HF_TOKEN may not read it")
+    assert client.resolve(model_id, repo.commit, READER).name == model_id
+    withdrawn = client.resolve(model_id, repo.commit, STRANGER)
+    assert withdrawn.is_embedded_because("HF_TOKEN may not read it")
+
+
+def test_a_gated_repository_is_told_from_a_missing_one(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str
+) -> None:
+    hub.repos[model_id] = repo = Repo(files, gated=True)
+    result = client.resolve(model_id, repo.commit, STRANGER)
+    assert result.is_embedded_because("is gated and HF_TOKEN has not been granted access")
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_token_that_is_no_token_is_named(client: Client, repo: Repo, model_id: str) -> None:
+    result = client.resolve(model_id, repo.commit, "hf_nonsense")
+    assert result.is_embedded_because("refused access")
+    assert "hf_nonsense" not in result.notice
+
+
+def test_an_unknown_commit_is_named(client: Client, repo: Repo, model_id: str) -> None:
+    assert repo.commit != "0" * 40
+    result = client.resolve(model_id, "0" * 40)
+    assert result.is_embedded_because(f"{model_id} has no commit {'0' * 40}")
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["alice/absent", "not//an id"])
+def test_an_id_that_is_no_repository_is_named(client: Client, name: str) -> None:
+    assert client.resolve(name, "0" * 40).is_embedded_because(name)
+
+
+@pytest.mark.parametrize("fault", ["stall", "stall_files"])
+def test_a_stalled_hub_is_given_up_in_time(
+    hub: Hub, client: Client, repo: Repo, model_id: str, fault: Any
+) -> None:
+    hub.fault = fault
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because("The Hub stalled: nothing arrived for 3 seconds.")
+    assert result.seconds < PATIENCE_SECONDS + 5
+
+
+def test_a_hub_that_dies_in_the_middle_is_given_up_and_the_rest_fetched_later(
+    hub: Hub, client: Client, repo: Repo, model_id: str
+) -> None:
+    hub.fault = "die"
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because("No whole copy")
+    hub.stop()
+    hub.fault = ""
+    hub.start()
+    assert client.resolve(model_id, repo.commit).notice == ""
+
+
+def test_an_adapter_may_come_from_the_hub_and_needs_its_base(
+    hub: Hub, client: Client, tmp_path: Path, model_id: str
+) -> None:
+    (tmp_path / "base.gguf").write_bytes(b"made up")
+    adapter = tiny.write_adapter(tmp_path / "adapter", tmp_path / "base.gguf")
+    base = json.loads((adapter / "base.json").read_text())
+    (adapter / "base.json").write_text(json.dumps({**base, "package": ""}))
+    write_checksums(adapter)
+    hub.repos[model_id] = repo = Repo({p.name: p.read_bytes() for p in adapter.iterdir()})
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because("The base model could not be fetched")

@@ -1,0 +1,67 @@
+"""A made-up archive of tweets: the real format, no real tweet.
+
+Knows the archive's columns; must not know what is tested with it.
+"""
+
+import csv
+import gzip
+import io
+import json
+import random
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (
+    "id", "text", "isRetweet", "isDeleted", "device", "favorites", "retweets", "date", "isFlagged"
+)  # fmt: skip
+_WORDS = ["garden", "teapot", "lantern", "harbor", "violin", "meadow", "pebble", "thunder", "biscuit", "orchard", "saddle", "compass", "walnut", "ribbon", "cottage", "feather", "marble", "anchor", "blanket", "candle", "dragon", "ember", "falcon", "glacier", "hammock", "island", "jigsaw", "kettle", "ladder", "mirror", "needle", "oyster", "parade", "quilt", "rocket", "saucer", "tunnel", "umbrella", "valley", "whistle", "yogurt", "zipper", "badger", "cactus", "donkey", "engine", "fiddle", "goblin", "helmet"]
+_VERBS = ("polishes", "borrows", "paints", "follows", "forgets", "praises", "carries", "counts")
+
+
+def sentence(chance: random.Random) -> str:
+    """Eight to sixteen words of nonsense, different every time."""
+    words = [
+        f"The {chance.choice(_WORDS)} {chance.choice(_VERBS)} the {chance.choice(_WORDS)}"
+        for _ in range(chance.randint(2, 4))
+    ]
+    return f"{', and '.join(words)}!"
+
+
+def row(number: int, text: str, **changes: Any) -> dict[str, Any]:
+    """One row of the archive; ids and dates grow with the number."""
+    date = f"20{10 + number // 3000:02}-{1 + number // 250 % 12:02}-{1 + number // 10 % 25:02}"
+    values = (
+        str(10**12 + number), text, "f", "f", "Twitter for Teapots", "1", "2",
+        f"{date} 10:00:00", "f",
+    )  # fmt: skip
+    return {**dict(zip(COLUMNS, values, strict=True)), **changes}
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """So many good rows."""
+    chance = random.Random(seed)
+    return [row(number, sentence(chance)) for number in range(count)]
+
+
+def as_csv(records: Sequence[dict[str, Any]]) -> str:
+    """The records as the archive's CSV."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS)
+    writer.writeheader()
+    writer.writerows(records)
+    return file.getvalue()
+
+
+def write(path: Path, records: Sequence[dict[str, Any]]) -> Path:
+    """Writes by the path's ending: .csv, .csv.gz, .zip or .json."""
+    text = as_csv(records) if path.suffix != ".json" else json.dumps(list(records))
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as bundle:
+            bundle.writestr("tweets.csv", text)
+    else:
+        path.write_text(text, encoding="utf-8", newline="")
+    return path

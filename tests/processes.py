@@ -1,0 +1,90 @@
+"""Real processes for tests: started on a free port, watched, ended.
+
+Knows how to run a command; must not know what the app answers.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+# Settings of whoever runs the tests must not reach the app under test.
+_SETTINGS = ("GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "DEVICE", "QUEUE_", "SYSTEM", "SPACE_")
+
+
+@dataclass(frozen=True)
+class AppProcess:
+    """A running app: where it listens, what it said, whom it called."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+    outside_log: Path
+
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+    def outside_hosts(self) -> list[str]:
+        return self.outside_log.read_text(encoding="utf-8").splitlines()
+
+    def terminate(self, number: int = signal.SIGTERM) -> int:
+        """Sends the signal and returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def command_environment(folder: Path, **variables: str) -> dict[str, str]:
+    """This process's environment without the demo's settings, watched for outside hosts."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+    path = os.pathsep.join((str(ROOT / "tests" / "watched"), str(ROOT)))
+    outside_log = folder / "outside.log"
+    outside_log.touch()
+    return {**kept, "PYTHONPATH": path, "OUTSIDE_LOG": str(outside_log), **variables}
+
+
+@contextmanager
+def running_app(
+    arguments: list[str], folder: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[AppProcess]:
+    """`python *arguments`, once it answers; killed afterwards if it still runs."""
+    port = free_port()
+    environment = command_environment(folder, GRADIO_SERVER_PORT=str(port), **(variables or {}))
+    log_file = folder / "app.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    url = f"http://127.0.0.1:{port}"
+    app = AppProcess(url, process, log_file, Path(environment["OUTSIDE_LOG"]))
+    try:
+        _wait_until_it_answers(app)
+        yield app
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_it_answers(app: AppProcess, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and app.process.poll() is None:
+        try:
+            if httpx.get(app.url, timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"The app did not start:\n{app.log()}")

@@ -1,0 +1,86 @@
+"""A language model whose replies are written beforehand, so that tests say what it says.
+
+Knows the Engine protocol; needs no weights, no torch, no checkpoint.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from demo.generation.engine import Chunk, Ending, EngineError, EngineIdentity, FinishReason
+from demo.generation.request import GenerationRequest
+
+TWEET = " going to make computers great again. Believe me, nobody computes better. SAD!"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered to one prompt: words with a pause before each, then maybe an error."""
+
+    text: str = TWEET
+    seconds_per_word: float = 0.0
+    error: Exception | None = None
+
+    def words(self) -> list[str]:
+        return [" " + word for word in self.text.split()]
+
+
+REPLIES = {
+    "slow": Reply("word " * 200, seconds_per_word=0.15),
+    "markup": Reply("<script>window.hacked=1</script> <img src=x onerror=window.hacked=1> ${1+1}"),
+    "crash": Reply("half a", error=RuntimeError("secret internals about crash")),
+    "refuse": Reply("", error=EngineError("The engine is tired. Try again in a minute.")),
+    "long": Reply("a tweet of many words goes on and on " * 9),
+}
+
+
+@dataclass
+class ScriptedEngine:
+    """Answers from `replies` by prompt; records every request and every stream's life."""
+
+    replies: dict[str, Reply] = field(default_factory=lambda: dict(REPLIES))
+    requests: list[GenerationRequest] = field(default_factory=list)
+    active: int = 0
+    closed: int = 0
+    identity: EngineIdentity = EngineIdentity(
+        checkpoint="scripted", revision="0123456789ab", engine="script", precision="exact"
+    )
+    context_tokens: int = 1_024
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def stream(self, request: GenerationRequest) -> Iterator[Chunk]:
+        self.requests.append(request)
+        self._count(active=+1)
+        try:
+            yield from self._say(self.replies.get(request.opening, Reply()), request)
+        finally:
+            self._count(active=-1, closed=+1)
+
+    def _say(self, reply: Reply, request: GenerationRequest) -> Iterator[Chunk]:
+        words = reply.words()[: request.max_new_tokens]
+        for word in words:
+            time.sleep(reply.seconds_per_word)
+            yield Chunk(word)
+        if reply.error:
+            raise reply.error
+        reason: FinishReason = "length" if len(reply.words()) > len(words) else "end_of_tweet"
+        prompt_tokens = self.count_tokens(request.opening)
+        ending = Ending(reason, prompt_tokens, len(words), request.max_new_tokens, 0.01, 0.1)
+        yield Chunk("", ending)
+
+    def _count(self, active: int, closed: int = 0) -> None:
+        with self._lock:
+            self.active += active
+            self.closed += closed
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def health(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.replies.clear()

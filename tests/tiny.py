@@ -1,0 +1,95 @@
+"""Checkpoints small enough to be made while a test waits; their texts are noise, or one sentence.
+
+Knows how checkpoint folders are written; needs no weights from anywhere.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+
+from demo.generation.base import BaseFile
+from demo.generation.checksums import file_sha256, write_checksums
+from training.models import train_tokenizer
+
+SENTENCE = "The café counts 😀 teapots: naïve 🫖🫖, says the 🇩🇰 harbor – tremendous!"
+CONTEXT = 96
+
+
+def tokenizer() -> GPT2Tokenizer:
+    """Byte-level, the mark first; no merge joins the bytes of an emoji."""
+    return train_tokenizer(["the teapot counts the harbor", "The teapots, says the harbor!"], 290)
+
+
+def gpt2(seed: int = 0) -> GPT2LMHeadModel:
+    """Random weights."""
+    torch.manual_seed(seed)
+    shape: dict[str, Any] = {"n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    marks: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    return GPT2LMHeadModel(GPT2Config(vocab_size=290, **shape, **marks))
+
+
+def llama(seed: int = 0) -> LlamaForCausalLM:
+    """Random weights."""
+    torch.manual_seed(seed)
+    shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    marks: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    return LlamaForCausalLM(
+        LlamaConfig(vocab_size=290, max_position_embeddings=CONTEXT, **shape, **heads, **marks)
+    )
+
+
+def write(folder: Path, model: PreTrainedModel) -> Path:
+    """An ordinary checkpoint folder."""
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    write_checksums(folder)
+    return folder
+
+
+def write_fluent(folder: Path) -> Path:
+    """A GPT-2 that knows one sentence by heart, with characters of up to four bytes.
+
+    Its blocks add nothing, and its positions point at the token that follows.
+    """
+    model: Any = gpt2()
+    ids = [0, *tokenizer()(SENTENCE)["input_ids"], 0]
+    with torch.no_grad():
+        for block in model.transformer.h:
+            block.attn.c_proj.weight.zero_()
+            block.mlp.c_proj.weight.zero_()
+        words = model.transformer.wte.weight
+        words -= words.mean(dim=1, keepdim=True)
+        words /= words.norm(dim=1, keepdim=True)
+        model.transformer.wpe.weight[: len(ids) - 1] = 10 * words[ids[1:]]
+    return write(folder, model)
+
+
+def write_adapter(folder: Path, base_file: Path) -> Path:
+    """An adapter folder over `llama()`, whose weights `base_file` stands for."""
+    tuned = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    torch.manual_seed(1)
+    for name, weights in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights)
+    tuned.to(torch.bfloat16).save_pretrained(folder)
+    (folder / "README.md").unlink()
+    content = base_file.read_bytes()
+    BaseFile("teapots", "1.0", "teapots/t.gguf", file_sha256(base_file), len(content), "MIT").write(
+        folder / "base.json"
+    )
+    (folder / "metrics.json").write_text(json.dumps({"bits_per_byte": 9.9}), encoding="utf-8")
+    (folder / "generation_config.json").write_text('{"top_p": 0.5}', encoding="utf-8")
+    write_checksums(folder)
+    return folder

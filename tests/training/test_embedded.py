@@ -1,0 +1,53 @@
+"""The embedded checkpoint: its adapter and the fetched base become an ordinary checkpoint."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import pipeline
+
+from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
+from demo.generation.checksums import verify_checksums
+from demo.serving.settings import read_settings
+from training.card import EMBEDDED
+
+
+def resolve(said: list[str]) -> Checkpoint:
+    """With the owner's own cache: the base file is 98 MB."""
+    settings = read_settings()
+    return resolve_checkpoint(
+        model_id="",
+        model_revision="",
+        folder=None,
+        embedded=EMBEDDED,
+        base_file=settings.base_file,
+        cache_dir=settings.cache_dir,
+        say=said.append,
+    )
+
+
+@pytest.fixture(scope="module")
+def merged() -> Path:
+    return resolve([]).folder
+
+
+def test_three_lines_as_in_the_blog_post(merged: Path) -> None:
+    generate = pipeline("text-generation", model=str(merged))
+    text = generate("Today I'll be")[0]["generated_text"]
+    assert text.startswith("Today I'll be")
+    assert len(text.split()) > 4
+
+
+def test_the_merged_checkpoint_is_kept_and_found_again_without_a_word(merged: Path) -> None:
+    said: list[str] = []
+    again = resolve(said)
+    assert (again.folder, again.name, again.notice) == (merged, "embedded", "")
+    assert said == []
+    verify_checksums(merged)
+
+
+def test_it_carries_its_figures_and_decoding_defaults(merged: Path) -> None:
+    assert json.loads((merged / "metrics.json").read_text())["recipe"]["method"] == "lora"
+    decoding = json.loads((merged / "generation_config.json").read_text())
+    assert decoding["do_sample"] is True
+    assert decoding["eos_token_id"] == 0

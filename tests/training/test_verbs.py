@@ -1,0 +1,172 @@
+"""The owner's walk: prepare → finetune → evaluate through the command line, a few steps each."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import pipeline
+
+from demo.generation.checksums import verify_checksums
+from tests.training.conftest import ROOT, verb
+from training.__main__ import main
+
+CONTRACT = {
+    "README.md", "SHA256SUMS", "config.json", "generation_config.json", "metrics.json",
+    "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+}  # fmt: skip
+
+
+def test_finetune_writes_the_checkpoint_of_the_contract(scratch_run: Path) -> None:
+    folder = scratch_run / "checkpoint"
+    assert {path.name for path in folder.iterdir()} == CONTRACT
+    verify_checksums(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["training"]["steps"] == 12
+    assert metrics["recipe"]["method"] == "scratch"
+    assert metrics["data"]["counts"]["kept"] == 300
+    assert 'tokenizer_class": "GPT2Tokenizer' in (folder / "tokenizer_config.json").read_text()
+
+
+def test_finetune_leaves_curves_and_samples(scratch_run: Path) -> None:
+    history = json.loads((scratch_run / "curves.json").read_text())
+    assert any("loss" in entry and "learning_rate" in entry for entry in history)
+    assert any("eval_loss" in entry for entry in history)
+    assert (scratch_run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    samples = [
+        json.loads(line) for line in (scratch_run / "samples.jsonl").read_text().splitlines()
+    ]
+    assert {sample["step"] for sample in samples} == {12}
+    assert any(sample["text"].startswith("Today I'll be") for sample in samples)
+
+
+def test_three_lines_as_in_the_blog_post(scratch_run: Path) -> None:
+    generate = pipeline("text-generation", model=str(scratch_run / "checkpoint"))
+    text = generate("Today I'll be")[0]["generated_text"]
+    assert text.startswith("Today I'll be")
+
+
+def test_evaluate_prints_and_records_every_figure(scratch_run: Path, prepared: Path) -> None:
+    folder = scratch_run / "checkpoint"
+    done = verb("evaluate", "--checkpoint", folder, "--data", prepared)
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads((folder / "metrics.json").read_text())["evaluation"]
+    assert set(evaluation) == {"dev", "test", "test_time"}
+    for name, by_model in evaluation.items():
+        assert {"checkpoint", "byte unigram", "byte 8-gram, Kneser-Ney"} == set(by_model)
+        for figure in by_model.values():
+            assert figure["low"] <= figure["bits_per_byte"] <= figure["high"]
+            assert f"{figure['bits_per_byte']:.4f}" in done.stdout, name
+    verify_checksums(folder)
+    card = (folder / "README.md").read_text()
+    assert f"{evaluation['test']['checkpoint']['bits_per_byte']:.4f}" in card
+    assert "bits_per_byte" in card.split("---")[1]
+
+
+def test_evaluate_scores_any_file_of_texts(scratch_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("The teapot praises the kettle!\n\nAnd the ladder.\n")
+    before = (scratch_run / "checkpoint" / "metrics.json").read_bytes()
+    done = verb(
+        "evaluate", "--checkpoint", scratch_run / "checkpoint",
+        "--data", tmp_path / "texts.txt", "--dry-run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"texts\.txt +checkpoint +2 +\d\.\d{4}", done.stdout)
+    assert (scratch_run / "checkpoint" / "metrics.json").read_bytes() == before
+
+
+def test_a_decoder_folder_is_fine_tuned_whole(
+    scratch_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    done = verb(
+        "finetune", "--recipe", "gpt2", "--base", scratch_run / "checkpoint", "--data", prepared,
+        "--out", tmp_path / "run", "--max-steps", 2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before = load_file(scratch_run / "checkpoint" / "model.safetensors")
+    after = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert not torch.equal(before["transformer.wte.weight"], after["transformer.wte.weight"])
+
+
+def test_an_adapter_over_another_base_is_merged(
+    scratch_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "adapter.toml"
+    recipe.write_text(
+        'method = "lora"\nlearning_rate = 1e-3\nepochs = 1\n[lora]\nrank = 2\nalpha = 2\n'
+    )
+    done = verb(
+        "finetune", "--recipe", recipe, "--base", scratch_run / "checkpoint", "--data", prepared,
+        "--out", tmp_path / "run", "--max-steps", 2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    merged = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
+    before = load_file(scratch_run / "checkpoint" / "model.safetensors")
+    assert merged.keys() == before.keys()
+    name = "transformer.h.0.attn.c_attn.weight"
+    assert not torch.equal(before[name], merged[name])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_goes_on_where_it_was(
+    prepared: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    arguments = ["finetune", "--recipe", "scratch", "--data", prepared, "--out", tmp_path / "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *map(str, arguments), "--max-steps", "4000"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while not (line := process.stdout.readline()).startswith("step"):
+        assert line or process.poll() is None, process.communicate()[1]
+    process.send_signal(number)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, errors
+    stopped_at = int(re.search(r"Stopped at step (\d+); go on with --resume", printed)[1])  # type: ignore[index]
+    assert verb(*arguments).returncode == 1  # a fresh run must not overwrite a stopped one
+    done = verb(*arguments, "--max-steps", stopped_at + 2, "--resume")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
+    assert metrics["training"]["steps"] == stopped_at + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recipe", "none"], "There is no recipe 'none'; there are embedded, gpt2, scratch"),
+        (["--recipe", "gpt2", "--base", "/no/such"], "The base '/no/such' could not be loaded"),
+        (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
+        (["--recipe", "scratch", "--resume"], "no saved state"),
+        (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_said_in_one_sentence(
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    command = ["training", "finetune", "--data", str(prepared), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", [*command, *arguments])
+    assert main() == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_none_is_not_evaluated(
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["training", "evaluate", "--checkpoint", str(tmp_path), "--data", str(prepared)]
+    monkeypatch.setattr("sys.argv", [*command, "--no-baselines"])
+    assert main() == 1
+    assert str(tmp_path) in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""Reading an archive: every format, and every way in which a file can be wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import made_up
+from training.archive import Archive, read_archive
+from training.errors import TrainingError
+
+
+def read(path: Path) -> Archive:
+    return read_archive(str(path), lambda size, total: None)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.zip", "a.json"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    records = made_up.rows(30)
+    archive = read(made_up.write(tmp_path / name, records))
+    assert [str(row.id) for row in archive.rows] == [record["id"] for record in records]
+    assert [row.text for row in archive.rows] == [record["text"] for record in records]
+    assert archive.bad == []
+
+
+def test_numbers_and_booleans_of_json_are_accepted(tmp_path: Path) -> None:
+    record = {**made_up.row(1, "tea"), "id": 7, "favorites": 3, "isRetweet": True}
+    (row,) = read(made_up.write(tmp_path / "a.json", [record])).rows
+    assert (row.id, row.is_retweet) == (7, True)
+
+
+def test_a_line_break_inside_a_tweet_is_kept(tmp_path: Path) -> None:
+    (row,) = read(made_up.write(tmp_path / "a.csv", [made_up.row(1, "tea\r\ncake")])).rows
+    assert row.text == "tea\r\ncake"
+
+
+def test_progress_adds_up_to_the_file(tmp_path: Path) -> None:
+    path = made_up.write(tmp_path / "a.csv", made_up.rows(5))
+    seen: list[int] = []
+    read_archive(str(path), lambda size, total: seen.append(size))
+    assert sum(seen) == path.stat().st_size
+
+
+def test_a_few_bad_rows_are_counted_and_named(tmp_path: Path) -> None:
+    records = made_up.rows(200)
+    records[41]["date"] = "yesterday"
+    archive = read(made_up.write(tmp_path / "a.csv", records))
+    assert len(archive.rows) == 199
+    assert str(archive.bad[0]).startswith("row 42, column date: must be a date")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("id", "x1"),
+        ("isRetweet", ""),
+        ("isDeleted", "no"),
+        ("favorites", "-1"),
+        ("date", "2020-02-30 00:00:00"),
+    ],
+)
+def test_many_bad_rows_mean_the_wrong_file(tmp_path: Path, column: str, value: str) -> None:
+    records = [{**record, column: value} for record in made_up.rows(10)]
+    with pytest.raises(TrainingError, match=rf"10 of 10 rows are bad.*row 1, column {column}"):
+        read(made_up.write(tmp_path / "a.csv", records))
+
+
+def test_a_row_with_too_many_columns_is_bad(tmp_path: Path) -> None:
+    text = made_up.as_csv(made_up.rows(150)) + "1,tea,f,f,x,1,2,2020-01-01 00:00:00,f,extra\r\n"
+    (tmp_path / "a.csv").write_text(text)
+    assert [bad.number for bad in read(tmp_path / "a.csv").bad] == [151]
+
+
+def _bytes(kind: str) -> bytes:
+    good = made_up.as_csv(made_up.rows(50)).encode()
+    return {
+        "empty": b"",
+        "blank": b" \n\n",
+        "header only": made_up.as_csv([]).encode(),
+        "other columns": b"name,age\r\nx,1\r\n",
+        "latin-1": good + "1,caf\u00e9,f,f,x,1,2,2020-01-01 00:00:00,f\r\n".encode("latin-1"),
+        "utf-16": good.decode().encode("utf-16"),
+        "cut in a quotation": good + b'1,"tea and',
+        "json object": b'{"tweets": []}',
+        "json cut short": json.dumps(made_up.rows(3))[:-20].encode(),
+        "json of numbers": b"[1, 2, 3]",
+        "an image": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("empty", "is empty"),
+        ("blank", "is empty"),
+        ("header only", "holds no rows"),
+        ("other columns", "lacks the column id"),
+        ("latin-1", "not UTF-8: line 52 has the byte 0xe9"),
+        ("utf-16", "not UTF-8: line 1 has the byte 0xff"),
+        ("cut in a quotation", "line 51.*cut short"),
+        ("json object", "must be a JSON list"),
+        ("json cut short", "is not JSON: line 1"),
+        ("json of numbers", "lacks the column id"),
+        ("an image", "not UTF-8: line 1"),
+    ],
+)
+def test_a_wrong_file_gets_one_clear_error(tmp_path: Path, kind: str, message: str) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(_bytes(kind))
+    with pytest.raises(TrainingError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.zip"])
+def test_a_truncated_download_is_said_to_be_cut_short(tmp_path: Path, name: str) -> None:
+    path = made_up.write(tmp_path / name, made_up.rows(50))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(TrainingError, match="damaged or cut short"):
+        read(path)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no archive at"):
+        read(tmp_path / "none.csv")
+
+
+def test_an_address_that_does_not_answer_is_a_clear_error() -> None:
+    with pytest.raises(TrainingError, match="could not be read"):
+        read_archive("http://127.0.0.1:1/tweets.csv", lambda size, total: None)

@@ -1,0 +1,82 @@
+"""The canonical text of a tweet, rule by rule, on made-up tweets."""
+
+import pytest
+
+from training import canonical
+
+
+@pytest.mark.parametrize("raw", ["RT @a: hello", '"@a: hello" thanks', "“@a hello” thanks"])
+def test_a_retweet_made_by_hand_is_recognised(raw: str) -> None:
+    assert canonical.is_manual_retweet(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", ["@a hello", ".@a hello", 'He said "@a', "RT if you agree", "@RT @"]
+)
+def test_a_tweet_that_only_mentions_is_no_retweet(raw: str) -> None:
+    assert not canonical.is_manual_retweet(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "to be continued…",
+        "continued… ",
+        "continued… https://t.co/x",
+        "a… http://a.b pic.twitter.com/c",
+    ],
+)
+def test_a_text_that_ends_in_an_ellipsis_is_cut_off(raw: str) -> None:
+    assert canonical.is_cut_off(raw)
+
+
+@pytest.mark.parametrize("raw", ["wait… what", "well...", "see… this https://t.co/x"])
+def test_an_ellipsis_elsewhere_is_not_a_cut(raw: str) -> None:
+    assert not canonical.is_cut_off(raw)
+
+
+def test_entities_are_unescaped_once_and_links_go() -> None:
+    assert canonical.strip_links("tea &amp;amp; cake https://t.co/x!").rstrip() == "tea &amp; cake"
+    assert canonical.strip_links("see pic.twitter.com/abc now") == "see  now"
+
+
+def test_a_word_with_amp_in_it_stays_whole() -> None:
+    """The original deleted `amp` everywhere: "campaign" became "cign"."""
+    assert canonical.strip_links("campaign &amp; camp") == "campaign & camp"
+
+
+def test_a_decomposed_accent_is_composed() -> None:
+    assert canonical.strip_links("cafe\u0301") == "caf\u00e9"
+
+
+def test_a_handle_is_public_from_twenty_texts_on_whatever_its_case() -> None:
+    texts = ["@Kettle @kettle hi"] * 19
+    assert canonical.public_handles(texts) == frozenset()
+    assert canonical.public_handles([*texts, "@KETTLE"]) == {"@kettle"}
+
+
+def test_private_handles_become_user_and_white_space_collapses() -> None:
+    text = canonical.finish("  @Kettle\n\tand @mrs_teapot  talk ", frozenset({"@kettle"}))
+    assert text == "@Kettle and @user talk"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "short but three",
+        "@user @user @user nice teapots",
+        "#one #two #three #four tea set",
+        "12345 67890 !!! 123 456 go on",
+    ],
+)
+def test_too_few_characters_or_words_are_dropped(text: str) -> None:
+    assert canonical.is_too_short(text)
+
+
+@pytest.mark.parametrize("text", ["exactly twenty chars", "“Tea” is 4 everyone, 24/7"])
+def test_twenty_characters_and_three_words_are_enough(text: str) -> None:
+    assert not canonical.is_too_short(text)
+
+
+def test_a_handle_behind_punctuation_is_no_word() -> None:
+    assert canonical.is_too_short(".@wonderful_teapot (@another_teapot) is nice")

@@ -1,0 +1,313 @@
+"""Checkpoints from folders and adapters: what is taken, what is refused, what is kept."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer
+
+from demo.generation import checkpoint
+from demo.generation.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_model,
+    merge_adapter,
+    resolve_checkpoint,
+)
+from demo.generation.checksums import verify_checksums, write_checksums
+from tests import tiny
+
+
+def resolve(cache: Path, *, folder: Path | None = None, **changes: Any) -> Checkpoint:
+    given: dict[str, Any] = {
+        "model_id": "", "model_revision": "", "folder": folder, "embedded": Path("absent"),
+        "base_file": None, "cache_dir": cache, "say": lambda _: None,
+    }  # fmt: skip
+    return resolve_checkpoint(**{**given, **changes})
+
+
+def refusal(folder: Path) -> str:
+    """Why the folder is refused, when it is resolved or at the latest when it is loaded."""
+    with pytest.raises(CheckpointError) as caught:
+        load_model(resolve(folder, folder=folder).folder, torch.float32, "cpu")
+    return str(caught.value)
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def edit_weights(folder: Path, **changes: torch.Tensor | None) -> None:
+    path = folder / "model.safetensors"
+    weights = {**load_file(path), **changes}
+    kept = {name: tensor for name, tensor in weights.items() if tensor is not None}
+    save_file(kept, path, metadata={"format": "pt"})
+
+
+@pytest.fixture
+def folder(noise_folder: Path, tmp_path: Path) -> Path:
+    """A good checkpoint to be spoiled; without SHA256SUMS, so that other checks are reached."""
+    copy = shutil.copytree(noise_folder, tmp_path / "spoiled")
+    (copy / "SHA256SUMS").unlink()
+    return copy
+
+
+def test_a_folder_is_named_after_itself_and_its_weights(noise_folder: Path) -> None:
+    chosen = resolve(noise_folder, folder=noise_folder)
+    digest = hashlib.sha256((noise_folder / "model.safetensors").read_bytes()).hexdigest()
+    assert chosen == Checkpoint(noise_folder, noise_folder.name, digest[:12], notice="")
+
+
+def test_the_embedded_one_runs_when_none_is_named(noise_folder: Path) -> None:
+    assert resolve(noise_folder, embedded=noise_folder).name == "embedded"
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert "absent. Correct CHECKPOINT." in refusal(tmp_path / "absent")
+
+
+def test_a_loaded_model_gives_what_was_saved(noise_folder: Path) -> None:
+    model, tokenizer = load_model(noise_folder, torch.float32, "cpu")
+    assert torch.equal(model.transformer.wte.weight, tiny.gpt2().transformer.wte.weight)
+    assert not model.training
+    assert tokenizer.eos_token_id == 0
+
+
+def test_a_flipped_bit_is_noticed(noise_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(noise_folder, tmp_path / "copy")
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert "is damaged: model.safetensors does not have its sha256." in refusal(copy)
+
+
+def test_weights_must_be_listed_where_there_is_a_list(noise_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(noise_folder, tmp_path / "copy")
+    save_file({"more": torch.zeros(1)}, copy / "more.safetensors")
+    assert "there is no sha256 of more.safetensors" in refusal(copy)
+
+
+def test_a_listed_readme_may_be_absent_but_a_listed_tokenizer_may_not(folder: Path) -> None:
+    (folder / "README.md").write_text("card")
+    write_checksums(folder)
+    (folder / "README.md").unlink()
+    resolve(folder, folder=folder)
+    (folder / "tokenizer.json").unlink()
+    assert "tokenizer.json is missing" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_folder_that_lacks_a_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert refusal(folder) == f"The checkpoint in {folder} has no {name}."
+
+
+def test_a_config_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    assert "config.json in" in refusal(folder)
+
+
+def test_pickled_weights_are_never_loaded(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
+    resolve(folder, folder=folder)
+    (folder / "model.safetensors").unlink()
+    assert "pickled ones are never loaded" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_that_a_checkpoint_brings_is_never_run(folder: Path, name: str) -> None:
+    edit_json(folder / name, auto_map={"AutoModelForCausalLM": "code.Model"})
+    (folder / "code.py").write_text("raise SystemExit('hacked')")
+    assert f"auto_map in {name}" in refusal(folder)
+
+
+def test_a_missing_weight_is_not_filled_with_noise(folder: Path) -> None:
+    edit_weights(folder, **{"transformer.h.1.mlp.c_fc.weight": None})
+    assert "1 missing weights, the first being transformer.h.1.mlp.c_fc.weight" in refusal(folder)
+
+
+def test_a_superfluous_weight_is_refused(folder: Path) -> None:
+    edit_weights(folder, surprise=torch.zeros(1))
+    assert "1 unexpected weights, the first being" in refusal(folder)
+
+
+def test_a_misshapen_weight_is_refused(folder: Path) -> None:
+    edit_weights(folder, **{"transformer.ln_f.weight": torch.zeros(7)})
+    assert folder.name in refusal(folder)
+
+
+def test_weights_that_are_not_numbers_are_refused(folder: Path) -> None:
+    edit_weights(folder, **{"transformer.ln_f.weight": torch.full((32,), torch.nan)})
+    assert "logits that are not finite" in refusal(folder)
+
+
+def test_a_truncated_file_is_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "could not be loaded" in refusal(folder)
+
+
+def test_a_missing_shard_is_refused(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "has no model-00001-of-00002.safetensors" in refusal(folder)
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
+    vocab = {f"t{number}": number for number in range(300)}
+    GPT2Tokenizer(vocab={"<|endoftext|>": 300, **vocab}, merges=[]).save_pretrained(folder)
+    assert "has 301 tokens; its model knows 290." in refusal(folder)
+
+
+@pytest.fixture
+def base_file(tmp_path: Path) -> Path:
+    """Stands for the base's GGUF file; `merging` says what it dequantises to."""
+    path = tmp_path / "teapot.gguf"
+    path.write_bytes(b"a made-up base file")
+    return path
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, base_file: Path) -> Path:
+    return tiny.write_adapter(tmp_path / "adapter", base_file)
+
+
+@pytest.fixture
+def merging(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Dequantising gives the tiny Llama; each time it is done is recorded."""
+    done: list[Path] = []
+
+    def dequantise(gguf: Path, folder: Path) -> None:
+        done.append(gguf)
+        tiny.write(folder, tiny.llama())
+
+    monkeypatch.setattr(checkpoint, "dequantise", dequantise)
+    return done
+
+
+def logits(folder: Path) -> torch.Tensor:
+    model, _ = load_model(folder, torch.float32, "cpu")
+    with torch.inference_mode():
+        result: torch.Tensor = model(torch.tensor([[0, 5, 9]])).logits
+    return result
+
+
+def test_an_adapter_becomes_an_ordinary_checkpoint(
+    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+) -> None:
+    chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    assert (chosen.name, len(chosen.revision)) == ("embedded", 12)
+    assert merging == [base_file]
+    names = {path.name for path in chosen.folder.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.json"} <= names
+    assert not {"adapter_config.json", "adapter_model.safetensors", "base.json"} & names
+    assert json.loads((chosen.folder / "generation_config.json").read_text()) == {"top_p": 0.5}
+    verify_checksums(chosen.folder)
+    assert type(AutoTokenizer.from_pretrained(chosen.folder)) is GPT2Tokenizer
+
+
+def test_merging_adds_the_adapter_to_the_base_exactly(adapter: Path, tmp_path: Path) -> None:
+    base = tiny.write(tmp_path / "base", tiny.llama())
+    merge_adapter(adapter, base, tmp_path / "merged")
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    deltas = load_file(adapter / "adapter_model.safetensors")
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    a, b = (deltas[f"{prefix}{letter}.weight"].float() for letter in "AB")
+    scale = settings["lora_alpha"] / settings["r"]
+    before: Any = AutoModelForCausalLM.from_pretrained(base)
+    after: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    q_before, q_after = (m.model.layers[0].self_attn.q_proj.weight for m in (before, after))
+    assert not torch.equal(q_after, q_before)
+    torch.testing.assert_close(q_after, q_before + scale * b @ a)
+
+
+def test_the_second_start_takes_the_merged_checkpoint_from_the_cache(
+    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+) -> None:
+    first = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    second = resolve(tmp_path / "cache", embedded=adapter, base_file=None)
+    assert second == first
+    assert len(merging) == 1
+
+
+def test_a_damaged_cache_is_rebuilt(
+    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+) -> None:
+    chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    good = logits(chosen.folder)
+    for spoil in (lambda path: path.write_bytes(b"nonsense"), Path.unlink):
+        spoil(chosen.folder / "model.safetensors")
+        assert resolve(tmp_path / "cache", embedded=adapter, base_file=base_file) == chosen
+        assert torch.equal(logits(chosen.folder), good)
+    assert len(merging) == 3
+    assert [path.name for path in chosen.folder.parent.iterdir()] == [chosen.folder.name]
+
+
+def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(
+    adapter: Path, base_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun: list[str] = []
+    ended: list[Checkpoint] = []
+
+    def dequantise(_gguf: Path, folder: Path) -> None:
+        begun.append(folder.name)
+        if len(begun) == 1:
+            ended.append(resolve(tmp_path / "cache", embedded=adapter, base_file=base_file))
+        tiny.write(folder, tiny.llama())
+
+    monkeypatch.setattr(checkpoint, "dequantise", dequantise)
+    chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    assert len(begun) == 2
+    assert ended == [chosen]
+    verify_checksums(chosen.folder)
+    assert [path.name for path in chosen.folder.parent.iterdir()] == [chosen.folder.name]
+
+
+def test_another_adapter_is_another_revision(
+    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+) -> None:
+    first = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({k: v * 2 for k, v in weights.items()}, adapter / "adapter_model.safetensors")
+    write_checksums(adapter)
+    second = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    assert second.revision != first.revision
+    assert second.folder != first.folder
+    assert len(merging) == 2
+
+
+def test_without_its_base_file_an_adapter_is_refused_in_the_base_files_words(
+    adapter: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"^BASE_FILE names .*absent\.gguf"):
+        resolve(tmp_path / "cache", embedded=adapter, base_file=tmp_path / "absent.gguf")
+
+
+@pytest.mark.parametrize("name", ["base.json", "adapter_model.safetensors"])
+def test_an_adapter_that_lacks_a_file_is_refused(adapter: Path, name: str) -> None:
+    (adapter / name).unlink()
+    assert refusal(adapter) == f"The checkpoint in {adapter} has no {name}."
+
+
+def test_a_damaged_adapter_is_refused(adapter: Path) -> None:
+    edit_json(adapter / "adapter_config.json", lora_alpha=99)
+    assert "adapter_config.json does not have its sha256" in refusal(adapter)
+
+
+def test_an_adapter_of_another_model_is_refused(adapter: Path, tmp_path: Path) -> None:
+    base = tiny.write(tmp_path / "base", tiny.gpt2())
+    with pytest.raises(CheckpointError, match="does not fit its base"):
+        merge_adapter(adapter, base, tmp_path / "merged")
+
+
+def test_an_adapter_that_lacks_a_layer_is_refused(adapter: Path, tmp_path: Path) -> None:
+    path = adapter / "adapter_model.safetensors"
+    save_file({k: v for k, v in load_file(path).items() if ".layers.1." not in k}, path)
+    base = tiny.write(tmp_path / "base", tiny.llama())
+    with pytest.raises(CheckpointError, match="does not fit its base"):
+        merge_adapter(adapter, base, tmp_path / "merged")

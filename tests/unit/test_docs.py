@@ -1,0 +1,96 @@
+"""What is written about the project is what the project is."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs import README, rendered
+from training.card import EMBEDDED, ROOT, render_card
+
+FRONT_MATTER = yaml.safe_load(README.read_text(encoding="utf-8").split("---\n")[1])
+
+
+def test_the_readme_is_not_stale() -> None:
+    assert README.read_text(encoding="utf-8") == rendered(), "run `make docs`"
+
+
+def test_the_model_card_is_that_of_the_embedded_checkpoint() -> None:
+    assert (ROOT / "model_card.md").read_text(encoding="utf-8") == render_card(EMBEDDED)
+
+
+def test_the_space_runs_the_gradio_that_was_tested() -> None:
+    pins = (ROOT / "requirements.txt").read_text()
+    assert f"gradio[oauth,mcp]=={FRONT_MATTER['sdk_version']}" in pins
+    assert FRONT_MATTER["app_file"] == "app.py"
+    assert len(FRONT_MATTER["short_description"]) <= 60
+
+
+def test_every_requirement_is_pinned() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        lines = [line for line in (ROOT / name).read_text().splitlines() if line[:1].isalpha()]
+        for line in lines:
+            assert re.fullmatch(r"[\w-]+(\[[\w,]+\])?(==[\w.]+|>=[\d.]+,<[\d.]+)", line), line
+
+
+def test_every_path_in_the_readmes_tree_exists() -> None:
+    tree = README.read_text(encoding="utf-8").split("## The tree")[1].split("```")[3]
+    folder = ""
+    for line in filter(None, tree.splitlines()):
+        indented = line.startswith(" ")
+        names = re.findall(r"[\w.]+/?(?:\w+/)?(?=[,\s]|$)", line.split("  ")[2 if indented else 0])
+        for name in names or []:
+            path = ROOT / folder / name if indented else ROOT / name
+            assert path.exists(), line
+        if not indented:
+            folder = line.split()[0]
+
+
+def test_the_embedded_checkpoint_keeps_to_its_size() -> None:
+    sizes = {path.name: path.stat().st_size for path in EMBEDDED.iterdir()}
+    assert sizes["adapter_model.safetensors"] <= 20_000_000
+    assert sum(sizes.values()) <= 25_000_000
+
+
+def test_the_embedded_checkpoint_was_measured_under_the_bar() -> None:
+    figures = json.loads((EMBEDDED / "metrics.json").read_text())["evaluation"]
+    assert figures["test"]["checkpoint"]["bits_per_byte"] <= 1.22
+
+
+def test_nothing_pickled_and_no_data_is_in_the_tree() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    wrong = {".bin", ".pt", ".pth", ".pkl", ".parquet", ".csv", ".gz", ".zip"}
+    assert not [name for name in listed if Path(name).suffix in wrong]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt"])
+def test_the_requirements_resolve_with_what_the_spaces_builder_adds(
+    name: str, tmp_path: Path
+) -> None:
+    """The builder installs these beside ours, in one resolution."""
+    version = FRONT_MATTER["sdk_version"]
+    added = [f"gradio[oauth,mcp]=={version}", "spaces", "uvicorn>=0.14", "websockets>=10.4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet",
+         "--disable-pip-version-check", "--report", str(tmp_path / "report.json"),
+         "-r", str(ROOT / name), *added],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    chosen = {e["metadata"]["name"].lower(): e["metadata"]["version"] for e in report["install"]}
+    assert chosen["gradio"] == version
+    assert {"spaces", "mcp", "transformers", "torch"} <= chosen.keys()
+
+
+def test_python_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert FRONT_MATTER["python_version"] == "3.12"

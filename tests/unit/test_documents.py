@@ -1,0 +1,90 @@
+"""Documents and packed rows: no tweet sees another, everything but the opening is scored."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from tests import made_up
+from training.documents import UNSCORED, PackedRows, collate, tokenise
+from training.models import train_tokenizer
+
+TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(40)]
+TOKENIZER = train_tokenizer(TEXTS, 400)
+MARK = TOKENIZER.eos_token_id
+
+
+def tiny(kind: str) -> Any:
+    torch.manual_seed(0)
+    if kind == "gpt2":
+        shape = GPT2Config(vocab_size=400, n_positions=128, n_embd=32, n_layer=2, n_head=2)
+        model: Any = GPT2LMHeadModel(shape)
+    else:
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=400, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128,
+            )
+        )  # fmt: skip
+    model.config.use_cache = False
+    return model.eval()
+
+
+def test_a_document_is_one_text_between_two_marks() -> None:
+    (document,) = tokenise(["Tea é"], TOKENIZER, 128)
+    assert document.ids[0] == document.ids[-1] == MARK
+    assert TOKENIZER.decode(document.ids[1:-1]) == "Tea é"
+    assert document.scored_bytes == len("Tea é".encode()) + 1
+
+
+def test_a_mark_typed_in_a_text_is_ordinary_characters() -> None:
+    (document,) = tokenise(["a <|endoftext|> b"], TOKENIZER, 128)
+    assert document.ids.count(MARK) == 2
+    assert TOKENIZER.decode(document.ids[1:-1]) == "a <|endoftext|> b"
+
+
+def test_a_long_text_is_cut_and_only_what_is_left_counts() -> None:
+    (document,) = tokenise([TEXTS[0]], TOKENIZER, 6)
+    assert len(document.ids) == 6
+    assert document.ids[-1] != MARK
+    assert document.scored_bytes == len(str(TOKENIZER.decode(document.ids[1:])).encode())
+
+
+def test_every_document_is_packed_whole_and_once() -> None:
+    documents = tokenise(TEXTS, TOKENIZER, 64)
+    rows = PackedRows(documents, 64, MARK)
+    found = []
+    for index in range(len(rows)):
+        row = rows[index]
+        starts = (row["position_ids"] == 0).nonzero().flatten().tolist()
+        ends = [*starts[1:], 64]
+        found += [row["input_ids"][a:b].tolist() for a, b in zip(starts, ends, strict=True)]
+    packed = [ids for ids in found if set(ids) != {MARK}]
+    assert sorted(packed) == sorted(document.ids for document in documents)
+
+
+def test_all_but_the_opening_mark_and_the_padding_is_scored() -> None:
+    documents = tokenise(TEXTS, TOKENIZER, 64)
+    rows = PackedRows(documents, 64, MARK)
+    labels = torch.cat([rows[i]["labels"] for i in range(len(rows))])
+    assert (labels != UNSCORED).sum() == sum(len(document.ids) - 1 for document in documents)
+    for i in range(len(rows)):
+        assert (rows[i]["labels"][rows[i]["position_ids"] == 0] == UNSCORED).all()
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_the_loss_of_packed_rows_is_that_of_the_texts_alone(kind: str) -> None:
+    """Fails if attention crosses from one tweet into the next, or a mark is scored twice."""
+    model = tiny(kind)
+    documents = tokenise(TEXTS, TOKENIZER, 64)
+    rows = PackedRows(documents, 64, MARK)
+    with torch.no_grad():
+        packed = model(**collate([rows[i] for i in range(len(rows))])).loss
+        alone = [
+            (model(input_ids=ids, labels=ids).loss * (ids.numel() - 1), ids.numel() - 1)
+            for ids in (torch.tensor([document.ids]) for document in documents)
+        ]
+    expected = sum(loss for loss, _ in alone) / sum(count for _, count in alone)
+    assert packed.item() == pytest.approx(float(expected), abs=2e-5)

@@ -1,0 +1,91 @@
+"""The body limit to the byte, and the doors' exact edges."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from demo.serving.limits import CLOSED_ROUTES, BodyLimit, ClosedDoors
+
+LIMIT = 10
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the body and the query it was given."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body + b"?" + scope["query_string"]})
+
+
+def answer(app: Any, pieces: list[bytes], **scope: Any) -> tuple[int, bytes]:
+    """The status and body that `app` sends for a request made of these pieces."""
+    incoming = [
+        {"type": "http.request", "body": piece, "more_body": number < len(pieces)}
+        for number, piece in enumerate(pieces, start=1)
+    ]
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    request = {"type": "http", "path": "/", "headers": [], "query_string": b"", **scope}
+    asyncio.run(app(request, receive, send))
+    return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.mark.parametrize("pieces", [[b""], [b"x" * LIMIT], [b"xxxxx", b"xxxxx"]])
+def test_a_body_up_to_the_limit_arrives_whole(pieces: list[bytes]) -> None:
+    assert answer(BodyLimit(echo, LIMIT), pieces) == (200, b"".join(pieces) + b"?")
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * (LIMIT + 1)], [b"xxxxx", b"xxxxx", b"x"]])
+def test_one_byte_more_is_refused(pieces: list[bytes]) -> None:
+    status, body = answer(BodyLimit(echo, LIMIT), pieces)
+    assert status == 413
+    assert b"at most 10 bytes" in body
+
+
+def test_an_announced_length_is_refused_before_it_is_read() -> None:
+    headers = [(b"content-length", b"11")]
+    status, _ = answer(BodyLimit(echo, LIMIT), [], headers=headers)
+    assert status == 413
+
+
+def test_a_visitor_who_hangs_up_midway_is_no_large_body() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    seen: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(await receive())
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    asyncio.run(BodyLimit(app, LIMIT)({"type": "http", "headers": []}, receive, send))
+    assert seen == [{"type": "http.disconnect"}]
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [(b"page=x", b""), (b"__theme=dark&page=x", b"__theme=dark"), (b"q=a+b&deep_link=", b"q=a+b")],
+)
+def test_pages_and_saved_states_are_dropped_from_the_query(query: bytes, kept: bytes) -> None:
+    assert answer(ClosedDoors(echo), [b""], query_string=query) == (200, b"?" + kept)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/gradio_api/call/generate", "/gradio_api/queue/join", "/gradio_api/info", "/assets/a.js"],
+)
+def test_the_doors_that_the_page_needs_are_open(path: str) -> None:
+    assert not CLOSED_ROUTES.match(path)

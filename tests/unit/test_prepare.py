@@ -1,0 +1,129 @@
+"""Cleaning, near duplicates and splits, on made-up tweets."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests import made_up
+from training import prepare
+from training.__main__ import main
+from training.archive import Row, read_archive
+from training.errors import TrainingError
+
+
+def run(archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["training", "prepare", str(archive), "--out", str(out)])
+    return main()
+
+
+def loaded(tmp_path: Path, records: list[dict[str, str]]) -> list[Row]:
+    return read_archive(str(made_up.write(tmp_path / "a.csv", records)), lambda n, total: None).rows
+
+
+def test_the_same_input_gives_identical_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = made_up.write(tmp_path / "a.csv.gz", made_up.rows(300))
+    for name in ("one", "two"):
+        assert run(archive, tmp_path / name, monkeypatch) == 0
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == [
+        "dev.parquet",
+        "report.json",
+        "test.parquet",
+        "test_time.parquet",
+        "train.parquet",
+    ]
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_every_dropped_row_is_counted(tmp_path: Path) -> None:
+    records = made_up.rows(100)
+    records += [
+        made_up.row(100, "RT @a: a perfectly good tweet about tea"),
+        made_up.row(101, '"@a: a perfectly good tweet about tea"'),
+        made_up.row(102, "somebody else's tweet about teapots", isRetweet="t"),
+        made_up.row(103, "this one was cut off in the midd… https://t.co/x"),
+        made_up.row(104, "https://t.co/x"),
+        made_up.row(105, records[0]["text"]),
+        made_up.row(106, f"{records[1]['text']} https://t.co/y"),
+        made_up.row(107, records[2]["text"].upper().replace("!", "!!!")),
+        dict(records[3]),
+    ]
+    tweets, counts = prepare.clean(loaded(tmp_path, records))
+    assert counts == {
+        "valid rows": 109,
+        "repeated ids": 1,
+        "retweets": 1,
+        "retweets by hand": 2,
+        "cut off": 1,
+        "too short": 1,
+        "exact duplicates": 2,
+        "near duplicates": 1,
+        "kept": 100,
+        "handles kept": 0,
+    }
+    assert [tweet.text for tweet in tweets] == [record["text"] for record in records[:100]]
+
+
+def test_of_near_duplicates_the_first_by_id_stays(tmp_path: Path) -> None:
+    text = made_up.sentence(random.Random(9))
+    records = [made_up.row(5, f"{text} Yes"), made_up.row(2, text)]
+    tweets, _ = prepare.clean(loaded(tmp_path, records))
+    assert [tweet.text for tweet in tweets] == [text]
+
+
+def test_the_splits_share_no_tweet_and_time_comes_last(tmp_path: Path) -> None:
+    tweets, _ = prepare.clean(loaded(tmp_path, made_up.rows(400)))
+    splits = prepare.split(tweets, seed=1)
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 324, "dev": 18, "test": 18, "test_time": 40,
+    }  # fmt: skip
+    assert sorted(t.id for part in splits.values() for t in part) == [t.id for t in tweets]
+    assert max(t.date for name in ("train", "dev", "test") for t in splits[name]) <= min(
+        t.date for t in splits["test_time"]
+    )
+
+
+def test_another_seed_gives_another_split_of_the_same_tweets(tmp_path: Path) -> None:
+    tweets, _ = prepare.clean(loaded(tmp_path, made_up.rows(200)))
+    assert prepare.split(tweets, 1)["test"] != prepare.split(tweets, 2)["test"]
+    assert prepare.split(tweets, 1) == prepare.split(tweets[::-1], 1)
+
+
+def test_too_small_an_archive_names_the_limit(tmp_path: Path) -> None:
+    tweets, _ = prepare.clean(loaded(tmp_path, made_up.rows(39)))
+    with pytest.raises(TrainingError, match="39 tweets .* at least 40"):
+        prepare.split(tweets, 1)
+
+
+def test_the_report_holds_every_count_and_what_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = made_up.rows(200)
+    records[3]["id"] = "not a number"
+    run(made_up.write(tmp_path / "a.csv", records), tmp_path / "out", monkeypatch)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["rows"], report["bad_rows"], report["seed"]) == (200, 1, 20210108)
+    assert len(report["archive_sha256"]) == 64
+    assert sum(part["tweets"] for part in report["splits"].values()) == report["counts"]["kept"]
+    assert "row 4, column id" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", ["a folder that is a file", "no archive"])
+def test_an_unusable_path_is_one_line_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    archive = made_up.write(tmp_path / "a.csv", made_up.rows(60))
+    out = archive if wrong == "a folder that is a file" else tmp_path / "out"
+    source = tmp_path / "none.csv" if wrong == "no archive" else archive
+    assert run(source, out, monkeypatch) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()[-1:]) == 1
+
+
+def test_a_folder_without_prepared_data_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="python -m training prepare"):
+        prepare.read_texts(tmp_path, "train")

@@ -1,0 +1,35 @@
+"""Recipes: every one there is can be read, and a wrong one is refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from training.errors import TrainingError
+from training.recipe import read_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_can_be_read(name: str) -> None:
+    assert read_recipe(name).learning_rate > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rate = ", "is not TOML"),
+        ('method = "full"\nlearning_rate = 1\nepochs = 1\nteapots = 2', "teapots"),
+        ('method = "full"\nepochs = 1', "learning_rate"),
+        ('method = "full"\nlearning_rate = "high"\nepochs = 1', "learning_rate must be a number"),
+        ('method = "magic"\nlearning_rate = 1\nepochs = 1', "method must be one of full, lora"),
+        ('method = "lora"\nlearning_rate = 1\nepochs = 1', r"\[lora\] belongs to"),
+        (
+            'method = "full"\nlearning_rate = 1\nepochs = 1\n[lora]\nrank = 1\nalpha = 1',
+            r"\[lora\]",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(TrainingError, match=rf"wrong\.toml.*{message}"):
+        read_recipe(str(path))

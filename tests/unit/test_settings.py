@@ -1,0 +1,90 @@
+"""Settings: defaults, what is refused, and the README's table."""
+
+from pathlib import Path
+
+import pytest
+
+from demo.serving.settings import VARIABLES, InvalidSetting, read_settings, settings_table
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def refusal(**environ: str) -> str:
+    with pytest.raises(InvalidSetting) as caught:
+        read_settings(environ)
+    return str(caught.value)
+
+
+def test_nothing_set_means_the_defaults_of_the_table() -> None:
+    settings = read_settings({})
+    assert (settings.model_id, settings.checkpoint, settings.device) == ("", None, "auto")
+    assert (settings.server_name, settings.server_port) == ("127.0.0.1", 7860)
+    assert settings.cache_dir == Path.home() / ".cache/trump-or-computer-dump"
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    assert read_settings({v.name: " " for v in VARIABLES}) == read_settings({})
+
+
+def test_every_variable_is_read() -> None:
+    given = {
+        "MODEL_ID": "a/b", "MODEL_REVISION": COMMIT, "CHECKPOINT": "/c", "BASE_FILE": "/d",
+        "CACHE_DIR": "/e", "DEVICE": "cpu", "GRADIO_SERVER_NAME": "::1",
+        "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
+        "MAX_BODY_BYTES": "2048",
+    }  # fmt: skip
+    settings = read_settings(given)
+    shown = {str(value) for value in vars(settings).values()}
+    assert set(given.values()) <= shown
+    assert {v.name for v in VARIABLES} == set(given)
+
+
+def test_a_space_listens_to_the_world_unless_told_otherwise() -> None:
+    assert read_settings({"SYSTEM": "spaces"}).server_name == "0.0.0.0"
+    told = {"SYSTEM": "spaces", "GRADIO_SERVER_NAME": "127.0.0.1"}
+    assert read_settings(told).server_name == "127.0.0.1"
+    assert read_settings({"SYSTEM": "spaces"}).on_spaces
+
+
+@pytest.mark.parametrize("revision", ["", "main", COMMIT[:12], COMMIT + "0", "g" * 40])
+def test_a_hub_checkpoint_must_be_pinned_to_a_commit(revision: str) -> None:
+    message = refusal(MODEL_ID="a/b", MODEL_REVISION=revision)
+    assert "40 hexadecimal digits" in message
+    assert repr(revision) in message
+
+
+def test_a_commit_may_be_written_in_capitals() -> None:
+    settings = read_settings({"MODEL_ID": "a/b", "MODEL_REVISION": COMMIT.upper()})
+    assert settings.model_revision == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [
+        ("GRADIO_SERVER_PORT", 1, 65_535),
+        ("QUEUE_SIZE", 1, 1_000),
+        ("DEADLINE_SECONDS", 1, 3_600),
+        ("MAX_BODY_BYTES", 1_024, 10_485_760),
+    ],
+)
+def test_numbers_have_limits_and_errors_name_them(name: str, lowest: int, highest: int) -> None:
+    for value in (lowest, highest):
+        read_settings({name: str(value)})
+    for value in (lowest - 1, highest + 1):
+        assert refusal(**{name: str(value)}) == (
+            f"{name} is {value}; it must be from {lowest} to {highest}."
+        )
+    assert refusal(**{name: "many"}) == f"{name} is 'many'; it must be a whole number."
+
+
+def test_a_device_that_is_none_is_refused() -> None:
+    assert refusal(DEVICE="tpu") == "DEVICE is 'tpu'; it must be auto, cpu or cuda."
+
+
+def test_paths_may_start_at_home() -> None:
+    assert read_settings({"CHECKPOINT": "~/c"}).checkpoint == Path.home() / "c"
+
+
+def test_the_table_has_a_row_for_every_variable() -> None:
+    rows = settings_table().splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == [v.name for v in VARIABLES]

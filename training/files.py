@@ -1,0 +1,27 @@
+"""Folders and JSON as every verb writes them; must not know what is written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+
+
+def require_writable(folder: Path) -> None:
+    """Makes the folder, and finds out before the work, not after it, whether it takes files.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise TrainingError(f"Cannot write to {folder}: {error.strerror}.") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented UTF-8 JSON that ends in a line break."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
