@@ -28,8 +28,8 @@ def rendered() -> str:
     """The README as it should be."""
     text = README.read_text(encoding="utf-8")
     for name, table in (("fields", fields_table()), ("settings", settings_table())):
-        between = re.compile(rf"(<!-- {name}: [^\n]* -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = between.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+        start, rest = re.split(rf"(?<=<!-- {name}: written by `make docs` -->\n)", text)
+        text = f"{start}{table}\n{rest[rest.index(f'<!-- /{name} -->') :]}"
     return text
 
 

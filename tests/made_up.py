@@ -16,14 +16,19 @@ from typing import Any
 COLUMNS = (
     "id", "text", "isRetweet", "isDeleted", "device", "favorites", "retweets", "date", "isFlagged"
 )  # fmt: skip
-_WORDS = ["garden", "teapot", "lantern", "harbor", "violin", "meadow", "pebble", "thunder", "biscuit", "orchard", "saddle", "compass", "walnut", "ribbon", "cottage", "feather", "marble", "anchor", "blanket", "candle", "dragon", "ember", "falcon", "glacier", "hammock", "island", "jigsaw", "kettle", "ladder", "mirror", "needle", "oyster", "parade", "quilt", "rocket", "saucer", "tunnel", "umbrella", "valley", "whistle", "yogurt", "zipper", "badger", "cactus", "donkey", "engine", "fiddle", "goblin", "helmet"]
 _VERBS = ("polishes", "borrows", "paints", "follows", "forgets", "praises", "carries", "counts")
 
 
+def word(chance: random.Random) -> str:
+    """Two or three syllables that mean nothing."""
+    syllables = chance.randint(2, 3)
+    return "".join(chance.choice("bdfgklmnprst") + chance.choice("aeiou") for _ in range(syllables))
+
+
 def sentence(chance: random.Random) -> str:
-    """Eight to sixteen words of nonsense, different every time."""
+    """Ten to twenty words of nonsense, different every time."""
     words = [
-        f"The {chance.choice(_WORDS)} {chance.choice(_VERBS)} the {chance.choice(_WORDS)}"
+        f"The {word(chance)} {chance.choice(_VERBS)} the {word(chance)}"
         for _ in range(chance.randint(2, 4))
     ]
     return f"{', and '.join(words)}!"

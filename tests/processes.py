@@ -79,7 +79,7 @@ def running_app(
         process.wait()
 
 
-def _wait_until_it_answers(app: AppProcess, seconds: float = 90) -> None:
+def _wait_until_it_answers(app: AppProcess, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and app.process.poll() is None:
         try:

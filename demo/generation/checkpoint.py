@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -148,7 +149,8 @@ def merge_adapter(adapter: Path, base_folder: Path, out: Path) -> None:
         raise CheckpointError(
             f"{adapter.name} does not fit its base: {min(unmatched)} has no match."
         )
-    tuned.merge_and_unload().save_pretrained(out)
+    with _quiet():
+        tuned.merge_and_unload().save_pretrained(out)
     tokenizer.save_pretrained(out)
     for path in adapter.iterdir():
         if path.is_file() and path.name not in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, SUMS):
@@ -248,13 +250,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{path.name} in {path.parent} is not JSON.") from error
+        raise CheckpointError(f"{path.name} of {path.parent.name} is not JSON.") from error
     return value if isinstance(value, dict) else {}
 
 
 def _require_file(folder: Path, name: str) -> None:
     if not (folder / name).is_file():
-        raise CheckpointError(f"The checkpoint in {folder} has no {name}.")
+        # The folder's name alone: a notice is shown to visitors.
+        raise CheckpointError(f"The checkpoint {folder.name} has no {name}.")
 
 
 def _is_adapter(folder: Path) -> bool:
@@ -262,7 +265,7 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+    return sorted(folder.glob(ADAPTER_WEIGHTS if _is_adapter(folder) else "model*.safetensors"))
 
 
 def _weights_revision(folder: Path) -> str:
@@ -298,23 +301,28 @@ def _is_whole(merged: Path) -> bool:
 
 def _build(adapter: Path, target: Path, workshop: _Workshop) -> None:
     try:
-        base = BaseFile.read(adapter / BASE)
+        base = _base_of(adapter)
         gguf = locate_base(base, workshop.base_file, workshop.cache_dir, workshop.say)
         workshop.say(f"Merging the adapter with {base.file_name}, once …")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        with _quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             dequantise(gguf, Path(scratch) / "base")
             merge_adapter(adapter, Path(scratch) / "base", Path(scratch) / "merged")
             _put_in_place(Path(scratch), target)
     except BaseUnavailable as error:
         raise CheckpointError(str(error)) from error
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{adapter / BASE} does not describe a base file.") from error
     except OSError as error:
         raise CheckpointError(
             f"The merged checkpoint could not be written in {target.parent} "
-            f"({error.strerror}). Set CACHE_DIR to a folder with 2 GB free."
+            f"({error.strerror or _first_line(error)}). Set CACHE_DIR to a folder with 2 GB free."
         ) from error
+
+
+def _base_of(adapter: Path) -> BaseFile:
+    try:
+        return BaseFile.read(adapter / BASE)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{BASE} of {adapter.name} does not describe a base file.") from error
 
 
 def _put_in_place(scratch: Path, target: Path) -> None:
@@ -372,7 +380,10 @@ def _quiet() -> Iterator[None]:
     transformers.logging.set_verbosity(logging.ERROR)
     transformers.logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # peft reads what transformers is about to rename.
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         transformers.logging.set_verbosity(verbosity)
         if had_bars:

@@ -26,12 +26,12 @@ function draw() {
   part("text").hidden = state === "empty" || (state === "failed" && !text);
   put("quiet", { empty: props.empty, waiting: props.waiting }[state] || "");
   put("error", result.error || "");
-  put("finish", text ? props.finish[result.finish_reason] || "" : "");
+  put("finish", props.finish[result.finish_reason] || "");
   put("note", result.note || "");
-  put("count", text ? result.characters + " / 280" : "");
+  put("count", result.generated ? result.characters + " / 280" : "");
   part("count").classList.toggle("cd-over", result.characters > 280);
   part("legend").hidden = !(result.prompt && result.generated);
-  put("source", text ? result.source || "" : "");
+  put("source", result.generated ? result.source || "" : "");
   part("copy").hidden = !(result.shareable && result.generated);
 }
 

@@ -44,11 +44,19 @@ def make_generate(engine: Engine) -> Endpoint:
         repetition_penalty: float = DEFAULTS.repetition_penalty,
         seed: int | None = None,
     ) -> Iterator[Record]:
-        values = (prompt, max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
-        yield from _guarded(engine, values)
+        numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
+        yield from _guarded(engine, (prompt, *numbers))
 
     generate.__doc__ = _documentation()
     return generate
+
+
+def _seed(value: Any) -> Any:
+    """What the page's text box sends as the number it stands for; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    digits = value.strip()
+    return int(digits) if digits.isdecimal() and len(digits) <= 20 else digits or None
 
 
 def _documentation() -> str:

@@ -99,13 +99,12 @@ def _slider(name: str) -> gr.Slider:
     )
 
 
-def _seed_box() -> gr.Number:
+def _seed_box() -> gr.Textbox:
+    """A text box: in the browser, Gradio's number box turns "nothing" into 0, which is a seed."""
     field = FIELDS["seed"]
-    return gr.Number(
-        None,
-        precision=0,
-        label=field.label,
-        info=field.help,
-        placeholder="drawn",
-        elem_id="cd-seed",
+    box = gr.Textbox(
+        label=field.label, info=field.help, placeholder="drawn", max_lines=1, elem_id="cd-seed"
     )
+    # For programs it is what it always was, a number.
+    vars(box)["api_info"] = lambda: {"type": "integer"}
+    return box

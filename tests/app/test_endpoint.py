@@ -122,6 +122,7 @@ def test_words_that_come_at_once_are_sent_at_once(client: Client) -> None:
         ("repetition_penalty", None, "must be a number from 1 to 2, not null"),
         ("seed", -1, "is -1; it must be from 0 to 2147483647"),
         ("seed", 2**31, "it must be from 0 to 2147483647"),
+        ("seed", "x", "must be a number from 0 to 2147483647"),
         ("seed", {}, "must be a number from 0 to 2147483647"),
     ],
 )
@@ -184,6 +185,23 @@ def test_only_generate_is_public(client: Client) -> None:
     api = client.view_api(return_format="dict", print_info=False)
     assert list(api["named_endpoints"]) == ["/generate"]
     assert api["unnamed_endpoints"] == {}
+
+
+def test_the_api_documents_what_it_takes(client: Client) -> None:
+    api = client.view_api(return_format="dict", print_info=False)
+    fields = {
+        field["parameter_name"]: (field["type"]["type"], field["parameter_default"])
+        for field in api["named_endpoints"]["/generate"]["parameters"]
+    }
+    assert fields == {
+        "prompt": ("string", ""),
+        "max_new_tokens": ("integer", 60),
+        "temperature": ("number", 0.9),
+        "top_p": ("number", 0.95),
+        "top_k": ("integer", 0),
+        "repetition_penalty": ("number", 1.0),
+        "seed": ("integer", None),
+    }
 
 
 def test_mcp_offers_the_same_call_with_its_limits(scripted_app: AppProcess) -> None:

@@ -90,7 +90,7 @@ def test_who_waits_for_another_visitor_is_told_and_may_leave(
     card = write(page, "Today")
     expect(card.locator(".cd-quiet")).to_have_text("Waiting for the computer…")
     page.locator("#cd-stop").click()
-    expect(card).to_have_attribute("data-state", "finished")
+    expect(card.locator(".cd-finish")).to_have_text("You stopped it.")
     other.close()
     expect(finished(page, "Today").locator(".cd-generated")).to_contain_text("computers")
 
@@ -175,6 +175,13 @@ def test_settings_reach_the_engine(page: Page) -> None:
     card = finished(page, "Today")
     expect(card.locator(".cd-finish")).to_have_text("Cut off at the length you set.")
     expect(card.locator(".cd-source")).to_contain_text("seed 77 · max_new_tokens 2")
+
+
+def test_a_seed_is_drawn_even_after_its_box_was_seen(page: Page) -> None:
+    page.get_by_role("button", name="Advanced").click()
+    expect(page.get_by_label("Seed")).to_have_value("")
+    source = finished(page, "Today").locator(".cd-source")
+    expect(source).to_contain_text(re.compile("seed [1-9]"))
 
 
 def test_a_screen_reader_hears_the_text_once_it_is_whole(page: Page) -> None:

@@ -88,8 +88,8 @@ def test_a_flipped_bit_is_noticed(noise_folder: Path, tmp_path: Path) -> None:
 
 def test_weights_must_be_listed_where_there_is_a_list(noise_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(noise_folder, tmp_path / "copy")
-    save_file({"more": torch.zeros(1)}, copy / "more.safetensors")
-    assert "there is no sha256 of more.safetensors" in refusal(copy)
+    save_file({"more": torch.zeros(1)}, copy / "model-2.safetensors")
+    assert "there is no sha256 of model-2.safetensors" in refusal(copy)
 
 
 def test_a_listed_readme_may_be_absent_but_a_listed_tokenizer_may_not(folder: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_listed_readme_may_be_absent_but_a_listed_tokenizer_may_not(folder: Pa
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_a_folder_that_lacks_a_file_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    assert refusal(folder) == f"The checkpoint in {folder} has no {name}."
+    assert refusal(folder) == f"The checkpoint spoiled has no {name}."
 
 
 def test_a_config_that_is_no_json_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("{")
-    assert "config.json in" in refusal(folder)
+    assert refusal(folder) == "config.json of spoiled is not JSON."
 
 
 def test_pickled_weights_are_never_loaded(folder: Path) -> None:
@@ -291,7 +291,23 @@ def test_without_its_base_file_an_adapter_is_refused_in_the_base_files_words(
 @pytest.mark.parametrize("name", ["base.json", "adapter_model.safetensors"])
 def test_an_adapter_that_lacks_a_file_is_refused(adapter: Path, name: str) -> None:
     (adapter / name).unlink()
-    assert refusal(adapter) == f"The checkpoint in {adapter} has no {name}."
+    assert refusal(adapter) == f"The checkpoint adapter has no {name}."
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"package": "teapots"}'])
+def test_a_base_file_that_is_not_described_is_refused(adapter: Path, content: str) -> None:
+    (adapter / "base.json").write_text(content)
+    (adapter / "SHA256SUMS").unlink()
+    assert refusal(adapter) == "base.json of adapter does not describe a base file."
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_the_setting_that_helps(
+    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    with pytest.raises(CheckpointError, match="Set CACHE_DIR to a folder with 2 GB free"):
+        resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    assert merging == []
 
 
 def test_a_damaged_adapter_is_refused(adapter: Path) -> None:

@@ -40,15 +40,14 @@ def test_every_requirement_is_pinned() -> None:
 
 def test_every_path_in_the_readmes_tree_exists() -> None:
     tree = README.read_text(encoding="utf-8").split("## The tree")[1].split("```")[3]
-    folder = ""
+    folder = ROOT
     for line in filter(None, tree.splitlines()):
-        indented = line.startswith(" ")
-        names = re.findall(r"[\w.]+/?(?:\w+/)?(?=[,\s]|$)", line.split("  ")[2 if indented else 0])
-        for name in names or []:
-            path = ROOT / folder / name if indented else ROOT / name
-            assert path.exists(), line
-        if not indented:
-            folder = line.split()[0]
+        names = re.findall(r"[\w./-]+(?:\.py|\.md|\.txt|/)(?![\w/])", line)
+        if not line.startswith(" "):
+            folder = ROOT / names[0]
+            assert folder.exists(), line
+        for name in names:
+            assert (folder / name).exists() or (ROOT / name).exists(), f"{name} in {line}"
 
 
 def test_the_embedded_checkpoint_keeps_to_its_size() -> None:

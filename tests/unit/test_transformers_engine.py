@@ -196,7 +196,7 @@ def test_a_cancelled_request_frees_the_engine(noise: TransformersEngine) -> None
     stream.close()  # type: ignore[attr-defined]
     started = time.monotonic()
     next(noise.stream(ASK))
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     for thread in workers():
         thread.join(timeout=2)
     assert not workers()
@@ -204,24 +204,26 @@ def test_a_cancelled_request_frees_the_engine(noise: TransformersEngine) -> None
 
 @pytest.mark.usefixtures("slow")
 def test_a_text_keeps_what_it_has_at_its_deadline(noise_folder: Path) -> None:
-    engine = loaded(noise_folder, deadline_seconds=0.5)
+    engine = loaded(noise_folder, deadline_seconds=1.5)
     text, ending = told(engine.stream(GenerationRequest(seed=1, max_new_tokens=90)))
     assert ending.reason == "deadline"
-    assert 0 < ending.new_tokens < 12
+    assert 0 < ending.new_tokens < 40
     assert text
-    assert ending.seconds < 1.5
+    assert ending.seconds < 4
 
 
-@pytest.mark.usefixtures("slow")
-def test_who_waits_past_the_deadline_is_told_that_it_is_busy(noise_folder: Path) -> None:
-    engine = loaded(noise_folder, deadline_seconds=1)
-    first = engine.stream(GenerationRequest(seed=1, max_new_tokens=90))
-    next(first)
-    with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(next, engine.stream(ASK)) for _ in range(2)]
-        errors = [future.exception() for future in waiting]
-    assert any(isinstance(error, EngineError) and "busy" in str(error) for error in errors)
-    engine.close()
+def test_who_waits_past_the_deadline_is_told_that_it_is_busy(
+    noise_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded(noise_folder, deadline_seconds=0.3)
+    released = threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(GPT2LMHeadModel, "forward", lambda *_, **__: released.wait(60))
+        told(engine.stream(ASK))
+        with pytest.raises(EngineError, match=r"^The demo is busy\. Try again in a minute\.$"):
+            next(engine.stream(ASK))
+        released.set()
+        engine.close()
 
 
 def test_a_step_that_hangs_ends_the_text_and_then_the_engines_health(
@@ -230,7 +232,7 @@ def test_a_step_that_hangs_ends_the_text_and_then_the_engines_health(
     monkeypatch.setattr("demo.generation.transformers_engine.GRACE_SECONDS", 0.2)
     engine = loaded(noise_folder, deadline_seconds=0.3)
     released = threading.Event()
-    monkeypatch.setattr(GPT2LMHeadModel, "forward", lambda *_, **__: released.wait(10))
+    monkeypatch.setattr(GPT2LMHeadModel, "forward", lambda *_, **__: released.wait(60))
     assert told(engine.stream(ASK))[1].reason == "deadline"
     time.sleep(0.3)
     assert not engine.health()
