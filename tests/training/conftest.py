@@ -12,13 +12,17 @@ from tests import made_up
 ROOT = Path(__file__).parent.parent.parent
 
 
-def verb(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+def environment() -> dict[str, str]:
+    """A verb's: off the Hub, and on one thread, since a tiny model only loses by sharing."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs `python -m training …` as a process of its own, as the owner does."""
     return subprocess.run(
         [sys.executable, "-m", "training", *map(str, arguments)],
         cwd=ROOT,
-        # One thread: a tiny model only loses by sharing its work.
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environ},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from demo.generation.checksums import verify_checksums
-from tests.training.conftest import ROOT, verb
+from tests.training.conftest import ROOT, environment, verb
 from training.__main__ import main
 
 CONTRACT = {
@@ -113,14 +113,11 @@ def test_an_adapter_over_another_base_is_merged(
     assert not torch.equal(before[name], merged[name])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_goes_on_where_it_was(
-    prepared: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    arguments = ["finetune", "--recipe", "scratch", "--data", prepared, "--out", tmp_path / "run"]
+def stopped(arguments: list[object], number: signal.Signals) -> int:
+    """Runs a verb, sends the signal at its first step, and returns the step it stopped at."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "training", *map(str, arguments), "--max-steps", "4000"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "training", *map(str, arguments)],
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     while not (line := process.stdout.readline()).startswith("step"):
@@ -128,12 +125,34 @@ def test_a_stopped_run_goes_on_where_it_was(
     process.send_signal(number)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number, errors
-    stopped_at = int(re.search(r"Stopped at step (\d+); go on with --resume", printed)[1])  # type: ignore[index]
-    assert verb(*arguments).returncode == 1  # a fresh run must not overwrite a stopped one
-    done = verb(*arguments, "--max-steps", stopped_at + 2, "--resume")
+    step = re.search(r"Stopped at step (\d+); go on with --resume", printed)
+    assert step is not None, printed
+    return int(step[1])
+
+
+def test_a_terminated_run_goes_on_where_it_was(
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["finetune", "--recipe", "scratch", "--data", prepared, "--out", out]
+    step = stopped([*arguments, "--max-steps", 4_000], signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["training", *map(str, arguments)])
+    assert main() == 1
+    assert "holds an earlier run: add --resume" in capsys.readouterr().err
+    done = verb(*arguments, "--max-steps", step + 2, "--resume")
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
-    assert metrics["training"]["steps"] == stopped_at + 2
+    metrics = json.loads((out / "checkpoint" / "metrics.json").read_text())
+    assert metrics["training"]["steps"] == step + 2
+
+
+def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
+    arguments = ["finetune", "--recipe", "scratch", "--data", prepared, "--out", tmp_path]
+    step = stopped([*arguments, "--max-steps", 4_000], signal.SIGINT)
+    assert (tmp_path / "states" / f"checkpoint-{step}" / "trainer_state.json").is_file()
+    assert not (tmp_path / "checkpoint").exists()
 
 
 @pytest.mark.parametrize(
@@ -169,4 +188,4 @@ def test_a_checkpoint_that_is_none_is_not_evaluated(
     command = ["training", "evaluate", "--checkpoint", str(tmp_path), "--data", str(prepared)]
     monkeypatch.setattr("sys.argv", [*command, "--no-baselines"])
     assert main() == 1
-    assert str(tmp_path) in capsys.readouterr().err
+    assert f"{tmp_path.name} has no config.json" in capsys.readouterr().err
