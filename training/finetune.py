@@ -196,6 +196,8 @@ def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     is_adapter = start.recipe.method == "lora"
     if is_adapter and start.is_packaged:
+        # The base's name, not where it lay on the machine that trained.
+        model.peft_config["default"].base_model_name_or_path = SMOLLM2_135M_INSTRUCT.file_name
         # Half the size; what it rounds away is measured by evaluate, which reads these files.
         model.to(torch.bfloat16).save_pretrained(folder)
         SMOLLM2_135M_INSTRUCT.write(folder / "base.json")
@@ -231,8 +233,11 @@ def _facts(
     recipe: Recipe, trainer: Trainer, rows: dict[str, PackedRows], seconds: float, data: Path
 ) -> dict[str, Any]:
     state = trainer.state
+    report = json.loads((data / "report.json").read_text(encoding="utf-8"))
+    # They quote what was wrong in a row: a checkpoint carries no words of its archive.
+    report.pop("first_bad_rows", None)
     return {
-        "data": json.loads((data / "report.json").read_text(encoding="utf-8")),
+        "data": report,
         "recipe": dataclasses.asdict(recipe),
         "git_revision": _git_revision(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

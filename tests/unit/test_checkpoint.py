@@ -321,9 +321,10 @@ def test_an_adapter_of_another_model_is_refused(adapter: Path, tmp_path: Path) -
         merge_adapter(adapter, base, tmp_path / "merged")
 
 
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
 def test_an_adapter_that_lacks_a_layer_is_refused(adapter: Path, tmp_path: Path) -> None:
     path = adapter / "adapter_model.safetensors"
     save_file({k: v for k, v in load_file(path).items() if ".layers.1." not in k}, path)
     base = tiny.write(tmp_path / "base", tiny.llama())
-    with pytest.raises(CheckpointError, match="does not fit its base"):
+    with pytest.raises(CheckpointError, match=r"layers\.1\..* has no match"):
         merge_adapter(adapter, base, tmp_path / "merged")
