@@ -41,6 +41,7 @@ class ScriptedEngine:
 
     replies: dict[str, Reply] = field(default_factory=lambda: dict(REPLIES))
     requests: list[GenerationRequest] = field(default_factory=list)
+    streams: list[Iterator[Chunk]] = field(default_factory=list)
     active: int = 0
     closed: int = 0
     identity: EngineIdentity = EngineIdentity(
@@ -53,6 +54,11 @@ class ScriptedEngine:
 
     def stream(self, request: GenerationRequest) -> Iterator[Chunk]:
         self.requests.append(request)
+        # Kept, so that only closing ends a stream, and not that nobody holds it any more.
+        self.streams.append(self._stream(request))
+        return self.streams[-1]
+
+    def _stream(self, request: GenerationRequest) -> Iterator[Chunk]:
         self._count(active=+1)
         try:
             yield from self._say(self.replies.get(request.opening, Reply()), request)

@@ -149,8 +149,10 @@ def _fetch(source: str, progress: Callable[[int, int | None], None]) -> bytes:
             while piece := file.read(_READ_BYTES):
                 pieces.append(piece)
                 progress(len(piece), total)
-    except FileNotFoundError:
-        raise TrainingError(f"There is no archive at {source}.") from None
+    except FileNotFoundError as error:
+        # Also raised where an address does not answer; only then has it a cause.
+        reason = f" ({error.__cause__})" if error.__cause__ else ""
+        raise TrainingError(f"There is no archive at {source}{reason}.") from error
     except Exception as error:
         # fsspec raises its backends' own types (aiohttp's, the Hub's); all mean the same here.
         raise TrainingError(

@@ -21,6 +21,9 @@ PROMPT_LABEL = "Your opening words"
 PROMPT_PLACEHOLDER = "Leave it empty, or begin: The fake news media"
 EXAMPLES = ("Why does the lying news media", "The democrats have", "Today I'll be")
 
+STOP = "Stop"
+STOPPING = "Stopping…"
+
 EMPTY_CARD = "The tweet appears here, word by word, with your own words marked."
 WAITING = "Waiting for the computer…"
 NO_ANSWER = (

@@ -17,16 +17,21 @@ from demo.ui.endpoint import Endpoint
 # What the browser does by itself. A text is being made while its `finish_reason` is null.
 _START = """(prompt, card) =>
     card && card.finish_reason === null ? [] : [{prompt, finish_reason: null}]"""
-_STOP = """(card) =>
-    card && card.finish_reason === null ? [{...card, finish_reason: "stopped"}] : []"""
+# Gradio cancels in a round trip, in which more text may come, and then tells of a failure. So the
+# button's label keeps in mind that it was pressed, and the failure is where the card says it.
+_STOP = f"() => {json.dumps(copy.STOPPING)}"
+_ENDED = f"""(card, label) => {{
+    if (!card || card.finish_reason !== null) return [];
+    if (label === {json.dumps(copy.STOPPING)}) return [{{...card, finish_reason: "stopped"}}];
+    return [{{...card, finish_reason: "error", error: {json.dumps(copy.NO_ANSWER)}}}];
+}}"""
 _CLEAR = '() => ["", null]'
-_NO_ANSWER = f"""(card) => card && card.finish_reason === null
-    ? [{{...card, finish_reason: "error", error: {json.dumps(copy.NO_ANSWER)}}}] : []"""
-_BUTTONS = """(card) => {
+_BUTTONS = f"""(card) => {{
     const running = Boolean(card) && card.finish_reason === null;
-    const enabled = (interactive) => ({__type__: "update", interactive});
-    return [enabled(!running), enabled(running)];
-}"""
+    const enabled = (interactive) => ({{__type__: "update", interactive}});
+    const stop = running ? enabled(true) : {{...enabled(false), value: {json.dumps(copy.STOP)}}};
+    return [enabled(!running), stop, enabled(!running)];
+}}"""
 
 
 def build_write_tab(generate: Endpoint) -> None:
@@ -46,7 +51,7 @@ def build_write_tab(generate: Endpoint) -> None:
                 chips = [gr.Button(text, size="sm") for text in copy.EXAMPLES]
             with gr.Row(elem_id="cd-actions"):
                 start = gr.Button("Generate", variant="primary", elem_id="cd-generate")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="cd-stop")
+                stop = gr.Button(copy.STOP, variant="stop", interactive=False, elem_id="cd-stop")
                 clear = gr.Button("Clear", elem_id="cd-clear")
         card = build_card()
         with gr.Column(elem_id="cd-settings"):
@@ -80,10 +85,10 @@ def _wire(
         preprocess=False,
         show_progress="hidden",
     )
-    running.failure(None, js=_NO_ANSWER, inputs=card, outputs=card)
-    stop.click(None, js=_STOP, inputs=card, outputs=card, cancels=[running])
-    clear.click(None, js=_CLEAR, outputs=[prompt, card], cancels=[running])
-    card.change(None, js=_BUTTONS, inputs=card, outputs=[start, stop])
+    running.failure(None, js=_ENDED, inputs=[card, stop], outputs=card)
+    stop.click(None, js=_STOP, outputs=stop, cancels=[running])
+    clear.click(None, js=_CLEAR, outputs=[prompt, card])
+    card.change(None, js=_BUTTONS, inputs=card, outputs=[start, stop, clear])
 
 
 def _slider(name: str) -> gr.Slider:

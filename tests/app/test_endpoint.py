@@ -101,7 +101,7 @@ def test_words_that_come_at_once_are_sent_at_once(client: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "limit"),
     [
-        ("prompt", "x" * 1_001, "1,001 characters; at most 1,000"),
+        pytest.param("prompt", "x" * 1_001, "1,001 characters; at most 1,000", id="prompt-long"),
         ("prompt", None, "must be a text"),
         ("prompt", 5, "must be a text"),
         ("prompt", {"text": "hello"}, "must be a text"),
@@ -110,7 +110,7 @@ def test_words_that_come_at_once_are_sent_at_once(client: Client) -> None:
         ("max_new_tokens", 0, "is 0; it must be from 1 to 200"),
         ("max_new_tokens", 201, "is 201; it must be from 1 to 200"),
         ("max_new_tokens", 2.5, "is 2.5; it must be a whole number"),
-        ("max_new_tokens", 10**400, "from 1 to 200"),
+        pytest.param("max_new_tokens", 10**400, "from 1 to 200", id="max_new_tokens-huge"),
         ("temperature", math.nan, "finite number, not nan"),
         ("temperature", math.inf, "finite number, not inf"),
         ("temperature", 0, "is 0; it must be from 0.1 to 1.5"),

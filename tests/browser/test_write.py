@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
 from tests.app.calls import generate
 from tests.browser.conftest import INSECURE_HOST, open_page
@@ -69,6 +69,21 @@ def test_stop_keeps_the_text_says_so_and_frees_the_engine(
     assert time.monotonic() - start < 5
     expect(page.locator("#cd-generate")).to_be_enabled()
     expect(page.locator("#cd-stop")).to_be_disabled()
+
+
+def test_words_that_come_while_it_stops_do_not_undo_the_stop(page: Page) -> None:
+    def late(route: Route) -> None:
+        page.wait_for_timeout(1_000)
+        route.continue_()
+
+    page.route(re.compile("/gradio_api/cancel"), late)
+    card = write(page, "slow")
+    expect(card.locator(".cd-generated")).to_contain_text("word word")
+    page.locator("#cd-stop").click()
+    expect(card.locator(".cd-finish")).to_have_text("You stopped it.")
+    expect(card.locator(".cd-error")).to_be_hidden()
+    expect(page.locator("#cd-stop")).to_have_text("Stop")
+    expect(page.locator("#cd-clear")).to_be_enabled()
 
 
 def test_a_second_enter_does_not_disturb_the_text(page: Page) -> None:

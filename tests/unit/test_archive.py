@@ -1,6 +1,10 @@
 """Reading an archive: every format, and every way in which a file can be wrong."""
 
 import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -124,6 +128,26 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
         read(tmp_path / "none.csv")
 
 
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server over the test's folder."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_archive_is_read_from_the_web(tmp_path: Path, web: str) -> None:
+    path = made_up.write(tmp_path / "a.csv.gz", made_up.rows(30))
+    assert read_archive(f"{web}/a.csv.gz", lambda size, total: None) == read(path)
+
+
+def test_an_address_without_an_archive_is_a_clear_error(web: str) -> None:
+    with pytest.raises(TrainingError, match=rf"no archive at {web}/none\.csv"):
+        read_archive(f"{web}/none.csv", lambda size, total: None)
+
+
 def test_an_address_that_does_not_answer_is_a_clear_error() -> None:
-    with pytest.raises(TrainingError, match="could not be read"):
+    with pytest.raises(TrainingError, match="no archive at .*Cannot connect"):
         read_archive("http://127.0.0.1:1/tweets.csv", lambda size, total: None)
