@@ -5,7 +5,7 @@ Knows the Engine protocol; needs no weights, no torch, no checkpoint.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from demo.generation.engine import Chunk, Ending, EngineError, EngineIdentity, FinishReason
@@ -41,7 +41,7 @@ class ScriptedEngine:
 
     replies: dict[str, Reply] = field(default_factory=lambda: dict(REPLIES))
     requests: list[GenerationRequest] = field(default_factory=list)
-    streams: list[Iterator[Chunk]] = field(default_factory=list)
+    streams: list[Generator[Chunk, None, None]] = field(default_factory=list)
     active: int = 0
     closed: int = 0
     identity: EngineIdentity = EngineIdentity(
@@ -52,13 +52,13 @@ class ScriptedEngine:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
 
-    def stream(self, request: GenerationRequest) -> Iterator[Chunk]:
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         self.requests.append(request)
         # Kept, so that only closing ends a stream, and not that nobody holds it any more.
         self.streams.append(self._stream(request))
         return self.streams[-1]
 
-    def _stream(self, request: GenerationRequest) -> Iterator[Chunk]:
+    def _stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         self._count(active=+1)
         try:
             yield from self._say(self.replies.get(request.opening, Reply()), request)

@@ -3,7 +3,7 @@
 Knows requests and chunks; must not know how any engine works inside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -54,7 +54,7 @@ class Engine(Protocol):
     identity: EngineIdentity
     context_tokens: int
 
-    def stream(self, request: GenerationRequest) -> Iterator[Chunk]:
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """Generates; closing the iterator cancels the work and frees its place.
 
         The same request gives the same text, alone or among others.

@@ -6,7 +6,7 @@ Knows models, tokens and threads; must not know checkpoints' origins, HTTP or pa
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -79,7 +79,7 @@ class TransformersEngine:
         self._running: _Run | None = None
         self._failed = self._closed = False
 
-    def stream(self, request: GenerationRequest) -> Iterator[Chunk]:
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """See `Engine.stream`."""
         run = self._prepared(request)
         self._take_place(run)

@@ -6,13 +6,13 @@ Knows requests, engines and results; must not know components, layout or HTML.
 import logging
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 
-from demo.generation.engine import Chunk, Engine, EngineError
+from demo.generation.engine import Engine, EngineError
 from demo.generation.request import (
     FIELDS,
     MAX_PROMPT_CHARACTERS,
@@ -97,8 +97,7 @@ def _records(engine: Engine, request: GenerationRequest) -> Iterator[Record]:
     result = Result(request, engine.identity)
     yield result.record()
     shown = time.monotonic()
-    # The protocol promises a stream that can be closed; of iterators, only generators say so.
-    with closing(cast(Generator[Chunk, None, None], engine.stream(request))) as stream:
+    with closing(engine.stream(request)) as stream:
         for chunk in stream:
             result = result.followed_by(chunk)
             if chunk.ending or time.monotonic() - shown >= UPDATE_SECONDS:

@@ -194,7 +194,7 @@ def test_the_longest_prompt_leaves_room_and_a_longer_one_is_refused(
 def test_a_cancelled_request_frees_the_engine(noise: TransformersEngine) -> None:
     stream = noise.stream(GenerationRequest(seed=1, max_new_tokens=90))
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     started = time.monotonic()
     next(noise.stream(ASK))
     assert time.monotonic() - started < 3
