@@ -111,16 +111,25 @@ def application(hub: Hub) -> Starlette:
         content = next(c for c in every if sha256(c) == request.path_params["digest"])
         return await stored(hub, content)
 
-    model = "{owner}/{name}"
+    async def paths(request: Request) -> Response:
+        _, repo = await opened(hub, request)
+        asked = (await request.form()).getlist("paths")
+        return JSONResponse([listed(n, c) for n, c in repo.files.items() if n in asked])
+
+    repository = "{owner}/{name}"
     both = ["GET", "HEAD"]
-    return Starlette(
-        routes=[
-            Route(f"/api/models/{model}/revision/{{revision}}", info),
-            Route(f"/api/models/{model}/tree/{{revision}}", tree),
-            Route(f"/{model}/resolve/{{revision}}/{{path:path}}", resolve, methods=both),
-            Route("/store/{digest}", store),
+    routes = [Route("/store/{digest}", store)]
+    for kind, prefix in (("models", ""), ("datasets", "/datasets")):
+        api = f"/api/{kind}/{repository}"
+        routes += [
+            Route(f"{api}/revision/{{revision}}", info),
+            Route(f"{api}/tree/{{revision}}", tree),
+            Route(f"{api}/paths-info/{{revision}}", paths, methods=["POST"]),
+            Route(
+                f"{prefix}/{repository}/resolve/{{revision}}/{{path:path}}", resolve, methods=both
+            ),
         ]
-    )
+    return Starlette(routes=routes)
 
 
 async def opened(hub: Hub, request: Request) -> tuple[str, Repo]:
