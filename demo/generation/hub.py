@@ -92,30 +92,20 @@ def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
     # A kept copy would be taken without a word to the Hub, also where access was withdrawn.
     try:
         HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
-        return Path(
-            snapshot_download(
-                model_id,
-                revision=revision,
-                allow_patterns=list(NEEDED),
-                ignore_patterns=list(IGNORED),
-                tqdm_class=bar,
-            )
-        )
+        return _snapshot(model_id, revision, tqdm_class=bar)
     except Exception as error:
         raise _explained(error, model_id, revision) from error
 
 
+def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
+    """The client's own call, for the files that a demo reads and no others."""
+    patterns = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
+    return Path(snapshot_download(model_id, revision=revision, **patterns, **options))
+
+
 def _kept(model_id: str, revision: str, reason: HubUnreachable) -> Path:
     try:
-        return Path(
-            snapshot_download(
-                model_id,
-                revision=revision,
-                allow_patterns=list(NEEDED),
-                ignore_patterns=list(IGNORED),
-                local_files_only=True,
-            )
-        )
+        return _snapshot(model_id, revision, local_files_only=True)
     except OSError as error:
         raise HubError(f"{reason} No whole copy of {model_id} is kept here.") from error
 
