@@ -99,7 +99,7 @@ def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
 
 def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
     """The client's own call, for the files that a demo reads and no others."""
-    patterns = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
+    patterns: dict[str, Any] = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
     return Path(snapshot_download(model_id, revision=revision, **patterns, **options))
 
 
