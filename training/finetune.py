@@ -206,15 +206,13 @@ def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str,
         whole.config.use_cache = True
         whole.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)
-    _generation_config(start.tokenizer, model.config).save_pretrained(folder)
+    _generation_config(start.tokenizer).save_pretrained(folder)
     write_json(folder / "metrics.json", facts)
     write_card(folder)
     write_checksums(folder)
 
 
-def _generation_config(
-    tokenizer: PreTrainedTokenizerBase, config: Any
-) -> transformers.GenerationConfig:
+def _generation_config(tokenizer: PreTrainedTokenizerBase) -> transformers.GenerationConfig:
     """Decoding defaults with which a plain pipeline("text-generation") just works."""
     mark = tokenizer.eos_token_id
     return transformers.GenerationConfig(

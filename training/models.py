@@ -28,6 +28,7 @@ from demo.generation.base import (
     BaseUnavailable,
     dequantise,
     locate_base,
+    tokenizer_with_mark,
 )
 from demo.serving.settings import read_settings
 from training.errors import TrainingError
@@ -115,15 +116,7 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> GPT2Tokenizer:
         texts, vocab_size=vocab_size, special_tokens=[OPENING_MARK], show_progress=False
     )
     with tempfile.TemporaryDirectory() as folder:
-        vocab, merges = trained.save_model(folder)
-        return GPT2Tokenizer(
-            vocab=vocab,
-            merges=merges,
-            bos_token=OPENING_MARK,
-            eos_token=OPENING_MARK,
-            unk_token=OPENING_MARK,
-            pad_token=OPENING_MARK,
-        )
+        return tokenizer_with_mark(*trained.save_model(folder))
 
 
 def _fresh_gpt2(shape: Scratch, tokenizer: GPT2Tokenizer) -> GPT2LMHeadModel:

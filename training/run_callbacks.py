@@ -61,6 +61,9 @@ class Progress(TrainerCallback):
             )
             if logs and key in logs
         ]
+        # The last log of a run has Trainer's own summary, and none of these.
+        if not figures:
+            return
         print(
             f"step {state.global_step:>5}/{state.max_steps}  {'  '.join(figures)}  "
             f"{self._tokens_per_step / seconds:.0f} tokens/s  ETA {left / 60:.0f} min",

