@@ -63,10 +63,12 @@ def page(context: BrowserContext, scripted_app: AppProcess) -> Page:
 
 
 def open_page(context: BrowserContext, url: str) -> Page:
-    """Opens the app and waits for its card."""
+    """Opens the app and waits until it is whole."""
     page = context.new_page()
     page.goto(url)
     page.locator(".cd-card").wait_for()
+    # Gradio loads components one by one and draws again as they come, which takes the focus away.
+    page.wait_for_load_state("networkidle")
     return page
 
 
