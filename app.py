@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from demo.serving.address import CannotListen, require_free_port
+from demo.serving.service import Loaded, Service
 from demo.serving.settings import InvalidSetting, Settings, read_settings
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -21,29 +22,60 @@ def main() -> int:
 
 def serve(settings: Settings) -> int:
     """Loads and serves; what an owner can mend ends in one sentence on stderr."""
-    # Imported only now: they take seconds, and Gradio parses its own variables while it is
-    # imported, where a bad GRADIO_SERVER_PORT would end in a traceback.
-    from demo.generation.checkpoint import CheckpointError, resolve_checkpoint  # noqa: PLC0415
-    from demo.generation.transformers_engine import TransformersEngine  # noqa: PLC0415
-    from demo.ui.launch import launch  # noqa: PLC0415
+    if settings.zero_gpu:
+        # It must come before torch, and is there on ZeroGPU alone.
+        import spaces  # noqa: F401, PLC0415
 
+    from demo.generation.checkpoint import CheckpointError  # noqa: PLC0415
+
+    service = Service(lambda: load(settings), settings.slots)
+    service.begin()
     try:
-        checkpoint = resolve_checkpoint(
-            model_id=settings.model_id,
-            model_revision=settings.model_revision,
-            folder=settings.checkpoint,
-            embedded=EMBEDDED,
-            base_file=settings.base_file,
-            cache_dir=settings.cache_dir,
-            say=lambda sentence: print(sentence, flush=True),
-        )
-        engine = TransformersEngine(
-            checkpoint, device=settings.device, deadline_seconds=settings.deadline_seconds
-        )
-        launch(engine, settings, checkpoint.notice)
+        if settings.zero_gpu:
+            # ZeroGPU collects its functions when the page is launched.
+            service.wait()
+        # Imported only now: it takes seconds, in which the engine loads, and Gradio parses its own
+        # variables while it is imported, where a bad GRADIO_SERVER_PORT would end in a traceback.
+        from demo.ui.launch import launch  # noqa: PLC0415
+
+        launch(service, settings)
     except (CannotListen, CheckpointError) as error:
         return _refuse(error)
     return 0
+
+
+def load(settings: Settings) -> Loaded:
+    """The engine over the checkpoint that the settings name.
+
+    Raises:
+        CheckpointError: it cannot be had or run.
+    """
+    from demo.generation.checkpoint import resolve_checkpoint  # noqa: PLC0415
+    from demo.generation.choosing import EngineSettings, load_engine  # noqa: PLC0415
+
+    checkpoint = resolve_checkpoint(
+        model_id=settings.model_id,
+        model_revision=settings.model_revision,
+        folder=settings.checkpoint,
+        embedded=EMBEDDED,
+        base_file=settings.base_file,
+        cache_dir=settings.cache_dir,
+        say=_say,
+    )
+    engine_settings = EngineSettings(
+        name=settings.engine,
+        device=settings.device,
+        exact=settings.exact,
+        slots=settings.slots,
+        deadline_seconds=settings.deadline_seconds,
+        cache_dir=settings.cache_dir,
+        zero_gpu=settings.zero_gpu,
+    )
+    return Loaded(load_engine(checkpoint, engine_settings, _say), checkpoint.notice)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 def _refuse(error: Exception) -> int:

@@ -8,7 +8,14 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
-from demo.generation.engine import Chunk, Ending, EngineError, EngineIdentity, FinishReason
+from demo.generation.engine import (
+    Chunk,
+    Ending,
+    EngineError,
+    EngineIdentity,
+    FinishReason,
+    coalesced,
+)
 from demo.generation.request import GenerationRequest
 
 TWEET = " going to make computers great again. Believe me, nobody computes better. SAD!"
@@ -55,7 +62,7 @@ class ScriptedEngine:
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         self.requests.append(request)
         # Kept, so that only closing ends a stream, and not that nobody holds it any more.
-        self.streams.append(self._stream(request))
+        self.streams.append(coalesced(self._stream(request)))
         return self.streams[-1]
 
     def _stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:

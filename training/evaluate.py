@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from demo.generation.checkpoint import CheckpointError, load_model, resolve_checkpoint
+from demo.generation.checkpoint import CheckpointError, resolve_checkpoint
 from demo.generation.checksums import write_checksums
+from demo.generation.weights import load_model
 from demo.serving.settings import read_settings
 from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
 from training.bits import Figure, Score, score_texts, summarise

@@ -16,7 +16,7 @@ import matplotlib
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from demo.generation.base import SMOLLM2_135M_INSTRUCT
@@ -27,9 +27,11 @@ from training.documents import PackedRows, collate, tokenise
 from training.errors import TrainingError
 from training.files import require_writable, write_json
 from training.models import Starting, starting_point
+from training.precision import has_fast_bfloat16, keep_attention_in_float32
 from training.prepare import read_texts
 from training.recipe import Recipe, read_recipe, recipe_names
 from training.run_callbacks import Progress, Samples, StopOnSignal
+from training.scored_loss import score_in_pieces
 
 CHECKPOINT_SUBFOLDER = "checkpoint"
 
@@ -56,9 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     start = starting_point(recipe, texts["train"])
-    rows = _rows(recipe, start.tokenizer, texts)
+    rows = pack_rows(recipe, start.tokenizer, texts)
     stop = StopOnSignal()
-    trainer = _trainer(recipe, start, rows, out, arguments.max_steps, stop)
+    trainer = build_trainer(recipe, start, rows, out, arguments.max_steps, [stop])
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=resume_from)
     _write_curves(trainer.state.log_history, out)
@@ -93,9 +95,10 @@ def _resumable(out: Path, resume: bool) -> str | None:
     return last
 
 
-def _rows(
+def pack_rows(
     recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: dict[str, list[str]]
 ) -> dict[str, PackedRows]:
+    """The texts of the splits "train" and "dev" as the rows that a run is made on."""
     used = {"train": texts["train"], "dev": texts["dev"][: recipe.dev_texts]}
     mark = tokenizer.eos_token_id
     return {
@@ -104,19 +107,23 @@ def _rows(
     }
 
 
-def _trainer(
+def build_trainer(
     recipe: Recipe,
     start: Starting,
     rows: dict[str, PackedRows],
     out: Path,
     max_steps: int,
-    stop: StopOnSignal,
+    callbacks: list[TrainerCallback],
 ) -> Trainer:
+    """All of a run but its start; `max_steps` is -1 for the recipe's epochs."""
     model = start.model
     # With a cache, attention would cross from one packed tweet into the next.
     model.config.use_cache = False
     if recipe.lora is not None:
         model = get_peft_model(model, _lora_config(recipe))
+        score_in_pieces(start.model)
+    if has_fast_bfloat16():
+        keep_attention_in_float32(start.model)
     tokens_per_row = rows["train"].tokens / len(rows["train"])
     per_step = recipe.batch_size * recipe.gradient_accumulation * tokens_per_row
     trainer = Trainer(
@@ -128,7 +135,7 @@ def _trainer(
         callbacks=[
             Progress(per_step),
             Samples(start.tokenizer, recipe.sample_every, out / "samples.jsonl"),
-            stop,
+            *callbacks,
         ],
     )
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
@@ -178,13 +185,6 @@ def _arguments(recipe: Recipe, out: Path, max_steps: int) -> TrainingArguments:
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-
-
-def has_fast_bfloat16() -> bool:
-    """True where bfloat16 is done in hardware; elsewhere autocast to it is slower than fp32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str, Any]) -> None:

@@ -26,10 +26,9 @@ from demo.generation.base import (
     OPENING_MARK,
     SMOLLM2_135M_INSTRUCT,
     BaseUnavailable,
-    dequantise,
     locate_base,
-    tokenizer_with_mark,
 )
+from demo.generation.merging import dequantise, tokenizer_with_mark
 from demo.serving.settings import read_settings
 from training.errors import TrainingError
 from training.recipe import PACKAGED_BASE, Recipe, Scratch

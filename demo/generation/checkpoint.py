@@ -1,36 +1,28 @@
 """Where a checkpoint comes from: the Hub, a folder, or the embedded one; verified before use.
 
-Knows folders, hashes, weights and tokenizers; must not know requests or how text is generated.
-Nothing pickled is ever loaded, and no code that a checkpoint brings is ever run.
+Knows folders and hashes; must not know what weights mean or how text is generated. Nothing
+pickled is ever accepted, nor a checkpoint that brings code. Imports no torch: a start on a CPU
+does without it.
 """
 
 import hashlib
 import json
-import logging
 import os
-import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
-
-from demo.generation.base import BaseFile, BaseUnavailable, dequantise, locate_base
+from demo.generation import modules
+from demo.generation.base import BaseFile, BaseUnavailable, locate_base
 from demo.generation.checksums import (
     SUMS,
     ChecksumMismatch,
     file_sha256,
     read_checksums,
     verify_checksums,
-    write_checksums,
 )
 from demo.generation.hub import NEEDED, HubError, fetch_snapshot, forget_snapshot
 
@@ -54,13 +46,18 @@ class Checkpoint:
 
     `name` is a Hub id, a folder's name or "embedded"; `revision` a commit, or the first 12
     hexadecimal digits of the weights' sha256. `notice` says why this one runs rather than
-    the one that was asked for, and is shown on the page.
+    the one that was asked for, and is shown on the page. `fingerprint` tells apart whatever a
+    model can be made of: config, tokenizer, weights. `writable` says that what is made of it may
+    be kept inside the folder: not in the Hub client's cache.
     """
 
     folder: Path
     name: str
     revision: str
     notice: str = ""
+    fingerprint: str = ""
+    writable: bool = False
+    is_embedded: bool = False
 
 
 def resolve_checkpoint(
@@ -85,77 +82,15 @@ def resolve_checkpoint(
     """
     workshop = _Workshop(base_file, cache_dir, say)
     if not model_id:
-        chosen = folder or embedded
-        return _from_folder(chosen, folder.resolve().name if folder else "embedded", workshop)
+        if folder is not None:
+            return _from_folder(folder, folder.resolve().name, workshop)
+        return _from_embedded(embedded, workshop)
     try:
         return _from_hub(model_id, model_revision, workshop, hub_patience_seconds)
     except (CheckpointError, HubError) as error:
         notice = f"{error} The embedded checkpoint runs instead."
         say(notice)
-        return replace(_from_folder(embedded, "embedded", workshop), notice=notice)
-
-
-def load_model(
-    folder: Path, dtype: torch.dtype, device: str
-) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The model, in evaluation mode on the device, and the tokenizer of a checkpoint folder.
-
-    Raises:
-        CheckpointError: a weight is missing, superfluous, misshapen or not finite, the
-            tokenizer does not fit, or the checkpoint brings code of its own.
-    """
-    _require_ordinary(folder, folder.name)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-            )
-    except Exception as error:
-        raise CheckpointError(f"{folder.name} could not be loaded: {_first_line(error)}") from error
-    model, report = loaded
-    _require_every_weight(folder.name, report)
-    _require_fitting_tokenizer(folder.name, model, tokenizer)
-    model.to(device).eval()
-    _require_finite(folder.name, model, tokenizer.eos_token_id)
-    return model, tokenizer
-
-
-def merge_adapter(adapter: Path, base_folder: Path, out: Path) -> None:
-    """Merges a LoRA adapter folder into its base, in fp32, as an ordinary checkpoint folder.
-
-    What else the adapter's folder holds (decoding defaults, figures) is copied.
-
-    Raises:
-        CheckpointError: the adapter does not fit the base, or has no safetensors.
-    """
-    # Seconds to import, for what is needed once in a machine's life.
-    from peft import PeftModel, get_peft_model_state_dict  # noqa: PLC0415
-
-    # Without this file, peft would look for a pickled one.
-    _require_file(adapter, ADAPTER_WEIGHTS)
-    base, tokenizer = load_model(base_folder, torch.float32, "cpu")
-    try:
-        with _quiet(), safe_open(adapter / ADAPTER_WEIGHTS, "pt") as stored:
-            tuned = PeftModel.from_pretrained(base, str(adapter), torch_device="cpu")
-            expected = get_peft_model_state_dict(tuned, save_embedding_layers=False)
-            unmatched = set(expected).symmetric_difference(stored.keys())
-    except Exception as error:
-        raise CheckpointError(
-            f"{adapter.name} does not fit its base: {_first_line(error)}"
-        ) from error
-    if unmatched:
-        raise CheckpointError(
-            f"{adapter.name} does not fit its base: {min(unmatched)} has no match."
-        )
-    with _quiet():
-        tuned.merge_and_unload().save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    for path in adapter.iterdir():
-        if path.is_file() and path.name not in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, SUMS):
-            shutil.copyfile(path, out / path.name)
-    write_checksums(out)
+        return replace(_from_embedded(embedded, workshop), notice=notice)
 
 
 @dataclass(frozen=True)
@@ -182,7 +117,12 @@ def _from_hub(
         ) from error
     if snapshot.notice:
         workshop.say(snapshot.notice)
-    return Checkpoint(_ordinary(folder, workshop), model_id, revision, snapshot.notice)
+    ordinary = _ordinary(folder, workshop)
+    return Checkpoint(ordinary, model_id, revision, snapshot.notice, _fingerprint(ordinary))
+
+
+def _from_embedded(folder: Path, workshop: _Workshop) -> Checkpoint:
+    return replace(_from_folder(folder, "embedded", workshop), is_embedded=True)
 
 
 def _from_folder(folder: Path, name: str, workshop: _Workshop) -> Checkpoint:
@@ -192,7 +132,14 @@ def _from_folder(folder: Path, name: str, workshop: _Workshop) -> Checkpoint:
         _verified(folder, name, None)
     except ChecksumMismatch as error:
         raise CheckpointError(f"The checkpoint in {folder} is damaged: {error}") from error
-    return Checkpoint(_ordinary(folder, workshop), name, _weights_revision(folder))
+    ordinary = _ordinary(folder, workshop)
+    return Checkpoint(
+        ordinary,
+        name,
+        _weights_revision(folder),
+        fingerprint=_fingerprint(ordinary),
+        writable=os.access(ordinary, os.W_OK),
+    )
 
 
 def _verified(folder: Path, name: str, sums: Mapping[str, str] | None) -> Path:
@@ -204,10 +151,10 @@ def _verified(folder: Path, name: str, sums: Mapping[str, str] | None) -> Path:
         ChecksumMismatch: a file is missing, damaged or, for weights, not listed.
     """
     if _is_adapter(folder):
-        _require_file(folder, BASE)
-        _require_file(folder, ADAPTER_WEIGHTS)
+        require_file(folder, BASE)
+        require_file(folder, ADAPTER_WEIGHTS)
     else:
-        _require_ordinary(folder, name)
+        require_ordinary(folder, name)
     listed = read_checksums(folder) or sums or {}
     for file_name, digest in listed.items():
         _verify_file(folder / file_name, digest)
@@ -227,7 +174,8 @@ def _verify_file(path: Path, digest: str) -> None:
         raise ChecksumMismatch(f"{path.name} does not have its sha256.")
 
 
-def _require_ordinary(folder: Path, name: str) -> None:
+def require_ordinary(folder: Path, name: str) -> None:
+    """Raises CheckpointError unless the folder has weights in safetensors and no code."""
     for settings in ("config.json", "tokenizer_config.json"):
         if "auto_map" in _read_json(folder / settings):
             raise CheckpointError(
@@ -242,11 +190,11 @@ def _require_ordinary(folder: Path, name: str) -> None:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         for shard in set(_read_json(index).get("weight_map", {}).values()):
-            _require_file(folder, shard)
+            require_file(folder, shard)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    _require_file(path.parent, path.name)
+    require_file(path.parent, path.name)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -254,7 +202,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _require_file(folder: Path, name: str) -> None:
+def require_file(folder: Path, name: str) -> None:
+    """Raises CheckpointError if the folder has no such file."""
     if not (folder / name).is_file():
         # The folder's name alone: a notice is shown to visitors.
         raise CheckpointError(f"The checkpoint {folder.name} has no {name}.")
@@ -271,8 +220,18 @@ def _weights(folder: Path) -> list[Path]:
 def _weights_revision(folder: Path) -> str:
     """12 digits: of the one weights file's sha256, or of the sums of several (and the base)."""
     files = [*_weights(folder), *folder.glob(BASE)]
-    sums = [file_sha256(path) for path in files]
+    sums = [_sum(path) for path in files]
     return (sums[0] if len(sums) == 1 else _digest(*sums))[:12]
+
+
+def _fingerprint(folder: Path) -> str:
+    files = sorted({*_weights(folder), *folder.glob("config.json"), *folder.glob("tokenizer*")})
+    return _digest(*(f"{path.name} {_sum(path)}" for path in files))[:32]
+
+
+def _sum(path: Path) -> str:
+    """The sha256 of a file in a verified folder; large files are not read a second time."""
+    return read_checksums(path.parent).get(path.name) or file_sha256(path)
 
 
 def _digest(*parts: str) -> str:
@@ -284,7 +243,7 @@ def _ordinary(folder: Path, workshop: _Workshop) -> Path:
     if not _is_adapter(folder):
         return folder
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
-    parts = [f"{path.name} {file_sha256(path)}" for path in files]
+    parts = [f"{path.name} {_sum(path)}" for path in files]
     target = workshop.cache_dir / "merged" / _digest(str(MERGE_FORMAT), *parts)[:32]
     if not _is_whole(target):
         _build(folder, target, workshop)
@@ -305,16 +264,17 @@ def _build(adapter: Path, target: Path, workshop: _Workshop) -> None:
         gguf = locate_base(base, workshop.base_file, workshop.cache_dir, workshop.say)
         workshop.say(f"Merging the adapter with {base.file_name}, once …")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            dequantise(gguf, Path(scratch) / "base")
-            merge_adapter(adapter, Path(scratch) / "base", Path(scratch) / "merged")
-            _put_in_place(Path(scratch), target)
-    except BaseUnavailable as error:
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            merged = Path(scratch) / "merged"
+            arguments = map(str, (adapter, gguf, merged))
+            modules.run("demo.generation.merging", *arguments, say=workshop.say)
+            put_in_place(merged, target, _is_whole)
+    except (BaseUnavailable, modules.ModuleFailed) as error:
         raise CheckpointError(str(error)) from error
     except OSError as error:
         raise CheckpointError(
             f"The merged checkpoint could not be written in {target.parent} "
-            f"({error.strerror or _first_line(error)}). Set CACHE_DIR to a folder with 2 GB free."
+            f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
         ) from error
 
 
@@ -325,66 +285,15 @@ def _base_of(adapter: Path) -> BaseFile:
         raise CheckpointError(f"{BASE} of {adapter.name} does not describe a base file.") from error
 
 
-def _put_in_place(scratch: Path, target: Path) -> None:
-    """Renames the merged checkpoint to its place, unless another process was first."""
-    if _is_whole(target):
+def put_in_place(made: Path, target: Path, is_whole: Callable[[Path], bool]) -> None:
+    """Renames a folder to its place, unless another process was first; a damaged one there is
+    moved aside, next to `made`."""
+    if is_whole(target):
         return
     if target.exists():
-        os.rename(target, scratch / "damaged")
+        os.rename(target, made.with_name("damaged"))
     try:
-        os.rename(scratch / "merged", target)
+        os.rename(made, target)
     except OSError:
-        if not _is_whole(target):
+        if not is_whole(target):
             raise
-
-
-def _require_every_weight(name: str, report: Mapping[str, Any]) -> None:
-    """transformers fills a missing weight with noise, and only logs that it did."""
-    for kind in ("missing", "unexpected", "mismatched"):
-        keys = sorted(map(str, report.get(f"{kind}_keys", ())))
-        if keys:
-            raise CheckpointError(
-                f"{name} does not fit its config.json: {len(keys)} {kind} weights, "
-                f"the first being {keys[0]}."
-            )
-
-
-def _require_fitting_tokenizer(name: str, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    if tokenizer.eos_token_id is None:
-        raise CheckpointError(f"The tokenizer of {name} has no eos_token to end a text with.")
-    if len(tokenizer) > model.config.vocab_size:
-        raise CheckpointError(
-            f"The tokenizer of {name} has {len(tokenizer):,} tokens; "
-            f"its model knows {model.config.vocab_size:,}."
-        )
-
-
-@torch.inference_mode()
-def _require_finite(name: str, model: Any, mark: int) -> None:
-    ids = torch.tensor([[mark]], device=model.device)
-    logits = model(ids, attention_mask=torch.ones_like(ids)).logits
-    if not bool(torch.isfinite(logits).all()):
-        raise CheckpointError(f"{name} is damaged: its model gives logits that are not finite.")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What loading would log is checked here, and raised in a sentence where it matters."""
-    verbosity = transformers.logging.get_verbosity()
-    had_bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity(logging.ERROR)
-    transformers.logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # peft reads what transformers is about to rename.
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-        if had_bars:
-            transformers.logging.enable_progress_bar()

@@ -22,7 +22,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import tqdm
 
-# What a running demo reads of a checkpoint. Nothing pickled, no code, no subfolders.
+# What a running demo reads of a checkpoint, and of the OpenVINO export that it may ship in the one
+# subfolder that is taken. Nothing pickled, no code.
+EXPORT_SUBFOLDER = "openvino"
 NEEDED = (
     "config.json",
     "generation_config.json",
@@ -42,6 +44,15 @@ NEEDED = (
     "SHA256SUMS",
 )
 IGNORED = ("*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.py")
+NEEDED_OF_EXPORT = (
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "export.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "SHA256SUMS",
+)
 REQUEST_TIMEOUT_SECONDS = 10.0
 
 
@@ -83,9 +94,18 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
 
 def forget_snapshot(snapshot: Snapshot) -> None:
     """Deletes a snapshot's files, which the client would otherwise take for good ones."""
-    for path in snapshot.folder.iterdir():
+    for path in [path for path in snapshot.folder.rglob("*") if not path.is_dir()]:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+
+
+def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
+    """The client's own calls, for the files that a demo reads and no others: those of the
+    export by their full names, since a pattern cannot except one subfolder from `*/*`."""
+    export: Any = [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]
+    snapshot_download(model_id, revision=revision, allow_patterns=export, **options)
+    patterns: dict[str, Any] = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
+    return Path(snapshot_download(model_id, revision=revision, **patterns, **options))
 
 
 def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
@@ -95,12 +115,6 @@ def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
         return _snapshot(model_id, revision, tqdm_class=bar)
     except Exception as error:
         raise _explained(error, model_id, revision) from error
-
-
-def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
-    """The client's own call, for the files that a demo reads and no others."""
-    patterns: dict[str, Any] = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
-    return Path(snapshot_download(model_id, revision=revision, **patterns, **options))
 
 
 def _kept(model_id: str, revision: str, reason: HubUnreachable) -> Path:

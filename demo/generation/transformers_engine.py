@@ -6,7 +6,7 @@ Knows models, tokens and threads; must not know checkpoints' origins, HTTP or pa
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -18,7 +18,6 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    PreTrainedTokenizerBase,
     RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
@@ -29,13 +28,23 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError, load_model
-from demo.generation.engine import Chunk, Ending, EngineError, EngineIdentity, FinishReason
-from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
+from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo.generation.engine import (
+    HEARTBEAT_SECONDS,
+    WAITING,
+    Chunk,
+    Ending,
+    EngineError,
+    EngineIdentity,
+    FinishReason,
+    coalesced,
+)
+from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
+from demo.generation.tokens import Opening, Tokens, Writing
+from demo.generation.weights import load_model
 
 # How long past its deadline a step may still run before the engine counts as stuck.
 GRACE_SECONDS = 10.0
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +82,9 @@ class TransformersEngine:
         self._pipeline: Any = pipeline(
             "text-generation", model=model, tokenizer=tokenizer, device=device
         )
-        self._tokens = _Tokens(tokenizer)
+        backend: Any = tokenizer
+        mark: int = backend.eos_token_id
+        self._tokens = Tokens(backend.backend_tokenizer, mark, self.context_tokens)
         self._deadline_seconds = deadline_seconds
         self._place = threading.Lock()
         self._running: _Run | None = None
@@ -81,15 +92,15 @@ class TransformersEngine:
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """See `Engine.stream`."""
-        run = self._prepared(request)
-        self._take_place(run)
+        run = _Run(request, self._tokens.opening(request), self._deadline_seconds)
+        yield from self._take_place(run)
         try:
             threading.Thread(target=self._work, args=(run,), name="generation", daemon=True).start()
         except RuntimeError as error:
             self._place.release()
             raise EngineError("The demo is out of resources. Try again in a minute.") from error
         try:
-            yield from self._read(run)
+            yield from coalesced(self._read(run))
         finally:
             run.cancelled.set()
 
@@ -117,20 +128,11 @@ class TransformersEngine:
             self._pipeline = None
             self._place.release()
 
-    def _prepared(self, request: GenerationRequest) -> "_Run":
-        prompt = self._tokens.encode(request.opening)
-        most = self.context_tokens - MIN_ROOM_TOKENS
-        if len(prompt) > most:
-            raise InvalidRequest(
-                f"Prompt is {len(prompt)} tokens; this checkpoint takes at most {most}. Shorten it."
-            )
-        # The opening mark takes a position, but the last new token takes none.
-        limit = min(request.max_new_tokens, self.context_tokens - len(prompt))
-        return _Run(request, [self._tokens.mark, *prompt], limit, self._deadline_seconds)
-
-    def _take_place(self, run: "_Run") -> None:
-        if not self._place.acquire(timeout=run.seconds_left()):
-            raise EngineError("The demo is busy. Try again in a minute.")
+    def _take_place(self, run: "_Run") -> Generator[Chunk, None, None]:
+        while not self._place.acquire(timeout=min(HEARTBEAT_SECONDS, run.seconds_left())):
+            if run.seconds_left() <= 0:
+                raise EngineError("The demo is busy. Try again in a minute.")
+            yield WAITING
         if self._closed:
             self._place.release()
             raise EngineError("The demo is shutting down.")
@@ -151,36 +153,32 @@ class TransformersEngine:
 
     def _generate(self, run: "_Run") -> None:
         model = self._pipeline.model
-        ids = torch.tensor([run.prompt], device=model.device)
+        ids = torch.tensor([run.opening.ids], device=model.device)
         model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
-            generation_config=_greedy(run.limit, self._tokens.mark),
+            generation_config=_greedy(run.opening.limit, self._tokens.mark),
             logits_processor=_processors(run.request),
             stopping_criteria=StoppingCriteriaList([_Halt(run)]),
             streamer=_Feed(run),
         )
 
-    def _read(self, run: "_Run") -> Iterator[Chunk]:
-        new: list[int] = []
-        shown = ""
+    def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
+        writing = Writing(self._tokens, run.opening)
         first_seconds = 0.0
         for token in run.tokens():
             first_seconds = first_seconds or run.seconds()
-            new.append(token)
-            settled = self._tokens.continuation(run.prompt, new).rstrip(REPLACEMENT)
-            if len(settled) > len(shown):
-                yield Chunk(settled[len(shown) :])
-                shown = settled
-        reason = self._reason(run, new)
-        text = self._tokens.continuation(run.prompt, new)
-        counts = (len(run.prompt) - 1, len(new), run.limit)
-        yield Chunk(text[len(shown) :], Ending(reason, *counts, first_seconds, run.seconds()))
+            piece = writing.add([token])
+            if piece:
+                yield Chunk(piece)
+        counts = (run.opening.prompt_tokens, writing.new_tokens, run.opening.limit)
+        reason = self._reason(run, writing)
+        yield Chunk(writing.rest(), Ending(reason, *counts, first_seconds, run.seconds()))
 
-    def _reason(self, run: "_Run", new: Sequence[int]) -> FinishReason:
-        if new and new[-1] == self._tokens.mark:
+    def _reason(self, run: "_Run", writing: Writing) -> FinishReason:
+        if writing.is_closed:
             return "end_of_tweet"
-        if len(new) == run.limit:
+        if writing.new_tokens == run.opening.limit:
             return "length"
         if self._closed:
             raise EngineError("The demo is shutting down.")
@@ -206,8 +204,7 @@ class _Run:
     """One request under way: `outbox` carries new token ids, then None or what went wrong."""
 
     request: GenerationRequest
-    prompt: list[int]
-    limit: int
+    opening: Opening
     deadline_seconds: float
     started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -242,34 +239,6 @@ class _Run:
             if isinstance(token, Exception):
                 raise EngineError("Generation failed. Try again.")
             yield token
-
-
-class _Tokens:
-    """Text to token ids and back. Locked, because a tokenizer changes while it is used."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer = tokenizer
-        self._lock = threading.Lock()
-        self.mark: int = tokenizer.eos_token_id
-
-    def encode(self, text: str) -> list[int]:
-        """Ids without a mark; a control token typed in the text is read as its characters."""
-        with self._lock:
-            ids: list[int] = self._tokenizer(
-                text, add_special_tokens=False, split_special_tokens=True, verbose=False
-            )["input_ids"]
-        return ids
-
-    def continuation(self, prompt: Sequence[int], new: Sequence[int]) -> str:
-        """What the new ids add to the prompt's text: alone, they could lose a leading space."""
-        return self._decode([*prompt, *new])[len(self._decode(prompt)) :]
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        with self._lock:
-            text = self._tokenizer.decode(
-                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-        return str(text)
 
 
 class _Sampler(LogitsProcessor):

@@ -5,9 +5,12 @@ settings is rendered from `VARIABLES` by `python -m demo.serving.settings`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
+
+from demo.generation.engine import EngineName
 
 
 class InvalidSetting(ValueError):
@@ -29,7 +32,10 @@ VARIABLES = (
     Variable("CHECKPOINT", "", "a checkpoint folder; `MODEL_ID` wins over it"),
     Variable("BASE_FILE", "", "the embedded adapter's base file, if it is already on this machine"),
     Variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file and merged checkpoints are kept"),
+    Variable("ENGINE", "auto", "`auto` (transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers), `openvino` or `transformers`"),
     Variable("DEVICE", "auto", "`auto`, `cpu` or `cuda`"),
+    Variable("EXACT", "0", "`1`: OpenVINO's exact settings for every checkpoint, so that a seed gives the same text whoever else is served; the embedded one always runs in them"),
+    Variable("SLOTS", "16", "texts that OpenVINO writes at the same time, 1 to 64"),
     Variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space"),
     Variable("GRADIO_SERVER_PORT", "7860", "port to listen on, 1 to 65535"),
     Variable("QUEUE_SIZE", "32", "visitors that may wait; one more is told to come back, 1 to 1000"),
@@ -47,13 +53,17 @@ class Settings:
     checkpoint: Path | None
     base_file: Path | None
     cache_dir: Path
+    engine: EngineName
     device: str
+    exact: bool
+    slots: int
     server_name: str
     server_port: int
     queue_size: int
     deadline_seconds: int
     max_body_bytes: int
     on_spaces: bool
+    zero_gpu: bool
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -66,21 +76,28 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     on_spaces = environ.get("SYSTEM") == "spaces"
     if on_spaces and not environ.get("GRADIO_SERVER_NAME"):
         values["GRADIO_SERVER_NAME"] = "0.0.0.0"
-    if values["DEVICE"] not in ("auto", "cpu", "cuda"):
-        raise InvalidSetting(f"DEVICE is {values['DEVICE']!r}; it must be auto, cpu or cuda.")
+    engine: EngineName = _one_of(values, "ENGINE", get_args(EngineName))
+    device = _one_of(values, "DEVICE", ("auto", "cpu", "cuda"))
+    if (engine, device) == ("openvino", "cuda"):
+        raise InvalidSetting("ENGINE is 'openvino', which runs on a CPU; DEVICE must not be cuda.")
     return Settings(
         model_id=values["MODEL_ID"],
         model_revision=_revision(values),
         checkpoint=_path(values["CHECKPOINT"]),
         base_file=_path(values["BASE_FILE"]),
         cache_dir=Path(values["CACHE_DIR"]).expanduser(),
-        device=values["DEVICE"],
+        engine=engine,
+        device=device,
+        exact=_one_of(values, "EXACT", ("0", "1")) == "1",
+        slots=_whole(values, "SLOTS", 1, 64),
         server_name=values["GRADIO_SERVER_NAME"],
         server_port=_whole(values, "GRADIO_SERVER_PORT", 1, 65_535),
         queue_size=_whole(values, "QUEUE_SIZE", 1, 1_000),
         deadline_seconds=_whole(values, "DEADLINE_SECONDS", 1, 3_600),
         max_body_bytes=_whole(values, "MAX_BODY_BYTES", 1_024, 10_485_760),
         on_spaces=on_spaces,
+        # As the package `spaces` reads it.
+        zero_gpu=environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"),
     )
 
 
@@ -94,6 +111,14 @@ def settings_table() -> str:
 
 def _path(value: str) -> Path | None:
     return Path(value).expanduser() if value else None
+
+
+def _one_of(values: Mapping[str, str], name: str, choices: Sequence[str]) -> Any:
+    """The value, as the literal type of its choices."""
+    if values[name] not in choices:
+        listed = ", ".join(choices[:-1])
+        raise InvalidSetting(f"{name} is {values[name]!r}; it must be {listed} or {choices[-1]}.")
+    return values[name]
 
 
 def _revision(values: Mapping[str, str]) -> str:

@@ -26,6 +26,13 @@ STOPPING = "Stopping…"
 
 EMPTY_CARD = "The tweet appears here, word by word, with your own words marked."
 WAITING = "Waiting for the computer…"
+LOADING = "The model is still loading. Your text starts as soon as it can."
+STATUS: Mapping[str, str] = {
+    "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
+    "recovering": "The model is being restarted; that takes a moment.",
+    "failed": "The model could not be loaded.",
+    "unreachable": "The server does not answer.",
+}
 NO_ANSWER = (
     "No text came back. If a message popped up, it says why; "
     "what you typed is still there, so you can try again."

@@ -4,7 +4,6 @@ Knows requests, engines and results; must not know components, layout or HTML.
 """
 
 import logging
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,27 +11,29 @@ from typing import Any
 
 import gradio as gr
 
-from demo.generation.engine import Engine, EngineError
+from demo.generation.engine import (
+    HEARTBEAT_SECONDS,
+    EngineError,
+)
 from demo.generation.request import (
     FIELDS,
     MAX_PROMPT_CHARACTERS,
     GenerationRequest,
     InvalidRequest,
 )
+from demo.serving.service import Service
 from demo.ui import copy
-from demo.ui.result import Record, Result, failure
+from demo.ui.result import Record, Result, failure, waiting
 
 log = logging.getLogger(__name__)
 
-# A browser that redraws at every token is slower than the model: ten times a second is enough.
-UPDATE_SECONDS = 0.1
 DEFAULTS = GenerationRequest()
 
 Endpoint = Callable[..., Iterator[Record]]
 
 
-def make_generate(engine: Engine) -> Endpoint:
-    """The endpoint's function over one engine; its signature and docstring are the API's docs."""
+def make_generate(service: Service) -> Endpoint:
+    """The endpoint's function over a service; its signature and docstring are the API's docs."""
 
     # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
     def generate(
@@ -45,7 +46,7 @@ def make_generate(engine: Engine) -> Endpoint:
         seed: int | None = None,
     ) -> Iterator[Record]:
         numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
-        yield from _guarded(engine, (prompt, *numbers))
+        yield from _guarded(service, (prompt, *numbers))
 
     generate.__doc__ = _documentation()
     return generate
@@ -71,7 +72,7 @@ def _documentation() -> str:
     return "\n".join((copy.API_DESCRIPTION, "", "Args:", *(f"    {line}" for line in arguments)))
 
 
-def _guarded(engine: Engine, values: tuple[Any, ...]) -> Iterator[Record]:
+def _guarded(service: Service, values: tuple[Any, ...]) -> Iterator[Record]:
     """The records of one request; a failure is shown in the card and then raised.
 
     Raises:
@@ -79,7 +80,7 @@ def _guarded(engine: Engine, values: tuple[Any, ...]) -> Iterator[Record]:
     """
     last: Record = {}
     try:
-        for last in _records(engine, GenerationRequest(*values)):
+        for last in _records(service, GenerationRequest(*values)):
             yield last
     except (InvalidRequest, EngineError) as error:
         message = str(error)
@@ -92,17 +93,15 @@ def _guarded(engine: Engine, values: tuple[Any, ...]) -> Iterator[Record]:
     raise gr.Error(message, print_exception=False)
 
 
-def _records(engine: Engine, request: GenerationRequest) -> Iterator[Record]:
+def _records(service: Service, request: GenerationRequest) -> Iterator[Record]:
     """The text as it grows; closing the iterator closes the engine's stream."""
+    while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
+        yield waiting(request)
     result = Result(request, engine.identity)
-    yield result.record()
-    shown = time.monotonic()
     with closing(engine.stream(request)) as stream:
         for chunk in stream:
             result = result.followed_by(chunk)
-            if chunk.ending or time.monotonic() - shown >= UPDATE_SECONDS:
-                shown = time.monotonic()
-                yield result.record()
+            yield result.record()
 
 
 def _log_without_texts(error: Exception) -> None:

@@ -8,24 +8,32 @@ import signal
 import threading
 from types import FrameType
 
-from demo.generation.engine import Engine
 from demo.serving.address import cannot_listen
+from demo.serving.health import health_routes
 from demo.serving.limits import middleware
+from demo.serving.service import Service
 from demo.serving.settings import Settings
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme
 
+# Threads beyond those in which texts are written: for pages and their assets.
+SPARE_THREADS = 24
 
-def launch(engine: Engine, settings: Settings, notice: str = "") -> None:
+
+def launch(service: Service, settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM, then closes the server and the engine.
 
     Raises:
         CannotListen: the port is taken, or the address is not this machine's.
+        Exception: what kept the engine from being loaded.
     """
     stopped = _stop_signal()
-    page = build_page(engine, notice)
-    # Engines take one request at a time; the queue is where visitors wait, and it is bounded.
-    page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=1)
+    service.on_failure(stopped.set)
+    page = build_page(service)
+    # As many as the engine has places for; the queue is where others wait, and it is bounded.
+    page.queue(
+        max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
+    )
     try:
         page.launch(
             server_name=settings.server_name,
@@ -40,11 +48,15 @@ def launch(engine: Engine, settings: Settings, notice: str = "") -> None:
             enable_monitoring=False,
             max_file_size="1b",
             state_session_capacity=1_000,
+            max_threads=service.slots + SPARE_THREADS,
             footer_links=["api"],
             mcp_server=importlib.util.find_spec("mcp") is not None,
             theme=build_theme(),
             css_paths=[CSS_FILE],
-            app_kwargs={"middleware": list(middleware(settings.max_body_bytes))},
+            app_kwargs={
+                "routes": list(health_routes(service)),
+                "middleware": list(middleware(settings.max_body_bytes)),
+            },
         )
     except OSError as error:
         raise cannot_listen(settings, error) from error
@@ -53,7 +65,9 @@ def launch(engine: Engine, settings: Settings, notice: str = "") -> None:
         stopped.wait()
     finally:
         page.close(verbose=False)
-        engine.close()
+        service.close()
+    if service.state() == "failed":
+        service.wait()
 
 
 def _stop_signal() -> threading.Event:

@@ -1,4 +1,4 @@
-"""The page: header, notice, tabs. Assembles what its neighbours build.
+"""The page: header, status, tabs. Assembles what its neighbours build.
 
 Knows the order of things; must not know what is inside a tab.
 """
@@ -7,9 +7,10 @@ from html import escape
 
 import gradio as gr
 
-from demo.generation.engine import Engine
+from demo.serving.service import Service
 from demo.ui import copy
 from demo.ui.endpoint import make_generate
+from demo.ui.status import build_status
 from demo.ui.write import build_write_tab
 
 _HEADER = f"""
@@ -19,12 +20,11 @@ _HEADER = f"""
 """
 
 
-def build_page(engine: Engine, notice: str) -> gr.Blocks:
-    """The page over one engine; `notice` is said on top if it is not empty."""
+def build_page(service: Service) -> gr.Blocks:
+    """The page, whether its engine is there yet or not."""
     page = gr.Blocks(title=copy.TITLE, analytics_enabled=False)
     with page, gr.Column(elem_id="computer-dump"):
         gr.HTML(_HEADER, elem_id="cd-header", apply_default_css=False)
-        if notice:
-            gr.HTML(f"<p>{escape(notice)}</p>", elem_id="cd-notice", apply_default_css=False)
-        build_write_tab(make_generate(engine))
+        build_status()
+        build_write_tab(make_generate(service))
     return page

@@ -72,6 +72,18 @@ class Result:
         }
 
 
+def waiting(request: GenerationRequest) -> Record:
+    """What is known of a text before there is an engine to write it."""
+    return {
+        "text": request.opening,
+        "label": copy.LABEL,
+        "prompt": request.opening,
+        "generated": "",
+        "finish_reason": None,
+        "note": copy.LOADING,
+    }
+
+
 def failure(last: Mapping[str, Any], message: str) -> Record:
     """What is left of a text that failed: `last` is its last record, empty if there was none."""
     return {**last, "label": copy.LABEL, "finish_reason": "error", "error": message}

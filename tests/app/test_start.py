@@ -29,7 +29,13 @@ def refused(folder: Path, **variables: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("GRADIO_SERVER_PORT", "abc"), ("GRADIO_SERVER_PORT", "70000"), ("DEVICE", "gpu")],
+    [
+        ("GRADIO_SERVER_PORT", "abc"),
+        ("GRADIO_SERVER_PORT", "70000"),
+        ("DEVICE", "gpu"),
+        ("ENGINE", "fast"),
+        ("SLOTS", "0"),
+    ],
 )
 def test_a_bad_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
     (sentence,) = refused(tmp_path, **{name: value}).splitlines()
@@ -69,7 +75,9 @@ def test_the_real_app_writes_with_the_checkpoint_it_is_given(
     record = generate(real_app.url, prompt="Today I'll be", max_new_tokens=8, seed=1)
     assert record["text"].startswith("Today I'll be")
     assert record["checkpoint"] == tiny_checkpoint.name
-    assert record["engine"].startswith("transformers")
+    assert record["engine"].startswith("OpenVINO")
+    assert record["precision"] == "int8, fast"
+    assert "Engine: OpenVINO, because there is no GPU." in real_app.log()
 
 
 def test_the_real_app_repeats_a_text_by_its_seed(real_app: AppProcess) -> None:
@@ -101,7 +109,8 @@ def test_sigterm_ends_it_cleanly_even_while_it_writes(tmp_path: Path) -> None:
         assert "Traceback" not in app.log()
 
 
-def test_the_notice_reaches_the_page_as_text(scripted_app: AppProcess) -> None:
-    page = httpx.get(f"{scripted_app.url}/config").text
-    assert NOTICE not in page
-    assert NOTICE.replace("<", "&lt;").replace(">", "&gt;") in page
+def test_probes_tell_a_server_that_lives_from_one_that_writes(scripted_app: AppProcess) -> None:
+    assert httpx.get(f"{scripted_app.url}/healthz").json() == {"status": "alive"}
+    answer = httpx.get(f"{scripted_app.url}/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["notice"] == NOTICE

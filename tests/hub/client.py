@@ -28,7 +28,8 @@ def answer(arguments: dict[str, Any]) -> dict[str, Any]:
     except CheckpointError as error:
         return {"error": str(error)}
     seconds = time.monotonic() - started
-    return {**vars(chosen), "folder": str(chosen.folder), "said": said, "seconds": seconds}
+    told = {name: getattr(chosen, name) for name in ("name", "revision", "notice")}
+    return {**told, "folder": str(chosen.folder), "said": said, "seconds": seconds}
 
 
 def main() -> None:

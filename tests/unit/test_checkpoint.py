@@ -11,15 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer
 
-from demo.generation import checkpoint
-from demo.generation.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    load_model,
-    merge_adapter,
-    resolve_checkpoint,
-)
+from demo.generation import modules
+from demo.generation.checkpoint import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.generation.checksums import verify_checksums, write_checksums
+from demo.generation.merging import merge_adapter
+from demo.generation.weights import load_model
 from tests import tiny
 
 
@@ -60,7 +56,23 @@ def folder(noise_folder: Path, tmp_path: Path) -> Path:
 def test_a_folder_is_named_after_itself_and_its_weights(noise_folder: Path) -> None:
     chosen = resolve(noise_folder, folder=noise_folder)
     digest = hashlib.sha256((noise_folder / "model.safetensors").read_bytes()).hexdigest()
-    assert chosen == Checkpoint(noise_folder, noise_folder.name, digest[:12], notice="")
+    assert (chosen.folder, chosen.name) == (noise_folder, noise_folder.name)
+    assert (chosen.revision, chosen.notice) == (digest[:12], "")
+
+
+def test_a_fingerprint_tells_weights_configs_and_tokenizers_apart(tmp_path: Path) -> None:
+    def fingerprint(folder: Path) -> str:
+        return resolve(folder, folder=folder).fingerprint
+
+    one = tiny.write(tmp_path / "one", tiny.gpt2())
+    prints = {fingerprint(one), fingerprint(tiny.write(tmp_path / "two", tiny.gpt2(seed=1)))}
+    for name in ("config.json", "tokenizer.json"):
+        changed = shutil.copytree(one, tmp_path / name)
+        edit_json(changed / name, changed=True)
+        write_checksums(changed)
+        prints.add(fingerprint(changed))
+    assert len(prints) == 4
+    assert fingerprint(shutil.copytree(one, tmp_path / "copy")) in prints
 
 
 def test_the_embedded_one_runs_when_none_is_named(noise_folder: Path) -> None:
@@ -166,7 +178,7 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
 
 @pytest.fixture
 def base_file(tmp_path: Path) -> Path:
-    """Stands for the base's GGUF file; `merging` says what it dequantises to."""
+    """Stands for the base's GGUF file; `merging` says what it is."""
     path = tmp_path / "teapot.gguf"
     path.write_bytes(b"a made-up base file")
     return path
@@ -179,15 +191,19 @@ def adapter(tmp_path: Path, base_file: Path) -> Path:
 
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Dequantising gives the tiny Llama; each time it is done is recorded."""
+    """Merges with the tiny Llama, in this process; each time it is done is recorded."""
     done: list[Path] = []
 
-    def dequantise(gguf: Path, folder: Path) -> None:
-        done.append(gguf)
-        tiny.write(folder, tiny.llama())
+    def run(_module: str, adapter: str, gguf: str, out: str, **_: Any) -> None:
+        done.append(Path(gguf))
+        merge_with_llama(Path(adapter), Path(out))
 
-    monkeypatch.setattr(checkpoint, "dequantise", dequantise)
+    monkeypatch.setattr(modules, "run", run)
     return done
+
+
+def merge_with_llama(adapter: Path, out: Path) -> None:
+    merge_adapter(adapter, tiny.write(out.with_name("base"), tiny.llama()), out)
 
 
 def logits(folder: Path) -> torch.Tensor:
@@ -254,13 +270,13 @@ def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(
     begun: list[str] = []
     ended: list[Checkpoint] = []
 
-    def dequantise(_gguf: Path, folder: Path) -> None:
-        begun.append(folder.name)
+    def run(_module: str, _adapter: str, _gguf: str, out: str, **_: Any) -> None:
+        begun.append(out)
         if len(begun) == 1:
             ended.append(resolve(tmp_path / "cache", embedded=adapter, base_file=base_file))
-        tiny.write(folder, tiny.llama())
+        merge_with_llama(adapter, Path(out))
 
-    monkeypatch.setattr(checkpoint, "dequantise", dequantise)
+    monkeypatch.setattr(modules, "run", run)
     chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
     assert len(begun) == 2
     assert ended == [chosen]

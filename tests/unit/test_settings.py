@@ -29,13 +29,15 @@ def test_an_empty_variable_is_an_unset_one() -> None:
 def test_every_variable_is_read() -> None:
     given = {
         "MODEL_ID": "a/b", "MODEL_REVISION": COMMIT, "CHECKPOINT": "/c", "BASE_FILE": "/d",
-        "CACHE_DIR": "/e", "DEVICE": "cpu", "GRADIO_SERVER_NAME": "::1",
+        "CACHE_DIR": "/e", "ENGINE": "transformers", "DEVICE": "cpu", "EXACT": "1", "SLOTS": "9",
+        "GRADIO_SERVER_NAME": "::1",
         "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
         "MAX_BODY_BYTES": "2048",
     }  # fmt: skip
     settings = read_settings(given)
     shown = {str(value) for value in vars(settings).values()}
-    assert set(given.values()) <= shown
+    assert set(given.values()) - {"1"} <= shown
+    assert settings.exact
     assert {v.name for v in VARIABLES} == set(given)
 
 
@@ -62,6 +64,7 @@ def test_a_commit_may_be_written_in_capitals() -> None:
     ("name", "lowest", "highest"),
     [
         ("GRADIO_SERVER_PORT", 1, 65_535),
+        ("SLOTS", 1, 64),
         ("QUEUE_SIZE", 1, 1_000),
         ("DEADLINE_SECONDS", 1, 3_600),
         ("MAX_BODY_BYTES", 1_024, 10_485_760),

@@ -7,6 +7,7 @@ import pytest
 
 from demo.generation.engine import Ending
 from demo.generation.request import FIELDS, GenerationRequest
+from demo.serving.service import ready
 from demo.ui.endpoint import make_generate
 from demo.ui.result import Record, Result
 from demo.ui.theme import CSS_FILE
@@ -16,7 +17,7 @@ SCOPES = ("#computer-dump", ".dark #computer-dump", ".gradio-container:has(#comp
 
 
 def test_closing_the_endpoint_closes_the_engines_stream(engine: ScriptedEngine) -> None:
-    updates = make_generate(engine)("slow")
+    updates = make_generate(ready(engine))("slow")
     while not next(updates)["generated"]:
         pass
     assert engine.active == 1
@@ -29,19 +30,19 @@ def test_a_failure_closes_the_engines_stream_and_keeps_what_was_asked(
 ) -> None:
     records: list[Record] = []
     with pytest.raises(gr.Error, match="Something went wrong"):
-        records.extend(make_generate(engine)("crash"))
+        records.extend(make_generate(ready(engine))("crash"))
     assert records[-1]["prompt"] == "crash"
     assert records[-1]["finish_reason"] == "error"
     assert (engine.active, engine.closed) == (0, 1)
 
 
 def test_what_is_asked_reaches_the_engine_unchanged(engine: ScriptedEngine) -> None:
-    list(make_generate(engine)("Today", 5, 0.5, 0.6, 7, 1.2, 42))
+    list(make_generate(ready(engine))("Today", 5, 0.5, 0.6, 7, 1.2, 42))
     assert engine.requests == [GenerationRequest("Today", 5, 0.5, 0.6, 7, 1.2, 42)]
 
 
 def test_the_docs_name_every_field_with_its_limits(engine: ScriptedEngine) -> None:
-    docs = make_generate(engine).__doc__ or ""
+    docs = make_generate(ready(engine)).__doc__ or ""
     for field in FIELDS.values():
         assert f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}." in docs
 

@@ -1,0 +1,60 @@
+"""An exported OpenVINO folder: what it says of itself, and where it is found or made.
+
+Knows folders and fingerprints; must not know how a model is written (openvino_export) or run.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from demo.generation import modules
+from demo.generation.checkpoint import Checkpoint, CheckpointError, put_in_place
+from demo.generation.checksums import SUMS, ChecksumMismatch, verify_checksums
+from demo.generation.export_format import Exported
+from demo.generation.hub import EXPORT_SUBFOLDER as SUBFOLDER
+
+
+def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str], None]) -> Path:
+    """The export that the checkpoint ships, or one that was kept, or one made now.
+
+    It is kept in the checkpoint's own folder if that may be written to, else in `cache_dir`.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be exported, or the export cannot be kept.
+    """
+    inside = checkpoint.folder / SUBFOLDER
+    kept = cache_dir / SUBFOLDER / checkpoint.fingerprint
+    for folder in (inside, kept):
+        if is_export_of(checkpoint.fingerprint, folder):
+            return folder
+    target = inside if checkpoint.writable else kept
+    _make(checkpoint, target, say)
+    return target
+
+
+def is_export_of(source: str, folder: Path) -> bool:
+    """True for a whole export, byte for byte, of the checkpoint with that fingerprint."""
+    try:
+        verify_checksums(folder)
+        return (folder / SUMS).is_file() and Exported.read(folder).source == source
+    except (ChecksumMismatch, ValueError):
+        return False
+
+
+def _make(checkpoint: Checkpoint, target: Path, say: Callable[[str], None]) -> None:
+    say(f"Exporting {checkpoint.name} for OpenVINO, once …")
+    source = checkpoint.fingerprint
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
+            made = Path(scratch) / SUBFOLDER
+            arguments = (str(checkpoint.folder), str(made), source)
+            modules.run("demo.generation.openvino_export", *arguments, say=say)
+            put_in_place(made, target, lambda folder: is_export_of(source, folder))
+    except modules.ModuleFailed as error:
+        raise CheckpointError(f"OpenVINO cannot run {checkpoint.name}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(
+            f"The OpenVINO export could not be written in {target.parent} "
+            f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
+        ) from error

@@ -1,0 +1,123 @@
+"""The embedded adapter and its base file become an ordinary checkpoint folder.
+
+Knows GGUF, LoRA and fp32; must not know where the files come from or who uses the result.
+Run as a process of its own, `python -m demo.generation.merging ADAPTER GGUF OUT`: its libraries
+take seconds to import and hundreds of megabytes, once in a machine's life.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from gguf import GGUFReader
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, LlamaConfig
+from transformers import LlamaForCausalLM as Llama
+
+from demo.generation.base import OPENING_MARK
+from demo.generation.checkpoint import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE,
+    CheckpointError,
+    require_file,
+)
+from demo.generation.checksums import SUMS, write_checksums
+from demo.generation.weights import first_line, load_model, quiet
+
+
+def merge(adapter: Path, gguf: Path, out: Path) -> None:
+    """Merges an adapter folder with its base file, a GGUF.
+
+    Raises:
+        CheckpointError: the adapter does not fit the base, or has no safetensors.
+    """
+    with quiet(), tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        dequantise(gguf, Path(scratch))
+        merge_adapter(adapter, Path(scratch), out)
+
+
+def dequantise(gguf: Path, folder: Path) -> None:
+    """Writes a GGUF of a Llama-shaped model as an ordinary fp32 checkpoint folder.
+
+    The opening mark takes the place of every special token of the chat model: a document
+    is one tweet, opened and closed by it.
+    """
+    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    kept = {
+        name: value
+        for name, value in read.config.to_dict().items()
+        if not name.startswith("_")
+        and not name.endswith("_token_id")
+        and name != "quantization_config"
+    }
+    tokenizer = read_tokenizer(gguf)
+    mark = tokenizer.eos_token_id
+    config = LlamaConfig(**kept, bos_token_id=mark, eos_token_id=mark, pad_token_id=mark)
+    # A fresh model: the one read from GGUF counts as quantised and refuses to be saved.
+    model = Llama(config)
+    model.load_state_dict(read.state_dict())
+    model.generation_config = GenerationConfig(
+        bos_token_id=mark, eos_token_id=mark, pad_token_id=mark
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def read_tokenizer(gguf: Path) -> GPT2Tokenizer:
+    """The byte-level BPE tokenizer inside a GGUF file, with `<|endoftext|>` as its one mark."""
+    fields = GGUFReader(gguf).fields
+    tokens = fields["tokenizer.ggml.tokens"].contents()
+    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
+    return tokenizer_with_mark({token: index for index, token in enumerate(tokens)}, merges)
+
+
+def tokenizer_with_mark(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
+    """A byte-level BPE tokenizer, from its parts or the files of them, whose one special token
+    is the opening and closing mark. `merges` are pairs, which transformers' types deny."""
+    roles = ("bos_token", "eos_token", "unk_token", "pad_token")
+    return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, OPENING_MARK))
+
+
+def merge_adapter(adapter: Path, base_folder: Path, out: Path) -> None:
+    """Merges a LoRA adapter folder into its base, in fp32, as an ordinary checkpoint folder.
+
+    What else the adapter's folder holds (decoding defaults, figures) is copied.
+
+    Raises:
+        CheckpointError: the adapter does not fit the base, or has no safetensors.
+    """
+    # Without this file, peft would look for a pickled one.
+    require_file(adapter, ADAPTER_WEIGHTS)
+    base, tokenizer = load_model(base_folder, torch.float32, "cpu")
+    try:
+        with quiet(), safe_open(adapter / ADAPTER_WEIGHTS, "pt") as stored:
+            tuned = PeftModel.from_pretrained(base, str(adapter), torch_device="cpu")
+            expected = get_peft_model_state_dict(tuned, save_embedding_layers=False)
+            unmatched = set(expected).symmetric_difference(stored.keys())
+    except Exception as error:
+        raise CheckpointError(
+            f"{adapter.name} does not fit its base: {first_line(error)}"
+        ) from error
+    if unmatched:
+        raise CheckpointError(
+            f"{adapter.name} does not fit its base: {min(unmatched)} has no match."
+        )
+    with quiet():
+        tuned.merge_and_unload().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    for path in adapter.iterdir():
+        if path.is_file() and path.name not in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, SUMS):
+            shutil.copyfile(path, out / path.name)
+    write_checksums(out)
+
+
+if __name__ == "__main__":
+    try:
+        merge(*map(Path, sys.argv[1:4]))
+    except CheckpointError as error:
+        sys.exit(str(error))

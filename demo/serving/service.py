@@ -1,0 +1,91 @@
+"""The engine while it is loaded, once it is there, and when it does not come.
+
+Knows an engine's protocol and a thread that loads one; must not know which engine it is, nor
+Gradio or HTML.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from demo.generation.engine import Engine
+
+State = Literal["loading", "ready", "recovering", "failed"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An engine, and what its visitors should know of how it came to be this one."""
+
+    engine: Engine
+    notice: str = ""
+
+
+class Service:
+    """What the page stands on: asks `load` for an engine, in a thread of its own.
+
+    `slots` is how many texts are written at the same time.
+    """
+
+    def __init__(self, load: Callable[[], Loaded], slots: int) -> None:
+        self.slots = slots
+        self._load = load
+        self._loaded: Loaded | None = None
+        self._error: Exception | None = None
+        self._settled = threading.Event()
+        self._on_failure: Callable[[], None] = lambda: None
+
+    def begin(self) -> None:
+        """Starts to load, and returns at once."""
+        threading.Thread(target=self._run, name="loading", daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> Engine | None:
+        """The engine, once it is there; None if it is not within so many seconds.
+
+        Raises:
+            Exception: what `load` raised.
+        """
+        self._settled.wait(seconds)
+        if self._error is not None:
+            raise self._error
+        return self._loaded.engine if self._loaded else None
+
+    def on_failure(self, call: Callable[[], None]) -> None:
+        """Calls once the engine cannot be loaded, at once if that is known already."""
+        self._on_failure = call
+        if self._error is not None:
+            call()
+
+    def state(self) -> State:
+        """What /readyz tells."""
+        if self._error is not None:
+            return "failed"
+        if self._loaded is None:
+            return "loading"
+        return "ready" if self._loaded.engine.health() else "recovering"
+
+    def notice(self) -> str:
+        """What visitors should know; empty if nothing, or while it loads."""
+        return self._loaded.notice if self._loaded else ""
+
+    def close(self) -> None:
+        """Closes the engine, if there is one."""
+        if self._loaded is not None:
+            self._loaded.engine.close()
+
+    def _run(self) -> None:
+        try:
+            self._loaded = self._load()
+        except Exception as error:
+            self._error = error
+            self._on_failure()
+        self._settled.set()
+
+
+def ready(engine: Engine, notice: str = "", slots: int = 1) -> Service:
+    """A service over an engine that is there already."""
+    service = Service(lambda: Loaded(engine, notice), slots)
+    service.begin()
+    service.wait()
+    return service

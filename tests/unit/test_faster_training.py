@@ -1,0 +1,82 @@
+"""What makes training faster changes nothing of what is learnt."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from tests import made_up, tiny
+from training import scored_loss
+from training.documents import PackedRows, collate, tokenise
+from training.precision import FULL_PRECISION_ATTENTION, keep_attention_in_float32
+from training.scored_loss import score_in_pieces
+
+TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(12)]
+BLOCK = 64
+
+
+def batch() -> dict[str, Tensor]:
+    tokenizer = tiny.tokenizer()
+    rows = PackedRows(tokenise(TEXTS, tokenizer, BLOCK), BLOCK, tokenizer.eos_token_id)
+    return collate([rows[i] for i in range(len(rows))])
+
+
+def adapted() -> Any:
+    """A tiny Llama under an adapter that is no longer zero."""
+    model = tiny.llama()
+    model.config.use_cache = False
+    tuned = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear"))
+    torch.manual_seed(1)
+    for name, weights in tuned.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(weights, std=0.1)
+    return tuned
+
+
+def learnt(model: Any, **inputs: Any) -> tuple[float, list[Tensor]]:
+    """The loss, and the gradient of everything that is trained."""
+    loss = model(**inputs).loss
+    loss.backward()
+    return loss.item(), [p.grad for p in model.parameters() if p.requires_grad]
+
+
+@pytest.mark.parametrize("scored", [None, 999])
+def test_the_loss_in_pieces_and_its_gradient_are_the_models_own(
+    scored: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scored_loss, "PIECE", 100)
+    inputs = {**batch(), "num_items_in_batch": scored and torch.tensor(scored)}
+    loss, gradients = learnt(adapted(), **inputs)
+    model = adapted()
+    score_in_pieces(model.get_base_model())
+    piecewise, found = learnt(model, **inputs)
+    assert piecewise == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-7)
+
+
+def test_without_labels_the_model_answers_as_before() -> None:
+    model, ids = tiny.llama(), batch()["input_ids"]
+    before = model(input_ids=ids).logits
+    model.requires_grad_(False)
+    score_in_pieces(model)
+    torch.testing.assert_close(model(input_ids=ids).logits, before)
+
+
+@pytest.mark.parametrize("model", [tiny.llama(), tiny.gpt2().requires_grad_(False)])
+def test_a_trained_head_or_another_architecture_is_left_alone(model: Any) -> None:
+    score_in_pieces(model)
+    assert model(**batch()).logits is not None
+
+
+def test_attention_in_float32_under_autocast_is_that_of_float32() -> None:
+    model = tiny.llama()
+    model.config.use_cache = False
+    exact = model(**batch()).loss
+    keep_attention_in_float32(model)
+    assert model.config._attn_implementation == FULL_PRECISION_ATTENTION
+    torch.testing.assert_close(model(**batch()).loss, exact)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(**batch()).loss.item() == pytest.approx(exact.item(), rel=1e-3)

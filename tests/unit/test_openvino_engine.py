@@ -1,0 +1,365 @@
+"""The OpenVINO engine, through its public door, with its real worker process."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
+from demo.generation.openvino_engine import OpenVINOEngine
+from demo.generation.openvino_export import export
+from demo.generation.request import GenerationRequest, InvalidRequest
+from tests import tiny
+from tests.processes import ROOT
+
+ASK = GenerationRequest(prompt="The teapot", seed=1, max_new_tokens=20)
+GREEDY: dict[str, Any] = {"top_k": 1, "max_new_tokens": 90, "seed": 0}
+LONG = GenerationRequest(seed=1, max_new_tokens=90)
+
+
+def told(chunks: Iterator[Chunk]) -> tuple[str, Ending]:
+    """The whole text and the ending, which only the last chunk may have."""
+    *pieces, last = chunks
+    assert last.ending is not None
+    assert all(piece.ending is None for piece in pieces)
+    return "".join(piece.text for piece in pieces) + last.text, last.ending
+
+
+def begun(stream: Iterator[Chunk]) -> Chunk:
+    """The first chunk with text in it."""
+    return next(chunk for chunk in stream if chunk != WAITING)
+
+
+def worker() -> psutil.Process:
+    """The process of the one engine that a test has open."""
+    (found,) = [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE
+        and "demo.generation.openvino_worker" in child.cmdline()
+    ]
+    return found
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.fixture(scope="session")
+def exported_noise(noise_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In fp32, so that it can be held against transformers."""
+    out = tmp_path_factory.mktemp("exported") / "noise"
+    export(noise_folder, out, precision="f32")
+    return out
+
+
+@pytest.fixture(scope="session")
+def exported_fluent(fluent_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "fluent"
+    export(fluent_folder, out)
+    return out
+
+
+def opened(folder: Path, **options: Any) -> OpenVINOEngine:
+    named = Checkpoint(folder, folder.name, "0" * 12)
+    return OpenVINOEngine(folder, named, **{"exact": True, "slots": 8, **options})
+
+
+@pytest.fixture
+def noise(exported_noise: Path) -> Iterator[OpenVINOEngine]:
+    engine = opened(exported_noise)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def fluent(exported_fluent: Path) -> Iterator[OpenVINOEngine]:
+    engine = opened(exported_fluent)
+    yield engine
+    engine.close()
+
+
+def test_it_is_an_engine_and_says_which(noise: OpenVINOEngine) -> None:
+    engine: Engine = noise
+    assert engine.context_tokens == tiny.CONTEXT
+    assert engine.identity.engine.startswith("OpenVINO 2")
+    assert engine.identity.precision == "f32, exact"
+    assert engine.health()
+
+
+def test_top_k_one_writes_what_transformers_writes_greedily(
+    noise: OpenVINOEngine, noise_folder: Path
+) -> None:
+    model: Any = AutoModelForCausalLM.from_pretrained(noise_folder)
+    tokenizer = AutoTokenizer.from_pretrained(noise_folder)
+    for prompt in ("The teapot", "", "harbor 😀 says"):
+        for penalty in (1.0, 1.5):
+            ids = torch.tensor([[0, *tokenizer(prompt)["input_ids"]]])
+            expected = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=40,
+                repetition_penalty=penalty,
+                pad_token_id=0,
+            )[0, ids.shape[1] :]
+            request = GenerationRequest(
+                prompt, 40, top_k=1, repetition_penalty=penalty, temperature=0.3
+            )
+            text, ending = told(noise.stream(request))
+            assert text == tokenizer.decode(expected, skip_special_tokens=True)
+            assert ending.new_tokens == len(expected)
+
+
+def test_tokens_are_drawn_as_often_as_their_probability_says(
+    noise: OpenVINOEngine, noise_folder: Path
+) -> None:
+    model: Any = AutoModelForCausalLM.from_pretrained(noise_folder)
+    tokenizer = AutoTokenizer.from_pretrained(noise_folder)
+    with torch.inference_mode():
+        logits = model(torch.tensor([[0]]), attention_mask=torch.tensor([[1]])).logits[0, -1]
+    best = torch.topk(logits / 0.5, 3)
+    shares: dict[str, float] = {}
+    for token, share in zip(best.indices, torch.softmax(best.values, 0), strict=True):
+        text = str(tokenizer.decode(token, skip_special_tokens=True))
+        shares[text] = shares.get(text, 0.0) + float(share)
+    settings: dict[str, Any] = {"max_new_tokens": 1, "top_k": 3, "top_p": 1, "temperature": 0.5}
+    requests = [GenerationRequest(seed=seed, **settings) for seed in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(lambda request: told(noise.stream(request))[0], requests))
+    assert set(drawn) == set(shares)
+    assert len(shares) > 1
+    for text, share in shares.items():
+        spread = (len(requests) * share * (1 - share)) ** 0.5
+        assert abs(drawn.count(text) - len(requests) * share) < 4 * spread
+
+
+def test_a_seed_gives_the_same_text_alone_and_among_others_that_come_and_go(
+    noise: OpenVINOEngine,
+) -> None:
+    requests = [GenerationRequest("The teapot", seed=seed, max_new_tokens=60) for seed in range(12)]
+    alone = [told(noise.stream(request))[0] for request in requests]
+    assert len(set(alone)) == len(alone)
+    leaving = [noise.stream(LONG) for _ in range(3)]
+    for stream in leaving:
+        begun(stream)
+
+    def late(index: int) -> str:
+        time.sleep(0.02 * index)
+        if index % 4 == 0:
+            leaving[index // 4].close()
+        return told(noise.stream(requests[index]))[0]
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(late, range(12))) == alone
+
+
+def test_a_tweet_that_ends_says_so_and_leaves_its_mark_out(fluent: OpenVINOEngine) -> None:
+    text, ending = told(fluent.stream(GenerationRequest(**GREEDY)))
+    assert text == tiny.SENTENCE
+    assert ending.reason == "end_of_tweet"
+    assert ending.new_tokens == fluent.count_tokens(tiny.SENTENCE) + 1
+    assert 0 < ending.first_token_seconds <= ending.seconds
+
+
+def test_a_text_cut_within_a_character_ends_in_a_replacement(fluent: OpenVINOEngine) -> None:
+    tokens = fluent.count_tokens(tiny.SENTENCE[: tiny.SENTENCE.index("😀")]) + 2
+    text, ending = told(fluent.stream(GenerationRequest(**{**GREEDY, "max_new_tokens": tokens})))
+    assert text == "The café counts \ufffd"
+    assert (ending.reason, ending.new_tokens) == ("length", tokens)
+
+
+def test_a_typed_mark_is_read_as_its_characters(noise: OpenVINOEngine) -> None:
+    marked = GenerationRequest("<|endoftext|>", seed=1, max_new_tokens=20)
+    ending = told(noise.stream(marked))[1]
+    assert ending.prompt_tokens == noise.count_tokens("<|endoftext|>") > 5
+
+
+def test_the_longest_prompt_leaves_room_and_a_longer_one_is_refused(noise: OpenVINOEngine) -> None:
+    most = tiny.CONTEXT - 16
+    longest = "😀" * (most // 4)
+    ending = told(noise.stream(GenerationRequest(longest, seed=3)))[1]
+    assert ending.prompt_tokens == most
+    assert ending.max_new_tokens == 16
+    with pytest.raises(InvalidRequest, match=rf"^Prompt is {most + 1} tokens; .*at most {most}\."):
+        next(noise.stream(GenerationRequest(longest + "!")))
+
+
+def test_a_text_that_the_cache_cannot_hold_is_refused_and_more_than_it_holds_wait(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, cache_bytes=2 * 32 * 128 * 4)
+    with pytest.raises(InvalidRequest, match=r"come to 91 tokens; this server keeps at most 64"):
+        next(engine.stream(LONG))
+    requests = [GenerationRequest(seed=seed, max_new_tokens=60) for seed in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda request: told(engine.stream(request))[0], requests))
+    assert together == [told(engine.stream(request))[0] for request in requests]
+    engine.close()
+
+
+def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
+    engine = opened(exported_noise, slots=1)
+    for _ in range(3):
+        stream = engine.stream(LONG)
+        begun(stream)
+        stream.close()
+    started = time.monotonic()
+    assert told(engine.stream(ASK))[1].new_tokens > 0
+    assert time.monotonic() - started < 5
+    engine.close()
+
+
+def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
+    engine = opened(exported_noise, deadline_seconds=0.5)
+    process = worker()
+    process.suspend()
+    text, ending = told(engine.stream(LONG))
+    process.resume()
+    assert (text, ending.reason, ending.new_tokens) == ("", "deadline", 0)
+    assert ending.seconds < 2
+    assert told(engine.stream(ASK))[0]
+    engine.close()
+
+
+def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
+    noise: OpenVINOEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = told(noise.stream(ASK))[0]
+    process = worker()
+    process.suspend()
+    streams = [noise.stream(LONG) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool, caplog.at_level(logging.ERROR):
+        failing = [pool.submit(list, stream) for stream in streams]
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        for future in failing:
+            with pytest.raises(EngineError, match=r"^The engine stopped and is being restarted\."):
+                future.result()
+        assert not noise.health()
+        assert told(noise.stream(ASK))[0] == before
+    assert "worker ended (-9)" in caplog.text
+    assert noise.health()
+    assert worker().pid != process.pid
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(exported_noise: Path) -> None:
+    engine = opened(exported_noise, stall_seconds=0.8)
+    process = worker()
+    process.suspend()
+    with pytest.raises(EngineError, match="being restarted"):
+        list(engine.stream(LONG))
+    assert told(engine.stream(ASK))[0]
+    assert worker().pid != process.pid
+    engine.close()
+
+
+def test_restarts_come_at_once_then_in_growing_steps_until_one_succeeds(
+    noise: OpenVINOEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kill() -> None:
+        assert eventually(noise.health)
+        worker().kill()
+        assert eventually(lambda: not noise.health())
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            kill()
+        assert told(noise.stream(ASK))[0]
+        kill()
+        assert eventually(noise.health)
+    pauses = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert pauses == [0.0, 0.5, 1.0, 0.0]
+
+
+def test_closing_ends_the_process_and_whatever_is_asked(noise: OpenVINOEngine) -> None:
+    process = worker()
+    threads = threading.active_count()
+    process.suspend()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(list, noise.stream(LONG))
+        time.sleep(0.2)
+        noise.close()
+        with pytest.raises(EngineError):
+            reading.result()
+    assert not process.is_running()
+    assert not noise.health()
+    with pytest.raises(EngineError, match="shutting down"):
+        next(noise.stream(ASK))
+    assert eventually(lambda: threading.active_count() < threads)
+
+
+def test_a_parent_that_is_killed_takes_its_worker_along(exported_noise: Path) -> None:
+    script = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from demo.generation.checkpoint import Checkpoint
+        from demo.generation.openvino_engine import OpenVINOEngine
+        folder = Path({str(exported_noise)!r})
+        OpenVINOEngine(folder, Checkpoint(folder, "x", ""), exact=True, slots=1)
+        print("up", flush=True)
+        time.sleep(60)
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "up\n"
+        (child,) = psutil.Process(parent.pid).children()
+        parent.kill()
+        assert eventually(lambda: not child.is_running())
+
+
+def test_threads_and_handles_return_to_where_they_were(noise: OpenVINOEngine) -> None:
+    process = worker()
+
+    def counts() -> tuple[int, int, int, int]:
+        mine = psutil.Process()
+        return threading.active_count(), mine.num_fds(), process.num_threads(), process.num_fds()
+
+    requests = [GenerationRequest(seed=seed, max_new_tokens=10) for seed in range(40)]
+
+    def burst() -> None:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda request: told(noise.stream(request)), requests))
+
+    burst()
+    before = counts()
+    burst()
+    for _ in range(5):
+        stream = noise.stream(LONG)
+        begun(stream)
+        stream.close()
+    assert eventually(lambda: counts() == before), (before, counts())
+
+
+@pytest.mark.parametrize("spoil", ["export.json", "openvino_model.xml"])
+def test_a_folder_that_cannot_be_run_is_refused_in_a_sentence(
+    exported_noise: Path, tmp_path: Path, spoil: str
+) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for path in exported_noise.iterdir():
+        os.link(path, folder / path.name)
+    (folder / spoil).unlink()
+    (folder / spoil).write_text("nonsense")
+    with pytest.raises(CheckpointError) as caught:
+        opened(folder)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,88 @@
+"""The loss of the scored positions alone, with its gradient taken piece by piece.
+
+Knows hidden states, a frozen head and labels; must not know a recipe or an optimizer.
+A vocabulary is so much wider than a model that logits cost more in memory traffic than in
+arithmetic. So they never exist for a whole batch: those of a piece become their own gradient
+in place (the method of Liger Kernel, Hsu et al. 2024).
+"""
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LlamaForCausalLM
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from training.documents import UNSCORED
+
+# Rows of logits that exist at once.
+PIECE = 256
+
+
+class _SummedLoss(torch.autograd.Function):
+    """Cross-entropy in nats of `hidden @ head.T` against `targets`, summed.
+
+    `hidden` is (positions, width), `head` (vocabulary, width) and has no gradient, `targets`
+    (positions,). Logits are in the dtype of `hidden` and `head`, the loss in fp32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+        loss = hidden.new_zeros((), dtype=torch.float32)
+        gradient = torch.empty_like(hidden)
+        for begin in range(0, len(hidden), PIECE):
+            piece = slice(begin, begin + PIECE)
+            wanted = targets[piece].unsqueeze(1)
+            scores = torch.log_softmax(hidden[piece] @ head.T, dim=1, dtype=torch.float32)
+            loss -= scores.gather(1, wanted).sum()
+            if ctx.needs_input_grad[0]:
+                slope = scores.exp_()
+                slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, -1.0))
+                gradient[piece] = slope.to(head.dtype) @ head
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * slopes[0].to(gradient.dtype), None, None
+
+
+def scored_loss(hidden: Tensor, head: Tensor, labels: Tensor, scored: Tensor | None) -> Tensor:
+    """Next-token cross-entropy in nats over the labels that are scored, divided by `scored`,
+    or by their number; shapes (rows, length, width), (vocabulary, width), (rows, length)."""
+    targets = labels[:, 1:]
+    chosen = targets != UNSCORED
+    device = hidden.device.type
+    autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
+    total: Tensor = _SummedLoss.apply(  # type: ignore[no-untyped-call]
+        hidden[:, :-1][chosen].to(dtype), head.detach().to(dtype), targets[chosen]
+    )
+    return total / (chosen.sum() if scored is None else scored)
+
+
+def score_in_pieces(model: Any) -> None:
+    """Makes the model answer labels with `scored_loss`, and no logits; without labels it is as
+    before. Only of Llama is it known that logits are the head's output as it is; any other
+    model, or one whose head is trained, is left alone."""
+    if type(model) is not LlamaForCausalLM or model.lm_head.weight.requires_grad:
+        return
+    whole = model.forward
+
+    @functools.wraps(whole)
+    def forward(
+        *args: Any,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        if labels is None:
+            answer: CausalLMOutputWithPast = whole(*args, **kwargs)
+            return answer
+        hidden = model.model(*args, **kwargs).last_hidden_state
+        loss = scored_loss(hidden, model.lm_head.weight, labels, num_items_in_batch)
+        return CausalLMOutputWithPast(loss=loss)
+
+    model.forward = forward
