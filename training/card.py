@@ -58,6 +58,7 @@ def render_card(folder: Path) -> str:
         git_revision=metrics["git_revision"],
         evaluation=metrics.get("evaluation", {}),
         evaluated=metrics.get("evaluated"),
+        openvino=metrics.get("openvino"),
     )
     return f"{str(card).rstrip()}\n"
 

@@ -9,20 +9,24 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
-from demo.generation.checkpoint import CheckpointError, resolve_checkpoint
+from demo.generation.checkpoint import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.generation.checksums import write_checksums
+from demo.generation.exported import exported_folder
 from demo.generation.weights import load_model
 from demo.serving.settings import read_settings
 from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
 from training.bits import Figure, Score, score_texts, summarise
 from training.card import EMBEDDED, write_card
 from training.errors import TrainingError
+from training.fidelity import Fidelity, measure_fidelity
 from training.files import write_json
 from training.prepare import read_texts
 from training.texts import read_texts_file
@@ -42,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what prepare wrote, or one file of texts (.txt, .jsonl, .json, .csv, .parquet)",
     )
     parser.add_argument("--no-baselines", action="store_true", help="score the checkpoint alone")
+    parser.add_argument("--no-openvino", action="store_true", help="leave the export unmeasured")
     parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
 
 
@@ -49,14 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Scores, prints, writes."""
     sets = _sets(arguments.data)
     baselines = {} if arguments.no_baselines else _baselines(arguments.data)
-    scorers: dict[str, Scorer] = {**baselines, "checkpoint": _model_scorer(arguments.checkpoint)}
+    subject = _Subject.load(arguments.checkpoint)
+    scorers: dict[str, Scorer] = {**baselines, "checkpoint": subject.score}
     figures = {
         name: {scorer: summarise(score(texts)) for scorer, score in scorers.items()}
         for name, texts in sets.items()
     }
     print(_table(figures))
+    fidelity = None
+    if "test" in sets and not arguments.no_openvino:
+        fidelity = subject.fidelity(sets["test"], figures["test"]["checkpoint"])
     if not arguments.dry_run:
-        _record(arguments.checkpoint, figures)
+        _record(arguments.checkpoint, figures, fidelity)
     return 0
 
 
@@ -78,23 +87,60 @@ def _baselines(data: Path) -> dict[str, Scorer]:
     }
 
 
-def _model_scorer(folder: Path) -> Scorer:
-    settings = read_settings()
-    try:
-        checkpoint = resolve_checkpoint(
-            model_id="",
-            model_revision="",
-            folder=folder,
-            embedded=EMBEDDED,
-            base_file=settings.base_file,
-            cache_dir=settings.cache_dir,
-            say=print,
+@dataclass(frozen=True)
+class _Subject:
+    """The checkpoint that is evaluated, in memory."""
+
+    checkpoint: Checkpoint
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    cache_dir: Path
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises TrainingError if it cannot be used."""
+        settings = read_settings()
+        try:
+            checkpoint = resolve_checkpoint(
+                model_id="",
+                model_revision="",
+                folder=folder,
+                embedded=EMBEDDED,
+                base_file=settings.base_file,
+                cache_dir=settings.cache_dir,
+                say=print,
+            )
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            model, tokenizer = load_model(checkpoint.folder, torch.float32, device)
+        except CheckpointError as error:
+            raise TrainingError(str(error)) from error
+        return cls(checkpoint, model, tokenizer, settings.cache_dir)
+
+    def score(self, texts: list[str]) -> list[Score]:
+        """By the fp32 model."""
+        return score_texts(texts, self.model, self.tokenizer, "scoring")
+
+    def fidelity(self, texts: list[str], reference: Figure) -> Fidelity | None:
+        """Of its OpenVINO export; None, and said why, where there is none."""
+        try:
+            int8 = exported_folder(self.checkpoint, self.cache_dir, print)
+        except CheckpointError as error:
+            print(f"The export was not measured: {error}")
+            return None
+        found = measure_fidelity(
+            self.checkpoint.folder, int8, self.model, self.tokenizer, texts, reference
         )
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model, tokenizer = load_model(checkpoint.folder, torch.float32, device)
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
-    return lambda texts: score_texts(texts, model, tokenizer, "scoring")
+        print(_fidelity_lines(found))
+        return found
+
+
+def _fidelity_lines(found: Fidelity) -> str:
+    lines = [
+        f"int8 OpenVINO, {name}: {bits:.4f} bits per byte, {found.differs[name]:+.3f} %"
+        for name, bits in found.bits_per_byte.items()
+    ]
+    greedy = f"{found.greedy_equal} of {found.greedy_prompts}"
+    return "\n".join((*lines, f"fp32 OpenVINO, greedy texts equal to transformers': {greedy}"))
 
 
 def _table(figures: Mapping[str, Mapping[str, Figure]]) -> str:
@@ -108,7 +154,9 @@ def _table(figures: Mapping[str, Mapping[str, Figure]]) -> str:
     return "\n".join(lines)
 
 
-def _record(folder: Path, figures: Mapping[str, Mapping[str, Figure]]) -> None:
+def _record(
+    folder: Path, figures: Mapping[str, Mapping[str, Figure]], fidelity: Fidelity | None
+) -> None:
     path = folder / "metrics.json"
     try:
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -120,6 +168,8 @@ def _record(folder: Path, figures: Mapping[str, Mapping[str, Figure]]) -> None:
             for name, by_scorer in figures.items()
         }
     )
+    if fidelity is not None:
+        metrics["openvino"] = fidelity.as_dict()
     metrics["evaluated"] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "

@@ -23,11 +23,11 @@ from demo.generation.base import SMOLLM2_135M_INSTRUCT
 from demo.generation.checksums import write_checksums
 from demo.generation.request import FIELDS
 from training.card import write_card
+from training.compiled_layers import compile_layers
 from training.documents import PackedRows, collate, tokenise
 from training.errors import TrainingError
 from training.files import require_writable, write_json
 from training.models import Starting, starting_point
-from training.precision import has_fast_bfloat16, keep_attention_in_float32
 from training.prepare import read_texts
 from training.recipe import Recipe, read_recipe, recipe_names
 from training.run_callbacks import Progress, Samples, StopOnSignal
@@ -122,8 +122,8 @@ def build_trainer(
     if recipe.lora is not None:
         model = get_peft_model(model, _lora_config(recipe))
         score_in_pieces(start.model)
-    if has_fast_bfloat16():
-        keep_attention_in_float32(start.model)
+    if recipe.compile_layers and not torch.cuda.is_available():
+        _compile(start.model)
     tokens_per_row = rows["train"].tokens / len(rows["train"])
     per_step = recipe.batch_size * recipe.gradient_accumulation * tokens_per_row
     trainer = Trainer(
@@ -141,6 +141,14 @@ def build_trainer(
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
+
+
+def _compile(model: Any) -> None:
+    # On a CPU, PyTorch's fused attention is slow to differentiate in bfloat16, and closed to
+    # the compiler.
+    model.set_attn_implementation("eager")
+    if not compile_layers(model):
+        print("Nothing can be compiled here, so training takes longer: install g++.", flush=True)
 
 
 def _lora_config(recipe: Recipe) -> LoraConfig:
@@ -185,6 +193,13 @@ def _arguments(recipe: Recipe, out: Path, max_steps: int) -> TrainingArguments:
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+
+
+def has_fast_bfloat16() -> bool:
+    """True where bfloat16 is done in hardware; elsewhere autocast to it is slower than fp32."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str, Any]) -> None:

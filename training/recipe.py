@@ -41,7 +41,8 @@ class Scratch:
 class Recipe:
     """One run. Sizes are in tokens (`block_size`), rows of a block (`batch_size`), optimizer
     steps (`warmup_steps`, `*_every`) and passes over the training split (`epochs`).
-    `dev_texts` bounds how many dev tweets the best checkpoint is chosen by."""
+    `dev_texts` bounds how many dev tweets the best checkpoint is chosen by; `compile_layers`
+    is for a CPU, and pays where steps take seconds."""
 
     method: Method
     learning_rate: float
@@ -51,6 +52,7 @@ class Recipe:
     batch_size: int = 8
     gradient_accumulation: int = 1
     activation_checkpointing: bool = False
+    compile_layers: bool = False
     scheduler: str = "linear"
     warmup_steps: int = 100
     weight_decay: float = 0.0

@@ -82,7 +82,7 @@ def resolve_checkpoint(
     """
     workshop = _Workshop(base_file, cache_dir, say)
     if not model_id:
-        if folder is not None:
+        if folder is not None and folder.resolve() != embedded.resolve():
             return _from_folder(folder, folder.resolve().name, workshop)
         return _from_embedded(embedded, workshop)
     try:

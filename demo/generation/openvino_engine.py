@@ -33,7 +33,12 @@ from demo.generation.engine import (
     FinishReason,
 )
 from demo.generation.export_format import Exported
-from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.generation.request import (
+    FIELDS,
+    MAX_PROMPT_CHARACTERS,
+    GenerationRequest,
+    InvalidRequest,
+)
 from demo.generation.tokens import Opening, Tokens, Writing
 
 # The plugin's own settings round to bfloat16 and quantise activations where that is faster; these
@@ -49,8 +54,14 @@ BLOCK_TOKENS = 32
 # A value of the cache takes four bytes in exact settings; otherwise one, and its share of a scale.
 CACHE_BYTES_PER_VALUE = {True: 4.0, False: 1.25}
 CACHE_SHARE_OF_MEMORY = 1 / 8
+# What is set aside for each slot. OpenVINO takes fresh blocks until all were used once, so this is
+# what the cache grows to; a tweet and its opening take about 80 tokens. Where several texts are
+# longer, some wait and are read again, which changes no text.
+CACHE_TOKENS_PER_SLOT = 256
 # Taken where the system does not tell how much memory it has.
 UNKNOWN_MEMORY_BYTES = 4 * 2**30
+# A character is at most four bytes, and a token at least one.
+LONGEST_REQUEST_TOKENS = 4 * MAX_PROMPT_CHARACTERS + int(FIELDS["max_new_tokens"].maximum)
 MAX_BACK_OFF_SECONDS = 2.0
 # A step that takes longer than this is taken for one that never ends.
 STALL_SECONDS = 30.0
@@ -417,10 +428,12 @@ def _read(folder: Path) -> Exported:
 
 
 def _cache_blocks(exported: Exported, exact: bool, slots: int, cache_bytes: int | None) -> int:
-    """As many as every slot could fill, within what the machine can spare; at least one."""
+    """Room for every slot's share and for the longest request there can be, within what the
+    machine can spare; at least one block."""
     per_token = exported.cache_values_per_token * CACHE_BYTES_PER_VALUE[exact]
     affordable = (cache_bytes or memory_bytes() * CACHE_SHARE_OF_MEMORY) / per_token / BLOCK_TOKENS
-    usable = slots * -(-(exported.context_tokens + 1) // BLOCK_TOKENS)
+    longest = min(exported.context_tokens + 1, LONGEST_REQUEST_TOKENS)
+    usable = -(-max(slots * CACHE_TOKENS_PER_SLOT, longest) // BLOCK_TOKENS)
     return max(1, min(int(affordable), usable))
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from tests import made_up, tiny
 from training import scored_loss
+from training.compiled_layers import compile_layers
 from training.documents import PackedRows, collate, tokenise
-from training.precision import FULL_PRECISION_ATTENTION, keep_attention_in_float32
 from training.scored_loss import score_in_pieces
 
 TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(12)]
@@ -71,12 +72,22 @@ def test_a_trained_head_or_another_architecture_is_left_alone(model: Any) -> Non
     assert model(**batch()).logits is not None
 
 
-def test_attention_in_float32_under_autocast_is_that_of_float32() -> None:
+# torch warns of its own doings while it compiles.
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_layers_learn_the_same() -> None:
+    loss, gradients = learnt(adapted().train(), **batch())
+    model = adapted().train()
+    assert compile_layers(model.get_base_model())
+    compiled, found = learnt(model, **batch())
+    assert compiled == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-6)
+
+
+def test_without_a_compiler_the_model_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise TorchDynamoException("no compiler")
+
+    monkeypatch.setattr("torch.compile", refuse)
     model = tiny.llama()
-    model.config.use_cache = False
-    exact = model(**batch()).loss
-    keep_attention_in_float32(model)
-    assert model.config._attn_implementation == FULL_PRECISION_ATTENTION
-    torch.testing.assert_close(model(**batch()).loss, exact)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert model(**batch()).loss.item() == pytest.approx(exact.item(), rel=1e-3)
+    assert not compile_layers(model)
+    assert "forward" not in vars(model.model.layers[0])
