@@ -1,16 +1,30 @@
 """Starts the real app with the scripted engine: `python -m tests.scripted_app`.
 
-Knows how the app is launched; everything else is the app's own.
+Knows how the app is launched; everything else is the app's own. LOAD_SECONDS is how long the
+engine takes to load, LOAD_ERROR why it does not, TEXTS_AT_ONCE how many texts it writes at once,
+NOTICE what its visitors are told.
 """
 
 import os
 import sys
+import time
 
-from demo.serving.service import ready
+from demo.serving.service import Loaded, Service
 from demo.serving.settings import read_settings
 from demo.ui.launch import launch
 from tests.scripted import ScriptedEngine
 
+
+def load() -> Loaded:
+    time.sleep(float(os.environ.get("LOAD_SECONDS", "0")))
+    if os.environ.get("LOAD_ERROR"):
+        raise RuntimeError(os.environ["LOAD_ERROR"])
+    return Loaded(ScriptedEngine(), os.environ.get("NOTICE", ""))
+
+
 if __name__ == "__main__":
-    launch(ready(ScriptedEngine(), os.environ.get("NOTICE", "")), read_settings())
+    settings = read_settings()
+    service = Service(load, slots=int(os.environ.get("TEXTS_AT_ONCE", "1")))
+    service.begin()
+    launch(service, settings)
     sys.exit(0)

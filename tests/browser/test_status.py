@@ -1,0 +1,47 @@
+"""What a visitor is told of the model: that it loads, why this one runs, that it is gone."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from tests.browser.conftest import open_page
+from tests.conftest import NOTICE
+from tests.processes import AppProcess, running_app
+
+LOADING = "The model is loading. You can ask already: the answer comes as soon as it can."
+
+
+def test_a_visitor_of_a_loading_page_is_told_and_answered(
+    context: BrowserContext, tmp_path: Path, screenshots: Path
+) -> None:
+    variables = {"LOAD_SECONDS": "12"}
+    with running_app(["-m", "tests.scripted_app"], tmp_path, variables) as app:
+        page = context.new_page()
+        page.goto(app.url)
+        expect(page.locator(".cd-notice")).to_have_text(LOADING)
+        page.get_by_label("Your opening words").fill("Today I'll be")
+        page.get_by_label("Your opening words").press("Enter")
+        expect(page.locator(".cd-note")).to_contain_text("still loading")
+        page.screenshot(path=screenshots / "loading.png", full_page=True)
+        expect(page.locator(".cd-generated")).to_contain_text("computers", timeout=20_000)
+        expect(page.locator(".cd-notice")).to_be_hidden()
+
+
+def test_a_notice_is_shown_as_text(context: BrowserContext, scripted_app: AppProcess) -> None:
+    page = open_page(context, scripted_app.url)
+    expect(page.locator(".cd-notice")).to_have_text(NOTICE)
+    assert page.locator(".cd-notice embedded").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_loading_page_has_its_picture_taken(
+    context: BrowserContext, scripted_app: AppProcess, screenshots: Path, theme: str
+) -> None:
+    page = context.new_page()
+    page.route("**/readyz", lambda route: route.fulfill(status=503, json={"status": "loading"}))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{scripted_app.url}/?__theme={theme}")
+    expect(page.locator(".cd-notice")).to_have_text(LOADING)
+    page.screenshot(path=screenshots / f"loading-390-{theme}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,50 @@
+"""The engine while it is loaded, once it is there, and when it does not come."""
+
+import threading
+
+import pytest
+
+from demo.serving.service import Loaded, Service, ready
+from tests.scripted import ScriptedEngine
+
+
+def test_a_service_is_loading_and_then_ready(engine: ScriptedEngine) -> None:
+    go = threading.Event()
+
+    def load() -> Loaded:
+        go.wait(10)
+        return Loaded(engine, "a notice")
+
+    service = Service(load, slots=3)
+    assert service.wait(0) is None
+    service.begin()
+    assert (service.state(), service.notice(), service.wait(0.01)) == ("loading", "", None)
+    service.close()
+    go.set()
+    assert service.wait() is engine
+    assert (service.state(), service.notice(), service.slots) == ("ready", "a notice", 3)
+
+
+def test_a_failure_is_told_to_all_who_wait_and_to_who_asked(engine: ScriptedEngine) -> None:
+    def load() -> Loaded:
+        raise OSError("no teapot")
+
+    service = Service(load, slots=1)
+    told = threading.Event()
+    service.on_failure(told.set)
+    service.begin()
+    with pytest.raises(OSError, match="no teapot"):
+        service.wait()
+    assert told.wait(1)
+    assert service.state() == "failed"
+    again = threading.Event()
+    service.on_failure(again.set)
+    assert again.is_set()
+
+
+def test_an_engine_that_could_not_write_now_is_recovering(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = ready(engine)
+    monkeypatch.setattr(engine, "health", lambda: False)
+    assert service.state() == "recovering"

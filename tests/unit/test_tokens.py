@@ -1,0 +1,44 @@
+"""Tokens without transformers are the tokens that transformers would give."""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from demo.generation.request import GenerationRequest
+from demo.generation.tokens import Tokens, Writing
+from tests import tiny
+
+TEXTS = (
+    "", " ", "The teapot", "  two  spaces ", "naïve café 🫖🫖 🇩🇰", "a\tb\nc\r\nd", "…“quoted”…",
+    "<|endoftext|> and then", "don't we'll I'D", "e\u0301 e\u200d\ufffd", "مرحبا שלום",
+    "#MAGA @user",
+)  # fmt: skip
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    tiny.tokenizer().save_pretrained(tmp_path)
+    return Tokens(Tokenizer.from_file(str(tmp_path / "tokenizer.json")), 0, tiny.CONTEXT)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_ids_and_text_are_those_of_transformers(tokens: Tokens, tmp_path: Path, text: str) -> None:
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    ids = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert tokens.encode(text) == ids
+    assert tokens.continuation([0], [*ids, 0]) == theirs.decode(ids)
+
+
+def test_pieces_put_together_are_the_text_and_hold_whole_characters(tokens: Tokens) -> None:
+    opening = tokens.opening(GenerationRequest("The"))
+    writing = Writing(tokens, opening)
+    ids = tokens.encode(" teapot 🫖, 🇩🇰!")
+    pieces = [writing.add([token]) for token in ids]
+    assert "".join(pieces) + writing.rest() == " teapot 🫖, 🇩🇰!"
+    assert not any("\ufffd" in piece for piece in pieces)
+    assert len(pieces) > len([piece for piece in pieces if piece]) > 5
+    assert (writing.new_tokens, writing.is_closed) == (len(ids), False)
+    assert writing.add([0]) == ""
+    assert writing.is_closed

@@ -1,0 +1,57 @@
+"""ZeroGPU, as far as it can be tried without it: what is decorated, and how."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from demo.generation.checkpoint import Checkpoint
+from demo.generation.choosing import EngineSettings, load_engine
+from demo.generation.request import GenerationRequest
+from demo.serving.settings import read_settings
+
+
+@pytest.fixture
+def booked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A stand-in for the package `spaces`; what it is asked to book is recorded. What ZeroGPU
+    calls cuda is this machine's CPU."""
+    seconds: list[int] = []
+
+    def gpu(duration: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def decorate(task: Callable[..., Any]) -> Callable[..., Any]:
+            def lent(*arguments: Any) -> Any:
+                seconds.append(duration)
+                return task(*arguments)
+
+            return lent
+
+        return decorate
+
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
+    monkeypatch.setattr("demo.generation.transformers_engine._device", lambda _: "cpu")
+    monkeypatch.setattr("demo.generation.transformers_engine._dtype", lambda _: torch.float32)
+    yield seconds
+    sys.modules.pop("demo.generation.zero_gpu", None)
+
+
+def test_each_text_books_a_gpu_for_a_short_time(booked: list[int], noise_folder: Path) -> None:
+    settings = EngineSettings("auto", "auto", False, 16, 60.0, noise_folder, zero_gpu=True)
+    said: list[str] = []
+    engine = load_engine(Checkpoint(noise_folder, "noise", ""), settings, said.append)
+    assert said == ["Engine: transformers, on ZeroGPU."]
+    assert booked == []
+    for expected in (1, 2):
+        *_, last = engine.stream(GenerationRequest("The", seed=1, max_new_tokens=3))
+        assert last.ending is not None
+        assert len(booked) == expected
+    assert max(booked) <= 30
+    engine.close()
+
+
+def test_zero_gpu_is_where_spaces_says_so() -> None:
+    assert read_settings({"SPACES_ZERO_GPU": "true"}).zero_gpu
+    assert not read_settings({"SYSTEM": "spaces"}).zero_gpu
