@@ -6,6 +6,7 @@ Knows the README's markers and what stands between them; the tests fail when it 
 import re
 from pathlib import Path
 
+from benchmarks.report import readme_table
 from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
 from demo.serving.settings import settings_table
 
@@ -27,8 +28,9 @@ def fields_table() -> str:
 def rendered() -> str:
     """The README as it should be."""
     text = README.read_text(encoding="utf-8")
-    for name, table in (("fields", fields_table()), ("settings", settings_table())):
-        start, rest = re.split(rf"(?<=<!-- {name}: written by `make docs` -->\n)", text)
+    tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table()}
+    for name, table in tables.items():
+        start, rest = re.split(rf"(?<=<!-- {name}: written by `make docs`[^\n]*-->\n)", text)
         text = f"{start}{table}\n{rest[rest.index(f'<!-- /{name} -->') :]}"
     return text
 

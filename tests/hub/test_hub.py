@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
 from demo.generation.checksums import write_checksums
+from demo.generation.exported import exported_folder
+from demo.generation.openvino_export import export
 from tests import tiny
 from tests.hub.server import READER, STRANGER, Hub, Repo
 
@@ -139,6 +142,31 @@ def test_a_snapshot_is_fetched_with_what_is_needed_and_nothing_else(
     for path in noise.iterdir():
         assert (result.folder / path.name).read_bytes() == path.read_bytes()
     assert not {"pytorch_model.bin", "training_args.bin", "code.py"} & set(hub.served)
+
+
+def test_an_export_that_is_shipped_is_fetched_and_taken(
+    hub: Hub, client: Client, files: dict[str, bytes], model_id: str, tmp_path: Path
+) -> None:
+    plain = Repo(files)
+    hub.repos[model_id] = plain
+    folder = client.resolve(model_id, plain.commit).folder
+    made = tmp_path / "openvino"
+    export(folder, made, source=resolved(folder).fingerprint)
+    shipped = {f"openvino/{path.name}": path.read_bytes() for path in made.iterdir()}
+    repo = Repo({**files, **shipped, "openvino/extra.bin": b"not needed"})
+    hub.repos[model_id] = repo
+    fetched = client.resolve(model_id, repo.commit).folder
+    taken = exported_folder(resolved(fetched), tmp_path, lambda said: pytest.fail(said))
+    assert taken == fetched / "openvino"
+    assert {path.name for path in taken.iterdir()} == {path.name for path in made.iterdir()}
+
+
+def resolved(folder: Path) -> Checkpoint:
+    """Verified once more, in this process."""
+    return resolve_checkpoint(
+        model_id="", model_revision="", folder=folder, embedded=Path("absent"), base_file=None,
+        cache_dir=folder, say=lambda _: None,
+    )  # fmt: skip
 
 
 def test_the_second_start_fetches_nothing(
