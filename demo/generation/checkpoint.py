@@ -20,11 +20,11 @@ from demo.generation.base import BaseFile, BaseUnavailable, locate_base
 from demo.generation.checksums import (
     SUMS,
     ChecksumMismatch,
-    file_sha256,
     read_checksums,
     verify_checksums,
 )
 from demo.generation.hub import NEEDED, HubError, fetch_snapshot, forget_snapshot
+from demo.generation.remembered import RememberedSums
 
 HUB_PATIENCE_SECONDS = 30.0
 ADAPTER_CONFIG = "adapter_config.json"
@@ -80,7 +80,7 @@ def resolve_checkpoint(
     Raises:
         CheckpointError: the folder named, or the embedded one, cannot be used.
     """
-    workshop = _Workshop(base_file, cache_dir, say)
+    workshop = _Workshop(base_file, cache_dir, say, RememberedSums(cache_dir))
     if not model_id:
         if folder is not None and folder.resolve() != embedded.resolve():
             return _from_folder(folder, folder.resolve().name, workshop)
@@ -95,11 +95,16 @@ def resolve_checkpoint(
 
 @dataclass(frozen=True)
 class _Workshop:
-    """What merging an adapter takes: the base file, a place to work, a voice."""
+    """What verifying and merging take: the base file, a place to work, a voice, a memory."""
 
     base_file: Path | None
     cache_dir: Path
     say: Say
+    sums: RememberedSums
+
+    def sum(self, path: Path) -> str:
+        """The sha256 of a file in a verified folder: as it is listed there, if it is."""
+        return read_checksums(path.parent).get(path.name) or self.sums.sha256(path)
 
 
 def _from_hub(
@@ -108,7 +113,7 @@ def _from_hub(
     workshop.say(f"Fetching {model_id} at {revision[:12]} …")
     snapshot = fetch_snapshot(model_id, revision, patience_seconds)
     try:
-        folder = _verified(snapshot.folder, model_id, snapshot.sums)
+        folder = _verified(snapshot.folder, model_id, snapshot.sums, workshop)
     except ChecksumMismatch as error:
         forget_snapshot(snapshot)
         raise CheckpointError(
@@ -118,7 +123,9 @@ def _from_hub(
     if snapshot.notice:
         workshop.say(snapshot.notice)
     ordinary = _ordinary(folder, workshop)
-    return Checkpoint(ordinary, model_id, revision, snapshot.notice, _fingerprint(ordinary))
+    return Checkpoint(
+        ordinary, model_id, revision, snapshot.notice, _fingerprint(ordinary, workshop)
+    )
 
 
 def _from_embedded(folder: Path, workshop: _Workshop) -> Checkpoint:
@@ -129,20 +136,20 @@ def _from_folder(folder: Path, name: str, workshop: _Workshop) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError(f"There is no checkpoint folder {folder}. Correct CHECKPOINT.")
     try:
-        _verified(folder, name, None)
+        _verified(folder, name, None, workshop)
     except ChecksumMismatch as error:
         raise CheckpointError(f"The checkpoint in {folder} is damaged: {error}") from error
     ordinary = _ordinary(folder, workshop)
     return Checkpoint(
         ordinary,
         name,
-        _weights_revision(folder),
-        fingerprint=_fingerprint(ordinary),
+        _weights_revision(folder, workshop),
+        fingerprint=_fingerprint(ordinary, workshop),
         writable=os.access(ordinary, os.W_OK),
     )
 
 
-def _verified(folder: Path, name: str, sums: Mapping[str, str] | None) -> Path:
+def _verified(folder: Path, name: str, sums: Mapping[str, str] | None, workshop: _Workshop) -> Path:
     """The folder, if it has what a checkpoint needs and SHA256SUMS agrees; without that
     list, `sums` is compared. Only a folder of the owner's own (None) may go without either.
 
@@ -157,20 +164,20 @@ def _verified(folder: Path, name: str, sums: Mapping[str, str] | None) -> Path:
         require_ordinary(folder, name)
     listed = read_checksums(folder) or sums or {}
     for file_name, digest in listed.items():
-        _verify_file(folder / file_name, digest)
+        _verify_file(folder / file_name, digest, workshop)
     for weights in _weights(folder):
         if weights.name not in listed and (listed or sums is not None):
             raise ChecksumMismatch(f"there is no sha256 of {weights.name} to compare.")
     return folder
 
 
-def _verify_file(path: Path, digest: str) -> None:
+def _verify_file(path: Path, digest: str, workshop: _Workshop) -> None:
     # A copy may lack its README; what the demo reads must be there.
     if not path.is_file() and not any(fnmatch(path.name, pattern) for pattern in NEEDED):
         return
     if not path.is_file():
         raise ChecksumMismatch(f"{path.name} is missing.")
-    if file_sha256(path) != digest:
+    if workshop.sums.sha256(path) != digest:
         raise ChecksumMismatch(f"{path.name} does not have its sha256.")
 
 
@@ -217,21 +224,16 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob(ADAPTER_WEIGHTS if _is_adapter(folder) else "model*.safetensors"))
 
 
-def _weights_revision(folder: Path) -> str:
+def _weights_revision(folder: Path, workshop: _Workshop) -> str:
     """12 digits: of the one weights file's sha256, or of the sums of several (and the base)."""
     files = [*_weights(folder), *folder.glob(BASE)]
-    sums = [_sum(path) for path in files]
+    sums = [workshop.sum(path) for path in files]
     return (sums[0] if len(sums) == 1 else _digest(*sums))[:12]
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(folder: Path, workshop: _Workshop) -> str:
     files = sorted({*_weights(folder), *folder.glob("config.json"), *folder.glob("tokenizer*")})
-    return _digest(*(f"{path.name} {_sum(path)}" for path in files))[:32]
-
-
-def _sum(path: Path) -> str:
-    """The sha256 of a file in a verified folder; large files are not read a second time."""
-    return read_checksums(path.parent).get(path.name) or file_sha256(path)
+    return _digest(*(f"{path.name} {workshop.sum(path)}" for path in files))[:32]
 
 
 def _digest(*parts: str) -> str:
@@ -243,16 +245,16 @@ def _ordinary(folder: Path, workshop: _Workshop) -> Path:
     if not _is_adapter(folder):
         return folder
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
-    parts = [f"{path.name} {_sum(path)}" for path in files]
+    parts = [f"{path.name} {workshop.sum(path)}" for path in files]
     target = workshop.cache_dir / "merged" / _digest(str(MERGE_FORMAT), *parts)[:32]
-    if not _is_whole(target):
+    if not _is_whole(target, workshop):
         _build(folder, target, workshop)
     return target
 
 
-def _is_whole(merged: Path) -> bool:
+def _is_whole(merged: Path, workshop: _Workshop) -> bool:
     try:
-        verify_checksums(merged)
+        verify_checksums(merged, workshop.sums.sha256)
     except ChecksumMismatch:
         return False
     return (merged / SUMS).is_file()
@@ -268,7 +270,7 @@ def _build(adapter: Path, target: Path, workshop: _Workshop) -> None:
             merged = Path(scratch) / "merged"
             arguments = map(str, (adapter, gguf, merged))
             modules.run("demo.generation.merging", *arguments, say=workshop.say)
-            put_in_place(merged, target, _is_whole)
+            put_in_place(merged, target, lambda folder: _is_whole(folder, workshop))
     except (BaseUnavailable, modules.ModuleFailed) as error:
         raise CheckpointError(str(error)) from error
     except OSError as error:

@@ -12,6 +12,7 @@ from demo.generation.checkpoint import Checkpoint, CheckpointError, put_in_place
 from demo.generation.checksums import SUMS, ChecksumMismatch, verify_checksums
 from demo.generation.export_format import Exported
 from demo.generation.hub import EXPORT_SUBFOLDER as SUBFOLDER
+from demo.generation.remembered import RememberedSums
 
 
 def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str], None]) -> Path:
@@ -22,26 +23,29 @@ def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str]
     Raises:
         CheckpointError: the checkpoint cannot be exported, or the export cannot be kept.
     """
+    sums = RememberedSums(cache_dir)
     inside = checkpoint.folder / SUBFOLDER
     kept = cache_dir / SUBFOLDER / checkpoint.fingerprint
     for folder in (inside, kept):
-        if is_export_of(checkpoint.fingerprint, folder):
+        if is_export_of(checkpoint.fingerprint, folder, sums):
             return folder
     target = inside if checkpoint.writable else kept
-    _make(checkpoint, target, say)
+    _make(checkpoint, target, sums, say)
     return target
 
 
-def is_export_of(source: str, folder: Path) -> bool:
+def is_export_of(source: str, folder: Path, sums: RememberedSums) -> bool:
     """True for a whole export, byte for byte, of the checkpoint with that fingerprint."""
     try:
-        verify_checksums(folder)
+        verify_checksums(folder, sums.sha256)
         return (folder / SUMS).is_file() and Exported.read(folder).source == source
     except (ChecksumMismatch, ValueError):
         return False
 
 
-def _make(checkpoint: Checkpoint, target: Path, say: Callable[[str], None]) -> None:
+def _make(
+    checkpoint: Checkpoint, target: Path, sums: RememberedSums, say: Callable[[str], None]
+) -> None:
     say(f"Exporting {checkpoint.name} for OpenVINO, once …")
     source = checkpoint.fingerprint
     try:
@@ -50,7 +54,7 @@ def _make(checkpoint: Checkpoint, target: Path, say: Callable[[str], None]) -> N
             made = Path(scratch) / SUBFOLDER
             arguments = (str(checkpoint.folder), str(made), source)
             modules.run("demo.generation.openvino_export", *arguments, say=say)
-            put_in_place(made, target, lambda folder: is_export_of(source, folder))
+            put_in_place(made, target, lambda folder: is_export_of(source, folder, sums))
     except modules.ModuleFailed as error:
         raise CheckpointError(f"OpenVINO cannot run {checkpoint.name}: {error}") from error
     except OSError as error:

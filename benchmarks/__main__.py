@@ -1,0 +1,22 @@
+"""`python -m benchmarks VERB`: knows which verbs there are, and must not know what they do."""
+
+import sys
+
+from benchmarks.errors import BenchmarkError
+from training.command_line import run_verb
+
+VERBS = {
+    "serve": "the app over HTTP beside the original's code path, and its engine beside its peers",
+    "raw": "the engine beside its peers alone",
+    "train": "training tokens per second: the embedded recipe beside the original's loop",
+    "soak": "memory, threads and handles of the engine over thousands of requests",
+}
+
+
+def main() -> int:
+    """Runs one verb; see `run_verb`."""
+    return run_verb("benchmarks", VERBS, __doc__ or "", BenchmarkError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
