@@ -4,7 +4,7 @@ Knows the demo's pipeline; must not know what it is compared with.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,18 @@ import numpy as np
 
 from benchmarks.engines.sampling import TEMPERATURE, TOP_P
 from benchmarks.engines.worker import SEED, Decode, Prompts, serve
+from demo.generation.openvino_engine import EXACT, FAST
 from demo.generation.openvino_quietly import genai, ov
 from demo.generation.openvino_worker import open_pipeline
 
 SLOTS = 16
 CACHE_BLOCKS = 256
-SETTINGS: dict[str, dict[str, Any]] = {
-    # The plugin's own choice: 16-bit arithmetic where the CPU has it, an 8-bit cache of keys
-    # and values, activations quantised as they come.
-    "fast": {},
-    "exact": {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "KV_CACHE_PRECISION": "f32",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
-    },
-}
+SETTINGS: Mapping[str, Mapping[str, str]] = {"fast": FAST, "exact": EXACT}
 
 
 def load(folder: Path, setting: str, threads: int) -> Decode:
     """The pipeline, stepped until every request of a batch is done; `fast` or `exact`."""
-    properties = {**SETTINGS[setting], "INFERENCE_NUM_THREADS": threads}
+    properties: dict[str, Any] = {**SETTINGS[setting], "INFERENCE_NUM_THREADS": threads}
     pipeline = open_pipeline(str(folder), SLOTS, CACHE_BLOCKS, properties)
     # The pipeline is ruined by a request's number that was used before.
     numbers = itertools.count()

@@ -38,7 +38,7 @@ VARIABLES = (
     Variable("SLOTS", "16", "texts that OpenVINO writes at the same time, 1 to 64"),
     Variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space"),
     Variable("GRADIO_SERVER_PORT", "7860", "port to listen on, 1 to 65535"),
-    Variable("QUEUE_SIZE", "32", "visitors that may wait; one more is told to come back, 1 to 1000"),
+    Variable("QUEUE_SIZE", "64", "visitors that may wait; one more is told to come back, 1 to 1000"),
     Variable("DEADLINE_SECONDS", "120", "longest time one text may take, 1 to 3600"),
     Variable("MAX_BODY_BYTES", "65536", "largest request body, 1024 to 10485760"),
 )  # fmt: skip

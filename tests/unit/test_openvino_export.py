@@ -162,7 +162,7 @@ def test_a_weight_without_a_place_is_named(tmp_path: Path) -> None:
 
 def resolved(folder: Path) -> Checkpoint:
     return resolve_checkpoint(
-        model_id="", model_revision="", folder=folder, embedded=folder, base_file=None,
+        model_id="", model_revision="", folder=folder, embedded=Path("absent"), base_file=None,
         cache_dir=folder, say=lambda _: None,
     )  # fmt: skip
 
