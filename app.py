@@ -28,7 +28,7 @@ def serve(settings: Settings) -> int:
 
     from demo.generation.checkpoint import CheckpointError  # noqa: PLC0415
 
-    service = Service(lambda: load(settings), settings.slots)
+    service = Service(lambda: load(settings), _slots(settings))
     service.begin()
     try:
         if settings.zero_gpu:
@@ -42,6 +42,17 @@ def serve(settings: Settings) -> int:
     except (CannotListen, CheckpointError) as error:
         return _refuse(error)
     return 0
+
+
+def _slots(settings: Settings) -> int:
+    """How many texts are given to the engine at once: transformers writes one after the other,
+    but on ZeroGPU each in a process of its own."""
+    from demo.generation.choosing import has_gpu  # noqa: PLC0415
+
+    by_transformers = settings.engine == "transformers" or (
+        settings.engine == "auto" and has_gpu(settings.device)
+    )
+    return 1 if by_transformers and not settings.zero_gpu else settings.slots
 
 
 def load(settings: Settings) -> Loaded:

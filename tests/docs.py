@@ -30,7 +30,7 @@ def rendered() -> str:
     text = README.read_text(encoding="utf-8")
     tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table()}
     for name, table in tables.items():
-        start, rest = re.split(rf"(?<=<!-- {name}: written by `make docs`[^\n]*-->\n)", text)
+        start, rest = re.split(rf"(?<=<!-- {name}: written by `make docs` -->\n)", text)
         text = f"{start}{table}\n{rest[rest.index(f'<!-- /{name} -->') :]}"
     return text
 

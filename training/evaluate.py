@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -63,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(_table(figures))
     fidelity = None
     if "test" in sets and not arguments.no_openvino:
-        fidelity = subject.fidelity(sets["test"], figures["test"]["checkpoint"])
+        kept = replace(subject, checkpoint=replace(subject.checkpoint, writable=False))
+        measured = kept if arguments.dry_run else subject
+        fidelity = measured.fidelity(sets["test"], figures["test"]["checkpoint"])
     if not arguments.dry_run:
         _record(arguments.checkpoint, figures, fidelity)
     return 0

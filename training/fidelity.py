@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from demo.generation.export_format import Exported
 from demo.generation.openvino_engine import EXACT, FAST
@@ -128,6 +128,8 @@ def _batches(prompts: Sequence[list[int]], label: str) -> Iterator[Sequence[list
 
 @torch.inference_mode()
 def _greedy_by_transformers(model: Any, mark: int, prompts: Sequence[list[int]]) -> list[list[int]]:
+    # The checkpoint's own decoding defaults are not what is compared.
+    model.generation_config = GenerationConfig()
     texts = []
     for batch in _batches(prompts, "greedy, transformers"):
         width = max(map(len, batch))

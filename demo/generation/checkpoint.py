@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -30,6 +31,16 @@ HUB_PATIENCE_SECONDS = 30.0
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BASE = "base.json"
+# What a model is made of besides its weights.
+DEFINING = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
 # Part of a merged checkpoint's key: raise it when merging writes something else.
 MERGE_FORMAT = 1
 
@@ -38,6 +49,10 @@ Say = Callable[[str], None]
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be used; the message is for the owner and says what to do."""
+
+
+class OwnersError(CheckpointError):
+    """The same, of which the message may name paths of this machine: not for visitors."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +103,16 @@ def resolve_checkpoint(
     try:
         return _from_hub(model_id, model_revision, workshop, hub_patience_seconds)
     except (CheckpointError, HubError) as error:
-        notice = f"{error} The embedded checkpoint runs instead."
+        if isinstance(error, OwnersError):
+            say(str(error))
+        notice = f"{_for_visitors(error, model_id)} The embedded checkpoint runs instead."
         say(notice)
         return replace(_from_embedded(embedded, workshop), notice=notice)
+
+
+def _for_visitors(error: Exception, model_id: str) -> str:
+    """The reason as the page may show it: an owner's sentence can name paths of the machine."""
+    return f"{model_id} could not be used." if isinstance(error, OwnersError) else str(error)
 
 
 @dataclass(frozen=True)
@@ -232,8 +254,9 @@ def _weights_revision(folder: Path, workshop: _Workshop) -> str:
 
 
 def _fingerprint(folder: Path, workshop: _Workshop) -> str:
-    files = sorted({*_weights(folder), *folder.glob("config.json"), *folder.glob("tokenizer*")})
-    return _digest(*(f"{path.name} {workshop.sum(path)}" for path in files))[:32]
+    files = sorted({*_weights(folder), *(folder / name for name in DEFINING)})
+    there = [path for path in files if path.is_file()]
+    return _digest(*(f"{path.name} {workshop.sum(path)}" for path in there))[:32]
 
 
 def _digest(*parts: str) -> str:
@@ -272,9 +295,9 @@ def _build(adapter: Path, target: Path, workshop: _Workshop) -> None:
             modules.run("demo.generation.merging", *arguments, say=workshop.say)
             put_in_place(merged, target, lambda folder: _is_whole(folder, workshop))
     except (BaseUnavailable, modules.ModuleFailed) as error:
-        raise CheckpointError(str(error)) from error
+        raise OwnersError(str(error)) from error
     except OSError as error:
-        raise CheckpointError(
+        raise OwnersError(
             f"The merged checkpoint could not be written in {target.parent} "
             f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
         ) from error
@@ -292,8 +315,10 @@ def put_in_place(made: Path, target: Path, is_whole: Callable[[Path], bool]) -> 
     moved aside, next to `made`."""
     if is_whole(target):
         return
-    if target.exists():
-        os.rename(target, made.with_name("damaged"))
+    # Looked at again just before: what another process put there meanwhile may be whole.
+    if target.exists() and not is_whole(target):
+        with suppress(FileNotFoundError):
+            os.rename(target, made.with_name("damaged"))
     try:
         os.rename(made, target)
     except OSError:

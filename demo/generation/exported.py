@@ -5,6 +5,7 @@ Knows folders and fingerprints; must not know how a model is written (openvino_e
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from demo.generation import modules
@@ -18,7 +19,7 @@ from demo.generation.remembered import RememberedSums
 def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str], None]) -> Path:
     """The export that the checkpoint ships, or one that was kept, or one made now.
 
-    It is kept in the checkpoint's own folder if that may be written to, else in `cache_dir`.
+    It is kept in the checkpoint's own folder if that can be written to, else in `cache_dir`.
 
     Raises:
         CheckpointError: the checkpoint cannot be exported, or the export cannot be kept.
@@ -29,9 +30,16 @@ def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str]
     for folder in (inside, kept):
         if is_export_of(checkpoint.fingerprint, folder, sums):
             return folder
-    target = inside if checkpoint.writable else kept
-    _make(checkpoint, target, sums, say)
-    return target
+    if checkpoint.writable:
+        with suppress(OSError):
+            return _make(checkpoint, inside, sums, say)
+    try:
+        return _make(checkpoint, kept, sums, say)
+    except OSError as error:
+        raise CheckpointError(
+            f"The OpenVINO export could not be written in {kept.parent} "
+            f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
+        ) from error
 
 
 def is_export_of(source: str, folder: Path, sums: RememberedSums) -> bool:
@@ -39,13 +47,13 @@ def is_export_of(source: str, folder: Path, sums: RememberedSums) -> bool:
     try:
         verify_checksums(folder, sums.sha256)
         return (folder / SUMS).is_file() and Exported.read(folder).source == source
-    except (ChecksumMismatch, ValueError):
+    except (ChecksumMismatch, ValueError, OSError):
         return False
 
 
 def _make(
     checkpoint: Checkpoint, target: Path, sums: RememberedSums, say: Callable[[str], None]
-) -> None:
+) -> Path:
     say(f"Exporting {checkpoint.name} for OpenVINO, once …")
     source = checkpoint.fingerprint
     try:
@@ -57,8 +65,4 @@ def _make(
             put_in_place(made, target, lambda folder: is_export_of(source, folder, sums))
     except modules.ModuleFailed as error:
         raise CheckpointError(f"OpenVINO cannot run {checkpoint.name}: {error}") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"The OpenVINO export could not be written in {target.parent} "
-            f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
-        ) from error
+    return target

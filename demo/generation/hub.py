@@ -6,8 +6,9 @@ Whether the bytes are the right ones is for the caller: the client compares size
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import tqdm
 
 # What a running demo reads of a checkpoint, and of the OpenVINO export that it may ship in the one
@@ -103,9 +105,21 @@ def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
     """The client's own calls, for the files that a demo reads and no others: those of the
     export by their full names, since a pattern cannot except one subfolder from `*/*`."""
     export: Any = [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]
-    snapshot_download(model_id, revision=revision, allow_patterns=export, **options)
+    with _without_warnings():
+        snapshot_download(model_id, revision=revision, allow_patterns=export, **options)
     patterns: dict[str, Any] = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
     return Path(snapshot_download(model_id, revision=revision, **patterns, **options))
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """The client warns where no file matches, which is no fault: few checkpoints ship an export."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _download(model_id: str, revision: str, bar: type[Any]) -> Path:

@@ -3,6 +3,7 @@
 Knows how to start one and hear it out; must not know what it does.
 """
 
+import atexit
 import os
 import subprocess
 import sys
@@ -13,19 +14,30 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 
+# Ended with this process, if they have not ended by then.
+_running: "set[subprocess.Popen[str]]" = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    for process in _running:
+        process.kill()
+
+
 class ModuleFailed(RuntimeError):
     """A module ended with an error; the message is the last line that it said."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
     """What starts the module; to be run with `environment()`."""
-    return [sys.executable, "-m", module, *arguments]
+    # -P: what lies in the working folder must not be taken for a module of ours.
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
     """This process's own, and where the module is found whatever the working folder is."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
 
 
 def run(module: str, *arguments: str, say: Callable[[str], None]) -> None:
@@ -45,11 +57,14 @@ def run(module: str, *arguments: str, say: Callable[[str], None]) -> None:
             text=True,
             encoding="utf-8",
         )
+        _running.add(process)
         with process:
             assert process.stdout is not None
             for line in process.stdout:
                 say(line.rstrip("\n"))
+        _running.discard(process)
         if process.returncode:
             complaints.seek(0)
             lines = complaints.read().decode("utf-8", "replace").strip().splitlines()
-            raise ModuleFailed(lines[-1] if lines else f"{module} was killed.")
+            said = lines[-1] if lines and process.returncode > 0 else ""
+            raise ModuleFailed(said or f"{module} was killed ({process.returncode}).")

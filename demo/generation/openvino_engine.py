@@ -72,6 +72,8 @@ STALL_SECONDS = 30.0
 # How long a request waits for a worker that is being restarted.
 RESTART_PATIENCE_SECONDS = 15.0
 START_SECONDS = 120.0
+CLOSE_SECONDS = 5.0
+SHUTTING_DOWN = "The demo is shutting down."
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class OpenVINOEngine:
             CheckpointError: the folder cannot be read, or the worker does not start.
         """
         exported = _read(folder)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = _read_tokenizer(folder)
         if tokenizer.get_vocab_size() > exported.vocabulary:
             raise CheckpointError(f"The tokenizer in {folder} does not fit its model.")
         self._tokens = Tokens(tokenizer, exported.mark, exported.context_tokens)
@@ -119,7 +121,12 @@ class OpenVINOEngine:
         blocks = _cache_blocks(exported, exact, slots, cache_bytes)
         self._cache_tokens = blocks * BLOCK_TOKENS
         properties = json.dumps(dict(EXACT if exact else FAST))
-        options = ("--slots", str(slots), "--cache-blocks", str(blocks), "--properties", properties)
+        options = (
+            f"--source={exported.source}",
+            f"--slots={slots}",
+            f"--cache-blocks={blocks}",
+            f"--properties={properties}",
+        )
         self._worker = _Worker((str(folder), *options), stall_seconds)
         if not self._worker.wait_for_start(START_SECONDS):
             self.close()
@@ -161,7 +168,7 @@ class OpenVINOEngine:
         patience = time.monotonic() + min(RESTART_PATIENCE_SECONDS, run.seconds_left())
         while not self._worker.ready.wait(HEARTBEAT_SECONDS):
             if self._worker.is_closing():
-                raise EngineError("The demo is shutting down.")
+                raise EngineError(SHUTTING_DOWN)
             if time.monotonic() > patience:
                 raise EngineError("The demo is restarting. Try again in a minute.")
             yield WAITING
@@ -170,24 +177,19 @@ class OpenVINOEngine:
         reason: FinishReason | None = None
         while reason is None:
             event = self._next_event(run)
-            if event is None:
-                reason = "deadline" if run.seconds_left() <= 0 else None
-                piece = ""
-            else:
-                piece = run.writing.add(event.tokens)
-                run.note_first(event.tokens)
-                reason = _reason(run, event)
+            piece = run.writing.add(event.tokens)
+            run.note_first(event.tokens)
+            reason = _reason(run, event)
             if reason is None:
                 yield Chunk(piece)
         yield Chunk(piece + run.writing.rest(), run.ending(reason))
 
-    def _next_event(self, run: "_Run") -> "_Event | None":
-        """The next one, or None after a while without."""
+    def _next_event(self, run: "_Run") -> "_Event":
+        """The next one; an empty one after a while without."""
         try:
             return run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
         except Empty:
-            self._worker.kill_if_stalled()
-            return None
+            return _NOTHING_YET
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,9 @@ class _Event:
     state: str
 
 
+_NOTHING_YET = _Event([], "more")
 _LOST = _Event([], "lost")
+_CLOSED = _Event([], "closed")
 _numbers = itertools.count(1)
 
 
@@ -240,18 +244,34 @@ def _reason(run: _Run, event: _Event) -> FinishReason | None:
         EngineError: it cannot go on.
     """
     if event.state == "more":
-        return None
+        return _deadline(run)
     if event.state == "lost":
         raise EngineError("The engine stopped and is being restarted. Try again in a moment.")
+    if event.state == "closed":
+        raise EngineError(SHUTTING_DOWN)
     if event.state == "failed":
         raise EngineError("Generation failed. Try again.")
     return "end_of_tweet" if run.writing.is_closed else "length"
 
 
+def _deadline(run: _Run) -> FinishReason | None:
+    """The reason, if the time is up.
+
+    Raises:
+        EngineError: it is, and not a token came: the text never had its turn.
+    """
+    if run.seconds_left() > 0:
+        return None
+    if not run.writing.new_tokens:
+        raise EngineError("The demo is busy. Try again in a minute.")
+    return "deadline"
+
+
 class _Worker:
     """The process, whoever it is at present: started, heard, and started again when it dies.
 
-    `ready` is set while one is up.
+    `ready` is set while one is up. Three threads: one keeps a process alive and hears it, one
+    tells it what to do, and one ends it if it hangs.
     """
 
     def __init__(self, arguments: tuple[str, ...], stall_seconds: float) -> None:
@@ -259,12 +279,16 @@ class _Worker:
         self._stall_seconds = stall_seconds
         self._lock = threading.Lock()
         self._readers: dict[int, SimpleQueue[_Event]] = {}
+        # What the process was asked for and has not told the end of, read or not.
+        self._owed: set[int] = set()
         self._process: subprocess.Popen[str] | None = None
+        self._outbox: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
         self._heard_at = time.monotonic()
         self._failures = 0
         self._closing = threading.Event()
         self.ready = threading.Event()
-        threading.Thread(target=self._supervise, name="openvino", daemon=True).start()
+        for task in (self._supervise, self._watch):
+            threading.Thread(target=task, name="openvino", daemon=True).start()
 
     def wait_for_start(self, seconds: float) -> bool:
         """True once it is up; False after so long, or when it has died twice on the way."""
@@ -276,85 +300,77 @@ class _Worker:
 
     def is_up(self) -> bool:
         """True while the process could be asked for a text."""
-        return self.ready.is_set() and not self._closing.is_set()
+        return self.ready.is_set() and not self.is_closing()
 
     def is_closing(self) -> bool:
         """True once it is told to end for good."""
         return self._closing.is_set()
 
+    def is_stalled(self) -> bool:
+        """True if the process owes something, its start included, and was silent for too long."""
+        limit = self._stall_seconds if self.ready.is_set() else START_SECONDS
+        owes = bool(self._owed) or not self.ready.is_set()
+        return owes and time.monotonic() - self._heard_at > limit
+
     def add(self, number: int, events: "SimpleQueue[_Event]", command: Mapping[str, Any]) -> None:
         """Asks for a text, whose events are put in the queue.
 
         Raises:
-            EngineError: the process is gone.
+            EngineError: it is closing.
         """
         with self._lock:
-            if self._closing.is_set():
-                raise EngineError("The demo is shutting down.")
-            if not self._readers:
+            if self.is_closing():
+                raise EngineError(SHUTTING_DOWN)
+            if self._process is None:
+                events.put(_LOST)
+                return
+            if not self._owed:
                 self._heard_at = time.monotonic()
             self._readers[number] = events
-            if not self._send({"add": number, **command}):
-                events.put(_LOST)
+            self._owed.add(number)
+            self._outbox.put({"add": number, **command})
 
     def forget(self, number: int) -> None:
         """Cancels a text, unless it is over."""
         with self._lock:
             if self._readers.pop(number, None) is not None:
-                self._send({"cancel": number})
-
-    def is_stalled(self) -> bool:
-        """True if a text is asked for and nothing was heard for too long."""
-        silence = time.monotonic() - self._heard_at
-        return bool(self._readers) and silence > self._stall_seconds
-
-    def kill_if_stalled(self) -> None:
-        """Ends a process that hangs; the supervisor starts another."""
-        process = self._process
-        if self.ready.is_set() and process is not None and self.is_stalled():
-            log.error("OpenVINO's worker hangs and is killed.")
-            process.kill()
+                self._outbox.put({"cancel": number})
 
     def close(self) -> None:
         """Ends the process for good."""
-        self._closing.set()
-        process = self._process
+        with self._lock:
+            self._closing.set()
+            process = self._process
+            self._outbox.put(None)
         if process is None:
             return
-        with self._lock:
-            if process.stdin:
-                _close_quietly(process.stdin)
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    def _send(self, command: Mapping[str, Any]) -> bool:
-        """False if nobody is there to hear it. The lock is held."""
-        process = self._process
-        if process is None or process.stdin is None:
-            return False
-        try:
-            process.stdin.write(json.dumps(command, separators=(",", ":")) + "\n")
-            process.stdin.flush()
-        except (OSError, ValueError):
-            return False
-        return True
-
     def _supervise(self) -> None:
-        """The thread that keeps a process alive: at once, then with pauses that grow."""
-        while not self._closing.is_set():
-            process = self._start()
-            self._hear(process)
-            self.ready.clear()
-            code = process.wait()
-            self._lose_all(process)
-            if not self._closing.is_set():
+        """Keeps a process alive: started again at once, then with pauses that grow."""
+        while not self.is_closing():
+            ended = self._live_once()
+            if not self.is_closing():
                 pause = _back_off(self._failures)
-                log.error("OpenVINO's worker ended (%s); it is restarted in %.1f s.", code, pause)
+                log.error("OpenVINO's worker ended (%s); it is restarted in %.1f s.", ended, pause)
                 self._failures += 1
                 self._closing.wait(pause)
+
+    def _live_once(self) -> int | str | None:
+        """One process, from its start to its end; how it ended."""
+        try:
+            process = self._start()
+        except OSError as error:
+            return error.strerror
+        self._hear(process)
+        self.ready.clear()
+        code = process.wait()
+        self._lose_all()
+        return code
 
     def _start(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
@@ -366,16 +382,22 @@ class _Worker:
             encoding="utf-8",
         )
         with self._lock:
-            self._process = process
+            self._process, self._heard_at = process, time.monotonic()
+            self._outbox = SimpleQueue()
+            if self.is_closing():
+                self._outbox.put(None)
+            arguments = (process.stdin, self._outbox)
+        threading.Thread(target=_tell, args=arguments, name="openvino", daemon=True).start()
         return process
 
     def _hear(self, process: "subprocess.Popen[str]") -> None:
         """Until the process ends; one that says what is no message is ended."""
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                self._obey(json.loads(line))
-        except ValueError:
+            with process.stdout as lines:
+                for line in lines:
+                    self._obey(json.loads(line))
+        except (ValueError, TypeError):
             log.exception("OpenVINO's worker said what is no message.")
             process.kill()
 
@@ -393,18 +415,38 @@ class _Worker:
         with self._lock:
             over = event.state != "more"
             reader = self._readers.pop(number, None) if over else self._readers.get(number)
+            if over:
+                self._owed.discard(number)
         if reader is not None:
             reader.put(event)
 
-    def _lose_all(self, process: "subprocess.Popen[str]") -> None:
+    def _lose_all(self) -> None:
         with self._lock:
             lost, self._readers = self._readers, {}
+            self._owed.clear()
             self._process = None
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    _close_quietly(pipe)
+            self._outbox.put(None)
+            event = _CLOSED if self.is_closing() else _LOST
         for reader in lost.values():
-            reader.put(_LOST)
+            reader.put(event)
+
+    def _watch(self) -> None:
+        """Ends a process that hangs, at its start or its end too; it is then started again."""
+        while not self._closing.wait(HEARTBEAT_SECONDS):
+            process = self._process
+            if process is not None and self.is_stalled():
+                log.error("OpenVINO's worker hangs and is killed.")
+                process.kill()
+                self._heard_at = time.monotonic()
+
+
+def _tell(pipe: IO[str], outbox: "SimpleQueue[Mapping[str, Any] | None]") -> None:
+    """The thread that writes commands: a full pipe holds up nobody else."""
+    with suppress(OSError, ValueError):
+        while (command := outbox.get()) is not None:
+            pipe.write(json.dumps(command, separators=(",", ":")) + "\n")
+            pipe.flush()
+    _close_quietly(pipe)
 
 
 def _close_quietly(pipe: IO[str]) -> None:
@@ -415,7 +457,7 @@ def _close_quietly(pipe: IO[str]) -> None:
 
 def _back_off(failures: int) -> float:
     """Seconds to wait before the next start, after so many without a token between them."""
-    return 0.0 if failures == 0 else min(MAX_BACK_OFF_SECONDS, 0.25 * 2**failures)
+    return 0.0 if failures == 0 else min(MAX_BACK_OFF_SECONDS, 0.25 * 2 ** min(failures, 8))
 
 
 def _command(opening: Opening, request: GenerationRequest) -> dict[str, Any]:
@@ -429,6 +471,14 @@ def _read(folder: Path) -> Exported:
         return Exported.read(folder)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    # `tokenizers` raises nothing more special.
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:
+        raise CheckpointError(f"The tokenizer in {folder} cannot be read.") from error
 
 
 def _cache_blocks(exported: Exported, exact: bool, slots: int, cache_bytes: int | None) -> int:

@@ -9,8 +9,7 @@ that the memory it takes is given back.
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,9 +60,9 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
     )
     exported = _described(architecture, tokenizer, precision, source)
     out.mkdir(parents=True, exist_ok=True)
-    with _open_weights(folder) as weights:
-        model = architecture.build(_Graph(weights, precision))
-        weights.require_all_used()
+    weights = _open_weights(folder)
+    model = architecture.build(_Graph(weights, precision))
+    weights.require_all_used()
     ov.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
     tokenizer.backend_tokenizer.save(str(out / "tokenizer.json"))
     for name in ("config.json", "generation_config.json"):
@@ -141,13 +140,12 @@ class _Weights:
             raise CannotExport(f"The weight {unknown[0]} has no place in its architecture.")
 
 
-@contextmanager
-def _open_weights(folder: Path) -> Iterator[_Weights]:
+def _open_weights(folder: Path) -> _Weights:
     # Tensors are read where they lie in the file: a large checkpoint never is in memory whole.
     paths = sorted(folder.glob("model*.safetensors"))
     if not paths:
         raise CannotExport(f"{folder.name} has no weights in safetensors.")
-    yield _Weights([safe_open(path, framework="pt") for path in paths])
+    return _Weights([safe_open(path, framework="pt") for path in paths])
 
 
 class _Graph:
@@ -272,6 +270,7 @@ class _Architecture:
     vocabulary: int
     context: int
     epsilon: float
+    tied: bool
 
     def build(self, graph: _Graph) -> ov.Model:
         """Writes the graph, weights included."""
@@ -288,9 +287,7 @@ class _GPT2(_Architecture):
         for layer in range(self.layers):
             x = self._block(graph, layer, x)
             _progress(layer + 1, self.layers)
-        name = "lm_head.weight"
-        untied = name in graph.weights
-        head = graph.matrix(name, self.vocabulary, self.width) if untied else words
+        head = words if self.tied else graph.matrix("lm_head.weight", self.vocabulary, self.width)
         return graph.finish(self._norm(graph, x, "ln_f"), head, "gpt2")
 
     def _block(self, graph: _Graph, layer: int, x: Any) -> Any:
@@ -330,9 +327,7 @@ class _Llama(_Architecture):
         for layer in range(self.layers):
             x = self._block(graph, layer, x, turns)
             _progress(layer + 1, self.layers)
-        name = "lm_head.weight"
-        untied = name in graph.weights
-        head = graph.matrix(name, self.vocabulary, self.width) if untied else words
+        head = words if self.tied else graph.matrix("lm_head.weight", self.vocabulary, self.width)
         return graph.finish(self._norm(graph, x, "model.norm"), head, "llama")
 
     def _block(self, graph: _Graph, layer: int, x: Any, turns: tuple[Any, Any]) -> Any:
@@ -411,6 +406,7 @@ def _gpt2(config: Mapping[str, Any]) -> _Architecture:
         vocabulary=config["vocab_size"],
         context=config["n_positions"],
         epsilon=config.get("layer_norm_epsilon", 1e-5),
+        tied=config.get("tie_word_embeddings", True),
     )
 
 
@@ -434,6 +430,7 @@ def _llama(config: Mapping[str, Any]) -> _Architecture:
         vocabulary=config["vocab_size"],
         context=min(config["max_position_embeddings"], MAX_CONTEXT_TOKENS),
         epsilon=config.get("rms_norm_eps", 1e-6),
+        tied=config.get("tie_word_embeddings", False),
         theta=theta,
     )
 

@@ -88,7 +88,7 @@ class Worker:
 
     def _obey(self) -> bool:
         """Takes every command that is there, waiting for one if nothing else is to be done."""
-        while not self._live or not self._inbox.empty():
+        while not self._has_work() or not self._inbox.empty():
             command = self._inbox.get()
             if command is None:
                 return False
@@ -97,6 +97,10 @@ class Worker:
             else:
                 self._add(command["add"], command)
         return True
+
+    def _has_work(self) -> bool:
+        """A text that was cancelled leaves its place in the next step."""
+        return bool(self._live) or self._pipeline.has_non_finished_requests()
 
     def _add(self, number: int, command: Command) -> None:
         try:
@@ -120,6 +124,7 @@ class Worker:
         live = self._live.pop(number, None)
         if live is not None:
             live.handle.cancel()
+            self.say([[number, [], "ended"]])
 
     def _report(self) -> None:
         now = time.monotonic()
@@ -180,16 +185,20 @@ def release_mapped(file: Path) -> None:
     if sys.platform != "linux":
         return
     madvise = ctypes.CDLL(None).madvise
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+    for line in maps.splitlines():
         if line.endswith(f" {file}"):
             start, end = (int(address, 16) for address in line.split()[0].split("-"))
             madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
 def _listen(inbox: "SimpleQueue[Command | None]", lines: TextIO) -> None:
-    for line in lines:
-        inbox.put(json.loads(line))
-    inbox.put(None)
+    # A parent that is killed may leave half a line behind.
+    try:
+        for line in lines:
+            inbox.put(json.loads(line))
+    finally:
+        inbox.put(None)
 
 
 def _private_output() -> TextIO:
@@ -205,17 +214,21 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder")
+    parser.add_argument("--source", required=True)
     parser.add_argument("--slots", type=int, required=True)
     parser.add_argument("--cache-blocks", type=int, required=True)
     parser.add_argument("--properties", type=json.loads, required=True)
     arguments = parser.parse_args()
+    exported = Exported.read(Path(arguments.folder))
+    if exported.source != arguments.source:
+        sys.exit("The export was replaced under a running demo: restart the demo.")
     outbox = _private_output()
     inbox: SimpleQueue[Command | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, sys.stdin), daemon=True).start()
     pipeline = open_pipeline(
         arguments.folder, arguments.slots, arguments.cache_blocks, arguments.properties
     )
-    worker = Worker(pipeline, Exported.read(Path(arguments.folder)), inbox, outbox)
+    worker = Worker(pipeline, exported, inbox, outbox)
     worker.warm_up()
     release_mapped(Path(arguments.folder).resolve() / "openvino_model.bin")
     worker.say({"ready": True})

@@ -6,8 +6,8 @@ of a gigabyte through takes a second of each start; whoever writes to a file cha
 
 import json
 import os
-import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from demo.generation.checksums import file_sha256
@@ -42,7 +42,7 @@ class RememberedSums:
         key = str(path.resolve())
         mark: Mark = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._known.get(key)
-        if known and known[:-1] == mark:
+        if isinstance(known, list) and known[:-1] == mark:
             return str(known[-1])
         found = file_sha256(path)
         changed_at = max(stat.st_mtime, stat.st_ctime)
@@ -60,12 +60,11 @@ class RememberedSums:
 
     def _write(self) -> None:
         """Whole or not at all: two starts may write at once."""
+        new = self._path.with_name(f"{FILE}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._path.parent, delete=False, encoding="utf-8"
-            ) as file:
-                json.dump(self._known, file)
-            os.replace(file.name, self._path)
+            new.write_text(json.dumps(self._known), encoding="utf-8")
+            os.replace(new, self._path)
         except OSError:
-            return
+            with suppress(OSError):
+                new.unlink(missing_ok=True)

@@ -25,7 +25,8 @@ class Loaded:
 class Service:
     """What the page stands on: asks `load` for an engine, in a thread of its own.
 
-    `slots` is how many texts are written at the same time.
+    `slots` is how many texts it is given at the same time; what the engine has no place for
+    waits there.
     """
 
     def __init__(self, load: Callable[[], Loaded], slots: int) -> None:
@@ -33,6 +34,7 @@ class Service:
         self._load = load
         self._loaded: Loaded | None = None
         self._error: Exception | None = None
+        self._closed = False
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
 
@@ -70,13 +72,16 @@ class Service:
         return self._loaded.notice if self._loaded else ""
 
     def close(self) -> None:
-        """Closes the engine, if there is one."""
+        """Closes the engine, also one that comes later."""
+        self._closed = True
         if self._loaded is not None:
             self._loaded.engine.close()
 
     def _run(self) -> None:
         try:
             self._loaded = self._load()
+            if self._closed:
+                self._loaded.engine.close()
         except Exception as error:
             self._error = error
             self._on_failure()

@@ -6,6 +6,7 @@ Knows Gradio's server and its switches; must not know which engine it serves.
 import importlib.util
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from demo.serving.address import cannot_listen
@@ -27,10 +28,16 @@ def launch(service: Service, settings: Settings) -> None:
         CannotListen: the port is taken, or the address is not this machine's.
         Exception: what kept the engine from being loaded.
     """
-    stopped = _stop_signal()
+    signalled, stopped = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        signalled.set()
+        stopped.set()
+
+    _on_stop_signal(stop)
     service.on_failure(stopped.set)
     page = build_page(service)
-    # As many as the engine has places for; the queue is where others wait, and it is bounded.
+    # As many as the engine is given at once; the queue is where others wait, and it is bounded.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
     )
@@ -66,18 +73,17 @@ def launch(service: Service, settings: Settings) -> None:
     finally:
         page.close(verbose=False)
         service.close()
-    if service.state() == "failed":
+    # What a stopped app had not loaded yet is no failure.
+    if service.state() == "failed" and not signalled.is_set():
         service.wait()
 
 
-def _stop_signal() -> threading.Event:
-    """An event that the first SIGINT or SIGTERM sets; the second one kills as usual."""
-    stopped = threading.Event()
+def _on_stop_signal(call: Callable[[], object]) -> None:
+    """Calls at the first SIGINT or SIGTERM; the second one kills as usual."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
+        call()
         signal.signal(number, signal.SIG_DFL)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    return stopped

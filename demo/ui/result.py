@@ -77,8 +77,10 @@ def waiting(request: GenerationRequest) -> Record:
     return {
         "text": request.opening,
         "label": copy.LABEL,
+        "shareable": f"{request.opening.strip()}\n\n— {copy.LABEL}, {copy.TITLE}",
         "prompt": request.opening,
         "generated": "",
+        "settings": request.settings(),
         "finish_reason": None,
         "note": copy.LOADING,
     }
@@ -86,7 +88,7 @@ def waiting(request: GenerationRequest) -> Record:
 
 def failure(last: Mapping[str, Any], message: str) -> Record:
     """What is left of a text that failed: `last` is its last record, empty if there was none."""
-    return {**last, "label": copy.LABEL, "finish_reason": "error", "error": message}
+    return {**last, "note": "", "label": copy.LABEL, "finish_reason": "error", "error": message}
 
 
 def _costs(ending: Ending | None, asked: int) -> Record:

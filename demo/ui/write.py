@@ -22,8 +22,9 @@ _START = """(prompt, card) =>
 _STOP = f"() => {json.dumps(copy.STOPPING)}"
 _ENDED = f"""(card, label) => {{
     if (!card || card.finish_reason !== null) return [];
-    if (label === {json.dumps(copy.STOPPING)}) return [{{...card, finish_reason: "stopped"}}];
-    return [{{...card, finish_reason: "error", error: {json.dumps(copy.NO_ANSWER)}}}];
+    const ended = {{...card, note: ""}};
+    if (label === {json.dumps(copy.STOPPING)}) return [{{...ended, finish_reason: "stopped"}}];
+    return [{{...ended, finish_reason: "error", error: {json.dumps(copy.NO_ANSWER)}}}];
 }}"""
 _CLEAR = '() => ["", null]'
 _BUTTONS = f"""(card) => {{

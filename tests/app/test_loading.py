@@ -32,8 +32,13 @@ def test_who_waits_for_the_model_is_told_and_may_leave(tmp_path: Path) -> None:
         assert "still loading" in record["note"]
         assert record["finish_reason"] is None
         assert record["label"]
-        # The place of the one that left is free, and only one is served at a time.
-        assert generate(app.url, prompt="Today")["finish_reason"] == "end_of_tweet"
+        # The place of the one that left is free, and only one is served at a time: another
+        # visitor is told of the loading too, instead of waiting in the queue.
+        event_id = post(app.url, '{"prompt": "Today"}').json()["event_id"]
+        with httpx.stream(
+            "GET", f"{app.url}/gradio_api/call/generate/{event_id}", timeout=20
+        ) as events:
+            assert any("still loading" in line for line in events.iter_lines())
 
 
 def test_a_bad_request_is_refused_before_the_model_is_there(tmp_path: Path) -> None:

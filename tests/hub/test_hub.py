@@ -338,4 +338,6 @@ def test_an_adapter_may_come_from_the_hub_and_needs_its_base(
     write_checksums(adapter)
     hub.repos[model_id] = repo = Repo({p.name: p.read_bytes() for p in adapter.iterdir()})
     result = client.resolve(model_id, repo.commit)
-    assert result.is_embedded_because("The base model could not be fetched")
+    # Its owner is told what was tried; visitors are not: it could name paths of this machine.
+    assert result.is_embedded_because(f"{model_id} could not be used.")
+    assert "The base model could not be fetched" in result.said[-2]

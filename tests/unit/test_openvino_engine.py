@@ -1,7 +1,9 @@
 """The OpenVINO engine, through its public door, with its real worker process."""
 
+import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,24 +219,34 @@ def test_a_text_that_the_cache_cannot_hold_is_refused_and_more_than_it_holds_wai
 
 def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
     engine = opened(exported_noise, slots=1)
-    for _ in range(3):
-        stream = engine.stream(LONG)
-        begun(stream)
+    alone = told(engine.stream(LONG))[1].seconds
+    process = worker()
+    process.suspend()
+    # None of them has begun when it is left, and one is written at a time: what was not
+    # cancelled would be written first.
+    with ThreadPoolExecutor(30) as pool:
+        waiting = [engine.stream(LONG) for _ in range(30)]
+        assert set(pool.map(next, waiting)) == {WAITING}
+    for stream in waiting:
         stream.close()
-    started = time.monotonic()
-    assert told(engine.stream(ASK))[1].new_tokens > 0
-    assert time.monotonic() - started < 5
+    process.resume()
+    assert told(engine.stream(LONG))[1].seconds < 10 * alone
     engine.close()
 
 
 def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
-    engine = opened(exported_noise, deadline_seconds=0.5)
+    engine = opened(exported_noise, deadline_seconds=1.0)
     process = worker()
+    stream = engine.stream(LONG)
+    first = begun(stream)
     process.suspend()
-    text, ending = told(engine.stream(LONG))
+    text, ending = told(stream)
+    assert (ending.reason, first.text != "") == ("deadline", True)
+    assert 0 < ending.new_tokens < 90
+    assert ending.seconds < 3
+    with pytest.raises(EngineError, match=r"^The demo is busy\."):
+        list(engine.stream(LONG))
     process.resume()
-    assert (text, ending.reason, ending.new_tokens) == ("", "deadline", 0)
-    assert ending.seconds < 2
     assert told(engine.stream(ASK))[0]
     engine.close()
 
@@ -268,6 +280,53 @@ def test_a_worker_that_hangs_is_killed_and_replaced(exported_noise: Path) -> Non
         list(engine.stream(LONG))
     assert told(engine.stream(ASK))[0]
     assert worker().pid != process.pid
+    engine.close()
+
+
+def test_a_worker_that_hangs_is_noticed_though_nobody_waits_for_it_for_long(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, stall_seconds=1.5, deadline_seconds=0.4)
+    process = worker()
+    process.suspend()
+    with pytest.raises(EngineError, match="busy"):
+        list(engine.stream(LONG))
+    assert eventually(lambda: not process.is_running(), 10)
+    assert eventually(engine.health)
+    engine.close()
+
+
+def test_a_worker_that_does_not_listen_holds_up_nobody_but_its_readers(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, slots=64)
+    process = worker()
+    process.suspend()
+    prompt = "😀" * 15
+    # More than a pipe holds, of which nothing is read.
+    streams = [engine.stream(GenerationRequest(prompt, seed=1)) for _ in range(600)]
+    started = time.monotonic()
+    with ThreadPoolExecutor(100) as pool:
+        list(pool.map(next, streams))
+    for stream in streams:
+        stream.close()
+    assert time.monotonic() - started < 20
+    process.resume()
+    assert told(engine.stream(ASK))[0]
+    engine.close()
+
+
+def test_an_export_that_was_replaced_is_not_loaded_by_a_restart(
+    exported_noise: Path, exported_fluent: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported_noise, tmp_path / "served")
+    engine = opened(folder)
+    described = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps({**described, "source": "another"}))
+    worker().kill()
+    assert eventually(lambda: not engine.health())
+    time.sleep(1)
+    assert not engine.health()
     engine.close()
 
 
