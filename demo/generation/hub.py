@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
 def _without_warnings() -> Iterator[None]:
     """The client warns where no file matches, which is no fault: few checkpoints ship an export."""
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(ERROR)
     try:
         yield
     finally:
