@@ -76,9 +76,21 @@ class Outcome:
     ours: tuple[float, ...]
     other: tuple[float, ...]
 
+    def ratios(self) -> list[float]:
+        """One for each repeat."""
+        return [self.claim.ratio(*pair) for pair in zip(self.ours, self.other, strict=True)]
+
+    def short(self) -> str:
+        """Both figures and the ratio, medians alone; bold if it is not what was asked for."""
+        ours, other = (_number(statistics.median(side)) for side in (self.ours, self.other))
+        ratio = statistics.median(self.ratios())
+        times = f"{_number(ratio)} times"
+        shown = times if self.claim.reached(ratio) else f"**{times}**"
+        return f"{ours} against {other} {self.claim.unit}: {shown}"
+
     def row(self, checkpoint: str) -> str:
         """A row of the table of claims."""
-        ratios = [self.claim.ratio(*pair) for pair in zip(self.ours, self.other, strict=True)]
+        ratios = self.ratios()
         verdict = "yes" if self.claim.reached(statistics.median(ratios)) else "**no**"
         sides = (f"{spread(side)} {self.claim.unit}" for side in (self.ours, self.other))
         end = (str(len(ratios)), spread(ratios), self.claim.asked(), verdict)
@@ -219,8 +231,20 @@ def write(seen: Observations, folder: Path) -> None:
 
 
 def readme_table(results: Path = RESULTS) -> str:
-    """The README's short form of the last results."""
-    return claims_table(Observations.read(results / "serve.json"))
+    """The README's short form of the last results: a column for each checkpoint."""
+    seen = Observations.read(results / "serve.json")
+    found = {name: outcomes(lives) for name, lives in _by_checkpoint(seen).items()}
+    shown = {
+        name: {outcome.claim.sentence: outcome.short() for outcome in some}
+        for name, some in found.items()
+    }
+    claims = {o.claim.sentence: o.claim.asked() for some in found.values() for o in some}
+    rows = [
+        _row(sentence, asked, *(column.get(sentence, NOTHING) for column in shown.values()))
+        for sentence, asked in claims.items()
+    ]
+    caption = f"{seen.machine} {seen.date}. Ours against the original's code path; bold: missed."
+    return f"{caption}\n\n{_table(('what', 'asked', *shown), rows)}"
 
 
 def claims_table(seen: Observations) -> str:
