@@ -26,6 +26,8 @@ from benchmarks.training_loops import LOOPS, RECIPE, Order, Timed, read_tokenize
 from tests import made_up, tiny
 from training.recipe import read_recipe
 
+# As `python -m training` sets it, for both loops.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
 # Tokens of an archive's tweet, from the shortest in tenths to the longest but one in a hundred.
@@ -105,6 +107,7 @@ def _fresh_process(name: str, folder: Path) -> Timed:
     done = subprocess.run(
         [*command, str(folder / "order.json"), str(result)],
         cwd=ROOT,
+        env={**os.environ, **WAITING},
         capture_output=True,
         text=True,
     )
@@ -122,7 +125,7 @@ def _page(arguments: argparse.Namespace, order: Order, timed: Mapping[str, Seque
         "",
         f"{describe_machine()} {datetime.now(UTC):%Y-%m-%d}; torch {torch.__version__}, "
         f"transformers {transformers.__version__}, {torch.get_num_threads()} threads, "
-        f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'not set')}.",
+        f"OMP_WAIT_POLICY {WAITING['OMP_WAIT_POLICY']}.",
         *(("", "A tiny model, to see that it runs: these are no figures.") * arguments.quick),
         "",
         "The same base and the same made-up tweets, of lengths as the archive's; batch "

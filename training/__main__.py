@@ -1,9 +1,14 @@
 """`python -m training VERB`: knows which verbs there are, and must not know what they do."""
 
+import os
 import sys
 
 from training.command_line import run_verb
 from training.errors import TrainingError
+
+# OpenMP reads it when a verb imports torch. Threads that wait by spinning made a run several times
+# slower as soon as anything else wanted one of its cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 VERBS = {
     "prepare": "an archive of tweets → canonical texts in four splits",
