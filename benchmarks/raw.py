@@ -22,7 +22,7 @@ from benchmarks.engines.weights import matrix_parameters
 from benchmarks.engines.worker import Worker, WorkerFailed, export_once
 from benchmarks.machine import OutsideLoad, describe_machine, measure_bandwidth, pss_mib
 from benchmarks.raw_report import Results, Row, Speeds, markdown, write
-from benchmarks.targets import TARGETS
+from benchmarks.targets import TARGETS, add_measuring_arguments
 
 RESULTS = Path(__file__).parent / "results"
 NOT_INSTALLED = "not installed"
@@ -111,21 +111,7 @@ QUICK = replace(FULL, repeats=1, new_tokens={1: 8, 16: 4})
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's command line."""
-    parser.add_argument(
-        "--quick", action="store_true", help="a tiny checkpoint, once: does everything run?"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        choices=tuple(TARGETS),
-        action="append",
-        help="measure this one alone; may be given again (default: all but the tiny one)",
-    )
-    parser.add_argument("--repeats", type=int, default=FULL.repeats, help="turns of each engine")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        help="where to write (default: benchmarks/results; with --quick, nowhere)",
-    )
+    add_measuring_arguments(parser, FULL.repeats, "turns of each engine")
 
 
 def run(arguments: argparse.Namespace) -> int:

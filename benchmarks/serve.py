@@ -21,7 +21,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.machine import OutsideLoad, describe_machine
 from benchmarks.observations import App, Life, Observations, Wave
 from benchmarks.servers import Newcomer, Server, free_address, running, visit
-from benchmarks.targets import TARGETS, Target
+from benchmarks.targets import TARGETS, Target, add_measuring_arguments
 
 COMMANDS: Mapping[App, tuple[str, ...]] = {
     "ours": ("app.py",),
@@ -99,21 +99,7 @@ QUICK = Plan(1, 1, rehearse=False, cells={"ours": _QUICK_CELLS, "original": _QUI
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's command line."""
-    parser.add_argument(
-        "--quick", action="store_true", help="a tiny checkpoint, once: does everything run?"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        choices=tuple(TARGETS),
-        action="append",
-        help="measure this one alone; may be given again (default: all but the tiny one)",
-    )
-    parser.add_argument("--repeats", type=int, default=FULL.repeats, help="lives of each app")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        help="where to write (default: benchmarks/results; with --quick, nowhere)",
-    )
+    add_measuring_arguments(parser, FULL.repeats, "lives of each app")
     parser.add_argument("--raw", action="store_true", help="afterwards run the verb raw as well")
 
 

@@ -5,6 +5,7 @@ process of its own: a library that the benchmark shared with an app would halve 
 of it, and so its memory.
 """
 
+import argparse
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -62,6 +63,25 @@ TARGETS: Mapping[str, Callable[[Path], Target]] = {
     "embedded": embedded,
     "tiny": tiny,
 }
+
+
+def add_measuring_arguments(parser: argparse.ArgumentParser, repeats: int, unit: str) -> None:
+    """What every verb that measures checkpoints takes; `unit` says what is repeated."""
+    parser.add_argument(
+        "--quick", action="store_true", help="a tiny checkpoint, once: does everything run?"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        choices=tuple(TARGETS),
+        action="append",
+        help="measure this one alone; may be given again (default: all but the tiny one)",
+    )
+    parser.add_argument("--repeats", type=int, default=repeats, help=unit)
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="where to write (default: benchmarks/results; with --quick, nowhere)",
+    )
 
 
 def _random_weights(name: str, build: Callable[[Path], None], folder: Path) -> Target:
