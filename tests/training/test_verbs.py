@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,8 +52,12 @@ def test_three_lines_as_in_the_blog_post(scratch_run: Path) -> None:
     assert text.startswith("Today I'll be")
 
 
-def test_evaluate_prints_and_records_every_figure(scratch_run: Path, prepared: Path) -> None:
-    folder = scratch_run / "checkpoint"
+def test_evaluate_prints_and_records_every_figure(
+    scratch_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    # A copy: evaluate writes into the folder, which the other tests take as finetune left it.
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
     done = verb("evaluate", "--checkpoint", folder, "--data", prepared)
     assert done.returncode == 0, done.stderr
     evaluation = json.loads((folder / "metrics.json").read_text())["evaluation"]
