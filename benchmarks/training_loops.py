@@ -32,9 +32,9 @@ from transformers import (
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import OutsideLoad
 from training.documents import UNSCORED
-from training.finetune import build_trainer, pack_rows
 from training.models import load_decoder, packaged_base_folder, starting_point
 from training.recipe import Recipe, read_recipe
+from training.trainer import build_rows, build_trainer
 
 RECIPE = "embedded"
 DEV_TEXTS = 8
@@ -142,9 +142,9 @@ def _base_folder(base: str) -> str:
 def _ours(order: Order, out: Path, stopwatch: _Stopwatch) -> Trainer:
     recipe = order.recipe
     start = starting_point(recipe, order.texts)
-    texts = {"train": order.texts, "dev": order.texts[:DEV_TEXTS]}
-    rows = pack_rows(recipe, start.tokenizer, texts)
-    return build_trainer(recipe, start, rows, out, max_steps=-1, callbacks=[stopwatch])
+    rows = build_rows(recipe, start.tokenizer, order.texts)
+    dev = order.texts[:DEV_TEXTS]
+    return build_trainer(recipe, start, rows, dev, out, callbacks=[stopwatch])
 
 
 def _original(order: Order, out: Path, stopwatch: _Stopwatch) -> Trainer:

@@ -80,18 +80,18 @@ def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
 
 
 def score_texts(
-    texts: Sequence[str], model: Any, tokenizer: PreTrainedTokenizerBase, label: str
+    texts: Sequence[str], model: Any, tokenizer: PreTrainedTokenizerBase, label: str = ""
 ) -> list[Score]:
     """Scores every text with a causal language model, in the order given.
 
     Args:
         model: in eval mode, fp32; a text longer than its context is cut to it.
-        label: shown by the progress bar.
+        label: shown by a progress bar; none without it.
     """
     documents = tokenise(texts, tokenizer, int(model.config.max_position_embeddings))
     order = sorted(range(len(documents)), key=lambda i: len(documents[i].ids))
     scores: dict[int, Score] = {}
-    with tqdm(total=len(order), desc=label, unit=" texts") as bar:
+    with tqdm(total=len(order), desc=label, unit=" texts", disable=not label) as bar:
         for batch in _batches(order, documents):
             bits = _bits([documents[i].ids for i in batch], model, tokenizer.eos_token_id)
             for i, value in zip(batch, bits, strict=True):

@@ -6,7 +6,7 @@ A document is one tweet, opened and closed by the mark `<|endoftext|>`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -44,13 +44,24 @@ def tokenise(
     return documents
 
 
+class TokenRows(Protocol):
+    """Rows of one length to train on; `tokens` is how many there are in all, padding not
+    counted. Row: int64 tensors of shape (block_size,) named input_ids, labels and
+    position_ids."""
+
+    tokens: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]: ...
+
+
 class PackedRows(Dataset[dict[str, Tensor]]):
     """Whole documents packed into rows of `block_size` tokens, longest first (best fit).
 
     Each document's positions start at 0, by which transformers masks attention across
     documents when `use_cache` is off. A document's opening mark is never scored, since it
-    would be predicted from the document before; all else is. Row: int64 tensors of shape
-    (block_size,) named input_ids, labels and position_ids.
+    would be predicted from the document before; all else is.
     """
 
     def __init__(self, documents: Sequence[Document], block_size: int, padding: int) -> None:
@@ -64,6 +75,24 @@ class PackedRows(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self._rows[index]
+
+
+class BlockRows(Dataset[dict[str, Tensor]]):
+    """Running tokens cut every `block_size`, wherever that falls; what is left over at the end
+    is lost. Everything is scored, and attends to whatever stands before it in its block."""
+
+    def __init__(self, ids: Sequence[int], block_size: int) -> None:
+        whole = len(ids) // block_size * block_size
+        self.tokens = whole
+        self._rows = torch.tensor(ids[:whole]).view(-1, block_size)
+        self._positions = torch.arange(block_size)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        row = self._rows[index]
+        return {"input_ids": row, "labels": row, "position_ids": self._positions}
 
 
 def _best_fit(documents: Sequence[Document], block_size: int) -> list[list[list[int]]]:

@@ -63,17 +63,16 @@ def starting_point(recipe: Recipe, train_texts: Sequence[str]) -> Starting:
 
 
 def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A decoder in fp32 from a folder or a Hub id: safetensors only, no remote code.
+    """A decoder in fp32 from a folder, a Hub id or a GGUF file that transformers reads:
+    safetensors only, no remote code.
 
     Raises:
         TrainingError: it does not exist, is not a decoder, or has no closing mark.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
+        tokenizer, model = (_from_gguf if source.endswith(".gguf") else _from_folder)(source)
+    except Exception as error:
+        # A GGUF's architecture or quantisation that transformers does not read ends in any type.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrainingError(f"The base {source!r} could not be loaded: {reason}") from error
     if tokenizer.eos_token_id is None:
@@ -81,6 +80,25 @@ def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _from_folder(source: str) -> tuple[Any, Any]:
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False), model
+
+
+def _from_gguf(source: str) -> tuple[Any, Any]:
+    path = Path(source)
+    where: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
+    read = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **where)
+    # A fresh model: the one read from GGUF counts as quantised and refuses to be saved.
+    config = type(read.config)(**{**read.config.to_dict(), "quantization_config": None})
+    del config.quantization_config
+    model = type(read)(config)
+    model.load_state_dict(read.state_dict())
+    return AutoTokenizer.from_pretrained(path.parent, **where), model
 
 
 def packaged_base_folder() -> Path:

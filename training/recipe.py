@@ -13,6 +13,9 @@ from training.errors import TrainingError
 
 RECIPES = Path(__file__).parent / "recipes"
 Method = Literal["full", "lora", "scratch"]
+# How texts become rows: whole tweets packed, none attending to another; running text with a mark
+# between tweets, cut every block; or the notebook's own file, cut every block (`original.py`).
+Rows = Literal["packed", "blocks", "notebook"]
 # The base of a recipe that trains on the embedded adapter's pinned base file.
 PACKAGED_BASE = "packaged"
 
@@ -39,15 +42,18 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One run. Sizes are in tokens (`block_size`), rows of a block (`batch_size`), optimizer
-    steps (`warmup_steps`, `*_every`) and passes over the training split (`epochs`).
-    `dev_texts` bounds how many dev tweets the best checkpoint is chosen by; `compile_layers`
-    is for a CPU, and pays where steps take seconds."""
+    """One run. Sizes are in tokens (`block_size`), rows of a block in a step of all processes
+    (`batch_size`, of which `gradient_accumulation` is the number of portions), optimizer steps
+    (`warmup_steps`, `*_every`) and passes over the training split (`epochs`). `dev_texts` bounds
+    how many dev tweets the best state is chosen by, and `patience` how many evaluations in
+    sequence may bring nothing better (0: any number); `compile_layers` is for a CPU, and pays
+    where steps take seconds."""
 
     method: Method
     learning_rate: float
     epochs: float
     base: str = ""
+    rows: Rows = "packed"
     block_size: int = 128
     batch_size: int = 8
     gradient_accumulation: int = 1
@@ -62,6 +68,7 @@ class Recipe:
     evaluate_every: int = 100
     sample_every: int = 100
     dev_texts: int = 400
+    patience: int = 0
     seed: int = 1
     lora: Lora | None = None
     scratch: Scratch | None = None
@@ -102,8 +109,9 @@ def _build(values: dict[str, Any], path: Path) -> Recipe:
 
 
 def _check(recipe: Recipe, path: Path) -> None:
-    if recipe.method not in get_args(Method):
-        raise TrainingError(f"{path.name}: method must be one of {', '.join(get_args(Method))}.")
+    for name, choices in (("method", get_args(Method)), ("rows", get_args(Rows))):
+        if getattr(recipe, name) not in choices:
+            raise TrainingError(f"{path.name}: {name} must be one of {', '.join(choices)}.")
     for part in ("lora", "scratch"):
         if (recipe.method == part) != (getattr(recipe, part) is not None):
             raise TrainingError(

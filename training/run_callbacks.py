@@ -20,6 +20,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from training.budget import Clock
+
 SAMPLE_PROMPTS = ("", "Why does the lying news media", "The democrats have", "Today I'll be")
 SAMPLE_TOKENS = 60
 SAMPLE_TEMPERATURE = 0.9
@@ -27,10 +29,11 @@ SAMPLE_TOP_P = 0.95
 
 
 class Progress(TrainerCallback):
-    """Prints a line at each log: step, losses, learning rate, tokens per second, time left."""
+    """Prints a line at each log: step, loss, bits per byte on dev, learning rate, tokens per
+    second, and the time left, which the clock knows if there is one."""
 
-    def __init__(self, tokens_per_step: float) -> None:
-        self._tokens_per_step = tokens_per_step
+    def __init__(self, tokens_per_step: float, clock: Clock | None) -> None:
+        self._tokens_per_step, self._clock = tokens_per_step, clock
         self._started = 0.0
         self._first_step = 0
 
@@ -51,12 +54,11 @@ class Progress(TrainerCallback):
         """One line, whatever of the figures this log has."""
         steps = state.global_step - self._first_step
         seconds = (time.monotonic() - self._started) / max(1, steps)
-        left = (state.max_steps - state.global_step) * seconds
         figures = [
             f"{label} {logs[key]:{form}}"
             for key, label, form in (
                 ("loss", "loss", ".4f"),
-                ("eval_loss", "dev loss", ".4f"),
+                ("eval_bits_per_byte", "dev bits per byte", ".4f"),
                 ("learning_rate", "lr", ".2e"),
             )
             if logs and key in logs
@@ -64,11 +66,13 @@ class Progress(TrainerCallback):
         # The last log of a run has Trainer's own summary, and none of these.
         if not figures:
             return
-        print(
-            f"step {state.global_step:>5}/{state.max_steps}  {'  '.join(figures)}  "
-            f"{self._tokens_per_step / seconds:.0f} tokens/s  ETA {left / 60:.0f} min",
-            flush=True,
-        )
+        if self._clock is None:
+            place = f"{state.global_step:>5}/{state.max_steps}"
+            left = f"ETA {(state.max_steps - state.global_step) * seconds / 60:.0f} min"
+        else:
+            place, left = f"{state.global_step:>5}", f"{self._clock.left():.0%} of the time left"
+        speed = f"{self._tokens_per_step / seconds:.0f} tokens/s  {left}" if steps else ""
+        print(f"step {place}  {'  '.join(figures)}  {speed}".rstrip(), flush=True)
 
 
 class Samples(TrainerCallback):

@@ -4,6 +4,8 @@ Knows files and hashes, in the format of `sha256sum`; must not know what the fil
 """
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,10 +23,13 @@ def file_sha256(path: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes SHA256SUMS over every other file directly in the folder."""
+    """Writes SHA256SUMS over every other file directly in the folder, whole or not at all."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SUMS)
     lines = [f"{file_sha256(folder / name)}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        written = Path(scratch) / SUMS
+        written.write_text("".join(lines), encoding="utf-8")
+        os.replace(written, folder / SUMS)
 
 
 def read_checksums(folder: Path) -> dict[str, str]:

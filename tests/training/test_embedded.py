@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import pipeline
 
+from demo.generation.base import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
 from demo.generation.checksums import verify_checksums
 from demo.serving.settings import read_settings
 from training.card import EMBEDDED
+from training.models import load_decoder, packaged_base_folder
 
 
 def resolve(said: list[str]) -> Checkpoint:
@@ -44,6 +47,19 @@ def test_the_merged_checkpoint_is_kept_and_found_again_without_a_word(merged: Pa
     assert (again.folder, again.name, again.notice) == (merged, "embedded", "")
     assert said == []
     verify_checksums(merged)
+
+
+def test_a_gguf_file_is_a_base_like_any_other(tmp_path: Path) -> None:
+    """Its weights are those of the packaged base, which is made from it; it can be saved."""
+    settings = read_settings()
+    gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
+    model, tokenizer = load_decoder(str(gguf))
+    expected, _ = load_decoder(str(packaged_base_folder()))
+    name = "model.layers.3.mlp.up_proj.weight"
+    assert torch.equal(model.state_dict()[name], expected.state_dict()[name])
+    assert tokenizer.eos_token == "<|im_end|>"
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_it_carries_its_figures_and_decoding_defaults(merged: Path) -> None:

@@ -37,7 +37,9 @@ def test_finetune_writes_the_checkpoint_of_the_contract(scratch_run: Path) -> No
 def test_finetune_leaves_curves_and_samples(scratch_run: Path) -> None:
     history = json.loads((scratch_run / "curves.json").read_text())
     assert any("loss" in entry and "learning_rate" in entry for entry in history)
-    assert any("eval_loss" in entry for entry in history)
+    measured = [entry for entry in history if "eval_bits_per_byte" in entry]
+    assert [entry["step"] for entry in measured] == [0, 12]
+    assert measured[0]["eval_bits_per_byte"] > measured[1]["eval_bits_per_byte"] > 0
     assert (scratch_run / "curves.png").read_bytes().startswith(b"\x89PNG")
     samples = [
         json.loads(line) for line in (scratch_run / "samples.jsonl").read_text().splitlines()
@@ -102,15 +104,14 @@ def test_a_decoder_folder_is_fine_tuned_whole(
 def test_an_adapter_over_another_base_is_merged(
     scratch_run: Path, prepared: Path, tmp_path: Path
 ) -> None:
-    recipe = tmp_path / "adapter.toml"
-    recipe.write_text(
-        'method = "lora"\nlearning_rate = 1e-3\nepochs = 1\n[lora]\nrank = 2\nalpha = 2\n'
-    )
     done = verb(
-        "finetune", "--recipe", recipe, "--base", scratch_run / "checkpoint", "--data", prepared,
-        "--out", tmp_path / "run", "--max-steps", 2,
+        "finetune", "--recipe", "gpt2", "--lora", 2, "--base", scratch_run / "checkpoint",
+        "--data", prepared, "--out", tmp_path / "run", "--tokens", 9_000,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    recipe = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())["recipe"]
+    assert recipe["lora"]["rank"] == 2
+    assert recipe["learning_rate"] == pytest.approx(1e-3)
     merged = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
     before = load_file(scratch_run / "checkpoint" / "model.safetensors")
     assert merged.keys() == before.keys()
@@ -163,10 +164,12 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recipe", "none"], "There is no recipe 'none'; there are embedded, gpt2, scratch"),
+        (["--recipe", "none"], "There is no recipe 'none'; there are embedded, gpt2, gpt2-medium"),
         (["--recipe", "gpt2", "--base", "/no/such"], "The base '/no/such' could not be loaded"),
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
+        (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),
         (["--recipe", "scratch", "--resume"], "no saved state"),
+        (["--recipe", "scratch", "--resume", "--minutes", "1"], "--minutes is for one process"),
         (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
     ],
 )  # fmt: skip

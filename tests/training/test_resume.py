@@ -1,0 +1,120 @@
+"""A run that is killed outright goes on as if nothing had happened."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo.generation.checksums import SUMS
+from tests.training.conftest import ROOT, environment, verb
+
+RECIPE = """
+method = "scratch"
+learning_rate = 1e-3
+epochs = 10
+warmup_steps = 4
+log_every = 1
+evaluate_every = 6
+sample_every = 6
+[scratch]
+vocab_size = 512
+n_positions = 128
+n_embd = 64
+n_layer = 2
+n_head = 2
+"""
+STEPS = 18
+
+
+@pytest.fixture(scope="module")
+def command(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    recipe = tmp_path_factory.mktemp("recipe") / "small.toml"
+    recipe.write_text(RECIPE)
+    return [
+        "finetune", "--recipe", recipe, "--data", prepared, "--max-steps", STEPS, "--no-tracking",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command: list[object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    done = verb(*command, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def killed_when(arguments: list[object], is_time: Callable[[], bool]) -> None:
+    """Runs a verb and kills it, as no process can notice, at that moment."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *map(str, arguments)],
+        cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not is_time():
+        assert process.poll() is None
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("moment", ["between saves", "while saving"])
+def test_a_killed_run_resumes_to_the_same_weights(
+    command: list[object], undisturbed: Path, tmp_path: Path, moment: str
+) -> None:
+    second = tmp_path / "states" / "checkpoint-12"
+    waited_for = second / SUMS if moment == "between saves" else second / "model.safetensors"
+    killed_when([*command, "--out", tmp_path], waited_for.exists)
+    assert (second / SUMS).exists() == (moment == "between saves")
+    done = verb(*command, "--out", tmp_path, "--resume")
+    assert done.returncode == 0, done.stderr
+    if moment == "while saving":
+        assert f"checkpoint-12 is passed over: it has no {SUMS}" in done.stdout
+        assert "Going on from checkpoint-6." in done.stdout
+    else:
+        assert "Going on from checkpoint-12." in done.stdout
+    name = "checkpoint/model.safetensors"
+    assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+    curves = [
+        json.loads((out / "checkpoint" / "metrics.json").read_text())["curve"]
+        for out in (tmp_path, undisturbed)
+    ]
+    points = [[(p["tokens"], p["bits_per_byte"]) for p in curve] for curve in curves]
+    assert points[0] == points[1]
+    seconds = [point["seconds"] for point in curves[0]]
+    assert seconds == sorted(seconds)
+
+
+def test_two_processes_learn_what_one_does(
+    command: list[object], undisturbed: Path, tmp_path: Path
+) -> None:
+    """The same command under torchrun, over gloo, at the same batch of all processes together:
+    the same curve within 0.3 %, which is what bfloat16 and the order of sums are worth."""
+    run = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+        "-m", "training", *map(str, [*command, "--out", tmp_path]),
+    ]  # fmt: skip
+    done = subprocess.run(
+        run, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    metrics, alone = (
+        json.loads((out / "checkpoint" / "metrics.json").read_text())
+        for out in (tmp_path, undisturbed)
+    )
+    assert metrics["training"]["processes"] == 2
+    assert metrics["training"]["steps"] == alone["training"]["steps"] == STEPS
+    assert done.stdout.count("The checkpoint is in") == 1
+    for point, expected in zip(metrics["curve"], alone["curve"], strict=True):
+        assert point["tokens"] == expected["tokens"]
+        assert point["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], rel=3e-3)
+    losses, expected_losses = (
+        [
+            entry["loss"]
+            for entry in json.loads((out / "curves.json").read_text())
+            if "loss" in entry
+        ]
+        for out in (tmp_path, undisturbed)
+    )
+    assert losses == pytest.approx(expected_losses, rel=3e-3)

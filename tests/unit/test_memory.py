@@ -1,0 +1,53 @@
+"""A step is cut until it fits, and what is learnt stays the same."""
+
+import dataclasses
+
+import pytest
+
+from training.errors import TrainingError
+from training.memory import Sizes, cut
+from training.recipe import Recipe, read_recipe
+
+GIB = 2**30
+MEDIUM = Sizes(
+    weights=354_823_168, trained=True, layers=24, heads=16, width=1024,
+    vocabulary=50_257, context=128,
+)  # fmt: skip
+
+
+def recipe() -> Recipe:
+    return read_recipe("gpt2-medium")
+
+
+def test_where_there_is_room_nothing_is_cut() -> None:
+    assert cut(recipe(), MEDIUM, 80 * GIB, ranks=1) == recipe()
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 8])
+@pytest.mark.parametrize("room", [6.2, 7, 9, 14])
+def test_the_step_fits_and_its_batch_stays_the_same(room: float, ranks: int) -> None:
+    found = cut(recipe(), MEDIUM, int(room * GIB), ranks)
+    rows, rest = divmod(found.batch_size, ranks * found.gradient_accumulation)
+    assert rest == 0
+    assert MEDIUM.bytes(rows, found.activation_checkpointing) <= room * GIB
+    assert (
+        dataclasses.replace(found, gradient_accumulation=1, activation_checkpointing=False)
+        == recipe()
+    )
+
+
+def test_accumulation_comes_before_checkpointing() -> None:
+    one_row = MEDIUM.bytes(1, checkpointing=False)
+    assert cut(recipe(), MEDIUM, one_row, 1).gradient_accumulation == 32
+    assert not cut(recipe(), MEDIUM, one_row, 1).activation_checkpointing
+    assert cut(recipe(), MEDIUM, one_row - 1, 1).activation_checkpointing
+
+
+def test_what_never_fits_is_refused_with_what_to_do() -> None:
+    with pytest.raises(TrainingError, match=r"about 5\.\d+ GiB .*--lora 16"):
+        cut(recipe(), MEDIUM, 2 * GIB, ranks=1)
+
+
+def test_an_adapter_needs_less() -> None:
+    adapter = dataclasses.replace(MEDIUM, trained=False)
+    assert cut(recipe(), adapter, 2 * GIB, ranks=1).gradient_accumulation >= 1
