@@ -79,6 +79,20 @@ def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
     )
 
 
+def difference(
+    ours: Sequence[Score], theirs: Sequence[Score], seed: int = 0
+) -> tuple[float, float, float]:
+    """Bits per byte of `ours` less those of `theirs`, and its 95 % interval, by a paired
+    bootstrap over the texts both were measured on: below 0, ours is the better."""
+    bits = np.array([[score.bits for score in scores] for scores in (ours, theirs)])
+    sizes = np.array([[score.bytes for score in scores] for scores in (ours, theirs)])
+    picks = np.random.default_rng(seed).integers(len(ours), size=(BOOTSTRAP_RESAMPLES, len(ours)))
+    both = bits[:, picks].sum(axis=2) / sizes[:, picks].sum(axis=2)
+    low, high = np.quantile(both[0] - both[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    whole = bits.sum(axis=1) / sizes.sum(axis=1)
+    return float(whole[0] - whole[1]), float(low), float(high)
+
+
 def score_texts(
     texts: Sequence[str], model: Any, tokenizer: PreTrainedTokenizerBase, label: str = ""
 ) -> list[Score]:

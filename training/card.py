@@ -15,6 +15,8 @@ from demo.generation.base import BaseFile
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "embedded"
 TEMPLATE = Path(__file__).parent / "card.md"
+# The picture that a card shows: bits per byte on dev, from the pretrained base on.
+CURVE = "curve.png"
 TITLE = "Trump or Computer Dump?"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -57,10 +59,19 @@ def render_card(folder: Path) -> str:
         training=metrics["training"],
         git_revision=metrics["git_revision"],
         evaluation=metrics.get("evaluation", {}),
+        comparison=metrics.get("comparison"),
+        curve=_curve_address(folder),
         evaluated=metrics.get("evaluated"),
         openvino=metrics.get("openvino"),
     )
     return f"{str(card).rstrip()}\n"
+
+
+def _curve_address(folder: Path) -> str:
+    """As the card links it; empty if there is no picture."""
+    if not (folder / CURVE).is_file():
+        return ""
+    return f"{EMBEDDED.name}/{CURVE}" if folder.resolve() == EMBEDDED else CURVE
 
 
 def _metadata(metrics: dict[str, Any], base: BaseFile | None) -> ModelCardData:

@@ -9,26 +9,23 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.generation.checkpoint import CheckpointError
 from demo.generation.checksums import write_checksums
 from demo.generation.exported import exported_folder
-from demo.generation.weights import load_model
-from demo.serving.settings import read_settings
 from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
-from training.bits import Figure, Score, score_texts, summarise
+from training.bits import Figure, Score, summarise
 from training.card import EMBEDDED, write_card
-from training.errors import TrainingError
 from training.fidelity import Fidelity, measure_fidelity
 from training.files import write_json
 from training.prepare import read_texts
+from training.subject import Subject
 from training.texts import read_texts_file
 
 HELD_OUT = ("dev", "test", "test_time")
@@ -54,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Scores, prints, writes."""
     sets = _sets(arguments.data)
     baselines = {} if arguments.no_baselines else _baselines(arguments.data)
-    subject = _Subject.load(arguments.checkpoint)
+    subject = Subject.load(arguments.checkpoint)
     scorers: dict[str, Scorer] = {**baselines, "checkpoint": subject.score}
     figures = {
         name: {scorer: summarise(score(texts)) for scorer, score in scorers.items()}
@@ -65,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if "test" in sets and not arguments.no_openvino:
         kept = replace(subject, checkpoint=replace(subject.checkpoint, writable=False))
         measured = kept if arguments.dry_run else subject
-        fidelity = measured.fidelity(sets["test"], figures["test"]["checkpoint"])
+        fidelity = _fidelity(measured, sets["test"], figures["test"]["checkpoint"])
     if not arguments.dry_run:
         _record(arguments.checkpoint, figures, fidelity)
     return 0
@@ -89,51 +86,18 @@ def _baselines(data: Path) -> dict[str, Scorer]:
     }
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """The checkpoint that is evaluated, in memory."""
-
-    checkpoint: Checkpoint
-    model: Any
-    tokenizer: PreTrainedTokenizerBase
-    cache_dir: Path
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Raises TrainingError if it cannot be used."""
-        settings = read_settings()
-        try:
-            checkpoint = resolve_checkpoint(
-                model_id="",
-                model_revision="",
-                folder=folder,
-                embedded=EMBEDDED,
-                base_file=settings.base_file,
-                cache_dir=settings.cache_dir,
-                say=print,
-            )
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            model, tokenizer = load_model(checkpoint.folder, torch.float32, device)
-        except CheckpointError as error:
-            raise TrainingError(str(error)) from error
-        return cls(checkpoint, model, tokenizer, settings.cache_dir)
-
-    def score(self, texts: list[str]) -> list[Score]:
-        """By the fp32 model."""
-        return score_texts(texts, self.model, self.tokenizer, "scoring")
-
-    def fidelity(self, texts: list[str], reference: Figure) -> Fidelity | None:
-        """Of its OpenVINO export; None, and said why, where there is none."""
-        try:
-            int8 = exported_folder(self.checkpoint, self.cache_dir, print)
-        except CheckpointError as error:
-            print(f"The export was not measured: {error}")
-            return None
-        found = measure_fidelity(
-            self.checkpoint.folder, int8, self.model, self.tokenizer, texts, reference
-        )
-        print(_fidelity_lines(found))
-        return found
+def _fidelity(subject: Subject, texts: list[str], reference: Figure) -> Fidelity | None:
+    """Of its OpenVINO export; None, and said why, where there is none."""
+    try:
+        int8 = exported_folder(subject.checkpoint, subject.cache_dir, print)
+    except CheckpointError as error:
+        print(f"The export was not measured: {error}")
+        return None
+    found = measure_fidelity(
+        subject.checkpoint.folder, int8, subject.model, subject.tokenizer, texts, reference
+    )
+    print(_fidelity_lines(found))
+    return found
 
 
 def _fidelity_lines(found: Fidelity) -> str:

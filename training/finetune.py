@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--tokens", type=int, help="end after so many tokens instead")
     length.add_argument("--minutes", type=float, help="end after so many minutes instead")
     length.add_argument("--max-steps", type=int, default=-1, help="end after so many steps instead")
+    parser.add_argument("--evaluations", type=int, help="how often dev is measured on the way")
     parser.add_argument("--resume", action="store_true", help="go on from the last saved state")
     parser.add_argument("--no-tracking", action="store_true", help="do without trackio")
 
@@ -98,6 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
         tokens=arguments.tokens,
         minutes=arguments.minutes,
         max_steps=arguments.max_steps,
+        evaluations=arguments.evaluations,
         tracking=None if arguments.no_tracking else tracking(out.parent, out.name),
         callbacks=[stop],
     )

@@ -3,6 +3,8 @@
 Knows Trainer, recipes, devices and processes; must not know files of tweets or checkpoints.
 """
 
+import dataclasses
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -127,6 +129,7 @@ def build_trainer(
     tokens: int | None = None,
     minutes: float | None = None,
     max_steps: int = -1,
+    evaluations: int | None = None,
     tracking: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> BitsTrainer:
@@ -136,6 +139,8 @@ def build_trainer(
         dev_texts: what the best state is chosen by.
         out: the run's folder; states and samples are kept there.
         tokens, minutes, max_steps: at most one bounds the run, else the recipe's epochs do.
+        evaluations: how often dev is measured on the way, instead of every so many steps; not
+            for a run bounded by minutes.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
     Raises:
@@ -155,6 +160,10 @@ def build_trainer(
         max_steps = steps_for_tokens(tokens, per_step)
     elif clock is not None:
         max_steps = UNBOUNDED_STEPS
+    elif max_steps < 0:
+        max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
+    if evaluations is not None and clock is None:
+        recipe = dataclasses.replace(recipe, evaluate_every=math.ceil(max_steps / evaluations))
     trainer = BitsTrainer(
         dev_texts=dev_texts,
         tokenizer=start.tokenizer,
