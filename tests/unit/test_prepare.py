@@ -9,7 +9,8 @@ import pytest
 from tests import made_up
 from training import prepare
 from training.__main__ import main
-from training.archive import Row, read_archive
+from training.archive import read_archive
+from training.archive_formats import Row
 from training.errors import TrainingError
 
 
