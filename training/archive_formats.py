@@ -160,7 +160,7 @@ def _is_json(head: str) -> bool:
         return False
     try:
         json.loads(head.splitlines()[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return _JSON.match(head) is not None
     return True
 
@@ -292,7 +292,8 @@ class _Window:
         """The next character, which must be one of these."""
         found = self.peek()
         if not found or found not in expected:
-            raise self._error(f"Expecting {' or '.join(map(repr, expected))}", self._at)
+            problem = f"Expecting {' or '.join(map(repr, expected))}"
+            raise self._error(problem, self._at, is_cut=not found)
         self._at += 1
         return found
 
@@ -312,8 +313,9 @@ class _Window:
                     self._at = end
                     return value
                 continue
-            if len(self._held) - self._at > MAX_ENTRY_CHARACTERS or not self._read():
-                raise self._error(problem, position)
+            is_long = len(self._held) - self._at > MAX_ENTRY_CHARACTERS
+            if is_long or not self._read():
+                raise self._error(problem, position, is_cut=not is_long)
 
     def end(self) -> None:
         """Nothing but white space and a semicolon may follow."""
@@ -329,10 +331,10 @@ class _Window:
             self._held, self._at = self._held[self._at :] + piece, 0
         return bool(piece)
 
-    def _error(self, problem: str, position: int) -> TrainingError:
+    def _error(self, problem: str, position: int, is_cut: bool = False) -> TrainingError:
         line = self._line + self._held.count("\n", 0, position)
-        cut = "" if self._text.read(1) else " Is it cut short?"
-        return TrainingError(f"{self.place} is not JSON: line {line:,}: {problem}.{cut}")
+        hint = " Is it cut short?" if is_cut else ""
+        return TrainingError(f"{self.place} is not JSON: line {line:,}: {problem}.{hint}")
 
 
 def _entries(window: _Window) -> Iterator[Any]:
