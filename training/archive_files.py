@@ -82,11 +82,6 @@ def damage_named(source: str) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise TrainingError(f"{source} is damaged or cut short: {error}.") from error
-    except (NotImplementedError, RuntimeError) as error:
-        if isinstance(error, TrainingError):
-            raise
-        # How zipfile refuses an unknown compression and a password.
-        raise TrainingError(f"{source} could not be unpacked: {error}.") from error
 
 
 def texts(file: BinaryIO, source: str) -> Iterator[tuple[str, io.TextIOWrapper]]:
@@ -109,8 +104,16 @@ def _unzipped(file: BinaryIO, source: str) -> Iterator[tuple[str, io.TextIOWrapp
     with zipfile.ZipFile(file) as bundle:
         parts = _export_parts(bundle.namelist())
         for name in parts or [_only_text(bundle.namelist(), source)]:
-            with bundle.open(name) as member:
+            with _member(bundle, name, source) as member:
                 yield f"{source}, {name}" if parts else source, _decoded(member)
+
+
+def _member(bundle: zipfile.ZipFile, name: str, source: str) -> IO[bytes]:
+    try:
+        return bundle.open(name)
+    except (NotImplementedError, RuntimeError) as error:
+        # How zipfile refuses an unknown compression, and what a password locks.
+        raise TrainingError(f"{source} could not be unpacked: {error}.") from error
 
 
 def _export_parts(names: list[str]) -> list[str]:

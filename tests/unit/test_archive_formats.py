@@ -124,6 +124,17 @@ def test_a_zip_without_one_archive_says_what_it_must_hold(
         read(zipped(tmp_path / "a.zip", files))
 
 
+def test_a_zip_that_is_locked_is_said_to_be(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.csv": "x"})
+    data = bytearray(path.read_bytes())
+    # Bit 0 of the flags, in the file's own header and in the directory: encrypted.
+    for header, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + offset] |= 1
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="could not be unpacked: .*password"):
+        read(path)
+
+
 def test_of_a_zip_the_table_is_read_and_not_what_is_said_about_it(tmp_path: Path) -> None:
     files = {"README.txt": "About tea.", "a.csv": made_up.as_csv(made_up.rows(3))}
     assert len(read(zipped(tmp_path / "a.zip", files)).rows) == 3
