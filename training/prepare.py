@@ -39,7 +39,9 @@ class Tweet:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's command line."""
-    parser.add_argument("archive", help="CSV, JSON, X's own export, or a tweet a line")
+    parser.add_argument(
+        "archive", help="CSV, JSON, X's export, lines; .gz, .zip; path, https:// or hf://"
+    )
     parser.add_argument("--out", type=Path, default=Path("data"), help="folder for the splits")
     parser.add_argument("--seed", type=int, default=20210108, help="which tweets are held back")
 
