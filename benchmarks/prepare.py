@@ -91,8 +91,8 @@ def markdown(found: Sequence[Prepared]) -> str:
             f"{describe_machine()}",
             "",
             "Made-up tweets as the Trump Twitter Archive's CSV: Zipf's vocabulary, copies, near "
-            "copies, retweets. The whole process, start and end included; growth is the exponent "
-            "of CPU time from the row above.",
+            "copies, retweets. The whole process, start and end included. Seconds by the clock are "
+            "shared with whatever else ran; growth is the exponent of CPU time from the row above.",
             "",
             "| tweets | seconds | CPU-seconds | peak memory, MiB | growth |",
             "|---:|---:|---:|---:|---:|",
