@@ -9,6 +9,7 @@ VERBS = {
     "serve": "the app over HTTP beside the original's code path, and its engine beside its peers",
     "raw": "the engine beside its peers alone",
     "train": "training tokens per second: the embedded recipe beside the original's loop",
+    "prepare": "time and memory of preparing an archive, up to a million tweets",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

@@ -1,6 +1,6 @@
-"""A made-up archive of tweets: the real format, no real tweet.
+"""A made-up archive of tweets: the real formats, no real tweet.
 
-Knows the archive's columns; must not know what is tested with it.
+Knows the archive's columns and X's export; must not know what is tested with it.
 """
 
 import csv
@@ -9,14 +9,22 @@ import io
 import json
 import random
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 COLUMNS = (
     "id", "text", "isRetweet", "isDeleted", "device", "favorites", "retweets", "date", "isFlagged"
 )  # fmt: skip
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 _VERBS = ("polishes", "borrows", "paints", "follows", "forgets", "praises", "carries", "counts")
+_VOCABULARY = 5_000
+_ENDINGS = ((), (), ("!",), ("#teapots",), ("@teapots", "“really”"), ("🫖",), ("https://t.co/x",))
+_COPIED, _NEARLY_COPIED, _RETWEETED = 0.02, 0.05, 0.1
+# Of how many texts one may be copied.
+_RECENT = 500
 
 
 def word(chance: random.Random) -> str:
@@ -70,3 +78,49 @@ def write(path: Path, records: Sequence[dict[str, Any]]) -> Path:
     else:
         path.write_text(text, encoding="utf-8", newline="")
     return path
+
+
+def varied(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """So many rows with what an archive has: frequent and rare words, emoji, handles, links,
+    retweets, copies and near copies. One at a time: a million do not fit in a list."""
+    chance = random.Random(seed)
+    vocabulary = [word(chance) for _ in range(_VOCABULARY)]
+    # Zipf's law: the nth word is n times rarer than the first.
+    weights = list(accumulate(1 / rank for rank in range(1, _VOCABULARY + 1)))
+    recent = [sentence(chance)]
+    for number in range(count):
+        draw = chance.random()
+        text = chance.choice(recent)
+        if draw < _COPIED:
+            pass
+        elif draw < _COPIED + _NEARLY_COPIED:
+            text += f" {chance.choice(vocabulary)}"
+        else:
+            words = chance.choices(vocabulary, cum_weights=weights, k=chance.randint(5, 30))
+            text = " ".join([*words, *chance.choice(_ENDINGS)])
+            recent = [*recent[-_RECENT:], text]
+        opening = f"RT @{chance.choice(vocabulary)[:15]}: " if chance.random() < _RETWEETED else ""
+        date = datetime(2010, 1, 1) + timedelta(minutes=5 * number)
+        yield row(number, opening + text, date=date.strftime(DATE_FORMAT))
+
+
+def export(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The same good rows as X's own export has them."""
+    return [{"tweet": exported(record)} for record in rows(count, seed)]
+
+
+def exported(record: dict[str, Any]) -> dict[str, Any]:
+    """A row of the archive, as an entry of the export."""
+    date = datetime.strptime(record["date"], DATE_FORMAT)
+    return {
+        "id_str": record["id"],
+        "full_text": record["text"],
+        "created_at": f"{date:%a %b %d %H:%M:%S} +0000 {date:%Y}",
+        "retweeted": False,
+        "entities": {"urls": []},
+    }
+
+
+def as_script(entries: Sequence[dict[str, Any]], part: str = "tweets.part0") -> str:
+    """The entries as the export's JavaScript."""
+    return f"window.YTD.{part} = {json.dumps(list(entries), indent=2)}"

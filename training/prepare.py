@@ -6,18 +6,19 @@ The same input and seed give byte-identical output.
 
 import argparse
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasketch import MinHash, MinHashLSH
 from tqdm import tqdm
 
-from training import canonical
-from training.archive import DATE_FORMAT, Archive, Row, read_archive
+from training import canonical, near_duplicates
+from training.archive import Archive, read_archive
+from training.archive_formats import DATE_FORMAT, Row
 from training.errors import TrainingError
 from training.files import require_writable, write_json
 
@@ -25,15 +26,11 @@ SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
-# Two tweets are near duplicates when they share this much of their character 5-grams (Jaccard).
-NEAR_DUPLICATE_SIMILARITY = 0.7
-SHINGLE_CHARACTERS = 5
-MINHASH_PERMUTATIONS = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tweet:
-    """One canonical tweet; `date` is UTC, as the archive writes it."""
+    """One canonical tweet; `date` is UTC, as the archive writes it, empty where it has none."""
 
     id: int
     date: str
@@ -42,7 +39,9 @@ class Tweet:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's command line."""
-    parser.add_argument("archive", help="CSV or JSON, plain, .gz or .zip; path, https:// or hf://")
+    parser.add_argument(
+        "archive", help="CSV, JSON, X's export, lines; .gz, .zip; path, https:// or hf://"
+    )
     parser.add_argument("--out", type=Path, default=Path("data"), help="folder for the splits")
     parser.add_argument("--seed", type=int, default=20210108, help="which tweets are held back")
 
@@ -63,22 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
     """Canonical tweets in the order of their ids, and what was dropped at each step."""
-    unique = {row.id: row for row in sorted(rows, key=lambda row: row.id)}
-    kept = [row for row in unique.values() if not row.is_retweet]
+    unique = _last_of_each_id(rows)
+    kept = [row for row in unique if not row.is_retweet]
     own = [row for row in kept if not canonical.is_manual_retweet(row.text)]
     whole = [row for row in own if not canonical.is_cut_off(row.text)]
-    texts = [canonical.strip_links(row.text) for row in whole]
-    handles = canonical.public_handles(texts)
-    finished = [
-        Tweet(row.id, row.date.strftime(DATE_FORMAT), canonical.finish(text, handles))
-        for row, text in zip(whole, texts, strict=True)
-    ]
+    finished, handles = _finish(whole)
     long_enough = [tweet for tweet in finished if not canonical.is_too_short(tweet.text)]
-    first: dict[str, Tweet] = {}
-    for tweet in long_enough:
-        first.setdefault(tweet.text, tweet)
-    exact = list(first.values())
-    distinct = drop_near_duplicates(exact)
+    exact = _first_of_each_text(long_enough)
+    distinct = [exact[i] for i in near_duplicates.distinct([tweet.text for tweet in exact])]
     return distinct, {
         "valid rows": len(rows),
         "repeated ids": len(rows) - len(unique),
@@ -89,55 +80,41 @@ def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
         "exact duplicates": len(long_enough) - len(exact),
         "near duplicates": len(exact) - len(distinct),
         "kept": len(distinct),
-        "handles kept": len(handles),
+        "handles kept": handles,
     }
 
 
-def drop_near_duplicates(tweets: Sequence[Tweet]) -> list[Tweet]:
-    """Every tweet that is no near duplicate of an earlier kept one.
-
-    Candidates come from MinHash LSH (Broder 1997; datasketch), and are then compared exactly,
-    so that the estimate's error drops nothing that differs.
-    """
-    index = MinHashLSH(threshold=NEAR_DUPLICATE_SIMILARITY, num_perm=MINHASH_PERMUTATIONS)
-    shingles: dict[int, frozenset[str]] = {}
-    kept = []
-    for tweet, signature in _signatures(tweets):
-        own = _shingle(tweet.text)
-        if any(
-            _jaccard(own, shingles[key]) >= NEAR_DUPLICATE_SIMILARITY
-            for key in index.query(signature)
-        ):
-            continue
-        index.insert(tweet.id, signature)
-        shingles[tweet.id] = own
-        kept.append(tweet)
-    return kept
+def _last_of_each_id(rows: Sequence[Row]) -> list[Row]:
+    ordered = sorted(rows, key=lambda row: row.id)
+    return [row for row, after in pairwise(ordered) if row.id != after.id] + ordered[-1:]
 
 
-def _signatures(tweets: Sequence[Tweet]) -> Iterator[tuple[Tweet, MinHash]]:
-    blank = MinHash(num_perm=MINHASH_PERMUTATIONS, seed=1)
-    for tweet in tqdm(tweets, desc="near duplicates", unit=" tweets"):
-        signature = blank.copy()
-        signature.update_batch([piece.encode() for piece in sorted(_shingle(tweet.text))])
-        yield tweet, signature
+def _finish(rows: Sequence[Row]) -> tuple[list[Tweet], int]:
+    """The rows as canonical tweets, and how many handles are public."""
+    texts = [canonical.strip_links(row.text) for row in rows]
+    handles = canonical.public_handles(texts)
+    tweets = [
+        Tweet(row.id, _date(row), canonical.finish(text, handles))
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    return tweets, len(handles)
 
 
-def _shingle(text: str) -> frozenset[str]:
-    """Character 5-grams without case, handles and punctuation: what a copy keeps."""
-    bare = canonical.HANDLE.sub(" ", text).casefold()
-    letters = " ".join("".join(c if c.isalnum() else " " for c in bare).split())
-    last = max(1, len(letters) - SHINGLE_CHARACTERS + 1)
-    return frozenset(letters[i : i + SHINGLE_CHARACTERS] for i in range(last))
+def _date(row: Row) -> str:
+    return row.date.strftime(DATE_FORMAT) if row.date else ""
 
 
-def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    return len(left & right) / len(left | right)
+def _first_of_each_text(tweets: Sequence[Tweet]) -> list[Tweet]:
+    seen: dict[str, Tweet] = {}
+    for tweet in tweets:
+        seen.setdefault(tweet.text, tweet)
+    return list(seen.values())
 
 
 def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
     """The last 500 by date (a tenth, in a small archive), then 90/5/5 of the rest by seed.
 
+    Without dates the last are those with the highest ids: of a plain text, its last lines.
     Near-duplicate groups need no care here: only one member of each is left.
 
     Raises:
@@ -159,8 +136,8 @@ def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
     }
 
 
-def _rank(seed: int, tweet: Tweet) -> str:
-    return hashlib.sha256(f"{seed}:{tweet.id}".encode()).hexdigest()
+def _rank(seed: int, tweet: Tweet) -> bytes:
+    return hashlib.sha256(f"{seed}:{tweet.id}".encode()).digest()
 
 
 def write_split(path: Path, tweets: Sequence[Tweet]) -> None:
@@ -210,13 +187,15 @@ def _report(
 
 
 def _split_counts(tweets: Sequence[Tweet]) -> dict[str, Any]:
-    texts = "\n".join(tweet.text for tweet in tweets)
+    sha256 = hashlib.sha256()
+    for separator, tweet in zip(chain([""], repeat("\n")), tweets, strict=False):
+        sha256.update(f"{separator}{tweet.text}".encode())
     return {
         "tweets": len(tweets),
         "bytes": sum(len(tweet.text.encode()) for tweet in tweets),
         "first_date": min(tweet.date for tweet in tweets),
         "last_date": max(tweet.date for tweet in tweets),
-        "texts_sha256": hashlib.sha256(texts.encode()).hexdigest(),
+        "texts_sha256": sha256.hexdigest(),
     }
 
 
@@ -227,11 +206,16 @@ def _table(report: dict[str, Any]) -> str:
     lines += [f"{name:<20}{count:>9,}" for name, count in report["counts"].items()]
     lines += [f"{'split':<12}{'tweets':>8}{'bytes':>12}  dates"]
     lines += [
-        f"{name:<12}{part['tweets']:>8,}{part['bytes']:>12,}"
-        f"  {part['first_date'][:10]} to {part['last_date'][:10]}"
+        f"{name:<12}{part['tweets']:>8,}{part['bytes']:>12,}  {_period(part)}"
         for name, part in report["splits"].items()
     ]
     return "\n".join(lines)
+
+
+def _period(part: dict[str, Any]) -> str:
+    if not part["last_date"]:
+        return "none: by the order of the archive"
+    return f"{part['first_date'][:10]} to {part['last_date'][:10]}"
 
 
 def _advance(bar: Any, size: int, total: int | None) -> None:

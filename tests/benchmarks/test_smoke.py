@@ -51,3 +51,9 @@ def test_train_measures_both_loops(tmp_path: Path) -> None:
     for loop in ("original", "ours"):
         assert int(re.sub(r"\D.*", "", cells(page, loop)[1].replace(",", ""))) > 0
     assert "Ours / original" in page
+
+
+def test_prepare_measures_each_size(tmp_path: Path) -> None:
+    run("prepare", "--tweets", 100, 200, "--results", tmp_path)
+    page = (tmp_path / "prepare.md").read_text(encoding="utf-8")
+    assert [float(cells(page, size)[2]) > 0 for size in ("100", "200")] == [True, True]

@@ -75,6 +75,31 @@ def test_a_row_with_too_many_columns_is_bad(tmp_path: Path) -> None:
     assert [bad.number for bad in read(tmp_path / "a.csv").bad] == [151]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_archive(tmp_path: Path) -> None:
+    text = made_up.as_csv(made_up.rows(3))
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8-sig", newline="")
+    assert len(read(tmp_path / "a.csv").rows) == 3
+
+
+def test_an_id_that_parquet_cannot_hold_is_bad(tmp_path: Path) -> None:
+    records = [*made_up.rows(150), {**made_up.row(150, "tea"), "id": str(2**63)}]
+    (bad,) = read(made_up.write(tmp_path / "a.csv", records)).bad
+    assert str(bad).startswith("row 151, column id: must be at most 9223372036854775807")
+
+
+def test_half_an_emoji_is_bad(tmp_path: Path) -> None:
+    records = [*made_up.rows(150), made_up.row(150, "tea \ud83e")]
+    (bad,) = read(made_up.write(tmp_path / "a.json", records)).bad
+    assert str(bad).startswith("row 151, column text: must be whole Unicode")
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_json_of_many_pieces_is_read_whole(tmp_path: Path, indent: int | None) -> None:
+    records = made_up.rows(2_000)
+    (tmp_path / "a").write_text(f" \n{json.dumps(records, indent=indent)}\n")
+    assert [row.text for row in read(tmp_path / "a").rows] == [r["text"] for r in records]
+
+
 def _bytes(kind: str) -> bytes:
     good = made_up.as_csv(made_up.rows(50)).encode()
     return {
@@ -87,7 +112,16 @@ def _bytes(kind: str) -> bytes:
         "cut in a quotation": good + b'1,"tea and',
         "json object": b'{"tweets": []}',
         "json cut short": json.dumps(made_up.rows(3))[:-20].encode(),
+        "json cut between tweets": json.dumps(made_up.rows(3)).encode().rpartition(b", {")[0],
+        "json in lines": "\n".join(map(json.dumps, made_up.rows(3))).encode(),
+        "json and more": json.dumps(made_up.rows(3), indent=1).encode() + b"\n]",
         "json of numbers": b"[1, 2, 3]",
+        "empty json": b"[]",
+        "nested json": b"[" * 100_000,
+        "a long text": b'["' + b"x" * 5_000_000,
+        "late latin-1": made_up.as_csv(made_up.rows(600)).encode() + b"\xe9",
+        "semicolons": made_up.as_csv(made_up.rows(50)).replace(",", ";").encode(),
+        "a web page": b"<!DOCTYPE html>\n<title>Log in</title>",
         "an image": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
     }[kind]
 
@@ -104,7 +138,17 @@ def _bytes(kind: str) -> bytes:
         ("cut in a quotation", "line 51.*cut short"),
         ("json object", "must be a JSON list"),
         ("json cut short", "is not JSON: line 1"),
+        ("json cut short", "Is it cut short"),
+        ("json cut between tweets", "is not JSON: line 1: Expecting .*Is it cut short"),
+        ("json in lines", "must be a JSON list of tweets, not an object"),
+        ("json and more", "is not JSON: line 36: Extra data"),
         ("json of numbers", "lacks the column id"),
+        ("empty json", "holds no rows"),
+        ("nested json", "is not JSON"),
+        ("a long text", "is not JSON: line 1: Unterminated string"),
+        ("late latin-1", "not UTF-8: line 602 has the byte 0xe9"),
+        ("semicolons", "lacks the column id"),
+        ("a web page", "is a web page"),
         ("an image", "not UTF-8: line 1"),
     ],
 )

@@ -2,15 +2,22 @@
 
 import json
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests import made_up
+from tests.processes import ROOT
 from training import prepare
 from training.__main__ import main
-from training.archive import Row, read_archive
+from training.archive import read_archive
+from training.archive_formats import Row
 from training.errors import TrainingError
+
+MEMORY_KIB = 300 * 1024
 
 
 def run(archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -126,6 +133,37 @@ def test_an_unusable_path_is_one_line_and_exit_code_1(
     assert printed.splitlines()[-1].startswith("prepare: ")
     assert str(named) in printed.splitlines()[-1]
     assert "Traceback" not in printed
+
+
+def test_a_plain_text_keeps_its_last_lines_for_test_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [made_up.sentence(random.Random(seed)) for seed in range(100)]
+    (tmp_path / "tweets.txt").write_text("\n".join(lines), encoding="utf-8")
+    assert run(tmp_path / "tweets.txt", tmp_path / "out", monkeypatch) == 0
+    assert prepare.read_texts(tmp_path / "out", "test_time") == lines[-10:]
+    assert "none: by the order of the archive" in capsys.readouterr().out
+
+
+def test_of_an_export_a_retweet_is_counted_as_one(tmp_path: Path) -> None:
+    entries = [*made_up.export(50), made_up.exported(made_up.row(50, "RT @a: some good tea"))]
+    (tmp_path / "tweets.js").write_text(made_up.as_script(entries))
+    rows = read_archive(str(tmp_path / "tweets.js"), lambda n, total: None).rows
+    _, counts = prepare.clean(rows)
+    assert (counts["retweets"], counts["retweets by hand"], counts["kept"]) == (1, 0, 50)
+
+
+def test_twenty_thousand_tweets_stay_small_in_memory(tmp_path: Path) -> None:
+    """Kept signatures and 5-grams alone once took some 15 KB a tweet."""
+    archive = made_up.write(tmp_path / "a.csv", list(made_up.varied(20_000)))
+    code = "from training.__main__ import main; main(); print(open('/proc/self/status').read())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "prepare", str(archive), "--out", str(tmp_path / "out")],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    # Of the child's own pages; what `getrusage` says of a child counts its parent's too.
+    (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert int(peak_kib) < MEMORY_KIB
 
 
 def test_a_folder_without_prepared_data_says_what_to_run(tmp_path: Path) -> None:

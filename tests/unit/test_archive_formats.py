@@ -1,0 +1,186 @@
+"""Bringing one's own archive: X's export, as a file and in its zip, and plain text."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import made_up
+from training.archive import Archive, read_archive
+from training.errors import TrainingError
+
+
+def read(path: Path) -> Archive:
+    return read_archive(str(path), lambda size, total: None)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def zipped(path: Path, files: Mapping[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, text in files.items():
+            bundle.writestr(name, text)
+    return path
+
+
+@pytest.mark.parametrize("part", ["tweets.part0", "tweet.part0", "tweets.part12"])
+def test_an_export_gives_the_rows_of_the_archive(tmp_path: Path, part: str) -> None:
+    path = written(tmp_path / "download", made_up.as_script(made_up.export(300), part))
+    records = made_up.write(tmp_path / "a.csv", made_up.rows(300))
+    assert read(path).rows == read(records).rows
+
+
+def test_an_export_before_2019_has_tweets_that_are_not_wrapped(tmp_path: Path) -> None:
+    entries = [entry["tweet"] for entry in made_up.export(5)]
+    path = written(tmp_path / "tweet.js", made_up.as_script(entries, "tweet.part0"))
+    assert len(read(path).rows) == 5
+
+
+def test_an_exports_dates_are_utc_and_its_retweets_known_by_their_text(tmp_path: Path) -> None:
+    entry = made_up.exported(made_up.row(1, "RT @teapots: the kettle sings again"))
+    entry["created_at"] = "Wed Oct 10 20:19:24 +0200 2018"
+    (row,) = read(written(tmp_path / "tweets.js", made_up.as_script([entry]))).rows
+    assert row.is_retweet
+    assert row.date == datetime(2018, 10, 10, 18, 19, 24, tzinfo=UTC)
+
+
+def test_all_parts_of_an_exports_zip_are_read_in_order_and_nothing_else(tmp_path: Path) -> None:
+    parts = [made_up.export(10, seed) for seed in range(11)]
+    names = ["tweets.js", *(f"tweets-part{number}.js" for number in range(1, 11))]
+    files = {f"data/{n}": made_up.as_script(p) for n, p in zip(names, parts, strict=True)}
+    others = {
+        "Your archive.html": "<html>",
+        "data/like.js": made_up.as_script([], "like.part0"),
+        "data/deleted-tweets.js": made_up.as_script(made_up.export(3), "deleted_tweets.part0"),
+        "data/tweets_media/7.jpg": "\x89",
+        "assets/list.json": "[]",
+        "__MACOSX/data/._tweets.js": "\x00",
+    }
+    archive = read(zipped(tmp_path / "export.zip", {**files, **others}))
+    texts = [entry["tweet"]["full_text"] for part in parts for entry in part]
+    assert [row.text for row in archive.rows] == texts
+
+
+def test_a_bad_entry_of_an_export_is_named(tmp_path: Path) -> None:
+    entries = [*made_up.export(150), {"note": {}}]
+    (bad,) = read(written(tmp_path / "tweets.js", made_up.as_script(entries))).bad
+    assert str(bad).startswith("row 151, column id_str: must be a number")
+
+
+def _script(kind: str) -> str:
+    good = made_up.as_script(made_up.export(3))
+    entry = made_up.exported(made_up.row(1, "tea"))
+    return {
+        "cut short": good[:-30],
+        "cut at once": good[:25],
+        "no list": "window.YTD.tweets.part0 = {}",
+        "no JSON": "window.YTD.tweets.part0 = [tea]",
+        "no entries": made_up.as_script([]),
+        "numbers": "window.YTD.tweets.part0 = [1, 2]",
+        "no text": made_up.as_script([{"tweet": {"id_str": "1"}}]),
+        "another part": made_up.as_script([], "like.part0"),
+        "wrong dates": made_up.as_script([{**entry, "created_at": "2018-10-10"}]),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cut short", "is not JSON: line .*Is it cut short"),
+        ("cut at once", r"is not JSON: line 1: Expecting '\['.*Is it cut short"),
+        ("no list", "must be a JSON list of tweets"),
+        ("no JSON", "is not JSON: line 1: Expecting value"),
+        ("no entries", "holds no rows"),
+        ("numbers", "lacks the column id_str"),
+        ("no text", r"lacks the column full_text \(expected id_str, full_text, created_at\)"),
+        ("another part", "is the part 'like' of an X export; its tweets are in data/tweets.js"),
+        ("wrong dates", "row 1, column created_at: must be a date like Wed Oct 10"),
+    ],
+)
+def test_a_wrong_export_gets_one_clear_error(tmp_path: Path, kind: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        read(written(tmp_path / "tweets.js", _script(kind)))
+
+
+def test_an_error_in_a_zips_part_names_the_part(tmp_path: Path) -> None:
+    good = made_up.as_script(made_up.export(3))
+    files = {"data/tweets.js": good, "data/tweets-part1.js": good[:-30]}
+    with pytest.raises(TrainingError, match=r"export\.zip, data/tweets-part1\.js is not JSON"):
+        read(zipped(tmp_path / "export.zip", files))
+
+
+@pytest.mark.parametrize("files", [{}, {"a.csv": "x", "b.json": "y"}, {"data/like.js": "x"}])
+def test_a_zip_without_one_archive_says_what_it_must_hold(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    with pytest.raises(TrainingError, match=r"must hold one \.csv, \.json or \.txt file, or the"):
+        read(zipped(tmp_path / "a.zip", files))
+
+
+def test_a_zip_that_is_locked_is_said_to_be(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.csv": "x"})
+    data = bytearray(path.read_bytes())
+    # Bit 0 of the flags, in the file's own header and in the directory: encrypted.
+    for header, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + offset] |= 1
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="could not be unpacked: .*password"):
+        read(path)
+
+
+def test_of_a_zip_the_table_is_read_and_not_what_is_said_about_it(tmp_path: Path) -> None:
+    files = {"README.txt": "About tea.", "a.csv": made_up.as_csv(made_up.rows(3))}
+    assert len(read(zipped(tmp_path / "a.zip", files)).rows) == 3
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["tweets.txt", "download", "tweets.zip"])
+def test_of_a_plain_text_each_line_is_a_tweet(tmp_path: Path, name: str, ending: str) -> None:
+    text = ending.join(["Tea, at last!", "", "  ", "No, thanks\u2028to cake", 'He said "tea'])
+    files = {"tweets.txt": text}
+    path = tmp_path / name
+    read_from = zipped(path, files) if name.endswith(".zip") else written(path, text)
+    rows = read(read_from).rows
+    assert [(row.id, row.text, row.date) for row in rows] == [
+        (1, "Tea, at last!", None),
+        (4, "No, thanks\u2028to cake", None),
+        (5, 'He said "tea', None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "[1/3] A thread about tea",
+        "[Thread] Tea, and what it is",
+        "[] polish the teapot",
+        "{sigh} No tea again",
+        "{}, said the kettle",
+        "date of the tea: today, at noon",
+        "id",
+        "window.YTD is not how a tweet begins",
+    ],
+)
+def test_a_plain_text_may_begin_as_another_kind_does(tmp_path: Path, first: str) -> None:
+    rows = read(written(tmp_path / "tweets.txt", f"{first}\nAnother line, of tea, and cake")).rows
+    assert [row.text for row in rows][0] == first
+
+
+def test_what_is_no_text_is_not_taken_for_lines(tmp_path: Path) -> None:
+    path = tmp_path / "tweets.txt"
+    path.write_bytes("tea and cake\n".encode("utf-16-le") * 50)
+    with pytest.raises(TrainingError, match="row 1, column text: must be text without NUL"):
+        read(path)
+
+
+def test_a_json_list_of_texts_is_not_an_archive(tmp_path: Path) -> None:
+    texts: list[Any] = ["tea and cake", "cake and tea"]
+    with pytest.raises(TrainingError, match="lacks the column id"):
+        read(written(tmp_path / "a.json", json.dumps(texts, indent=2)))

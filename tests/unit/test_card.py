@@ -1,0 +1,19 @@
+"""The card of a checkpoint whose archive is not the embedded one's."""
+
+import json
+import shutil
+from pathlib import Path
+
+from training.card import EMBEDDED, render_card
+
+
+def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> None:
+    for name in ("generation_config.json", "base.json"):
+        shutil.copy(EMBEDDED / name, tmp_path)
+    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
+    for part in metrics["data"]["splits"].values():
+        part.update(first_date="", last_date="")
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    card = render_card(tmp_path)
+    assert "It knows the world of its archive, and small" in card
+    assert card.count("| unknown |") == len(metrics["data"]["splits"])
