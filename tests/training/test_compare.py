@@ -1,0 +1,78 @@
+"""Recipes side by side through the command line, a few steps each."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import verb
+from training.__main__ import main
+from training.bits import Score, difference
+
+SMALL = """
+method = "scratch"
+learning_rate = {rate}
+epochs = 1
+warmup_steps = 2
+sample_every = 1000
+[scratch]
+vocab_size = 300
+n_positions = 128
+n_embd = 32
+n_layer = 1
+n_head = 2
+"""
+
+
+def test_two_recipes_are_trained_scored_and_shown(prepared: Path, tmp_path: Path) -> None:
+    for name, rate in (("eager", 5e-3), ("timid", 1e-5)):
+        (tmp_path / f"{name}.toml").write_text(SMALL.format(rate=rate))
+    recipes = [tmp_path / "eager.toml", tmp_path / "timid.toml"]
+    command = ["compare", *recipes, "--data", prepared, "--out", tmp_path / "out"]
+    done = verb(*command, "--tokens", 20_000)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out" / "compare.json").read_text())
+    eager, timid = (result["runs"][name] for name in ("eager", "timid"))
+    assert [point["tokens"] for point in eager["curve"]] == [p["tokens"] for p in timid["curve"]]
+    assert len(eager["curve"]) > 6
+    assert eager["curve"][0]["tokens"] == 0
+    assert eager["test"]["high"] < timid["test"]["low"]
+    less, low, high = timid["ours_less_this"]
+    assert low <= less <= high < 0
+    assert less == pytest.approx(
+        eager["test"]["bits_per_byte"] - timid["test"]["bits_per_byte"], abs=2e-4
+    )
+    assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert f"**{eager['test']['bits_per_byte']:.4f}**" in (tmp_path / "out/compare.md").read_text()
+
+    again = verb(*command, "--tokens", 20_000)
+    assert again.stdout.count("is trained already") == 2
+    other = verb(*command, "--tokens", 30_000)
+    assert other.returncode == 1
+    assert "a comparison on other terms" in other.stderr
+
+
+def test_what_cannot_be_compared_is_said(
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["training", "compare", "--data", str(prepared), "--out", str(tmp_path)]
+    for recipes, message in (
+        (["gpt2", "none"], "There is no recipe 'none'"),
+        (["gpt2", "gpt2"], "Two of the recipes have the same name"),
+    ):
+        monkeypatch.setattr("sys.argv", [*command, *recipes, "--tokens", "1000"])
+        assert main() == 1
+        assert message in capsys.readouterr().err
+
+
+def test_the_difference_is_paired() -> None:
+    """Texts that are hard for both widen each one's interval, but not that of the difference."""
+    hard = [Score(bits=100.0 * (i % 7), bytes=100, tokens=20) for i in range(60)]
+    better = [Score(score.bits - 10, score.bytes, score.tokens) for score in hard]
+    less, low, high = difference(better, hard)
+    assert less == pytest.approx(-0.1)
+    assert low == pytest.approx(-0.1)
+    assert high == pytest.approx(-0.1)
