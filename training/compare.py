@@ -158,8 +158,9 @@ def _result(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> dict[
 def render(result: Mapping[str, Any]) -> str:
     """The comparison as Markdown: final figures, then bits per byte on dev along the way."""
     lines = [
-        f"Base {result['base']}, {result['budget']} each. Bits per byte on test with "
-        "95 % bootstrap intervals; the difference is paired, ours less this: below 0, ours is better.",
+        f"Base {result['base']}, {result['budget']} each. Bits per byte on test, "
+        "with 95 % bootstrap intervals. The difference is paired, ours less this: below 0, ours "
+        "is better.",
         "",
         "| recipe | minutes | dev at the end | test | 95 % | difference | 95 % |",
         "|---|---:|---:|---:|---|---:|---|",

@@ -41,10 +41,8 @@ def test_self_bleu_of_equal_and_of_unlike_texts() -> None:
 def test_self_bleu_by_hand() -> None:
     """Against "a b c d x", "a b c d e" matches 4 of 5, 3 of 4, 2 of 3 and 1 of 2 n-grams."""
     expected = math.exp(sum(map(math.log, (4 / 5, 3 / 4, 2 / 3, 1 / 2))) / 4)
-    texts = ["a b c d e".split(), "a b c d x".split()]
+    texts = [["a", "b", "c", "d", "e"], ["a", "b", "c", "d", "x"]]
     assert self_bleu(texts) == pytest.approx(expected)
-        expected
-    )
 
 
 def test_self_bleu_punishes_texts_shorter_than_all_others() -> None:
