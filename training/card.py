@@ -20,6 +20,19 @@ CURVE = "curve.png"
 TITLE = "Trump or Computer Dump?"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+TEXT_FIGURES = {
+    "distinct_1": "different words, of all (distinct-1)",
+    "distinct_2": "different pairs of words, of all (distinct-2)",
+    "self_bleu": "self-BLEU-4",
+    "repetition": "4-grams that the text had before",
+    "length": "length in characters: 10 %, 50 %, 90 %",
+    "within_280": "ended by themselves within 280 characters",
+    "handles": "texts with an @",
+    "hashtags": "texts with a #",
+    "exclamations": "texts with a !",
+    "capitals": "letters that are capitals",
+    "shouted": "words in capitals",
+}
 METHODS = {
     "full": "all weights fine-tuned",
     "lora": "LoRA on all linear layers",
@@ -59,6 +72,9 @@ def render_card(folder: Path) -> str:
         training=metrics["training"],
         git_revision=metrics["git_revision"],
         evaluation=metrics.get("evaluation", {}),
+        texts=metrics.get("texts"),
+        text_rows=_text_rows(metrics.get("texts")),
+        unpicked=[_on_one_line(text) for text in metrics.get("texts", {}).get("unpicked", ())],
         comparison=metrics.get("comparison"),
         curve=_curve_address(folder),
         evaluated=metrics.get("evaluated"),
@@ -72,6 +88,37 @@ def _curve_address(folder: Path) -> str:
     if not (folder / CURVE).is_file():
         return ""
     return f"{EMBEDDED.name}/{CURVE}" if folder.resolve() == EMBEDDED else CURVE
+
+
+def _text_rows(texts: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Label, generated, real: one row of the card's table a figure."""
+    if texts is None:
+        return []
+    pairs = [
+        (label, texts["generated"][name], texts["real"][name])
+        for name, label in TEXT_FIGURES.items()
+    ]
+    novelty = texts["novelty"]
+    pairs += [
+        (f"{n}-grams of words that train does not have", share, novelty["real"][n])
+        for n, share in novelty["generated"].items()
+    ]
+    verbatim = texts["verbatim"]
+    pairs.append(
+        ("texts with 8 words or 50 characters of train", verbatim["generated"], verbatim["real"])
+    )
+    return [(label, _cell(generated), _cell(real)) for label, generated, real in pairs]
+
+
+def _cell(value: float | list[float]) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{one:.0f}" for one in value)
+    return f"{value:.4f}"
+
+
+def _on_one_line(text: str) -> str:
+    """As it stands in a fenced block, which it must not end."""
+    return " ".join(text.split()).replace("```", "` ` `")
 
 
 def _metadata(metrics: dict[str, Any], base: BaseFile | None) -> ModelCardData:

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from training.card import EMBEDDED, write_card
 from training.fidelity import Fidelity, measure_fidelity
 from training.files import write_json
 from training.prepare import read_texts
+from training.sampling import engine_of
 from training.subject import Subject
+from training.text_report import Report, decoding_of, measure_texts
 from training.texts import read_texts_file
 
 HELD_OUT = ("dev", "test", "test_time")
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-baselines", action="store_true", help="score the checkpoint alone")
     parser.add_argument("--no-openvino", action="store_true", help="leave the export unmeasured")
+    parser.add_argument(
+        "--samples", type=int, default=2_000, help="texts drawn and judged; 0 leaves that out"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
 
 
@@ -63,8 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         kept = replace(subject, checkpoint=replace(subject.checkpoint, writable=False))
         measured = kept if arguments.dry_run else subject
         fidelity = _fidelity(measured, sets["test"], figures["test"]["checkpoint"])
+    report = None
+    if "test" in sets and arguments.samples:
+        report = _report(arguments, subject, sets["test"])
+        print(_report_lines(report))
     if not arguments.dry_run:
-        _record(arguments.checkpoint, figures, fidelity)
+        _record(arguments.checkpoint, figures, fidelity, report)
     return 0
 
 
@@ -100,6 +109,38 @@ def _fidelity(subject: Subject, texts: list[str], reference: Figure) -> Fidelity
     return found
 
 
+def _report(arguments: argparse.Namespace, subject: Subject, test: list[str]) -> Report:
+    """What it writes with its own decoding defaults, by the demo's engine."""
+    texts = {"train": read_texts(arguments.data, "train"), "test": test}
+    decoding = decoding_of(subject.checkpoint.folder)
+    with engine_of(subject) as engine:
+        return measure_texts(engine, subject.tokenizer, texts, decoding, arguments.samples)
+
+
+def _report_lines(report: Report) -> str:
+    lines = [f"{'texts':<28}{'generated':>22}{'real':>22}"]
+    for name, ours in report.generated.items():
+        lines.append(f"{name:<28}{_shown(ours):>22}{_shown(report.real[name]):>22}")
+    for n, ours in report.novelty["generated"].items():
+        theirs = report.novelty["real"][n]
+        lines.append(f"{f'new {n}-grams':<28}{_shown(ours):>22}{_shown(theirs):>22}")
+    lines.append(
+        f"{'repeat train verbatim':<28}{_shown(report.verbatim['generated']):>22}"
+        f"{_shown(report.verbatim['real']):>22}"
+    )
+    completed = ", ".join(
+        f"{share:.2%} of {report.prefixes[name]:,} openings of {name}"
+        for name, share in report.completed.items()
+    )
+    return "\n".join((*lines, f"completed to the letter: {completed}"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "/".join(f"{one:.0f}" for one in value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
 def _fidelity_lines(found: Fidelity) -> str:
     lines = [
         f"int8 OpenVINO, {name}: {bits:.4f} bits per byte, {found.differs[name]:+.3f} %"
@@ -121,7 +162,10 @@ def _table(figures: Mapping[str, Mapping[str, Figure]]) -> str:
 
 
 def _record(
-    folder: Path, figures: Mapping[str, Mapping[str, Figure]], fidelity: Fidelity | None
+    folder: Path,
+    figures: Mapping[str, Mapping[str, Figure]],
+    fidelity: Fidelity | None,
+    report: Report | None,
 ) -> None:
     path = folder / "metrics.json"
     try:
@@ -136,6 +180,8 @@ def _record(
     )
     if fidelity is not None:
         metrics["openvino"] = fidelity.as_dict()
+    if report is not None:
+        metrics["texts"] = asdict(report)
     metrics["evaluated"] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "

@@ -60,9 +60,10 @@ def test_evaluate_prints_and_records_every_figure(
     # A copy: evaluate writes into the folder, which the other tests take as finetune left it.
     folder = tmp_path / "checkpoint"
     shutil.copytree(scratch_run / "checkpoint", folder)
-    done = verb("evaluate", "--checkpoint", folder, "--data", prepared)
+    done = verb("evaluate", "--checkpoint", folder, "--data", prepared, "--samples", 24)
     assert done.returncode == 0, done.stderr
-    evaluation = json.loads((folder / "metrics.json").read_text())["evaluation"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    evaluation = metrics["evaluation"]
     assert set(evaluation) == {"dev", "test", "test_time"}
     for name, by_model in evaluation.items():
         assert {"checkpoint", "byte unigram", "byte 8-gram, Kneser-Ney"} == set(by_model)
@@ -73,6 +74,13 @@ def test_evaluate_prints_and_records_every_figure(
     card = (folder / "README.md").read_text()
     assert f"{evaluation['test']['checkpoint']['bits_per_byte']:.4f}" in card
     assert "bits_per_byte" in card.split("---")[1]
+    texts = metrics["texts"]
+    assert texts["samples"] == 24
+    assert texts["generated"]["texts"] == texts["real"]["texts"] == 14
+    assert set(texts["novelty"]["real"]) == {"5", "6", "7", "8", "9", "10"}
+    assert len(texts["unpicked"]) == 20
+    assert texts["decoding"]["temperature"] == 0.9
+    assert f"| {texts['generated']['distinct_1']:.4f} | {texts['real']['distinct_1']:.4f} |" in card
 
 
 def test_evaluate_scores_any_file_of_texts(scratch_run: Path, tmp_path: Path) -> None:
