@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from demo.generation.persona import PERSONA, InvalidPersona, Persona, persona_of
 from demo.serving.address import CannotListen, require_free_port
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import InvalidSetting, Settings, read_settings
@@ -38,8 +39,8 @@ def serve(settings: Settings) -> int:
         # variables while it is imported, where a bad GRADIO_SERVER_PORT would end in a traceback.
         from demo.ui.launch import launch  # noqa: PLC0415
 
-        launch(service, settings)
-    except (CannotListen, CheckpointError) as error:
+        launch(service, settings, persona(settings))
+    except (CannotListen, CheckpointError, InvalidPersona) as error:
         return _refuse(error)
     return 0
 
@@ -53,6 +54,24 @@ def _slots(settings: Settings) -> int:
         settings.engine == "auto" and has_gpu(settings.device)
     )
     return 1 if by_transformers and not settings.zero_gpu else settings.slots
+
+
+def persona(settings: Settings) -> Persona:
+    """Whose tweets the checkpoint that the settings name imitates.
+
+    Raises:
+        InvalidPersona: it says so in a file that cannot be used.
+    """
+    from demo.generation.checkpoint import early_folder  # noqa: PLC0415
+
+    folder = early_folder(
+        model_id=settings.model_id,
+        model_revision=settings.model_revision,
+        folder=settings.checkpoint,
+        embedded=EMBEDDED,
+        names=[PERSONA],
+    )
+    return persona_of(folder)
 
 
 def load(settings: Settings) -> Loaded:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+# What every visitor begins with, by turns.
+OPENINGS = ("Why does the lying news media", "The democrats have", "Today I'll be")
 App = Literal["ours", "original"]
 
 

@@ -16,6 +16,7 @@ import transformers
 from transformers import pipeline
 
 from demo.generation.engine import Chunk, Ending, EngineIdentity, FinishReason
+from demo.generation.persona import persona_of
 from demo.generation.request import GenerationRequest
 from demo.serving.service import ready
 from demo.serving.settings import read_settings
@@ -74,7 +75,11 @@ def main() -> int:
     if settings.checkpoint is None:
         print("Set CHECKPOINT to a checkpoint folder.", file=sys.stderr)
         return 1
-    launch(ready(OriginalEngine(settings.checkpoint), slots=1), settings)
+    launch(
+        ready(OriginalEngine(settings.checkpoint), slots=1),
+        settings,
+        persona_of(settings.checkpoint),
+    )
     return 0
 
 

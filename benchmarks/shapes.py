@@ -11,10 +11,10 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
+from benchmarks.observations import OPENINGS
 from demo.generation.base import OPENING_MARK
 from demo.generation.checksums import write_checksums
 from demo.generation.merging import tokenizer_with_mark
-from demo.ui.copy import EXAMPLES
 
 PRINTABLE = "".join(map(chr, range(ord("!"), ord("~") + 1)))
 # How a byte-level vocabulary writes the space.
@@ -83,7 +83,7 @@ def made_up_tokenizer(vocab_size: int) -> GPT2Tokenizer:
 
 def _words_letter_by_letter() -> Iterator[tuple[str, str]]:
     """The merges that build each word of the examples from the left."""
-    for text in EXAMPLES:
+    for text in OPENINGS:
         for word in text.replace(" ", f" {SPACE}").split():
             yield from ((word[:end], word[end]) for end in range(1, len(word)))
 

@@ -22,9 +22,8 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.observations import Visit, Wave
+from benchmarks.observations import OPENINGS, Visit, Wave
 from demo.generation.request import GenerationRequest
-from demo.ui.copy import EXAMPLES
 
 API = "gradio_api"
 # Printed once the newcomer is at the door: the app may be started.
@@ -142,7 +141,7 @@ class _Watch:
 
 def _request(tokens: int, seed: int) -> GenerationRequest:
     """What somebody would ask who begins with one of the page's own examples."""
-    return GenerationRequest(EXAMPLES[seed % len(EXAMPLES)], max_new_tokens=tokens, seed=seed)
+    return GenerationRequest(OPENINGS[seed % len(OPENINGS)], max_new_tokens=tokens, seed=seed)
 
 
 async def _record(

@@ -8,11 +8,15 @@ NOTICE what its visitors are told.
 import os
 import sys
 import time
+from pathlib import Path
 
+from demo.generation.persona import Persona
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import read_settings
 from demo.ui.launch import launch
 from tests.scripted import ScriptedEngine
+
+PERSONA_FILE = Path(__file__).parent.parent / "training" / "persona.toml"
 
 
 def load() -> Loaded:
@@ -26,5 +30,5 @@ if __name__ == "__main__":
     settings = read_settings()
     service = Service(load, slots=int(os.environ.get("TEXTS_AT_ONCE", "1")))
     service.begin()
-    launch(service, settings)
+    launch(service, settings, Persona.read(PERSONA_FILE))
     sys.exit(0)

@@ -5,19 +5,20 @@ Knows the card's template and the Hub's metadata; must not know how figures are 
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from demo.generation.base import BaseFile
+from demo.generation.persona import Persona, persona_of
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "embedded"
 TEMPLATE = Path(__file__).parent / "card.md"
 # The picture that a card shows: bits per byte on dev, from the pretrained base on.
 CURVE = "curve.png"
-TITLE = "Trump or Computer Dump?"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TEXT_FIGURES = {
@@ -57,10 +58,11 @@ def render_card(folder: Path) -> str:
     base = BaseFile.read(base_json) if base_json.is_file() else None
     decoding = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     recipe = metrics["recipe"]
+    persona = persona_of(folder)
     card = ModelCard.from_template(
-        _metadata(metrics, base),
+        _metadata(metrics, base, persona),
         template_path=str(TEMPLATE),
-        title=TITLE,
+        persona=persona,
         folder="FOLDER",
         adapter=base is not None,
         base=base,
@@ -121,7 +123,7 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split()).replace("```", "` ` `")
 
 
-def _metadata(metrics: dict[str, Any], base: BaseFile | None) -> ModelCardData:
+def _metadata(metrics: dict[str, Any], base: BaseFile | None, persona: Persona) -> ModelCardData:
     recipe = metrics["recipe"]
     return ModelCardData(
         language="en",
@@ -130,18 +132,18 @@ def _metadata(metrics: dict[str, Any], base: BaseFile | None) -> ModelCardData:
         pipeline_tag="text-generation",
         base_model=PACKAGED_BASE_ID if base else recipe["base"] or None,
         tags=["parody", "tweets", "text-generation", recipe["method"]],
-        model_name="trump-or-computer-dump",
-        eval_results=_results(metrics.get("evaluation", {})) or None,
-        widget=[{"text": "Today I'll be"}],
+        model_name=_slug(persona.title),
+        eval_results=_results(metrics.get("evaluation", {}), persona) or None,
+        widget=[{"text": example} for example in persona.examples],
     )
 
 
-def _results(evaluation: dict[str, Any]) -> list[EvalResult]:
+def _results(evaluation: dict[str, Any], persona: Persona) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="text-generation",
-            dataset_type="trump-twitter-archive",
-            dataset_name=f"Trump Twitter Archive, {name}",
+            dataset_type=_slug(persona.archive),
+            dataset_name=f"{persona.archive.removeprefix('the ')}, {name}",
             dataset_split=name,
             metric_type=metric,
             metric_name=metric.replace("_", " "),
@@ -150,6 +152,11 @@ def _results(evaluation: dict[str, Any]) -> list[EvalResult]:
         for name, by_model in evaluation.items()
         for metric in ("bits_per_byte", "perplexity")
     ]
+
+
+def _slug(words: str) -> str:
+    """Words as an identifier of the Hub's."""
+    return "-".join(re.findall(r"[a-z0-9]+", words.lower().removeprefix("the ")))
 
 
 if __name__ == "__main__":

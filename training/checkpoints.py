@@ -12,14 +12,17 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.generation.base import SMOLLM2_135M_INSTRUCT
 from demo.generation.checksums import write_checksums
+from demo.generation.persona import Persona
 from demo.generation.request import FIELDS
 from training.card import write_card
 from training.files import write_json
 from training.models import Starting
 
 
-def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str, Any]) -> None:
-    """Writes weights, config, tokenizer, decoding defaults, facts, card and sums.
+def write_checkpoint(
+    folder: Path, model: Any, start: Starting, persona: Persona, facts: dict[str, Any]
+) -> None:
+    """Writes weights, config, tokenizer, decoding defaults, persona, facts, card and sums.
 
     An adapter over the packaged base is kept apart, in bfloat16, with a `base.json`; one over
     any other base is merged.
@@ -37,6 +40,7 @@ def write_checkpoint(folder: Path, model: Any, start: Starting, facts: dict[str,
         whole.config.use_cache = True
         whole.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)
+    persona.write(folder)
     _generation_config(start.tokenizer).save_pretrained(folder)
     write_json(folder / "metrics.json", facts)
     write_card(folder)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import transformers
 
+from demo.generation.persona import persona_of
 from training.checkpoints import write_checkpoint
 from training.curves import draw_run
 from training.documents import TokenRows
@@ -112,7 +113,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return 128 + stop.signal
     if is_first_process():
         facts = _facts(recipe, trainer, rows, arguments.data)
-        write_checkpoint(out / CHECKPOINT_SUBFOLDER, trainer.model, start, facts)
+        write_checkpoint(
+            out / CHECKPOINT_SUBFOLDER, trainer.model, start, persona_of(arguments.data), facts
+        )
     print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
     return 0
 

@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from demo.generation.persona import InvalidPersona, Persona
 from training import canonical, near_duplicates
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row
 from training.errors import TrainingError
 from training.files import require_writable, write_json
 
+# Whose tweets they are, unless another is named.
+PERSONA = Path(__file__).parent / "persona.toml"
 SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
@@ -43,11 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "archive", help="CSV, JSON, X's export, lines; .gz, .zip; path, https:// or hf://"
     )
     parser.add_argument("--out", type=Path, default=Path("data"), help="folder for the splits")
+    parser.add_argument(
+        "--persona", type=Path, default=PERSONA, help="whose tweets they are: a .toml like that one"
+    )
     parser.add_argument("--seed", type=int, default=20210108, help="which tweets are held back")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads, cleans, splits, writes, prints the counts."""
+    persona = _persona(arguments.persona)
     require_writable(arguments.out)
     with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
         archive = read_archive(arguments.archive, lambda n, total: _advance(bar, n, total))
@@ -57,7 +64,15 @@ def run(arguments: argparse.Namespace) -> None:
     for name, members in splits.items():
         write_split(arguments.out / f"{name}.parquet", members)
     write_json(arguments.out / "report.json", report)
+    persona.write(arguments.out)
     print(_table(report))
+
+
+def _persona(path: Path) -> Persona:
+    try:
+        return Persona.read(path)
+    except InvalidPersona as error:
+        raise TrainingError(str(error)) from error
 
 
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:

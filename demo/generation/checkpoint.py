@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -24,7 +24,7 @@ from demo.generation.checksums import (
     read_checksums,
     verify_checksums,
 )
-from demo.generation.hub import NEEDED, HubError, fetch_snapshot, forget_snapshot
+from demo.generation.hub import NEEDED, HubError, fetch_files, fetch_snapshot, forget_snapshot
 from demo.generation.remembered import RememberedSums
 
 HUB_PATIENCE_SECONDS = 30.0
@@ -108,6 +108,25 @@ def resolve_checkpoint(
         notice = f"{_for_visitors(error, model_id)} The embedded checkpoint runs instead."
         say(notice)
         return replace(_from_embedded(embedded, workshop), notice=notice)
+
+
+def early_folder(
+    *,
+    model_id: str,
+    model_revision: str,
+    folder: Path | None,
+    embedded: Path,
+    names: Sequence[str],
+    hub_patience_seconds: float = HUB_PATIENCE_SECONDS,
+) -> Path:
+    """Where the named small files of the checkpoint can be read before its weights are here, so
+    that a page can be built with them; the embedded one's where the Hub does not give them."""
+    if not model_id:
+        return folder or embedded
+    try:
+        return fetch_files(model_id, model_revision, names, hub_patience_seconds)
+    except HubError:
+        return embedded
 
 
 def _for_visitors(error: Exception, model_id: str) -> str:

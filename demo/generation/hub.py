@@ -6,7 +6,7 @@ Whether the bytes are the right ones is for the caller: the client compares size
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ EXPORT_SUBFOLDER = "openvino"
 NEEDED = (
     "config.json",
     "generation_config.json",
+    "persona.json",
     "*.safetensors",
     "*.safetensors.index.json",
     "adapter_config.json",
@@ -53,6 +54,7 @@ NEEDED_OF_EXPORT = (
     "export.json",
     "config.json",
     "generation_config.json",
+    "persona.json",
     "tokenizer.json",
     "SHA256SUMS",
 )
@@ -93,6 +95,26 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
         folder = _kept(model_id, revision, error)
         notice = f"{error} The copy of {model_id} from an earlier start runs."
     return Snapshot(folder, _sums(folder), notice)
+
+
+def fetch_files(
+    model_id: str, revision: str, names: Sequence[str], patience_seconds: float
+) -> Path:
+    """A folder with those of the named small files that the commit has, before any weights.
+
+    Raises:
+        HubError: as `fetch_snapshot`.
+    """
+    options: dict[str, Any] = {"revision": revision, "allow_patterns": list(names)}
+
+    def download(bar: type[Any]) -> Path:
+        try:
+            with _without_warnings():
+                return Path(snapshot_download(model_id, tqdm_class=bar, **options))
+        except Exception as error:
+            raise _explained(error, model_id, revision) from error
+
+    return _while_it_moves(download, patience_seconds)
 
 
 def forget_snapshot(snapshot: Snapshot) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from demo.generation.persona import Persona
 from demo.ui import copy
 
 _HERE = Path(__file__).parent
 
 
-def build_card() -> gr.HTML:
+def build_card(persona: Persona) -> gr.HTML:
     """An empty card. Its value is the `Record` that programs get: one endpoint serves both."""
     card = gr.HTML(
         label="Result",
@@ -21,9 +22,9 @@ def build_card() -> gr.HTML:
         js_on_load=(_HERE / "card.js").read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id="cd-card",
-        author=copy.AUTHOR,
-        handle=copy.HANDLE,
-        badge=copy.BADGE,
+        author=persona.author,
+        handle=persona.handle,
+        badge=persona.badge,
         empty=copy.EMPTY_CARD,
         waiting=copy.WAITING,
         finish=dict(copy.FINISH),

@@ -1,25 +1,19 @@
-"""Every sentence a visitor reads, in one place.
+"""Every sentence a visitor reads, in one place, but for those of the persona.
 
-Knows words only; must not know how they are laid out.
+Knows words only; must not know how they are laid out, nor whose tweets are imitated.
 """
 
 from collections.abc import Mapping
 
-TITLE = "Trump or Computer Dump?"
-TAGLINE = "Begin a tweet, and a language model fine-tuned on Donald Trump's tweets finishes it."
+from demo.generation.persona import Persona
+
 DISCLAIMER = (
     "Parody. Every text here is made up by a computer; nobody said it, "
     "and none of it is news, advice or an endorsement."
 )
 
-LABEL = "AI-generated parody (not a real tweet)"
-BADGE = "AI-generated parody"
-AUTHOR = "Computer Dump"
-HANDLE = "@not_a_real_tweet"
-
 PROMPT_LABEL = "Your opening words"
 PROMPT_PLACEHOLDER = "Leave it empty, or begin"
-EXAMPLES = ("Why does the lying news media", "The democrats have", "Today I'll be")
 
 STOP = "Stop"
 STOPPING = "Stopping…"
@@ -54,9 +48,17 @@ def length_note(applied: int, asked: int) -> str:
     )
 
 
-API_DESCRIPTION = """\
-Continues an opening in the style of Donald Trump's tweets: AI-generated parody.
+def tagline(persona: Persona) -> str:
+    """What the page is, in a sentence."""
+    return f"Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
 
+
+def api_description(persona: Persona) -> str:
+    """The endpoint's, for people and for other programs."""
+    return f"Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n{_API}"
+
+
+_API = """\
 Each update is one object with the whole text so far. Show its `shareable`, not its bare `text`,
 to people: that is the text with its label and where it came from. `finish_reason` is null until
 the text is finished. The same seed and settings give the same text."""

@@ -15,6 +15,7 @@ from demo.generation.engine import (
     HEARTBEAT_SECONDS,
     EngineError,
 )
+from demo.generation.persona import Persona
 from demo.generation.request import (
     FIELDS,
     MAX_PROMPT_CHARACTERS,
@@ -32,7 +33,7 @@ DEFAULTS = GenerationRequest()
 Endpoint = Callable[..., Iterator[Record]]
 
 
-def make_generate(service: Service) -> Endpoint:
+def make_generate(service: Service, persona: Persona) -> Endpoint:
     """The endpoint's function over a service; its signature and docstring are the API's docs."""
 
     # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
@@ -46,9 +47,9 @@ def make_generate(service: Service) -> Endpoint:
         seed: int | None = None,
     ) -> Iterator[Record]:
         numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
-        yield from _guarded(service, (prompt, *numbers))
+        yield from _guarded(service, persona, (prompt, *numbers))
 
-    generate.__doc__ = _documentation()
+    generate.__doc__ = _documentation(persona)
     return generate
 
 
@@ -60,7 +61,7 @@ def _seed(value: Any) -> Any:
     return int(digits) if digits.isdecimal() and len(digits) <= 20 else digits or None
 
 
-def _documentation() -> str:
+def _documentation(persona: Persona) -> str:
     """The endpoint's docstring, in the form that Gradio's API page and MCP read."""
     arguments = [
         f"prompt: The opening words, at most {MAX_PROMPT_CHARACTERS:,} characters; may be empty.",
@@ -69,10 +70,12 @@ def _documentation() -> str:
             for field in FIELDS.values()
         ),
     ]
-    return "\n".join((copy.API_DESCRIPTION, "", "Args:", *(f"    {line}" for line in arguments)))
+    return "\n".join(
+        (copy.api_description(persona), "", "Args:", *(f"    {line}" for line in arguments))
+    )
 
 
-def _guarded(service: Service, values: tuple[Any, ...]) -> Iterator[Record]:
+def _guarded(service: Service, persona: Persona, values: tuple[Any, ...]) -> Iterator[Record]:
     """The records of one request; a failure is shown in the card and then raised.
 
     Raises:
@@ -80,7 +83,7 @@ def _guarded(service: Service, values: tuple[Any, ...]) -> Iterator[Record]:
     """
     last: Record = {}
     try:
-        for last in _records(service, GenerationRequest(*values)):
+        for last in _records(service, persona, GenerationRequest(*values)):
             yield last
     except (InvalidRequest, EngineError) as error:
         message = str(error)
@@ -89,15 +92,15 @@ def _guarded(service: Service, values: tuple[Any, ...]) -> Iterator[Record]:
         message = copy.INTERNAL_ERROR
     else:
         return
-    yield failure(last, message)
+    yield failure(last, message, persona)
     raise gr.Error(message, print_exception=False)
 
 
-def _records(service: Service, request: GenerationRequest) -> Iterator[Record]:
+def _records(service: Service, persona: Persona, request: GenerationRequest) -> Iterator[Record]:
     """The text as it grows; closing the iterator closes the engine's stream."""
     while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
-        yield waiting(request)
-    result = Result(request, engine.identity)
+        yield waiting(request, persona)
+    result = Result(request, engine.identity, persona)
     with closing(engine.stream(request)) as stream:
         for chunk in stream:
             result = result.followed_by(chunk)

@@ -7,24 +7,30 @@ from html import escape
 
 import gradio as gr
 
+from demo.generation.persona import Persona
 from demo.serving.service import Service
 from demo.ui import copy
 from demo.ui.endpoint import make_generate
 from demo.ui.status import build_status
 from demo.ui.write import build_write_tab
 
-_HEADER = f"""
-<h1>Trump <span>or</span> <b>Computer&nbsp;Dump?</b></h1>
-<p>{escape(copy.TAGLINE)}</p>
+
+def build_page(service: Service, persona: Persona) -> gr.Blocks:
+    """The page, whether its engine is there yet or not."""
+    page = gr.Blocks(title=persona.title, analytics_enabled=False)
+    with page, gr.Column(elem_id="computer-dump"):
+        gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
+        build_status()
+        build_write_tab(make_generate(service, persona), persona)
+    return page
+
+
+def _header(persona: Persona) -> str:
+    """A title of two sides, "this or that", has the second one in colour."""
+    one, between, other = persona.title.rpartition(" or ")
+    title = f"{escape(one)} <span>or</span> " if between else ""
+    return f"""
+<h1>{title}<b>{escape(other)}</b></h1>
+<p>{escape(copy.tagline(persona))}</p>
 <p class="cd-disclaimer">{escape(copy.DISCLAIMER)}</p>
 """
-
-
-def build_page(service: Service) -> gr.Blocks:
-    """The page, whether its engine is there yet or not."""
-    page = gr.Blocks(title=copy.TITLE, analytics_enabled=False)
-    with page, gr.Column(elem_id="computer-dump"):
-        gr.HTML(_HEADER, elem_id="cd-header", apply_default_css=False)
-        build_status()
-        build_write_tab(make_generate(service))
-    return page

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from demo.generation.engine import Chunk, Ending, EngineIdentity
+from demo.generation.persona import Persona
 from demo.generation.request import GenerationRequest
 from demo.ui import copy
 
@@ -21,6 +22,7 @@ class Result:
 
     request: GenerationRequest
     identity: EngineIdentity
+    persona: Persona
     generated: str = ""
     ending: Ending | None = None
 
@@ -48,7 +50,7 @@ class Result:
         """The text with its label, as it may be pasted elsewhere."""
         revision = self.identity.revision[:12]
         return (
-            f"{self.text.strip()}\n\n— {copy.LABEL}, {copy.TITLE} "
+            f"{self.text.strip()}\n\n— {self.persona.label}, {self.persona.title} "
             f"(seed {self.request.seed}, {self.identity.checkpoint}@{revision})"
         )
 
@@ -56,7 +58,7 @@ class Result:
         """The text so far as the API returns it."""
         return {
             "text": self.text,
-            "label": copy.LABEL,
+            "label": self.persona.label,
             "shareable": self.shareable(),
             "prompt": self.request.opening,
             "generated": self.generated,
@@ -72,12 +74,12 @@ class Result:
         }
 
 
-def waiting(request: GenerationRequest) -> Record:
+def waiting(request: GenerationRequest, persona: Persona) -> Record:
     """What is known of a text before there is an engine to write it."""
     return {
         "text": request.opening,
-        "label": copy.LABEL,
-        "shareable": f"{request.opening.strip()}\n\n— {copy.LABEL}, {copy.TITLE}",
+        "label": persona.label,
+        "shareable": f"{request.opening.strip()}\n\n— {persona.label}, {persona.title}",
         "prompt": request.opening,
         "generated": "",
         "settings": request.settings(),
@@ -86,9 +88,9 @@ def waiting(request: GenerationRequest) -> Record:
     }
 
 
-def failure(last: Mapping[str, Any], message: str) -> Record:
+def failure(last: Mapping[str, Any], message: str, persona: Persona) -> Record:
     """What is left of a text that failed: `last` is its last record, empty if there was none."""
-    return {**last, "note": "", "label": copy.LABEL, "finish_reason": "error", "error": message}
+    return {**last, "note": "", "label": persona.label, "finish_reason": "error", "error": message}
 
 
 def _costs(ending: Ending | None, asked: int) -> Record:

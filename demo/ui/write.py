@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import gradio as gr
 from gradio.components import Component
 
+from demo.generation.persona import Persona
 from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
 from demo.ui import copy
 from demo.ui.card import build_card
@@ -35,7 +36,7 @@ _BUTTONS = f"""(card) => {{
 }}"""
 
 
-def build_write_tab(generate: Endpoint) -> None:
+def build_write_tab(generate: Endpoint, persona: Persona) -> None:
     """Lays the tab out inside the current Blocks and wires it; `generate` is the endpoint."""
     with gr.Column(elem_id="cd-write"):
         with gr.Column(elem_id="cd-compose"):
@@ -49,12 +50,12 @@ def build_write_tab(generate: Endpoint) -> None:
                 elem_id="cd-prompt",
             )
             with gr.Row(elem_id="cd-examples"):
-                chips = [gr.Button(text, size="sm") for text in copy.EXAMPLES]
+                chips = [gr.Button(text, size="sm") for text in persona.examples]
             with gr.Row(elem_id="cd-actions"):
                 start = gr.Button("Generate", variant="primary", elem_id="cd-generate")
                 stop = gr.Button(copy.STOP, variant="stop", interactive=False, elem_id="cd-stop")
                 clear = gr.Button("Clear", elem_id="cd-clear")
-        card = build_card()
+        card = build_card(persona)
         with gr.Column(elem_id="cd-settings"):
             settings: list[Component] = [_slider("max_new_tokens"), _slider("temperature")]
             with gr.Accordion("Advanced", open=False):

@@ -1,18 +1,26 @@
 """`python app.py` as its owner meets it: what it needs, what it says, how it ends."""
 
+import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from demo.generation.persona import NOBODY
 from tests.app.calls import generate, post
 from tests.conftest import NOTICE
 from tests.processes import ROOT, AppProcess, command_environment, running_app
+
+KETTLE = replace(
+    NOBODY, title="<i>Pot</i> or Kettle?", label="made up by a kettle", examples=("Boil <b>it</b>",)
+)
 
 
 def refused(folder: Path, **variables: str) -> str:
@@ -61,9 +69,12 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
 def real_app(
     tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AppProcess]:
-    """`python app.py` over a tiny checkpoint; in the end, Ctrl-C."""
+    """`python app.py` over a tiny checkpoint with a persona; in the end, Ctrl-C."""
     folder = tmp_path_factory.mktemp("real_app")
-    with running_app(["app.py"], folder, {"CHECKPOINT": str(tiny_checkpoint)}) as app:
+    checkpoint = folder / tiny_checkpoint.name
+    shutil.copytree(tiny_checkpoint, checkpoint)
+    KETTLE.write(checkpoint)
+    with running_app(["app.py"], folder, {"CHECKPOINT": str(checkpoint)}) as app:
         yield app
         assert app.terminate(signal.SIGINT) == 0
         assert "Traceback" not in app.log()
@@ -78,6 +89,28 @@ def test_the_real_app_writes_with_the_checkpoint_it_is_given(
     assert record["engine"].startswith("OpenVINO")
     assert record["precision"] == "int8, fast"
     assert "Engine: OpenVINO, because there is no GPU." in real_app.log()
+    assert record["label"] == KETTLE.label
+    assert f"— {KETTLE.label}, {KETTLE.title} (seed 1" in record["shareable"]
+
+
+def test_the_page_is_in_the_checkpoints_words_and_none_of_them_is_markup(
+    real_app: AppProcess,
+) -> None:
+    config = httpx.get(f"{real_app.url}/config").json()
+    assert config["title"] == KETTLE.title
+    header, *_ = (c for c in config["components"] if c["props"].get("elem_id") == "cd-header")
+    assert "&lt;i&gt;Pot&lt;/i&gt; <span>or</span> <b>Kettle?</b>" in header["props"]["value"]
+    labels = [c["props"].get("value") for c in config["components"] if c["type"] == "button"]
+    assert KETTLE.examples[0] in labels
+    assert "Trump" not in json.dumps(config)
+
+
+def test_a_persona_that_cannot_be_used_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "tiny"
+    shutil.copytree(tiny_checkpoint, checkpoint)
+    (checkpoint / "persona.json").write_text("{}")
+    (sentence,) = refused(tmp_path, CHECKPOINT=str(checkpoint)).splitlines()
+    assert sentence.startswith("persona.json lacks name")
 
 
 def test_the_real_app_repeats_a_text_by_its_seed(real_app: AppProcess) -> None:

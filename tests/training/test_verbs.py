@@ -19,7 +19,7 @@ from training.__main__ import main
 
 CONTRACT = {
     "README.md", "SHA256SUMS", "config.json", "generation_config.json", "metrics.json",
-    "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    "model.safetensors", "persona.json", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
 
 

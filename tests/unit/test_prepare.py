@@ -38,6 +38,7 @@ def test_the_same_input_gives_identical_bytes(
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == [
         "dev.parquet",
+        "persona.json",
         "report.json",
         "test.parquet",
         "test_time.parquet",
