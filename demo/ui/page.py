@@ -15,6 +15,10 @@ from demo.ui.status import build_status
 from demo.ui.write import build_write_tab
 
 
+# What fits into a line of the narrowest page.
+UNBROKEN_CHARACTERS = 16
+
+
 def build_page(service: Service, persona: Persona) -> gr.Blocks:
     """The page, whether its engine is there yet or not."""
     page = gr.Blocks(title=persona.title, analytics_enabled=False)
@@ -26,11 +30,12 @@ def build_page(service: Service, persona: Persona) -> gr.Blocks:
 
 
 def _header(persona: Persona) -> str:
-    """A title of two sides, "this or that", has the second one in colour."""
+    """A title of two sides, "this or that", has the second one in colour, on one line if short."""
     one, between, other = persona.title.rpartition(" or ")
     title = f"{escape(one)} <span>or</span> " if between else ""
+    kept = escape(other).replace(" ", "&nbsp;" if len(other) <= UNBROKEN_CHARACTERS else " ")
     return f"""
-<h1>{title}<b>{escape(other)}</b></h1>
+<h1>{title}<b>{kept}</b></h1>
 <p>{escape(copy.tagline(persona))}</p>
 <p class="cd-disclaimer">{escape(copy.DISCLAIMER)}</p>
 """
