@@ -14,7 +14,6 @@ from demo.ui.endpoint import make_generate
 from demo.ui.status import build_status
 from demo.ui.write import build_write_tab
 
-
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
 
