@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from demo.generation.persona import PERSONA, InvalidPersona, Persona, persona_of
+from demo.generation.introduction import FILES, Introduction, introduce
+from demo.generation.persona import InvalidPersona
 from demo.serving.address import CannotListen, require_free_port
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import InvalidSetting, Settings, read_settings
@@ -39,7 +40,7 @@ def serve(settings: Settings) -> int:
         # variables while it is imported, where a bad GRADIO_SERVER_PORT would end in a traceback.
         from demo.ui.launch import launch  # noqa: PLC0415
 
-        launch(service, settings, persona(settings))
+        launch(service, settings, introduction(settings))
     except (CannotListen, CheckpointError, InvalidPersona) as error:
         return _refuse(error)
     return 0
@@ -56,11 +57,11 @@ def _slots(settings: Settings) -> int:
     return 1 if by_transformers and not settings.zero_gpu else settings.slots
 
 
-def persona(settings: Settings) -> Persona:
-    """Whose tweets the checkpoint that the settings name imitates.
+def introduction(settings: Settings) -> Introduction:
+    """What the page must know of the checkpoint that the settings name.
 
     Raises:
-        InvalidPersona: it says so in a file that cannot be used.
+        InvalidPersona: it says whose tweets it imitates in a file that cannot be used.
     """
     from demo.generation.checkpoint import early_folder  # noqa: PLC0415
 
@@ -69,9 +70,9 @@ def persona(settings: Settings) -> Persona:
         model_revision=settings.model_revision,
         folder=settings.checkpoint,
         embedded=EMBEDDED,
-        names=[PERSONA],
+        names=FILES,
     )
-    return persona_of(folder)
+    return introduce(folder)
 
 
 def load(settings: Settings) -> Loaded:

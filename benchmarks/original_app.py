@@ -16,7 +16,7 @@ import transformers
 from transformers import pipeline
 
 from demo.generation.engine import Chunk, Ending, EngineIdentity, FinishReason
-from demo.generation.persona import persona_of
+from demo.generation.introduction import introduce
 from demo.generation.request import GenerationRequest
 from demo.serving.service import ready
 from demo.serving.settings import read_settings
@@ -78,7 +78,7 @@ def main() -> int:
     launch(
         ready(OriginalEngine(settings.checkpoint), slots=1),
         settings,
-        persona_of(settings.checkpoint),
+        introduce(settings.checkpoint),
     )
     return 0
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import read_settings
@@ -30,5 +31,5 @@ if __name__ == "__main__":
     settings = read_settings()
     service = Service(load, slots=int(os.environ.get("TEXTS_AT_ONCE", "1")))
     service.begin()
-    launch(service, settings, Persona.read(PERSONA_FILE))
+    launch(service, settings, Introduction(Persona.read(PERSONA_FILE)))
     sys.exit(0)

@@ -15,6 +15,7 @@ from demo.generation.engine import (
     HEARTBEAT_SECONDS,
     EngineError,
 )
+from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
 from demo.generation.request import (
     FIELDS,
@@ -28,22 +29,21 @@ from demo.ui.result import Record, Result, failure, waiting
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = GenerationRequest()
-
 Endpoint = Callable[..., Iterator[Record]]
 
 
-def make_generate(service: Service, persona: Persona) -> Endpoint:
+def make_generate(service: Service, introduction: Introduction) -> Endpoint:
     """The endpoint's function over a service; its signature and docstring are the API's docs."""
+    persona, defaults = introduction.persona, introduction.defaults
 
     # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
     def generate(
-        prompt: str = DEFAULTS.prompt,
-        max_new_tokens: int = DEFAULTS.max_new_tokens,
-        temperature: float = DEFAULTS.temperature,
-        top_p: float = DEFAULTS.top_p,
-        top_k: int = DEFAULTS.top_k,
-        repetition_penalty: float = DEFAULTS.repetition_penalty,
+        prompt: str = defaults.prompt,
+        max_new_tokens: int = defaults.max_new_tokens,
+        temperature: float = defaults.temperature,
+        top_p: float = defaults.top_p,
+        top_k: int = defaults.top_k,
+        repetition_penalty: float = defaults.repetition_penalty,
         seed: int | None = None,
     ) -> Iterator[Record]:
         numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from demo.generation.persona import Persona
+from demo.generation.introduction import Introduction
 from demo.serving.address import cannot_listen
 from demo.serving.health import health_routes
 from demo.serving.limits import middleware
@@ -22,7 +22,7 @@ from demo.ui.theme import CSS_FILE, build_theme
 SPARE_THREADS = 24
 
 
-def launch(service: Service, settings: Settings, persona: Persona) -> None:
+def launch(service: Service, settings: Settings, introduction: Introduction) -> None:
     """Serves until SIGINT or SIGTERM, then closes the server and the engine.
 
     Raises:
@@ -37,7 +37,7 @@ def launch(service: Service, settings: Settings, persona: Persona) -> None:
 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
-    page = build_page(service, persona)
+    page = build_page(service, introduction)
     # As many as the engine is given at once; the queue is where others wait, and it is bounded.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots

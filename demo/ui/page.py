@@ -7,6 +7,7 @@ from html import escape
 
 import gradio as gr
 
+from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
 from demo.serving.service import Service
 from demo.ui import copy
@@ -18,13 +19,14 @@ from demo.ui.write import build_write_tab
 UNBROKEN_CHARACTERS = 16
 
 
-def build_page(service: Service, persona: Persona) -> gr.Blocks:
+def build_page(service: Service, introduction: Introduction) -> gr.Blocks:
     """The page, whether its engine is there yet or not."""
+    persona = introduction.persona
     page = gr.Blocks(title=persona.title, analytics_enabled=False)
     with page, gr.Column(elem_id="computer-dump"):
         gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
         build_status()
-        build_write_tab(make_generate(service, persona), persona)
+        build_write_tab(make_generate(service, introduction), introduction)
     return page
 
 

@@ -5,12 +5,13 @@ Knows components and what happens in the browser; must not know how a text is ma
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 import gradio as gr
 from gradio.components import Component
 
-from demo.generation.persona import Persona
-from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
+from demo.generation.introduction import Introduction
+from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS, GenerationRequest
 from demo.ui import copy
 from demo.ui.card import build_card
 from demo.ui.endpoint import Endpoint
@@ -36,8 +37,9 @@ _BUTTONS = f"""(card) => {{
 }}"""
 
 
-def build_write_tab(generate: Endpoint, persona: Persona) -> None:
+def build_write_tab(generate: Endpoint, introduction: Introduction) -> None:
     """Lays the tab out inside the current Blocks and wires it; `generate` is the endpoint."""
+    slider = partial(_slider, defaults=introduction.defaults)
     with gr.Column(elem_id="cd-write"):
         with gr.Column(elem_id="cd-compose"):
             prompt = gr.Textbox(
@@ -50,16 +52,16 @@ def build_write_tab(generate: Endpoint, persona: Persona) -> None:
                 elem_id="cd-prompt",
             )
             with gr.Row(elem_id="cd-examples"):
-                chips = [gr.Button(text, size="sm") for text in persona.examples]
+                chips = [gr.Button(text, size="sm") for text in introduction.persona.examples]
             with gr.Row(elem_id="cd-actions"):
                 start = gr.Button("Generate", variant="primary", elem_id="cd-generate")
                 stop = gr.Button(copy.STOP, variant="stop", interactive=False, elem_id="cd-stop")
                 clear = gr.Button("Clear", elem_id="cd-clear")
-        card = build_card(persona)
+        card = build_card(introduction.persona)
         with gr.Column(elem_id="cd-settings"):
-            settings: list[Component] = [_slider("max_new_tokens"), _slider("temperature")]
+            settings: list[Component] = [slider("max_new_tokens"), slider("temperature")]
             with gr.Accordion("Advanced", open=False):
-                settings += [_slider("top_p"), _slider("top_k"), _slider("repetition_penalty")]
+                settings += [slider("top_p"), slider("top_k"), slider("repetition_penalty")]
                 settings.append(_seed_box())
     for chip in chips:
         chip.click(None, js=f"() => {json.dumps(chip.value)}", outputs=prompt)
@@ -93,12 +95,12 @@ def _wire(
     card.change(None, js=_BUTTONS, inputs=card, outputs=[start, stop, clear])
 
 
-def _slider(name: str) -> gr.Slider:
+def _slider(name: str, defaults: GenerationRequest) -> gr.Slider:
     field = FIELDS[name]
     return gr.Slider(
         field.minimum,
         field.maximum,
-        field.default,
+        getattr(defaults, name),
         step=field.step,
         precision=0 if field.whole else None,
         label=field.label,

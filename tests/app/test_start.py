@@ -13,11 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from demo.generation.checksums import write_checksums
 from demo.generation.persona import NOBODY
 from tests.app.calls import generate, post
 from tests.conftest import NOTICE
 from tests.processes import ROOT, AppProcess, command_environment, running_app
 
+SAMPLING = {"temperature": 1.05, "top_p": 0.7, "top_k": 9_999, "max_new_tokens": 7}
 KETTLE = replace(
     NOBODY, title="<i>Pot</i> or Kettle?", label="made up by a kettle", examples=("Boil <b>it</b>",)
 )
@@ -74,6 +76,9 @@ def real_app(
     checkpoint = folder / tiny_checkpoint.name
     shutil.copytree(tiny_checkpoint, checkpoint)
     KETTLE.write(checkpoint)
+    config = checkpoint / "generation_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **SAMPLING}))
+    write_checksums(checkpoint)
     with running_app(["app.py"], folder, {"CHECKPOINT": str(checkpoint)}) as app:
         yield app
         assert app.terminate(signal.SIGINT) == 0
@@ -103,6 +108,20 @@ def test_the_page_is_in_the_checkpoints_words_and_none_of_them_is_markup(
     labels = [c["props"].get("value") for c in config["components"] if c["type"] == "button"]
     assert KETTLE.examples[0] in labels
     assert "Trump" not in json.dumps(config)
+
+
+def test_what_nobody_asks_for_is_sampled_as_the_checkpoint_says(real_app: AppProcess) -> None:
+    """As far as it is within the limits; and the page shows the same."""
+    settings = generate(real_app.url, prompt="Today", seed=1)["settings"]
+    expected = {"temperature": 1.05, "top_p": 0.7, "top_k": 0, "max_new_tokens": 60}
+    assert {name: settings[name] for name in expected} == expected
+    config = httpx.get(f"{real_app.url}/config").json()
+    sliders = {
+        c["props"]["label"]: c["props"]["value"]
+        for c in config["components"]
+        if c["type"] == "slider"
+    }
+    assert (sliders["Temperature"], sliders["Top-p"], sliders["Length"]) == (1.05, 0.7, 60)
 
 
 def test_a_persona_that_cannot_be_used_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from demo.generation.introduction import Introduction
 from demo.generation.persona import NOBODY, PERSONA, InvalidPersona, Persona, persona_of
 from demo.serving.service import ready
 from demo.ui.endpoint import make_generate
@@ -67,7 +68,7 @@ def test_what_is_no_persona_is_refused(tmp_path: Path, text: str) -> None:
 def test_every_text_is_labelled_in_the_personas_words(
     tmp_path: Path, engine: ScriptedEngine
 ) -> None:
-    generate = make_generate(ready(engine), Persona.read(written(tmp_path)))
+    generate = make_generate(ready(engine), Introduction(Persona.read(written(tmp_path))))
     records = list(generate("Today"))
     assert {record["label"] for record in records} == {"made up by a kettle"}
     assert "— made up by a kettle, Pot or Kettle? (seed" in records[-1]["shareable"]
