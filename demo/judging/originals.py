@@ -188,7 +188,7 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
     # small archive's filter that alone gives a hundred times the false positives.
     numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ numbers >> np.uint64(31)
+    return np.asarray(numbers ^ numbers >> np.uint64(31))
 
 
 def _merged(windows: Iterable[Word]) -> list[Passage]:
