@@ -1,4 +1,4 @@
-"""`evaluate`: how well a checkpoint foresees held-out tweets, beside classical baselines.
+"""`evaluate`: how well a checkpoint foresees held-out tweets, and how it writes beside them.
 
 Knows checkpoints, prepared splits and files of texts; must not know how either was made.
 Figures go into the checkpoint's `metrics.json`, and its card is rendered anew from them.

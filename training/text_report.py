@@ -3,7 +3,6 @@
 Knows samples, figures of texts and verbatim repeats; must not know how figures are stored.
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from demo.generation.engine import Engine
+from demo.generation.introduction import SAMPLING, introduce
 from training.memorisation import Verbatim
 from training.sampling import Sample, draw
 from training.text_figures import describe, novelty
@@ -52,9 +52,8 @@ class Report:
 
 def decoding_of(folder: Path) -> dict[str, Any]:
     """The checkpoint's own sampling defaults, as an engine is asked for them."""
-    config = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-    names = ("temperature", "top_p", "top_k", "repetition_penalty")
-    return {name: config[name] for name in names if config.get(name) is not None}
+    defaults = introduce(folder).defaults.settings()
+    return {name: defaults[name] for name in SAMPLING}
 
 
 def measure_texts(

@@ -54,7 +54,6 @@ NEEDED_OF_EXPORT = (
     "export.json",
     "config.json",
     "generation_config.json",
-    "persona.json",
     "tokenizer.json",
     "SHA256SUMS",
 )
@@ -100,7 +99,8 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
 def fetch_files(
     model_id: str, revision: str, names: Sequence[str], patience_seconds: float
 ) -> Path:
-    """A folder with those of the named small files that the commit has, before any weights.
+    """A folder with those of the named small files that the commit has, before any weights; a
+    copy that is kept of the very same commit will do where the Hub is out of reach.
 
     Raises:
         HubError: as `fetch_snapshot`.
@@ -114,7 +114,13 @@ def fetch_files(
         except Exception as error:
             raise _explained(error, model_id, revision) from error
 
-    return _while_it_moves(download, patience_seconds)
+    try:
+        return _while_it_moves(download, patience_seconds)
+    except HubUnreachable as error:
+        try:
+            return Path(snapshot_download(model_id, local_files_only=True, **options))
+        except OSError:
+            raise error from None
 
 
 def forget_snapshot(snapshot: Snapshot) -> None:

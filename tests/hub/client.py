@@ -1,7 +1,8 @@
 """Resolves checkpoints for a test, in a process of its own: the real client reads HF_ENDPOINT
 once, when it is imported.
 
-Reads one JSON object a line, the arguments; writes one, the checkpoint or the error.
+Reads one JSON object a line, the arguments; writes one, the checkpoint or the error,
+or, where `names` are given, the folder of those small files.
 """
 
 import json
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.generation.checkpoint import CheckpointError, resolve_checkpoint
+from demo.generation.checkpoint import CheckpointError, early_folder, resolve_checkpoint
 
 PATHS = ("folder", "embedded", "base_file", "cache_dir")
 
@@ -20,7 +21,10 @@ def answer(arguments: dict[str, Any]) -> dict[str, Any]:
     """What became of one call."""
     os.environ["HF_TOKEN"] = arguments.pop("token")
     for name in PATHS:
-        arguments[name] = Path(arguments[name]) if arguments[name] else None
+        if name in arguments:
+            arguments[name] = Path(arguments[name]) if arguments[name] else None
+    if "names" in arguments:
+        return {"early": str(early_folder(**arguments))}
     said: list[str] = []
     started = time.monotonic()
     try:

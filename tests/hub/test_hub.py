@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
 from demo.generation.checksums import write_checksums
 from demo.generation.exported import exported_folder
+from demo.generation.introduction import FILES, introduce
 from demo.generation.openvino_export import export
+from demo.generation.persona import NOBODY
 from tests import tiny
 from tests.hub.server import READER, STRANGER, Hub, Repo
 
@@ -65,17 +67,30 @@ class Client:
 
     def resolve(self, model_id: str, revision: str, token: str = "") -> Result:
         """One `resolve_checkpoint` there."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         arguments = {
             "model_id": model_id, "model_revision": revision, "token": token, "folder": "",
             "embedded": str(self._embedded), "base_file": "", "cache_dir": str(self._cache),
             "hub_patience_seconds": PATIENCE_SECONDS,
         }  # fmt: skip
+        answer = self._ask(arguments)
+        return Result(**{**answer, "folder": Path(answer["folder"])})
+
+    def early(self, model_id: str, revision: str) -> Path:
+        """One `early_folder` there, for the files of an introduction."""
+        arguments = {
+            "model_id": model_id, "model_revision": revision, "token": "", "folder": "",
+            "embedded": str(self._embedded), "names": FILES,
+            "hub_patience_seconds": PATIENCE_SECONDS,
+        }  # fmt: skip
+        return Path(self._ask(arguments)["early"])
+
+    def _ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(arguments) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return Result(**{**answer, "folder": Path(answer["folder"])})
+        return answer
 
     def close(self) -> None:
         """Ends the process, whatever its threads still wait for."""
@@ -167,6 +182,28 @@ def resolved(folder: Path) -> Checkpoint:
         model_id="", model_revision="", folder=folder, embedded=Path("absent"), base_file=None,
         cache_dir=folder, say=lambda _: None,
     )  # fmt: skip
+
+
+def test_a_page_is_introduced_before_any_weights_are_fetched(
+    client: Client, hub: Hub, files: dict[str, bytes], repo: Repo, model_id: str
+) -> None:
+    """Then the kept copy of those files introduces it, whether the Hub is gone or stalls."""
+    files["persona.json"] = json.dumps({**asdict(NOBODY), "title": "Kettle"}).encode()
+    folder = client.early(model_id, repo.commit)
+    assert introduce(folder).persona.title == "Kettle"
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    hub.fault = "stall"
+    assert client.early(model_id, repo.commit) == folder
+    hub.stop()
+    assert client.early(model_id, repo.commit) == folder
+    assert client.resolve(model_id, repo.commit).is_embedded_because("No whole copy")
+
+
+def test_without_a_hub_and_a_copy_the_embedded_one_introduces_itself(
+    client: Client, hub: Hub, repo: Repo, model_id: str, noise: Path
+) -> None:
+    hub.stop()
+    assert client.early(model_id, repo.commit) == noise
 
 
 def test_the_second_start_fetches_nothing(
