@@ -19,6 +19,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from training.documents import UNSCORED, Document, tokenise
+from training.files import rounded
 
 BATCH_TOKENS = 2_048
 BOOTSTRAP_RESAMPLES = 2_000
@@ -49,10 +50,8 @@ class Figure:
 
     def as_dict(self) -> dict[str, float]:
         """For `metrics.json`: figures rounded to what the interval can tell apart."""
-        return {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        figures: dict[str, float] = rounded(asdict(self))
+        return figures
 
     def __str__(self) -> str:
         return f"{self.bits_per_byte:.4f}  [{self.low:.4f}, {self.high:.4f}]"

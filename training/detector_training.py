@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from training.bits import BOOTSTRAP_RESAMPLES, CONFIDENCE
 from training.errors import TrainingError
+from training.files import rounded
 
 FOLDS = 5
 REGULARISATIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -62,8 +63,8 @@ class DetectorFigures:
     def as_dict(self) -> dict[str, Any]:
         """For `metrics.json`: figures rounded to what the interval can tell apart."""
         return {
-            "overall": _rounded(asdict(self.overall)),
-            "by_length": {name: _rounded(asdict(group)) for name, group in self.by_length.items()},
+            "overall": rounded(asdict(self.overall)),
+            "by_length": {name: rounded(asdict(group)) for name, group in self.by_length.items()},
         }
 
 
@@ -177,9 +178,3 @@ def _roc_auc(real: np.ndarray, generated: np.ndarray) -> float:
     below = np.searchsorted(ordered, generated, side="left")
     not_above = np.searchsorted(ordered, generated, side="right")
     return float((below + not_above).mean() / 2 / len(real))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    return round(value, 4) if isinstance(value, float) else value

@@ -22,6 +22,13 @@ def require_writable(folder: Path) -> None:
         raise TrainingError(f"Cannot write to {folder}: {error.strerror}.") from error
 
 
+def rounded(values: Any) -> Any:
+    """The same, down through its tables, with floats to 4 digits: an interval tells no more."""
+    if isinstance(values, dict):
+        return {name: rounded(value) for name, value in values.items()}
+    return round(values, 4) if isinstance(values, float) else values
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes indented UTF-8 JSON that ends in a line break."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

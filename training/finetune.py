@@ -104,6 +104,9 @@ def _run(arguments: argparse.Namespace) -> int:
         tracking=None if arguments.no_tracking else tracking(out.parent, out.name),
         callbacks=[stop],
     )
+    # By now, every process has chosen: they met when the trainer was built.
+    if state is not None and is_first_process():
+        remove_newer(state)
     trainer.train(resume_from_checkpoint=state and str(state))
     if is_first_process():
         write_json(out / "curves.json", trainer.state.log_history)
@@ -167,10 +170,7 @@ def _state_to_resume(states: Path, resume: bool) -> Path | None:
                 f"{states} holds an earlier run: add --resume, or give another --out."
             )
         return None
-    state = newest_whole_state(states)
-    if is_first_process():
-        remove_newer(state)
-    return state
+    return newest_whole_state(states)
 
 
 def _facts(recipe: Recipe, trainer: BitsTrainer, rows: TokenRows, data: Path) -> dict[str, Any]:

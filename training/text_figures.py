@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from training.canonical import HANDLE
+from training.files import rounded
 
 TWEET_CHARACTERS = 280
 BLEU_ORDER = 4
@@ -54,10 +55,8 @@ class TextFigures:
 
     def as_dict(self) -> dict[str, Any]:
         """For `metrics.json`."""
-        return {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        figures: dict[str, Any] = rounded(asdict(self))
+        return figures
 
 
 def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextFigures:
