@@ -52,22 +52,33 @@ class _Live:
 
 
 class Worker:
-    """Steps the pipeline while there is work, and reports after each step."""
+    """Steps the pipeline while there is work, and reports after each step.
 
-    def __init__(self, pipeline: Any, exported: Exported, inbox: "SimpleQueue[Command | None]",
-                 outbox: TextIO) -> None:  # fmt: skip
+    Texts that have no slot yet wait here. Waiting in the pipeline, a text that was cancelled keeps
+    its place until the next step; where such texts have all the places, that step has nothing to
+    do, which the pipeline takes for lack of memory, and drops every other text.
+    """
+
+    def __init__(self, pipeline: Any, exported: Exported, slots: int,
+                 inbox: "SimpleQueue[Command | None]", outbox: TextIO) -> None:  # fmt: skip
         self._pipeline = pipeline
         self._exported = exported
+        self._slots = slots
         self._inbox = inbox
         self._outbox = outbox
+        self._waiting: dict[int, Command] = {}
         self._live: dict[int, _Live] = {}
+        # Cancelled since the last step: they have their slots until it is made.
+        self._leaving = 0
         self._said_at = 0.0
 
     def run(self) -> None:
         """Until the input ends."""
         while self._obey():
+            self._admit_waiting()
             if self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
+            self._leaving = 0
             self._report()
 
     def warm_up(self) -> None:
@@ -95,14 +106,19 @@ class Worker:
             if "cancel" in command:
                 self._cancel(command["cancel"])
             else:
-                self._add(command["add"], command)
+                self._waiting[command["add"]] = command
         return True
 
     def _has_work(self) -> bool:
-        """A text that was cancelled leaves its place in the next step."""
-        return bool(self._live) or self._pipeline.has_non_finished_requests()
+        return bool(self._waiting or self._live) or self._pipeline.has_non_finished_requests()
 
-    def _add(self, number: int, command: Command) -> None:
+    def _admit_waiting(self) -> None:
+        """First come, first served."""
+        while self._waiting and len(self._live) + self._leaving < self._slots:
+            number = next(iter(self._waiting))
+            self._try(number, self._waiting.pop(number))
+
+    def _try(self, number: int, command: Command) -> None:
         try:
             self._live[number] = _Live(self._admit(number, command))
         except (RuntimeError, ValueError) as error:
@@ -121,9 +137,12 @@ class Worker:
         return self._pipeline.add_request(number, prompt, _sampling(command, known.mark))
 
     def _cancel(self, number: int) -> None:
+        was_waiting = self._waiting.pop(number, None) is not None
         live = self._live.pop(number, None)
         if live is not None:
             live.handle.cancel()
+            self._leaving += 1
+        if was_waiting or live is not None:
             self.say([[number, [], "ended"]])
 
     def _report(self) -> None:
@@ -228,7 +247,7 @@ def main() -> int:
     pipeline = open_pipeline(
         arguments.folder, arguments.slots, arguments.cache_blocks, arguments.properties
     )
-    worker = Worker(pipeline, exported, inbox, outbox)
+    worker = Worker(pipeline, exported, arguments.slots, inbox, outbox)
     worker.warm_up()
     release_mapped(Path(arguments.folder).resolve() / "openvino_model.bin")
     worker.say({"ready": True})

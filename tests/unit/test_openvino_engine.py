@@ -221,16 +221,18 @@ def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
     engine = opened(exported_noise, slots=1)
     alone = told(engine.stream(LONG))[1].seconds
     process = worker()
-    process.suspend()
-    # None of them has begun when it is left, and one is written at a time: what was not
-    # cancelled would be written first.
-    with ThreadPoolExecutor(30) as pool:
-        waiting = [engine.stream(LONG) for _ in range(30)]
-        assert set(pool.map(next, waiting)) == {WAITING}
-    for stream in waiting:
-        stream.close()
-    process.resume()
-    assert told(engine.stream(LONG))[1].seconds < 10 * alone
+    # How many of the commands the process finds at once differs from time to time.
+    for _ in range(10):
+        process.suspend()
+        # None of them has begun when it is left, and one is written at a time: what was not
+        # cancelled would be written first.
+        with ThreadPoolExecutor(30) as pool:
+            waiting = [engine.stream(LONG) for _ in range(30)]
+            assert set(pool.map(next, waiting)) == {WAITING}
+        for stream in waiting:
+            stream.close()
+        process.resume()
+        assert told(engine.stream(LONG))[1].seconds < 10 * alone
     engine.close()
 
 
