@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -20,6 +19,7 @@ from transformers import (
 
 from demo.generation.base import BaseFile
 from demo.generation.checksums import file_sha256, write_checksums
+from demo.generation.difference import write_difference
 from training.models import train_tokenizer
 
 SENTENCE = "The café counts 😀 teapots: naïve 🫖🫖, says the 🇩🇰 harbor – tremendous!"
@@ -76,15 +76,15 @@ def write_fluent(folder: Path) -> Path:
     return write(folder, model)
 
 
-def write_adapter(folder: Path, base_file: Path) -> Path:
-    """An adapter folder over `llama()`, whose weights `base_file` stands for."""
-    tuned = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+def write_tuned(folder: Path, base_file: Path) -> Path:
+    """A folder with a difference to `llama()`, whose weights `base_file` stands for."""
+    folder.mkdir()
     torch.manual_seed(1)
-    for name, weights in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weights)
-    tuned.to(torch.bfloat16).save_pretrained(folder)
-    (folder / "README.md").unlink()
+    differences = {
+        name: (torch.randn_like(weight) / 10, 2 if "q_proj" in name else 1)
+        for name, weight in llama().named_parameters()
+    }
+    write_difference(folder / "difference.safetensors", differences)
     content = base_file.read_bytes()
     BaseFile("teapots", "1.0", "teapots/t.gguf", file_sha256(base_file), len(content), "MIT").write(
         folder / "base.json"

@@ -14,6 +14,7 @@ VERBS = {
     "prepare": "an archive of tweets → canonical texts in four splits",
     "finetune": "prepared tweets → a checkpoint, by a recipe",
     "decoding": "a checkpoint → the sampling defaults with which its texts look most like tweets",
+    "judges": "a checkpoint → what tells its texts from real tweets, and those that repeat one",
     "compare": "recipes on the same tweets and budget → bits per byte side by side",
     "evaluate": "a checkpoint → perplexity and bits per byte, beside classical baselines",
 }

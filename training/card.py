@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from demo.generation.base import BaseFile
+from demo.generation.checkpoint import DIFFERENCE
 from demo.generation.persona import Persona, persona_of
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +65,7 @@ def render_card(folder: Path) -> str:
         template_path=str(TEMPLATE),
         persona=persona,
         folder="FOLDER",
-        adapter=base is not None,
+        size=(folder / DIFFERENCE).stat().st_size / 1e6 if base else 0,
         base=base,
         base_name=PACKAGED_BASE_ID if base else recipe["base"] or "none",
         method=METHODS[recipe["method"]],

@@ -6,12 +6,13 @@ Knows which files it holds and how a model becomes them; must not know how it wa
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from transformers import PreTrainedTokenizerBase
 
 from demo.generation.base import SMOLLM2_135M_INSTRUCT
+from demo.generation.checkpoint import BASE, DIFFERENCE
 from demo.generation.checksums import write_checksums
+from demo.generation.difference import Differences, write_difference
 from demo.generation.persona import Persona
 from demo.generation.request import FIELDS
 from training.card import write_card
@@ -20,23 +21,24 @@ from training.models import Starting
 
 
 def write_checkpoint(
-    folder: Path, model: Any, start: Starting, persona: Persona, facts: dict[str, Any]
+    folder: Path,
+    model: Any,
+    start: Starting,
+    persona: Persona,
+    facts: dict[str, Any],
+    differences: Differences | None = None,
 ) -> None:
     """Writes weights, config, tokenizer, decoding defaults, persona, facts, card and sums.
 
-    An adapter over the packaged base is kept apart, in bfloat16, with a `base.json`; one over
-    any other base is merged.
+    An adapter is merged. Where there are `differences`, to the packaged base, they are written
+    with a `base.json` in the place of weights, config and tokenizer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    is_adapter = start.recipe.method == "lora"
-    if is_adapter and start.is_packaged:
-        # The base's name, not where it lay on the machine that trained.
-        model.peft_config["default"].base_model_name_or_path = SMOLLM2_135M_INSTRUCT.file_name
-        # Half the size; what it rounds away is measured by evaluate, which reads these files.
-        model.to(torch.bfloat16).save_pretrained(folder)
-        SMOLLM2_135M_INSTRUCT.write(folder / "base.json")
+    if differences is not None:
+        write_difference(folder / DIFFERENCE, differences)
+        SMOLLM2_135M_INSTRUCT.write(folder / BASE)
     else:
-        whole = model.merge_and_unload() if is_adapter else model
+        whole = model.merge_and_unload() if start.recipe.method == "lora" else model
         whole.config.use_cache = True
         whole.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)

@@ -27,7 +27,7 @@ from training.files import require_writable, write_json
 from training.memory import fitted
 from training.models import starting_point
 from training.prepare import read_texts
-from training.recipe import Lora, Recipe, read_recipe, recipe_names
+from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
 from training.run_callbacks import StopOnSignal
 from training.states import has_states, newest_whole_state, remove_newer
 from training.tracking import tracking
@@ -117,7 +117,12 @@ def _run(arguments: argparse.Namespace) -> int:
     if is_first_process():
         facts = _facts(recipe, trainer, rows, arguments.data)
         write_checkpoint(
-            out / CHECKPOINT_SUBFOLDER, trainer.model, start, persona_of(arguments.data), facts
+            out / CHECKPOINT_SUBFOLDER,
+            trainer.model,
+            start,
+            persona_of(arguments.data),
+            facts,
+            None if trainer.kept is None else trainer.kept.differences(),
         )
     print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
     return 0
@@ -150,6 +155,8 @@ def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
         raise TrainingError("--minutes is for one process that runs through: give --tokens.")
     given = {"base": arguments.base, "epochs": arguments.epochs}
     changed = {name: value for name, value in given.items() if value is not None}
+    if arguments.lora is not None or arguments.base not in (None, PACKAGED_BASE):
+        changed["difference"] = None
     if arguments.lora is not None:
         was_full = recipe.method == "full"
         changed["method"] = "lora"

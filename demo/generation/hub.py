@@ -34,7 +34,6 @@ NEEDED = (
     "persona.json",
     "*.safetensors",
     "*.safetensors.index.json",
-    "adapter_config.json",
     "base.json",
     "tokenizer.json",
     "tokenizer_config.json",

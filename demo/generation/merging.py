@@ -1,44 +1,39 @@
-"""The embedded adapter and its base file become an ordinary checkpoint folder.
+"""The embedded difference and its base file become an ordinary checkpoint folder.
 
-Knows GGUF, LoRA and fp32; must not know where the files come from or who uses the result.
-Run as a process of its own, `python -m demo.generation.merging ADAPTER GGUF OUT`: its libraries
+Knows GGUF and fp32; must not know where the files come from or who uses the result.
+Run as a process of its own, `python -m demo.generation.merging FOLDER GGUF OUT`: its libraries
 take seconds to import and hundreds of megabytes, once in a machine's life.
 """
 
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from gguf import GGUFReader
-from peft import PeftModel, get_peft_model_state_dict
-from safetensors import safe_open
+from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, LlamaConfig
 from transformers import LlamaForCausalLM as Llama
 
 from demo.generation.base import OPENING_MARK
-from demo.generation.checkpoint import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    BASE,
-    CheckpointError,
-    require_file,
-)
+from demo.generation.checkpoint import BASE, DIFFERENCE, CheckpointError
 from demo.generation.checksums import SUMS, write_checksums
-from demo.generation.weights import first_line, load_model, quiet
+from demo.generation.difference import read_difference
+from demo.generation.weights import load_model, quiet
 
 
-def merge(adapter: Path, gguf: Path, out: Path) -> None:
-    """Merges an adapter folder with its base file, a GGUF.
+def merge(folder: Path, gguf: Path, out: Path) -> None:
+    """Merges a folder that holds a difference with its base file, a GGUF.
 
     Raises:
-        CheckpointError: the adapter does not fit the base, or has no safetensors.
+        CheckpointError: the difference does not fit the base.
     """
     with quiet(), tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         dequantise(gguf, Path(scratch))
-        merge_adapter(adapter, Path(scratch), out)
+        merge_difference(folder, Path(scratch), out)
 
 
 def dequantise(gguf: Path, folder: Path) -> None:
@@ -83,37 +78,39 @@ def tokenizer_with_mark(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokeniz
     return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, OPENING_MARK))
 
 
-def merge_adapter(adapter: Path, base_folder: Path, out: Path) -> None:
-    """Merges a LoRA adapter folder into its base, in fp32, as an ordinary checkpoint folder.
+def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
+    """Adds a folder's difference to the weights of its base, in fp32, as an ordinary checkpoint
+    folder.
 
-    What else the adapter's folder holds (decoding defaults, figures) is copied.
+    What else the folder holds (decoding defaults, figures) is copied.
 
     Raises:
-        CheckpointError: the adapter does not fit the base, or has no safetensors.
+        CheckpointError: the difference does not fit the base.
     """
-    # Without this file, peft would look for a pickled one.
-    require_file(adapter, ADAPTER_WEIGHTS)
-    base, tokenizer = load_model(base_folder, torch.float32, "cpu")
+    model, tokenizer = load_model(base_folder, torch.float32, "cpu")
     try:
-        with quiet(), safe_open(adapter / ADAPTER_WEIGHTS, "pt") as stored:
-            tuned = PeftModel.from_pretrained(base, str(adapter), torch_device="cpu")
-            expected = get_peft_model_state_dict(tuned, save_embedding_layers=False)
-            unmatched = set(expected).symmetric_difference(stored.keys())
-    except Exception as error:
-        raise CheckpointError(
-            f"{adapter.name} does not fit its base: {first_line(error)}"
-        ) from error
-    if unmatched:
-        raise CheckpointError(
-            f"{adapter.name} does not fit its base: {min(unmatched)} has no match."
-        )
+        _add(model, read_difference(folder / DIFFERENCE))
+    except ValueError as error:
+        raise CheckpointError(f"{folder.name} does not fit its base: {error}.") from error
     with quiet():
-        tuned.merge_and_unload().save_pretrained(out)
+        model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    for path in adapter.iterdir():
-        if path.is_file() and path.name not in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, SUMS):
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in (DIFFERENCE, BASE, SUMS):
             shutil.copyfile(path, out / path.name)
     write_checksums(out)
+
+
+@torch.no_grad()
+def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
+    """Raises ValueError if a weight has no difference, one of another shape, or the reverse."""
+    weights = dict(model.named_parameters())
+    for name in sorted(weights.keys() ^ differences.keys()):
+        raise ValueError(f"{name} has no match")
+    for name, weight in weights.items():
+        if weight.shape != differences[name].shape:
+            raise ValueError(f"{name} has another shape")
+        weight += differences[name]
 
 
 if __name__ == "__main__":

@@ -120,14 +120,24 @@ class Originals:
         """The passages of the text that a real tweet has too, in order, made one where they
         overlap; empty if there is none."""
         windows = list(_windows(_bare_words(text)))
+        known = (
+            window for window, found in zip(windows, self._known(windows), strict=True) if found
+        )
+        return tuple(_merged(known))
+
+    def windows_found(self, text: str) -> list[bool]:
+        """For each window of the text, in order, whether a real tweet has it too."""
+        return self._known(list(_windows(_bare_words(text))))
+
+    def _known(self, windows: Sequence[Word]) -> list[bool]:
         if not windows:
-            return ()
+            return []
         keys = _keys(b"".join(_digest(window.text) for window in windows))
         is_known = np.ones(len(windows), dtype=bool)
         for places in _places(keys, self.facts):
             is_known &= (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(bool)
-        known = (window for window, found in zip(windows, is_known, strict=True) if found)
-        return tuple(_merged(known))
+        found: list[bool] = is_known.tolist()
+        return found
 
 
 def _bare_words(text: str) -> list[Word]:

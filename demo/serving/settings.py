@@ -30,7 +30,7 @@ VARIABLES = (
     Variable("MODEL_ID", "", "Hub id of the checkpoint (`user/name`); empty: `CHECKPOINT`, else the embedded one"),
     Variable("MODEL_REVISION", "", "the commit of `MODEL_ID`, 40 hexadecimal digits; required with it"),
     Variable("CHECKPOINT", "", "a checkpoint folder; `MODEL_ID` wins over it"),
-    Variable("BASE_FILE", "", "the embedded adapter's base file, if it is already on this machine"),
+    Variable("BASE_FILE", "", "the embedded checkpoint's base file, if it is already on this machine"),
     Variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept"),
     Variable("ENGINE", "auto", "`auto` (transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers), `openvino` or `transformers`"),
     Variable("DEVICE", "auto", "`auto`, `cpu` or `cuda`"),

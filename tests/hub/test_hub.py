@@ -365,15 +365,15 @@ def test_a_hub_that_dies_in_the_middle_is_given_up_and_the_rest_fetched_later(
     assert client.resolve(model_id, repo.commit).notice == ""
 
 
-def test_an_adapter_may_come_from_the_hub_and_needs_its_base(
+def test_a_difference_may_come_from_the_hub_and_needs_its_base(
     hub: Hub, client: Client, tmp_path: Path, model_id: str
 ) -> None:
     (tmp_path / "base.gguf").write_bytes(b"made up")
-    adapter = tiny.write_adapter(tmp_path / "adapter", tmp_path / "base.gguf")
-    base = json.loads((adapter / "base.json").read_text())
-    (adapter / "base.json").write_text(json.dumps({**base, "package": ""}))
-    write_checksums(adapter)
-    hub.repos[model_id] = repo = Repo({p.name: p.read_bytes() for p in adapter.iterdir()})
+    tuned = tiny.write_tuned(tmp_path / "tuned", tmp_path / "base.gguf")
+    base = json.loads((tuned / "base.json").read_text())
+    (tuned / "base.json").write_text(json.dumps({**base, "package": ""}))
+    write_checksums(tuned)
+    hub.repos[model_id] = repo = Repo({p.name: p.read_bytes() for p in tuned.iterdir()})
     result = client.resolve(model_id, repo.commit)
     # Its owner is told what was tried; visitors are not: it could name paths of this machine.
     assert result.is_embedded_because(f"{model_id} could not be used.")

@@ -1,4 +1,4 @@
-"""The embedded checkpoint: its adapter and the fetched base become an ordinary checkpoint."""
+"""The embedded checkpoint: its difference to the fetched base becomes an ordinary checkpoint."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_gguf_file_is_a_base_like_any_other(tmp_path: Path) -> None:
 
 
 def test_it_carries_its_figures_and_decoding_defaults(merged: Path) -> None:
-    assert json.loads((merged / "metrics.json").read_text())["recipe"]["method"] == "lora"
+    assert json.loads((merged / "metrics.json").read_text())["recipe"]["method"] == "full"
     decoding = json.loads((merged / "generation_config.json").read_text())
     assert decoding["do_sample"] is True
     assert decoding["eos_token_id"] == 0

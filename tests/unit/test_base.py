@@ -1,4 +1,4 @@
-"""The embedded adapter's base file: where it may come from, and what is refused."""
+"""The embedded checkpoint's base file: where it may come from, and what is refused."""
 
 import hashlib
 import sys

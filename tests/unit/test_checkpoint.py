@@ -1,7 +1,8 @@
-"""Checkpoints from folders and adapters: what is taken, what is refused, what is kept."""
+"""Checkpoints from folders and differences: what is taken, what is refused, what is kept."""
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, PreTrainedModel
 
 from demo.generation import modules
 from demo.generation.checkpoint import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.generation.checksums import verify_checksums, write_checksums
-from demo.generation.merging import merge_adapter
+from demo.generation.difference import read_difference
+from demo.generation.merging import merge_difference
 from demo.generation.weights import load_model
 from tests import tiny
 
@@ -185,8 +187,8 @@ def base_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def adapter(tmp_path: Path, base_file: Path) -> Path:
-    return tiny.write_adapter(tmp_path / "adapter", base_file)
+def tuned(tmp_path: Path, base_file: Path) -> Path:
+    return tiny.write_tuned(tmp_path / "tuned", base_file)
 
 
 @pytest.fixture
@@ -194,16 +196,16 @@ def merging(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Merges with the tiny Llama, in this process; each time it is done is recorded."""
     done: list[Path] = []
 
-    def run(_module: str, adapter: str, gguf: str, out: str, **_: Any) -> None:
+    def run(_module: str, tuned: str, gguf: str, out: str, **_: Any) -> None:
         done.append(Path(gguf))
-        merge_with_llama(Path(adapter), Path(out))
+        merge_with_llama(Path(tuned), Path(out))
 
     monkeypatch.setattr(modules, "run", run)
     return done
 
 
-def merge_with_llama(adapter: Path, out: Path) -> None:
-    merge_adapter(adapter, tiny.write(out.with_name("base"), tiny.llama()), out)
+def merge_with_llama(tuned: Path, out: Path) -> None:
+    merge_difference(tuned, tiny.write(out.with_name("base"), tiny.llama()), out)
 
 
 def logits(folder: Path) -> torch.Tensor:
@@ -213,59 +215,58 @@ def logits(folder: Path) -> torch.Tensor:
     return result
 
 
-def test_an_adapter_becomes_an_ordinary_checkpoint(
-    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+def test_a_difference_becomes_an_ordinary_checkpoint(
+    tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
 ) -> None:
-    chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    chosen = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
     assert (chosen.name, len(chosen.revision)) == ("embedded", 12)
     assert merging == [base_file]
     names = {path.name for path in chosen.folder.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.json"} <= names
-    assert not {"adapter_config.json", "adapter_model.safetensors", "base.json"} & names
+    assert not {"difference.safetensors", "base.json"} & names
     assert json.loads((chosen.folder / "generation_config.json").read_text()) == {"top_p": 0.5}
     verify_checksums(chosen.folder)
     assert type(AutoTokenizer.from_pretrained(chosen.folder)) is GPT2Tokenizer
 
 
-def test_merging_adds_the_adapter_to_the_base_exactly(adapter: Path, tmp_path: Path) -> None:
+def test_merging_adds_the_difference_to_the_base_exactly(tuned: Path, tmp_path: Path) -> None:
     base = tiny.write(tmp_path / "base", tiny.llama())
-    merge_adapter(adapter, base, tmp_path / "merged")
-    settings = json.loads((adapter / "adapter_config.json").read_text())
-    deltas = load_file(adapter / "adapter_model.safetensors")
-    prefix = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
-    a, b = (deltas[f"{prefix}{letter}.weight"].float() for letter in "AB")
-    scale = settings["lora_alpha"] / settings["r"]
+    merge_difference(tuned, base, tmp_path / "merged")
+    differences = read_difference(tuned / "difference.safetensors")
     before: Any = AutoModelForCausalLM.from_pretrained(base)
     after: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
-    q_before, q_after = (m.model.layers[0].self_attn.q_proj.weight for m in (before, after))
-    assert not torch.equal(q_after, q_before)
-    torch.testing.assert_close(q_after, q_before + scale * b @ a)
+    names = [name for name, _ in before.named_parameters()]
+    assert differences.keys() == set(names)
+    for name in names:
+        expected = before.get_parameter(name) + differences[name]
+        assert torch.equal(after.get_parameter(name), expected)
+        assert not torch.equal(before.get_parameter(name), expected)
 
 
 def test_the_second_start_takes_the_merged_checkpoint_from_the_cache(
-    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+    tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
 ) -> None:
-    first = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
-    second = resolve(tmp_path / "cache", embedded=adapter, base_file=None)
+    first = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
+    second = resolve(tmp_path / "cache", embedded=tuned, base_file=None)
     assert second == first
     assert len(merging) == 1
 
 
 def test_a_damaged_cache_is_rebuilt(
-    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+    tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
 ) -> None:
-    chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    chosen = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
     good = logits(chosen.folder)
     for spoil in (lambda path: path.write_bytes(b"nonsense"), Path.unlink):
         spoil(chosen.folder / "model.safetensors")
-        assert resolve(tmp_path / "cache", embedded=adapter, base_file=base_file) == chosen
+        assert resolve(tmp_path / "cache", embedded=tuned, base_file=base_file) == chosen
         assert torch.equal(logits(chosen.folder), good)
     assert len(merging) == 3
     assert [path.name for path in chosen.folder.parent.iterdir()] == [chosen.folder.name]
 
 
 def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(
-    adapter: Path, base_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tuned: Path, base_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     begun: list[str] = []
     ended: list[Checkpoint] = []
@@ -273,74 +274,102 @@ def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(
     def run(_module: str, _adapter: str, _gguf: str, out: str, **_: Any) -> None:
         begun.append(out)
         if len(begun) == 1:
-            ended.append(resolve(tmp_path / "cache", embedded=adapter, base_file=base_file))
-        merge_with_llama(adapter, Path(out))
+            ended.append(resolve(tmp_path / "cache", embedded=tuned, base_file=base_file))
+        merge_with_llama(tuned, Path(out))
 
     monkeypatch.setattr(modules, "run", run)
-    chosen = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    chosen = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
     assert len(begun) == 2
     assert ended == [chosen]
     verify_checksums(chosen.folder)
     assert [path.name for path in chosen.folder.parent.iterdir()] == [chosen.folder.name]
 
 
-def test_another_adapter_is_another_revision(
-    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+def test_another_difference_is_another_revision(
+    tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
 ) -> None:
-    first = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
-    weights = load_file(adapter / "adapter_model.safetensors")
-    save_file({k: v * 2 for k, v in weights.items()}, adapter / "adapter_model.safetensors")
-    write_checksums(adapter)
-    second = resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+    first = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
+    path = tuned / "difference.safetensors"
+    save_file({k: v + (v.dtype == torch.bfloat16) for k, v in load_file(path).items()}, path)
+    write_checksums(tuned)
+    second = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
     assert second.revision != first.revision
     assert second.folder != first.folder
     assert len(merging) == 2
 
 
-def test_without_its_base_file_an_adapter_is_refused_in_the_base_files_words(
-    adapter: Path, tmp_path: Path
+def test_without_its_base_file_a_difference_is_refused_in_the_base_files_words(
+    tuned: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match=r"^BASE_FILE names .*absent\.gguf"):
-        resolve(tmp_path / "cache", embedded=adapter, base_file=tmp_path / "absent.gguf")
+        resolve(tmp_path / "cache", embedded=tuned, base_file=tmp_path / "absent.gguf")
 
 
-@pytest.mark.parametrize("name", ["base.json", "adapter_model.safetensors"])
-def test_an_adapter_that_lacks_a_file_is_refused(adapter: Path, name: str) -> None:
-    (adapter / name).unlink()
-    assert refusal(adapter) == f"The checkpoint adapter has no {name}."
+def test_a_difference_that_lacks_its_base_is_refused(tuned: Path) -> None:
+    (tuned / "base.json").unlink()
+    assert refusal(tuned) == "The checkpoint tuned has no base.json."
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"package": "teapots"}'])
-def test_a_base_file_that_is_not_described_is_refused(adapter: Path, content: str) -> None:
-    (adapter / "base.json").write_text(content)
-    (adapter / "SHA256SUMS").unlink()
-    assert refusal(adapter) == "base.json of adapter does not describe a base file."
+def test_a_base_file_that_is_not_described_is_refused(tuned: Path, content: str) -> None:
+    (tuned / "base.json").write_text(content)
+    (tuned / "SHA256SUMS").unlink()
+    assert refusal(tuned) == "base.json of tuned does not describe a base file."
 
 
 def test_a_cache_that_cannot_be_written_is_told_with_the_setting_that_helps(
-    adapter: Path, base_file: Path, merging: list[Path], tmp_path: Path
+    tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     with pytest.raises(CheckpointError, match="Set CACHE_DIR to a folder with 2 GB free"):
-        resolve(tmp_path / "cache", embedded=adapter, base_file=base_file)
+        resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
     assert merging == []
 
 
-def test_a_damaged_adapter_is_refused(adapter: Path) -> None:
-    edit_json(adapter / "adapter_config.json", lora_alpha=99)
-    assert "adapter_config.json does not have its sha256" in refusal(adapter)
+def test_a_damaged_difference_is_refused(tuned: Path) -> None:
+    with (tuned / "difference.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"!")
+    assert "difference.safetensors does not have its sha256" in refusal(tuned)
 
 
-def test_an_adapter_of_another_model_is_refused(adapter: Path, tmp_path: Path) -> None:
-    base = tiny.write(tmp_path / "base", tiny.gpt2())
-    with pytest.raises(CheckpointError, match="does not fit its base"):
-        merge_adapter(adapter, base, tmp_path / "merged")
+def unfit(tuned: Path, tmp_path: Path, base: PreTrainedModel) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        merge_difference(tuned, tiny.write(tmp_path / "base", base), tmp_path / "merged")
+    return str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
-def test_an_adapter_that_lacks_a_layer_is_refused(adapter: Path, tmp_path: Path) -> None:
-    path = adapter / "adapter_model.safetensors"
-    save_file({k: v for k, v in load_file(path).items() if ".layers.1." not in k}, path)
-    base = tiny.write(tmp_path / "base", tiny.llama())
-    with pytest.raises(CheckpointError, match=r"layers\.1\..* has no match"):
-        merge_adapter(adapter, base, tmp_path / "merged")
+def test_a_difference_to_another_model_is_refused(tuned: Path, tmp_path: Path) -> None:
+    found = unfit(tuned, tmp_path, tiny.gpt2())
+    assert re.fullmatch(r"tuned does not fit its base: \S+ has no match\.", found)
+
+
+@pytest.mark.parametrize(
+    ("gone", "sentence"),
+    [
+        (".layers.1.mlp.up_proj.", "model.layers.1.mlp.up_proj.weight has no match"),
+        ("o_proj.weight.0.rows", "model.layers.0.self_attn.o_proj.weight.0 lacks its scales"),
+    ],
+)
+def test_a_difference_that_lacks_a_part_is_refused(
+    tuned: Path, tmp_path: Path, gone: str, sentence: str
+) -> None:
+    path = tuned / "difference.safetensors"
+    save_file({k: v for k, v in load_file(path).items() if gone not in k}, path)
+    assert unfit(tuned, tmp_path, tiny.llama()) == f"tuned does not fit its base: {sentence}."
+
+
+@pytest.mark.parametrize("part", ["signs", "rows"])
+def test_a_difference_of_another_shape_is_refused(tuned: Path, tmp_path: Path, part: str) -> None:
+    path = tuned / "difference.safetensors"
+    stored = load_file(path)
+    name = "model.layers.0.mlp.up_proj.weight.0"
+    stored[f"{name}.{part}"] = stored[f"{name}.{part}"][:-8]
+    save_file(stored, path)
+    found = unfit(tuned, tmp_path, tiny.llama())
+    assert f"{name} has signs that do not go with its scales." in found
+
+
+def test_what_is_no_safetensors_is_refused(tuned: Path, tmp_path: Path) -> None:
+    (tuned / "difference.safetensors").write_bytes(b"a pickle, perhaps")
+    assert unfit(tuned, tmp_path, tiny.llama()).startswith("tuned does not fit its base: ")

@@ -1,0 +1,115 @@
+"""Fine-tuned weights as a small file: their difference to a base, in a bit or two a weight.
+
+Knows tensors and the file's format; must not know models, checkpoint folders or training.
+
+A matrix of differences is kept as planes (Liu et al. 2024, "BitDelta", with a scale a column
+besides): its signs, times a scale for each row and one for each column, so that the products are
+close to the magnitudes; a second plane is made of what the first leaves over. Vectors are kept
+whole. In the file, `NAME.0.signs` are packed bits, 1 for what is not negative, the first weight in
+the highest bit; `NAME.0.rows` and `NAME.0.columns` are bfloat16, as is `NAME` of a vector.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+# Vectors and matrices in fp32 by their names, each with its number of planes.
+Differences = Mapping[str, tuple[Tensor, int]]
+_PARTS = ("signs", "rows", "columns")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One bit a weight: `signed` [rows, columns] has its sign, and scales its magnitude."""
+
+    signed: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def matrix(self) -> Tensor:
+        """What it stands for, fp32 [rows, columns]."""
+        return torch.copysign(torch.outer(self.rows.float(), self.columns.float()), self.signed)
+
+
+def plane_of(values: Tensor) -> Plane:
+    """A matrix in fp32 as a plane. A row's scale is the mean of its magnitudes, and a column's is
+    what then comes nearest to them."""
+    magnitudes = values.abs()
+    rows = magnitudes @ torch.full_like(values[0], 1 / values.shape[1])
+    # Of all zeros the scales are zeros.
+    columns = rows @ magnitudes / rows.dot(rows).clamp_min(1e-30)
+    return Plane(values, rows.bfloat16(), columns.bfloat16())
+
+
+def planes_of(values: Tensor, count: int) -> Iterator[Plane]:
+    """A matrix in fp32 as so many planes, whose sum it is near to."""
+    for left in range(count, 0, -1):
+        plane = plane_of(values)
+        yield plane
+        if left > 1:
+            values = values - plane.matrix()
+
+
+def kept(values: Tensor, planes: int) -> Tensor:
+    """What is left of a difference, fp32, once it was written and read again."""
+    if values.ndim == 1:
+        return values.bfloat16().float()
+    first, *others = (plane.matrix() for plane in planes_of(values, planes))
+    for other in others:
+        first += other
+    return first
+
+
+def write_difference(path: Path, differences: Differences) -> None:
+    """Writes the file."""
+    stored: dict[str, Tensor] = {}
+    for name, (values, planes) in differences.items():
+        if values.ndim == 1:
+            stored[name] = values.bfloat16()
+            continue
+        for number, plane in enumerate(planes_of(values, planes)):
+            bits = np.packbits(~np.signbit(plane.signed.numpy()))
+            parts = (torch.from_numpy(bits), plane.rows, plane.columns)
+            for part, tensor in zip(_PARTS, parts, strict=True):
+                stored[f"{name}.{number}.{part}"] = tensor
+    save_file(stored, path)
+
+
+def read_difference(path: Path) -> dict[str, Tensor]:
+    """Each weight's difference, fp32, by its name.
+
+    Raises:
+        ValueError: the file is no difference; the message says why.
+    """
+    try:
+        stored = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    found: dict[str, Tensor] = {}
+    for key in sorted(stored):
+        prefix, _, part = key.rpartition(".")
+        if part == "signs":
+            # The first plane first: sums must come out as they did before.
+            name, _, _ = prefix.rpartition(".")
+            matrix = _read_plane(stored, prefix).matrix()
+            found[name] = found[name] + matrix if name in found else matrix
+        elif part not in _PARTS:
+            found[key] = stored[key].float()
+    return found
+
+
+def _read_plane(stored: Mapping[str, Tensor], prefix: str) -> Plane:
+    signs, rows, columns = (stored.get(f"{prefix}.{part}") for part in _PARTS)
+    if signs is None or rows is None or columns is None:
+        raise ValueError(f"{prefix} lacks its scales")
+    count = rows.numel() * columns.numel()
+    if signs.dtype != torch.uint8 or signs.numel() != -(-count // 8):
+        raise ValueError(f"{prefix} has signs that do not go with its scales")
+    bits = np.unpackbits(signs.numpy(), count=count).reshape(rows.numel(), columns.numel())
+    return Plane(torch.from_numpy(bits).float() - 0.5, rows, columns)

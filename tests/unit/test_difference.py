@@ -1,0 +1,89 @@
+"""Differences in a bit or two a weight: what is left of them, and what training does about it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainerControl, TrainerState
+
+from demo.generation.difference import kept, read_difference, write_difference
+from tests import tiny
+from training.kept_difference import KeptDifference
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1)) / 100
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(40, 24), (3, 7), (1, 1), (9,)])
+def test_what_is_read_is_what_was_said_to_be_kept(
+    shape: tuple[int, ...], planes: int, tmp_path: Path
+) -> None:
+    values = noise(*shape)
+    write_difference(tmp_path / "d.safetensors", {"a.weight": (values, planes)})
+    read = read_difference(tmp_path / "d.safetensors")
+    assert list(read) == ["a.weight"]
+    assert torch.equal(read["a.weight"], kept(values, planes))
+
+
+def test_each_plane_takes_off_some_of_the_error() -> None:
+    values = noise(200, 300)
+    errors = [float((values - kept(values, planes)).norm() / values.norm()) for planes in (1, 2, 3)]
+    # One bit of a normal variable leaves sqrt(1 - 2 / pi) of it.
+    assert errors[0] == pytest.approx(0.603, abs=0.01)
+    assert errors[2] < 0.7 * errors[1] < 0.5 * errors[0]
+
+
+def test_magnitudes_that_are_products_of_two_scales_are_kept_to_bfloat16() -> None:
+    signs = torch.sign(noise(30, 20))
+    rows, columns = torch.linspace(0.001, 2, 30), torch.linspace(0.5, 1, 20)
+    values = signs * torch.outer(rows, columns)
+    torch.testing.assert_close(kept(values, 1), values, rtol=0.01, atol=0)
+
+
+def test_nothing_is_kept_of_nothing() -> None:
+    assert not kept(torch.zeros(4, 5), 2).any()
+
+
+def test_a_weight_takes_little_more_than_a_bit(tmp_path: Path) -> None:
+    write_difference(tmp_path / "d.safetensors", {"a": (noise(1024, 512), 1)})
+    assert (tmp_path / "d.safetensors").stat().st_size * 8 < 1.1 * 1024 * 512
+
+
+def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
+    model = tiny.llama()
+    base = {name: value.detach().clone() for name, value in model.named_parameters()}
+    keeper = KeptDifference(model, ["q_proj"], lambda step: step >= 3)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(noise(*value.shape))
+    exact = {name: value.detach().clone() for name, value in model.named_parameters()}
+
+    def rounded(name: str) -> torch.Tensor:
+        return base[name] + kept(exact[name] - base[name], 2 if "q_proj" in name else 1)
+
+    def is_exact() -> bool:
+        return all(torch.equal(value, exact[name]) for name, value in model.named_parameters())
+
+    def is_rounded() -> bool:
+        return all(torch.equal(value, rounded(name)) for name, value in model.named_parameters())
+
+    anything: Any = None
+    for number, expected in ((2, is_exact), (3, is_rounded)):
+        moment = (anything, TrainerState(global_step=number), TrainerControl())
+        keeper.on_step_begin(*moment)
+        assert expected()
+        keeper.on_pre_optimizer_step(*moment)
+        assert is_exact()
+    with keeper.shown():
+        assert is_rounded()
+    assert is_exact()
+    differences = keeper.differences()
+    assert {name for name, (_, planes) in differences.items() if planes == 2} == {
+        f"model.layers.{layer}.self_attn.q_proj.weight" for layer in (0, 1)
+    }
+    assert all(
+        torch.equal(value, exact[name] - base[name]) for name, (value, _) in differences.items()
+    )
