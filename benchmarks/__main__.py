@@ -10,6 +10,7 @@ VERBS = {
     "raw": "the engine beside its peers alone",
     "train": "training tokens per second: the embedded recipe beside the original's loop",
     "prepare": "time and memory of preparing an archive, up to a million tweets",
+    "judge": "how long it takes to judge one text",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

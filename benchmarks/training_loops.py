@@ -65,7 +65,7 @@ class Order:
     @property
     def recipe(self) -> Recipe:
         """Ours, at this base."""
-        changes: dict[str, Any] = {"base": self.base} if self.base else {}
+        changes: dict[str, Any] = {"base": self.base, "difference": None} if self.base else {}
         return dataclasses.replace(read_recipe(RECIPE), block_size=self.block_size, **changes)
 
 

@@ -80,6 +80,10 @@ def render_card(folder: Path) -> str:
         unpicked=[_on_one_line(text) for text in metrics.get("texts", {}).get("unpicked", ())],
         comparison=metrics.get("comparison"),
         curve=_curve_address(folder),
+        decoding_search=metrics.get("decoding"),
+        decoding_rows=_decoding_rows(metrics.get("decoding")),
+        judges=metrics.get("judges"),
+        judge_rows=_judge_rows(metrics.get("judges")),
         evaluated=metrics.get("evaluated"),
         openvino=metrics.get("openvino"),
     )
@@ -111,6 +115,18 @@ def _text_rows(texts: dict[str, Any] | None) -> list[tuple[str, str, str]]:
         ("texts with 8 words or 50 characters of train", verbatim["generated"], verbatim["real"])
     )
     return [(label, _cell(generated), _cell(real)) for label, generated, real in pairs]
+
+
+def _decoding_rows(search: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What the search for decoding defaults tried, nearest to real tweets first."""
+    return sorted(search["tried"], key=lambda one: one["distance"]) if search else []
+
+
+def _judge_rows(judges: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    """What the detector was measured to do, on all texts and by their length."""
+    if judges is None:
+        return []
+    return [("all", judges["detector"]["overall"]), *judges["detector"]["by_length"].items()]
 
 
 def _cell(value: float | list[float]) -> str:

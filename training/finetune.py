@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import transformers
 
-from demo.generation.persona import persona_of
+from demo.generation.persona import PERSONA, persona_of
 from training.checkpoints import write_checkpoint
 from training.curves import draw_run
 from training.documents import TokenRows
@@ -82,6 +82,10 @@ def _run(arguments: argparse.Namespace) -> int:
     recipe = overridden(read_recipe(arguments.recipe), arguments)
     out: Path = arguments.out or Path("runs") / Path(arguments.recipe).stem
     texts = {name: read_texts(arguments.data, name) for name in ("train", "dev")}
+    if not (arguments.data / PERSONA).is_file():
+        print(
+            f"{arguments.data} has no {PERSONA}: the checkpoint will not say whose tweets these are."
+        )
     state = _state_to_resume(out / "states", arguments.resume)
     require_writable(out)
     transformers.logging.set_verbosity_error()
@@ -153,6 +157,8 @@ def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
         raise TrainingError(f"{flag} does not fit a recipe that trains from scratch.")
     if arguments.minutes is not None and (arguments.resume or processes() > 1):
         raise TrainingError("--minutes is for one process that runs through: give --tokens.")
+    if arguments.minutes is not None and arguments.evaluations is not None:
+        raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
     given = {"base": arguments.base, "epochs": arguments.epochs}
     changed = {name: value for name, value in given.items() if value is not None}
     if arguments.lora is not None or arguments.base not in (None, PACKAGED_BASE):

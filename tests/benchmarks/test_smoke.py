@@ -57,3 +57,11 @@ def test_prepare_measures_each_size(tmp_path: Path) -> None:
     run("prepare", "--tweets", 100, 200, "--results", tmp_path)
     page = (tmp_path / "prepare.md").read_text(encoding="utf-8")
     assert [float(cells(page, size)[2]) > 0 for size in ("100", "200")] == [True, True]
+
+
+def test_judge_measures_both_judges(tmp_path: Path) -> None:
+    run("judge", "--texts", 50, "--results", tmp_path)
+    page = (tmp_path / "judge.md").read_text(encoding="utf-8")
+    for judge in ("originals", "detector"):
+        median, p99, highest = map(float, cells(page, judge)[1:])
+        assert 0 < median <= p99 <= highest

@@ -31,6 +31,8 @@ def test_the_setting_nearest_to_real_tweets_becomes_the_default(
         assert config[name] == best[name] == value
     assert config["do_sample"] is True
     verify_checksums(folder)
+    rows = (folder / "README.md").read_text().split("| repetition penalty | distance |")[1]
+    assert f"**{best['distance']:.4f}**" in rows.splitlines()[2]
 
 
 def test_the_distance_is_zero_only_for_the_same_figures() -> None:

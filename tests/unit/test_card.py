@@ -8,7 +8,7 @@ from training.card import EMBEDDED, render_card
 
 
 def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> None:
-    for name in ("generation_config.json", "base.json"):
+    for name in ("generation_config.json", "base.json", "difference.safetensors"):
         shutil.copy(EMBEDDED / name, tmp_path)
     metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
     for part in metrics["data"]["splits"].values():

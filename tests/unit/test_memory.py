@@ -50,4 +50,9 @@ def test_what_never_fits_is_refused_with_what_to_do() -> None:
 
 def test_an_adapter_needs_less() -> None:
     adapter = dataclasses.replace(MEDIUM, trained=False)
-    assert cut(recipe(), adapter, 2 * GIB, ranks=1).gradient_accumulation >= 1
+    saved = MEDIUM.bytes(1, checkpointing=False) - adapter.bytes(1, checkpointing=False)
+    assert saved == 12 * MEDIUM.weights
+    room = adapter.bytes(1, checkpointing=False)
+    assert not cut(recipe(), adapter, room, ranks=1).activation_checkpointing
+    with pytest.raises(TrainingError):
+        cut(recipe(), MEDIUM, room, ranks=1)

@@ -1,0 +1,40 @@
+"""Both judges made for a checkpoint, through the command line on a tiny model."""
+
+import json
+import shutil
+from pathlib import Path
+
+from demo.generation.checksums import verify_checksums
+from demo.judging import detector, originals
+from tests.training.conftest import verb
+from training.prepare import SPLITS, read_texts
+
+
+def test_a_checkpoint_gets_its_judges_and_their_figures(
+    scratch_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
+    done = verb("judges", "--checkpoint", folder, "--data", prepared, "--samples", 12)
+    assert done.returncode == 0, done.stderr
+    recorded = json.loads((folder / "metrics.json").read_text())["judges"]
+
+    index = originals.Originals.load(folder / originals.NAME)
+    splits = {name: read_texts(prepared, name) for name in SPLITS}
+    assert all(index.repeats(text) for texts in splits.values() for text in texts)
+    assert recorded["originals"]["texts"] == sum(map(len, splits.values()))
+    assert recorded["originals"]["windows_asked"] > 100_000
+    share = recorded["originals"]["windows_found"] / recorded["originals"]["windows_asked"]
+    assert share < 1e-4
+
+    judge = detector.Detector.load(folder / detector.NAME)
+    assert judge.facts.real_texts == len(splits["dev"])
+    assert judge.facts.generated_texts <= 12
+    overall = recorded["detector"]["overall"]
+    assert overall["real"] == len(splits["test"])
+    # A model of twelve steps is easily told from tweets.
+    assert overall["roc_auc"]["value"] > 0.8
+
+    verify_checksums(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"| all | {overall['real']} | {overall['generated']} |" in card
