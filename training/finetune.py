@@ -83,9 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or Path("runs") / Path(arguments.recipe).stem
     texts = {name: read_texts(arguments.data, name) for name in ("train", "dev")}
     if not (arguments.data / PERSONA).is_file():
-        print(
-            f"{arguments.data} has no {PERSONA}: the checkpoint will not say whose tweets these are."
-        )
+        print(f"{arguments.data} has no {PERSONA}: the checkpoint will not say whose it is.")
     state = _state_to_resume(out / "states", arguments.resume)
     require_writable(out)
     transformers.logging.set_verbosity_error()

@@ -5,6 +5,7 @@ Knows names, defaults and types; must not know how a run is carried out.
 
 import dataclasses
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -36,7 +37,7 @@ class Difference:
     run. Over another base, weights are kept whole."""
 
     start: float
-    two_bits: tuple[str, ...] = ()
+    two_bits: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _check(recipe: Recipe, path: Path) -> None:
         raise TrainingError(
             f"{path.name}: [difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}."
         )
+    if recipe.difference is not None and not 0 <= recipe.difference.start <= 1:
+        raise TrainingError(f"{path.name}: start in [difference] is a share, 0 to 1.")
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
         if field.type in (int, float) and (

@@ -26,6 +26,15 @@ def test_every_recipe_can_be_read(name: str) -> None:
             'method = "full"\nlearning_rate = 1\nepochs = 1\n[lora]\nrank = 1\nalpha = 1',
             r"\[lora\]",
         ),
+        (
+            'method = "full"\nlearning_rate = 1\nepochs = 1\n[difference]\nstart = 0.5',
+            r"\[difference\] belongs to .* base = 'packaged'",
+        ),
+        (
+            'method = "full"\nbase = "packaged"\nlearning_rate = 1\nepochs = 1\n'
+            "[difference]\nstart = 50",
+            "a share, 0 to 1",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
