@@ -64,9 +64,14 @@ class Order:
 
     @property
     def recipe(self) -> Recipe:
-        """Ours, at this base."""
-        changes: dict[str, Any] = {"base": self.base, "difference": None} if self.base else {}
-        return dataclasses.replace(read_recipe(RECIPE), block_size=self.block_size, **changes)
+        """Ours, at this base; every step is as in the dearer half of a run: on rounded weights."""
+        recipe = dataclasses.replace(read_recipe(RECIPE), block_size=self.block_size)
+        if self.base:
+            return dataclasses.replace(recipe, base=self.base, difference=None)
+        assert recipe.difference is not None
+        return dataclasses.replace(
+            recipe, difference=dataclasses.replace(recipe.difference, start=0.0)
+        )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The loss of the scored positions alone, with its gradient taken piece by piece.
 
-Knows hidden states, a frozen head and labels; must not know a recipe or an optimizer.
+Knows hidden states, a head and labels; must not know a recipe or an optimizer.
 A vocabulary is so much wider than a model that logits cost more in memory traffic than in
-arithmetic. So they never exist for a whole batch: those of a piece become their own gradient
-in place (the method of Liger Kernel, Hsu et al. 2024).
+arithmetic. So in fp32 they never exist for a whole batch: those of a piece become their own
+gradient in place (the method of Liger Kernel, Hsu et al. 2024).
 """
 
 import functools
@@ -23,30 +23,38 @@ PIECE = 256
 class _SummedLoss(torch.autograd.Function):
     """Cross-entropy in nats of `hidden @ head.T` against `targets`, summed.
 
-    `hidden` is (positions, width), `head` (vocabulary, width) and has no gradient, `targets`
-    (positions,). Logits are in the dtype of `hidden` and `head`, the loss in fp32.
+    `hidden` is (positions, width), `head` (vocabulary, width), `targets` (positions,). Logits and
+    their gradients are in the dtype of `hidden`, the loss in fp32; so are the products that the
+    gradients of `hidden` and `head` are made of, before they take the dtype of each.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         loss = hidden.new_zeros((), dtype=torch.float32)
+        cast = head.to(hidden.dtype)
+        # Kept whole where the head is trained: its gradient is then one product.
+        slopes = hidden.new_empty(len(hidden) if ctx.needs_input_grad[1] else 0, len(head))
         gradient = torch.empty_like(hidden)
         for begin in range(0, len(hidden), PIECE):
             piece = slice(begin, begin + PIECE)
             wanted = targets[piece].unsqueeze(1)
-            scores = torch.log_softmax(hidden[piece] @ head.T, dim=1, dtype=torch.float32)
+            scores = torch.log_softmax(hidden[piece] @ cast.T, dim=1, dtype=torch.float32)
             loss -= scores.gather(1, wanted).sum()
             if ctx.needs_input_grad[0]:
                 slope = scores.exp_()
                 slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, -1.0))
-                gradient[piece] = slope.to(head.dtype) @ head
-        ctx.save_for_backward(gradient)
+                gradient[piece] = slope.to(cast.dtype) @ cast
+                if len(slopes):
+                    slopes[piece] = slope
+        of_head = (slopes.T @ hidden).to(head.dtype) if len(slopes) else None
+        ctx.save_for_backward(gradient, of_head)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * slopes[0].to(gradient.dtype), None, None
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        gradient, of_head = ctx.saved_tensors
+        of_hidden = gradient * slopes[0].to(gradient.dtype)
+        return of_hidden, None if of_head is None else of_head * slopes[0], None
 
 
 def scored_loss(hidden: Tensor, head: Tensor, labels: Tensor, scored: Tensor | None) -> Tensor:
@@ -58,7 +66,7 @@ def scored_loss(hidden: Tensor, head: Tensor, labels: Tensor, scored: Tensor | N
     autocast = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
     total: Tensor = _SummedLoss.apply(  # type: ignore[no-untyped-call]
-        hidden[:, :-1][chosen].to(dtype), head.detach().to(dtype), targets[chosen]
+        hidden[:, :-1][chosen].to(dtype), head, targets[chosen]
     )
     return total / (chosen.sum() if scored is None else scored)
 
@@ -66,8 +74,8 @@ def scored_loss(hidden: Tensor, head: Tensor, labels: Tensor, scored: Tensor | N
 def score_in_pieces(model: Any) -> None:
     """Makes the model answer labels with `scored_loss`, and no logits; without labels it is as
     before. Only of Llama is it known that logits are the head's output as it is; any other
-    model, or one whose head is trained, is left alone."""
-    if type(model) is not LlamaForCausalLM or model.lm_head.weight.requires_grad:
+    model is left alone."""
+    if type(model) is not LlamaForCausalLM:
         return
     whole = model.forward
 

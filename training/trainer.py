@@ -160,7 +160,7 @@ def build_trainer(
     model.config.use_cache = False
     if recipe.lora is not None:
         model = get_peft_model(model, _lora_config(recipe))
-        score_in_pieces(start.model)
+    score_in_pieces(start.model)
     if recipe.compile_layers and not torch.cuda.is_available():
         _compile(start.model)
     clock = Clock(minutes) if minutes is not None else None
