@@ -131,7 +131,7 @@ def _page(arguments: argparse.Namespace, order: Order, timed: Mapping[str, Seque
         "The same base and the same made-up tweets, of lengths as the archive's; batch "
         f"{order.recipe.batch_size} × {order.block_size} for both. The original's loop: fp32, all "
         "weights by AdamW, blocks cut from running text. Ours: `training.finetune`'s own Trainer, "
-        "all weights too, every step on rounded ones, as in the second half of a run. "
+        "all weights too, half of the counted steps on rounded ones, as in a run. "
         f"{arguments.repeats} repeats of each by turns, every one a fresh process; "
         f"{arguments.uncounted} steps to warm up (and compile), then {arguments.counted} counted. "
         "Only scored tokens count. Medians (lowest–highest).",

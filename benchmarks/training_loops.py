@@ -64,14 +64,20 @@ class Order:
 
     @property
     def recipe(self) -> Recipe:
-        """Ours, at this base; every step is as in the dearer half of a run: on rounded weights."""
+        """Ours, at this base; of the counted steps, the same share as of a run is on rounded
+        weights."""
         recipe = dataclasses.replace(read_recipe(RECIPE), block_size=self.block_size)
         if self.base:
             return dataclasses.replace(recipe, base=self.base, difference=None)
         assert recipe.difference is not None
-        return dataclasses.replace(
-            recipe, difference=dataclasses.replace(recipe.difference, start=0.0)
-        )
+        before = self.uncounted_steps + recipe.difference.start * self.counted_steps
+        changed = dataclasses.replace(recipe.difference, start=before / self.steps)
+        return dataclasses.replace(recipe, difference=changed)
+
+    @property
+    def steps(self) -> int:
+        """All that are made."""
+        return self.uncounted_steps + self.counted_steps
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,9 @@ def _ours(order: Order, out: Path, stopwatch: _Stopwatch) -> Trainer:
     start = starting_point(recipe, order.texts)
     rows = build_rows(recipe, start.tokenizer, order.texts)
     dev = order.texts[:DEV_TEXTS]
-    return build_trainer(recipe, start, rows, dev, out, callbacks=[stopwatch])
+    return build_trainer(
+        recipe, start, rows, dev, out, max_steps=order.steps, callbacks=[stopwatch]
+    )
 
 
 def _original(order: Order, out: Path, stopwatch: _Stopwatch) -> Trainer:

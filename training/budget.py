@@ -46,6 +46,10 @@ class Clock(TrainerCallback):
         """The share of the time that is left, from 1 to 0."""
         return max(0.0, 1 - (self._now() - self._started) / self._seconds)
 
-    def learning_rate(self, step: int, warmup_steps: int) -> float:
-        """As a share of the peak: up over the first steps, then down with the time that is left."""
-        return min((step + 1) / (warmup_steps + 1), self.left())
+    def learning_rate(self, step: int, warmup_steps: float) -> float:
+        """As a share of the peak: up over the first steps, or below 1 over that share of the time,
+        then down with the time that is left."""
+        left = self.left()
+        if 0 < warmup_steps < 1:
+            return min((1 - left) / warmup_steps, left)
+        return min((step + 1) / (warmup_steps + 1), left)

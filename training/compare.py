@@ -27,7 +27,7 @@ from training.states import has_states
 from training.subject import Subject
 
 ORDER = "order.json"
-EVALUATIONS = 10
+EVALUATIONS = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,10 +55,10 @@ class Scratch:
 class Recipe:
     """One run. Sizes are in tokens (`block_size`), rows of a block in a step of all processes
     (`batch_size`, of which `gradient_accumulation` is the number of portions), optimizer steps
-    (`warmup_steps`, `*_every`) and passes over the training split (`epochs`). `dev_texts` bounds
-    how many dev tweets the best state is chosen by, and `patience` how many evaluations in
-    sequence may bring nothing better (0: any number); `compile_layers` is for a CPU, and pays
-    where steps take seconds."""
+    (`*_every`; `warmup_steps`, which below 1 is a share of the run) and passes over the training
+    split (`epochs`). `dev_texts` bounds how many dev tweets the best state is chosen by, and
+    `patience` how many evaluations in sequence may bring nothing better (0: any number);
+    `compile_layers` is for a CPU, and pays where steps take seconds."""
 
     method: Method
     learning_rate: float
@@ -71,7 +71,7 @@ class Recipe:
     activation_checkpointing: bool = False
     compile_layers: bool = False
     scheduler: str = "linear"
-    warmup_steps: int = 100
+    warmup_steps: float = 100
     weight_decay: float = 0.0
     adam_epsilon: float = 1e-8
     max_gradient_norm: float = 1.0

@@ -109,7 +109,7 @@ class BitsTrainer(Trainer):
     ) -> Any:
         """The recipe's, or the clock's where the run is bounded by one."""
         if self._clock is not None and self.lr_scheduler is None:
-            clock, warmup = self._clock, int(self.args.warmup_steps)
+            clock, warmup = self._clock, self.args.warmup_steps
             stepped: Any = optimizer or self.optimizer
             self.lr_scheduler = LambdaLR(stepped, lambda step: clock.learning_rate(step, warmup))
         return super().create_scheduler(num_training_steps, optimizer)

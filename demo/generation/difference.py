@@ -34,7 +34,7 @@ class Plane:
 
     def matrix(self) -> Tensor:
         """What it stands for, fp32 [rows, columns]."""
-        return torch.copysign(torch.outer(self.rows.float(), self.columns.float()), self.signed)
+        return torch.outer(self.rows.float(), self.columns.float()).copysign_(self.signed)
 
 
 def plane_of(values: Tensor) -> Plane:

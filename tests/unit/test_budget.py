@@ -41,6 +41,16 @@ def test_the_learning_rate_warms_up_and_then_falls_with_the_time_that_is_left() 
     assert clock.learning_rate(501, 3) == 0
 
 
+def test_a_share_of_the_time_may_be_for_warming_up() -> None:
+    hands = Hands()
+    clock = begun(hands)
+    rates = []
+    for _ in range(4):
+        rates.append(clock.learning_rate(7, 0.25))
+        hands.seconds += 15
+    assert rates == [0, 0.5, 0.75, 0.625]
+
+
 def test_the_run_ends_with_its_minutes() -> None:
     hands = Hands()
     clock = begun(hands)
