@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.machine import OutsideLoad, describe_machine
 from benchmarks.report import RESULTS
 from demo.judging import detector, originals
+from demo.judging.files import UnusableFile
 from tests import made_up
 from training.card import EMBEDDED
 
@@ -42,8 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Times both, prints and writes the table."""
     texts = [row["text"] for row in made_up.varied(arguments.texts + WARM_UP)]
-    index = originals.Originals.load(arguments.checkpoint / originals.NAME)
-    judge = detector.Detector.load(arguments.checkpoint / detector.NAME)
+    try:
+        index = originals.Originals.load(arguments.checkpoint / originals.NAME)
+        judge = detector.Detector.load(arguments.checkpoint / detector.NAME)
+    except UnusableFile as error:
+        raise BenchmarkError(f"{error} Run `python -m training judges` first.") from error
     load = OutsideLoad()
     found = [_timed("originals", index.repeats, texts), _timed("detector", judge.judge, texts)]
     page = markdown(found, texts[WARM_UP:], load.cores())

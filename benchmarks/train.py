@@ -24,7 +24,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.machine import describe_machine
 from benchmarks.training_loops import LOOPS, RECIPE, Order, Timed, read_tokenizer
 from tests import made_up, tiny
-from training.recipe import read_recipe
+from training.recipe import Recipe, read_recipe
 
 # As `python -m training` sets it, for both loops.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -131,7 +131,7 @@ def _page(arguments: argparse.Namespace, order: Order, timed: Mapping[str, Seque
         "The same base and the same made-up tweets, of lengths as the archive's; batch "
         f"{order.recipe.batch_size} × {order.block_size} for both. The original's loop: fp32, all "
         "weights by AdamW, blocks cut from running text. Ours: `training.finetune`'s own Trainer, "
-        "all weights too, half of the counted steps on rounded ones, as in a run. "
+        f"all weights too{_rounded(order.recipe)}. "
         f"{arguments.repeats} repeats of each by turns, every one a fresh process; "
         f"{arguments.uncounted} steps to warm up (and compile), then {arguments.counted} counted. "
         "Only scored tokens count. Medians (lowest–highest).",
@@ -145,6 +145,12 @@ def _page(arguments: argparse.Namespace, order: Order, timed: Mapping[str, Seque
         "",
     ]
     return "\n".join(lines)
+
+
+def _rounded(recipe: Recipe) -> str:
+    if recipe.difference is None:
+        return ""
+    return ", the last of the counted steps on rounded ones: as large a part as of a run"
 
 
 def _cells(found: Sequence[Timed]) -> Iterator[str]:

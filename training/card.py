@@ -11,9 +11,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from demo.generation.base import BaseFile
+from demo.generation.base import SMOLLM2_135M_INSTRUCT, BaseFile
 from demo.generation.checkpoint import DIFFERENCE
 from demo.generation.persona import Persona, persona_of
+from training.recipe import PACKAGED_BASE
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "embedded"
@@ -57,17 +58,18 @@ def render_card(folder: Path) -> str:
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     base_json = folder / "base.json"
     base = BaseFile.read(base_json) if base_json.is_file() else None
+    origin = _origin(metrics["recipe"]["base"], base)
     decoding = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     recipe = metrics["recipe"]
     persona = persona_of(folder)
     card = ModelCard.from_template(
-        _metadata(metrics, base, persona),
+        _metadata(metrics, origin, persona),
         template_path=str(TEMPLATE),
         persona=persona,
         folder="FOLDER",
         size=(folder / DIFFERENCE).stat().st_size / 1e6 if base else 0,
         base=base,
-        base_name=PACKAGED_BASE_ID if base else recipe["base"] or "none",
+        base_name=PACKAGED_BASE_ID if origin else recipe["base"] or "none",
         method=METHODS[recipe["method"]],
         decoding=decoding,
         data=metrics["data"],
@@ -88,6 +90,11 @@ def render_card(folder: Path) -> str:
         openvino=metrics.get("openvino"),
     )
     return f"{str(card).rstrip()}\n"
+
+
+def _origin(name: str, base: BaseFile | None) -> BaseFile | None:
+    """The pinned file that the weights derive from, whether they are kept whole or not."""
+    return base or (SMOLLM2_135M_INSTRUCT if name == PACKAGED_BASE else None)
 
 
 def _curve_address(folder: Path) -> str:
@@ -140,14 +147,14 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split()).replace("```", "` ` `")
 
 
-def _metadata(metrics: dict[str, Any], base: BaseFile | None, persona: Persona) -> ModelCardData:
+def _metadata(metrics: dict[str, Any], origin: BaseFile | None, persona: Persona) -> ModelCardData:
     recipe = metrics["recipe"]
     return ModelCardData(
         language="en",
-        license=base.license.lower() if base else "mit",
+        license=origin.license.lower() if origin else "mit",
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=PACKAGED_BASE_ID if base else recipe["base"] or None,
+        base_model=PACKAGED_BASE_ID if origin else recipe["base"] or None,
         tags=["parody", "tweets", "text-generation", recipe["method"]],
         model_name=_slug(persona.title),
         eval_results=_results(metrics.get("evaluation", {}), persona) or None,

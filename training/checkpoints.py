@@ -3,6 +3,7 @@
 Knows which files it holds and how a model becomes them; must not know how it was trained.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,15 @@ def write_checkpoint(
     facts: dict[str, Any],
     differences: Differences | None = None,
 ) -> None:
-    """Writes weights, config, tokenizer, decoding defaults, persona, facts, card and sums.
+    """Fills the folder, and with nothing else: weights, config, tokenizer, decoding defaults,
+    persona, facts, card and sums.
 
     An adapter is merged. Where there are `differences`, to the packaged base, they are written
     with a `base.json` in the place of weights, config and tokenizer.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    # Of an earlier run's, whole weights or a difference would be taken for this one's.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     if differences is not None:
         write_difference(folder / DIFFERENCE, differences)
         SMOLLM2_135M_INSTRUCT.write(folder / BASE)

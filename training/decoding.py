@@ -15,7 +15,7 @@ from typing import Any
 
 from demo.generation.checksums import write_checksums
 from training.card import EMBEDDED, write_card
-from training.files import write_json
+from training.files import read_metrics, write_json
 from training.prepare import read_texts
 from training.sampling import draw, engine_of
 from training.subject import Subject
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draws, compares with dev, prints and records."""
     dev = read_texts(arguments.data, "dev")
+    metrics = read_metrics(arguments.checkpoint)
     count = min(arguments.samples, len(dev))
     real = describe(random.Random(FIRST_SEED).sample(dev, count))
     tried = []
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     best = min(tried, key=lambda one: one[2])
     print(_table(real, tried))
     print(f"Chosen: {_label(best[0])}.")
-    _record(arguments.checkpoint, real, tried, best[0])
+    _record(arguments.checkpoint, metrics, real, tried, best[0])
     return 0
 
 
@@ -96,6 +97,7 @@ def _cells(figures: TextFigures) -> str:
 
 def _record(
     folder: Path,
+    metrics: dict[str, Any],
     real: TextFigures,
     tried: Sequence[tuple[Decoding, TextFigures, float]],
     best: Decoding,
@@ -103,7 +105,6 @@ def _record(
     config_path, metrics_path = folder / "generation_config.json", folder / "metrics.json"
     config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
     write_json(config_path, {**config, **best})
-    metrics: dict[str, Any] = json.loads(metrics_path.read_text(encoding="utf-8"))
     metrics["decoding"] = {
         "samples": real.texts,
         "first_seed": FIRST_SEED,

@@ -29,6 +29,20 @@ def rounded(values: Any) -> Any:
     return round(values, 4) if isinstance(values, float) else values
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """A checkpoint's figures, to be added to: read before the work, not after it.
+
+    Raises:
+        TrainingError: there are none, or the folder does not take files.
+    """
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise TrainingError(f"{folder} has no {path.name}: it is no checkpoint of finetune's.")
+    require_writable(folder)
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return metrics
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes indented UTF-8 JSON that ends in a line break."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

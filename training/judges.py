@@ -5,12 +5,10 @@ the checkpoint's folder, what was measured of them into its `metrics.json`.
 """
 
 import argparse
-import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from demo.generation.checksums import write_checksums
 from demo.judging import detector, originals
@@ -18,7 +16,7 @@ from demo.judging.originals import Originals
 from training import canonical
 from training.card import EMBEDDED, write_card
 from training.detector_training import DetectorFigures, measure_detector, train_detector
-from training.files import write_json
+from training.files import read_metrics, write_json
 from training.prepare import SPLITS, read_texts
 from training.sampling import draw, engine_of
 from training.subject import Subject
@@ -44,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Builds both, measures, prints and records."""
     folder: Path = arguments.checkpoint
+    metrics = read_metrics(folder)
     splits = {name: read_texts(arguments.data, name) for name in SPLITS}
     index = Originals.build(text for texts in splits.values() for text in texts)
     found = _false_positives(index, splits["train"])
@@ -64,18 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
     print(_detector_lines(figures))
     index.save(folder / originals.NAME)
     judge.save(folder / detector.NAME)
-    _record(
-        folder,
-        {
-            "originals": {**asdict(index.facts), **found},
-            "detector": {
-                **asdict(judge.facts),
-                "decoding": decoding,
-                "first_seeds": [LEARNT_SEED, MEASURED_SEED],
-                **figures.as_dict(),
-            },
+    metrics["judges"] = {
+        "originals": {**asdict(index.facts), **found},
+        "detector": {
+            **asdict(judge.facts),
+            "decoding": decoding,
+            "first_seeds": [LEARNT_SEED, MEASURED_SEED],
+            **figures.as_dict(),
         },
-    )
+    }
+    write_json(folder / "metrics.json", metrics)
+    write_card(folder)
+    write_checksums(folder)
+    print(f"Recorded in {folder}.")
     return 0
 
 
@@ -112,13 +112,3 @@ def _detector_lines(figures: DetectorFigures) -> str:
         counts = f"{group.real:>6,}{group.generated:>11,}"
         lines.append(f"{name:<22}{counts}  {group.accuracy!s:<23}{group.roc_auc}")
     return "\n".join(lines)
-
-
-def _record(folder: Path, judges: dict[str, Any]) -> None:
-    path = folder / "metrics.json"
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    metrics["judges"] = judges
-    write_json(path, metrics)
-    write_card(folder)
-    write_checksums(folder)
-    print(f"Recorded in {path}.")

@@ -16,6 +16,8 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from demo.generation.difference import kept
+from training.budget import Clock
+from training.errors import TrainingError
 
 
 class KeptDifference(TrainerCallback):
@@ -25,6 +27,9 @@ class KeptDifference(TrainerCallback):
         model: as the base is, on its device; its weights are copied twice.
         two_bits: parts of the names of matrices that get two bits a weight, not one.
         is_due: told the steps made, says whether the next one is.
+
+    Raises:
+        TrainingError: a part is in no name.
     """
 
     def __init__(self, model: Any, two_bits: Sequence[str], is_due: Callable[[int], bool]) -> None:
@@ -34,6 +39,9 @@ class KeptDifference(TrainerCallback):
         self._planes = {
             name: 2 if any(part in name for part in two_bits) else 1 for name in self._weights
         }
+        for part in two_bits:
+            if not any(part in name for name in self._weights):
+                raise TrainingError(f"No weight has {part!r} in its name, as two_bits asks for.")
         self._is_due = is_due
         self._is_rounded = False
 
@@ -52,7 +60,8 @@ class KeptDifference(TrainerCallback):
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """The weights as they would be kept, whatever the step: what is measured is what ships."""
+        """The weights as they would be kept, whatever the step: what is measured is what ships
+        (to the bit on a CPU, where the file is made)."""
         self._round()
         try:
             yield
@@ -81,3 +90,10 @@ class KeptDifference(TrainerCallback):
             for name, value in self._weights.items():
                 value.copy_(self._exact[name])
             self._is_rounded = False
+
+
+def due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:
+    """Whether so much of the run has passed, by its clock if it has one."""
+    if clock is not None:
+        return lambda _: clock.left() <= 1 - share
+    return lambda step: step >= share * max_steps

@@ -17,14 +17,16 @@ from training.trainer import processes
 USABLE = 0.8
 # fp32 weights, their gradients and Adam's two moments.
 BYTES_TRAINED, BYTES_FROZEN = 16, 4
+# The base's weights and the exact ones, beside those that are rounded.
+BYTES_KEPT = 8
 # Logits in half precision, and in fp32 with their gradient.
 BYTES_LOGIT = 10
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What memory depends on: `weights` is a count, `trained` whether all are; `context` is a
-    row's length in tokens."""
+    """What memory depends on: `weights` is a count, `trained` whether all are, `kept` whether as
+    a difference; `context` is a row's length in tokens."""
 
     weights: int
     trained: bool
@@ -33,6 +35,7 @@ class Sizes:
     width: int
     vocabulary: int
     context: int
+    kept: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe, model: Any) -> Self:
@@ -46,6 +49,7 @@ class Sizes:
             width=config.hidden_size,
             vocabulary=config.vocab_size,
             context=recipe.block_size,
+            kept=recipe.difference is not None,
         )
 
     def bytes(self, rows: int, checkpointing: bool) -> int:
@@ -55,6 +59,7 @@ class Sizes:
         for each token, layer and unit of width; with checkpointing, 2 bytes and one whole layer.
         """
         state = self.weights * (BYTES_TRAINED if self.trained else BYTES_FROZEN)
+        state += self.weights * BYTES_KEPT * self.kept
         unit = self.context * self.width
         layer = unit * 34 + 5 * self.heads * self.context**2
         kept = self.layers * unit * 2 + layer if checkpointing else self.layers * layer

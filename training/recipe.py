@@ -133,11 +133,20 @@ def _check(recipe: Recipe, path: Path) -> None:
         raise TrainingError(
             f"{path.name}: [difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}."
         )
-    if recipe.difference is not None and not 0 <= recipe.difference.start <= 1:
-        raise TrainingError(f"{path.name}: start in [difference] is a share, 0 to 1.")
+    if recipe.difference is not None:
+        _check_difference(recipe.difference, path)
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
         if field.type in (int, float) and (
             isinstance(value, bool) or not isinstance(value, int | float)
         ):
             raise TrainingError(f"{path.name}: {field.name} must be a number, not {value!r}.")
+
+
+def _check_difference(difference: Difference, path: Path) -> None:
+    start, parts = difference.start, difference.two_bits
+    if isinstance(start, bool) or not isinstance(start, int | float) or not 0 <= start <= 1:
+        raise TrainingError(f"{path.name}: start in [difference] is a share, 0 to 1.")
+    # Of a text, each letter would be a part of most names.
+    if isinstance(parts, str) or not all(isinstance(part, str) for part in parts):
+        raise TrainingError(f"{path.name}: two_bits in [difference] is a list of parts of names.")

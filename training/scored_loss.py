@@ -2,8 +2,9 @@
 
 Knows hidden states, a head and labels; must not know a recipe or an optimizer.
 A vocabulary is so much wider than a model that logits cost more in memory traffic than in
-arithmetic. So in fp32 they never exist for a whole batch: those of a piece become their own
-gradient in place (the method of Liger Kernel, Hsu et al. 2024).
+arithmetic. So those of a piece become their own gradient in place (the method of Liger Kernel, Hsu
+et al. 2024); they are kept for a whole batch, in the autocast's dtype, only where the head is
+trained.
 """
 
 import functools
@@ -40,7 +41,7 @@ class _SummedLoss(torch.autograd.Function):
             wanted = targets[piece].unsqueeze(1)
             scores = torch.log_softmax(hidden[piece] @ cast.T, dim=1, dtype=torch.float32)
             loss -= scores.gather(1, wanted).sum()
-            if ctx.needs_input_grad[0]:
+            if any(ctx.needs_input_grad):
                 slope = scores.exp_()
                 slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, -1.0))
                 gradient[piece] = slope.to(cast.dtype) @ cast
@@ -51,10 +52,10 @@ class _SummedLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor | None, None]:
         gradient, of_head = ctx.saved_tensors
-        of_hidden = gradient * slopes[0].to(gradient.dtype)
-        return of_hidden, None if of_head is None else of_head * slopes[0], None
+        of_hidden = gradient * outer[0].to(gradient.dtype)
+        return of_hidden, None if of_head is None else of_head * outer[0], None
 
 
 def scored_loss(hidden: Tensor, head: Tensor, labels: Tensor, scored: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from training.budget import UNBOUNDED_STEPS, Clock, steps_for_tokens
 from training.compiled_layers import compile_layers
 from training.documents import BlockRows, PackedRows, TokenRows, collate, tokenise
 from training.errors import TrainingError
-from training.kept_difference import KeptDifference
+from training.kept_difference import KeptDifference, due_after
 from training.models import Starting
 from training.original import notebook_text
 from training.recipe import Recipe
@@ -191,7 +191,7 @@ def build_trainer(
     )
     if recipe.difference is not None:
         # By now the weights are on their device.
-        is_due = _due_after(recipe.difference.start, clock, max_steps)
+        is_due = due_after(recipe.difference.start, clock, max_steps)
         trainer.kept = KeptDifference(start.model, recipe.difference.two_bits, is_due)
         trainer.add_callback(trainer.kept)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
@@ -207,18 +207,14 @@ def build_trainer(
 def _without_autocast(model: Any) -> Iterator[None]:
     """While this lasts, the forward pass is as it was before accelerate wrapped it in autocast."""
     wrapped = model.forward
-    model.forward = getattr(model, "_original_forward", wrapped)
+    if not hasattr(model, "_original_forward"):
+        yield
+        return
+    model.forward = model._original_forward
     try:
         yield
     finally:
         model.forward = wrapped
-
-
-def _due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:
-    """Whether so much of the run has passed, by its clock if it has one."""
-    if clock is not None:
-        return lambda _: clock.left() <= 1 - share
-    return lambda step: step >= share * max_steps
 
 
 def processes() -> int:
@@ -271,7 +267,7 @@ def _arguments(
             f"A batch of {recipe.batch_size} rows cannot be shared out evenly among "
             f"{processes()} processes × {recipe.gradient_accumulation} accumulated steps."
         )
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(out / "states"),
         num_train_epochs=recipe.epochs,
         max_steps=max_steps,
@@ -303,3 +299,8 @@ def _arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         **tracking,
     )
+    if arguments.n_gpu > 1:
+        # One process takes one GPU; several are torchrun's to share out, not DataParallel's, whose
+        # copies of a model would call the first one's forward pass.
+        arguments._n_gpu = 1
+    return arguments

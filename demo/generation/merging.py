@@ -19,10 +19,13 @@ from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, 
 from transformers import LlamaForCausalLM as Llama
 
 from demo.generation.base import OPENING_MARK
-from demo.generation.checkpoint import BASE, DIFFERENCE, CheckpointError
+from demo.generation.checkpoint import BASE, DEFINING, DIFFERENCE, CheckpointError
 from demo.generation.checksums import SUMS, write_checksums
 from demo.generation.difference import read_difference
 from demo.generation.weights import load_model, quiet
+
+# Whatever else lies in a folder, these are the merged model's.
+OF_THE_MODEL = (*DEFINING, "model.safetensors", "model.safetensors.index.json")
 
 
 def merge(folder: Path, gguf: Path, out: Path) -> None:
@@ -96,7 +99,7 @@ def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
         model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     for path in folder.iterdir():
-        if path.is_file() and path.name not in (DIFFERENCE, BASE, SUMS):
+        if path.is_file() and path.name not in (DIFFERENCE, BASE, SUMS, *OF_THE_MODEL):
             shutil.copyfile(path, out / path.name)
     write_checksums(out)
 
@@ -105,8 +108,8 @@ def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
 def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
     """Raises ValueError if a weight has no difference, one of another shape, or the reverse."""
     weights = dict(model.named_parameters())
-    for name in sorted(weights.keys() ^ differences.keys()):
-        raise ValueError(f"{name} has no match")
+    if unmatched := weights.keys() ^ differences.keys():
+        raise ValueError(f"{min(unmatched)} has no match")
     for name, weight in weights.items():
         if weight.shape != differences[name].shape:
             raise ValueError(f"{name} has another shape")

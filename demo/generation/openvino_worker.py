@@ -68,8 +68,8 @@ class Worker:
         self._outbox = outbox
         self._waiting: dict[int, Command] = {}
         self._live: dict[int, _Live] = {}
-        # Cancelled since the last step: they have their slots until it is made.
-        self._leaving = 0
+        # A text was cancelled since the last step: until that is made, it has its slot and cache.
+        self._is_left = False
         self._said_at = 0.0
 
     def run(self) -> None:
@@ -78,7 +78,7 @@ class Worker:
             self._admit_waiting()
             if self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
-            self._leaving = 0
+            self._is_left = False
             self._report()
 
     def warm_up(self) -> None:
@@ -114,7 +114,7 @@ class Worker:
 
     def _admit_waiting(self) -> None:
         """First come, first served."""
-        while self._waiting and len(self._live) + self._leaving < self._slots:
+        while self._waiting and not self._is_left and len(self._live) < self._slots:
             number = next(iter(self._waiting))
             self._try(number, self._waiting.pop(number))
 
@@ -141,7 +141,7 @@ class Worker:
         live = self._live.pop(number, None)
         if live is not None:
             live.handle.cancel()
-            self._leaving += 1
+            self._is_left = True
         if was_waiting or live is not None:
             self.say([[number, [], "ended"]])
 

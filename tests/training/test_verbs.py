@@ -109,9 +109,7 @@ def test_a_decoder_folder_is_fine_tuned_whole(
     assert not torch.equal(before["transformer.wte.weight"], after["transformer.wte.weight"])
 
 
-def test_an_adapter_over_another_base_is_merged(
-    scratch_run: Path, prepared: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_is_merged(scratch_run: Path, prepared: Path, tmp_path: Path) -> None:
     done = verb(
         "finetune", "--recipe", "gpt2", "--lora", 2, "--base", scratch_run / "checkpoint",
         "--data", prepared, "--out", tmp_path / "run", "--tokens", 9_000,
@@ -172,7 +170,7 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recipe", "none"], "There is no recipe 'none'; there are embedded, gpt2, gpt2-medium"),
+        (["--recipe", "none"], "There is no recipe 'none'; there are embedded, full, gpt2, "),
         (["--recipe", "gpt2", "--base", "/no/such"], "The base '/no/such' could not be loaded"),
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
         (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),

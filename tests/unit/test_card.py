@@ -17,3 +17,12 @@ def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> Non
     card = render_card(tmp_path)
     assert "It knows the world of its archive, and small" in card
     assert card.count("| unknown |") == len(metrics["data"]["splits"])
+
+
+def test_whole_weights_of_the_packaged_base_name_it_and_its_licence(tmp_path: Path) -> None:
+    for name in ("generation_config.json", "metrics.json"):
+        shutil.copy(EMBEDDED / name, tmp_path)
+    card = render_card(tmp_path)
+    assert "license: apache-2.0" in card
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in card
+    assert "holds all weights as their difference" not in card

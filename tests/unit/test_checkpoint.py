@@ -243,6 +243,14 @@ def test_merging_adds_the_difference_to_the_base_exactly(tuned: Path, tmp_path: 
         assert not torch.equal(before.get_parameter(name), expected)
 
 
+def test_weights_that_lie_beside_a_difference_are_not_taken(tuned: Path, tmp_path: Path) -> None:
+    base = tiny.write(tmp_path / "base", tiny.llama())
+    merge_difference(tuned, base, tmp_path / "expected")
+    tiny.llama(seed=9).save_pretrained(tuned)
+    merge_difference(tuned, base, tmp_path / "merged")
+    assert torch.equal(logits(tmp_path / "merged"), logits(tmp_path / "expected"))
+
+
 def test_the_second_start_takes_the_merged_checkpoint_from_the_cache(
     tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
 ) -> None:
@@ -271,7 +279,7 @@ def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(
     begun: list[str] = []
     ended: list[Checkpoint] = []
 
-    def run(_module: str, _adapter: str, _gguf: str, out: str, **_: Any) -> None:
+    def run(_module: str, _tuned: str, _gguf: str, out: str, **_: Any) -> None:
         begun.append(out)
         if len(begun) == 1:
             ended.append(resolve(tmp_path / "cache", embedded=tuned, base_file=base_file))

@@ -9,7 +9,9 @@ from transformers import TrainerControl, TrainerState
 
 from demo.generation.difference import kept, read_difference, write_difference
 from tests import tiny
-from training.kept_difference import KeptDifference
+from training.budget import UNBOUNDED_STEPS, Clock
+from training.errors import TrainingError
+from training.kept_difference import KeptDifference, due_after
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -87,3 +89,19 @@ def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
     assert all(
         torch.equal(value, exact[name] - base[name]) for name, (value, _) in differences.items()
     )
+
+
+def test_a_part_that_is_in_no_name_is_refused() -> None:
+    with pytest.raises(TrainingError, match="'teapots' in its name"):
+        KeptDifference(tiny.llama(), ["q_proj", "teapots"], lambda _: True)
+
+
+def test_the_share_of_a_run_is_of_its_steps_or_of_its_minutes() -> None:
+    by_steps = due_after(0.5, None, 9)
+    assert [by_steps(step) for step in (4, 5)] == [False, True]
+    seconds = 0.0
+    clock = Clock(minutes=1, now=lambda: seconds)
+    by_clock = due_after(0.5, clock, UNBOUNDED_STEPS)
+    assert not by_clock(7)
+    seconds = 30.0
+    assert by_clock(7)

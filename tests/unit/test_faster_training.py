@@ -38,6 +38,21 @@ def adapted() -> Any:
     return tuned
 
 
+def tied() -> Any:
+    """A tiny Llama whose head is its embeddings, as the packaged base's is."""
+    model = tiny.llama()
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    return model
+
+
+def headed() -> Any:
+    """A tiny Llama of which only the head is trained."""
+    model: Any = tiny.llama().requires_grad_(False)
+    model.lm_head.requires_grad_(True)
+    return model
+
+
 def learnt(model: Any, **inputs: Any) -> tuple[float, list[Tensor]]:
     """The loss, and the gradient of everything that is trained."""
     loss = model(**inputs).loss
@@ -46,7 +61,7 @@ def learnt(model: Any, **inputs: Any) -> tuple[float, list[Tensor]]:
 
 
 @pytest.mark.parametrize("scored", [None, 999])
-@pytest.mark.parametrize("make", [adapted, tiny.llama])
+@pytest.mark.parametrize("make", [adapted, tiny.llama, tied, headed])
 def test_the_loss_in_pieces_and_its_gradient_are_the_models_own(
     make: Callable[[], Any], scored: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,10 +75,27 @@ def test_the_loss_in_pieces_and_its_gradient_are_the_models_own(
     torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-7)
 
 
+def test_under_autocast_they_are_the_models_own_as_far_as_bfloat16_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scored_loss, "PIECE", 100)
+    found = []
+    for in_pieces in (False, True):
+        model = tied()
+        if in_pieces:
+            score_in_pieces(model)
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(learnt(model, **batch()))
+    (loss, gradients), (piecewise, others) = found
+    assert piecewise == pytest.approx(loss, rel=1e-2)
+    for one, other in zip(gradients, others, strict=True):
+        assert one.dtype == other.dtype == torch.float32
+        assert float((one - other).norm() / one.norm()) < 0.03
+
+
 def test_without_labels_the_model_answers_as_before() -> None:
     model, ids = tiny.llama(), batch()["input_ids"]
     before = model(input_ids=ids).logits
-    model.requires_grad_(False)
     score_in_pieces(model)
     torch.testing.assert_close(model(input_ids=ids).logits, before)
 

@@ -48,6 +48,12 @@ def test_what_never_fits_is_refused_with_what_to_do() -> None:
         cut(recipe(), MEDIUM, 2 * GIB, ranks=1)
 
 
+def test_weights_kept_as_a_difference_need_two_copies_more() -> None:
+    kept = dataclasses.replace(MEDIUM, kept=True)
+    more = kept.bytes(1, checkpointing=False) - MEDIUM.bytes(1, checkpointing=False)
+    assert more == 8 * MEDIUM.weights
+
+
 def test_an_adapter_needs_less() -> None:
     adapter = dataclasses.replace(MEDIUM, trained=False)
     saved = MEDIUM.bytes(1, checkpointing=False) - adapter.bytes(1, checkpointing=False)

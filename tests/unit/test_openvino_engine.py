@@ -236,6 +236,25 @@ def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
     engine.close()
 
 
+def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, slots=2, cache_bytes=3 * 32 * 128 * 4)
+    alone = told(engine.stream(LONG))[0]
+    process = worker()
+    for _ in range(10):
+        leaving = engine.stream(LONG)
+        begun(leaving)
+        process.suspend()
+        with ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(lambda: told(engine.stream(LONG))[0]) for _ in range(3)]
+            time.sleep(0.05)
+            leaving.close()
+            process.resume()
+            assert [text.result() for text in waiting] == [alone] * 3
+    engine.close()
+
+
 def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
     engine = opened(exported_noise, deadline_seconds=1.0)
     process = worker()

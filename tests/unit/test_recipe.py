@@ -1,11 +1,13 @@
 """Recipes: every one there is can be read, and a wrong one is refused by name."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from training.errors import TrainingError
-from training.recipe import read_recipe, recipe_names
+from training.finetune import add_arguments, overridden
+from training.recipe import Recipe, read_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -35,6 +37,11 @@ def test_every_recipe_can_be_read(name: str) -> None:
             "[difference]\nstart = 50",
             "a share, 0 to 1",
         ),
+        (
+            'method = "full"\nbase = "packaged"\nlearning_rate = 1\nepochs = 1\n'
+            '[difference]\nstart = 0\ntwo_bits = "attn"',
+            "a list of parts of names",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
@@ -42,3 +49,19 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, message: s
     path.write_text(text)
     with pytest.raises(TrainingError, match=rf"wrong\.toml.*{message}"):
         read_recipe(str(path))
+
+
+def ordered(*arguments: str) -> Recipe:
+    """The recipe `embedded` as the command line changes it."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = parser.parse_args(["--recipe", "embedded", *arguments])
+    return overridden(read_recipe("embedded"), given)
+
+
+def test_only_over_the_packaged_base_are_weights_kept_as_a_difference() -> None:
+    assert ordered().difference == ordered("--base", "packaged").difference
+    assert ordered().difference is not None
+    assert ordered("--base", "another/decoder").difference is None
+    adapter = ordered("--lora", "4")
+    assert (adapter.method, adapter.difference) == ("lora", None)
