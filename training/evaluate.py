@@ -5,7 +5,6 @@ Figures go into the checkpoint's `metrics.json`, and its card is rendered anew f
 """
 
 import argparse
-import json
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
 from training.bits import Figure, Score, summarise
 from training.card import EMBEDDED, write_card
 from training.fidelity import Fidelity, measure_fidelity
-from training.files import write_json
+from training.files import read_metrics, write_json
 from training.prepare import read_texts
 from training.sampling import engine_of
 from training.subject import Subject
@@ -54,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores, prints, writes."""
+    metrics = {} if arguments.dry_run else read_metrics(arguments.checkpoint)
     sets = _sets(arguments.data)
     baselines = {} if arguments.no_baselines else _baselines(arguments.data)
     subject = Subject.load(arguments.checkpoint)
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = _report(arguments, subject, sets["test"])
         print(_report_lines(report))
     if not arguments.dry_run:
-        _record(arguments.checkpoint, figures, fidelity, report)
+        _record(arguments.checkpoint, metrics, figures, fidelity, report)
     return 0
 
 
@@ -163,15 +163,12 @@ def _table(figures: Mapping[str, Mapping[str, Figure]]) -> str:
 
 def _record(
     folder: Path,
+    metrics: dict[str, Any],
     figures: Mapping[str, Mapping[str, Figure]],
     fidelity: Fidelity | None,
     report: Report | None,
 ) -> None:
     path = folder / "metrics.json"
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        metrics = {}
     metrics.setdefault("evaluation", {}).update(
         {
             name: {scorer: figure.as_dict() for scorer, figure in by_scorer.items()}

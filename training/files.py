@@ -37,7 +37,10 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """
     path = folder / "metrics.json"
     if not path.is_file():
-        raise TrainingError(f"{folder} has no {path.name}: it is no checkpoint of finetune's.")
+        raise TrainingError(
+            f"{folder} has no {path.name}: it is no checkpoint of finetune's. "
+            "(evaluate --dry-run takes any, and writes nothing.)"
+        )
     require_writable(folder)
     metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return metrics

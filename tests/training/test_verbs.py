@@ -194,13 +194,21 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "lacks"),
+    # Where nothing is to be recorded, any model may be measured.
+    [([], "metrics.json"), (["--dry-run", "--no-baselines"], "config.json")],
+)
 def test_a_checkpoint_that_is_none_is_not_evaluated(
     prepared: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    lacks: str,
 ) -> None:
     command = ["training", "evaluate", "--checkpoint", str(tmp_path), "--data", str(prepared)]
+    command += options
     monkeypatch.setattr("sys.argv", [*command, "--no-baselines"])
     assert main() == 1
-    assert f"{tmp_path.name} has no config.json" in capsys.readouterr().err
+    assert f"{tmp_path.name} has no {lacks}" in capsys.readouterr().err
