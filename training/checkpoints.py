@@ -48,7 +48,17 @@ def write_checkpoint(
         start.tokenizer.save_pretrained(folder)
     persona.write(folder)
     _generation_config(start.tokenizer).save_pretrained(folder)
-    write_json(folder / "metrics.json", facts)
+    _write_figures(folder, facts)
+
+
+def record(folder: Path, metrics: dict[str, Any]) -> None:
+    """Writes a checkpoint's figures, its card anew from them, and the sums of all its files."""
+    _write_figures(folder, metrics)
+    print(f"Recorded in {folder}.")
+
+
+def _write_figures(folder: Path, metrics: dict[str, Any]) -> None:
+    write_json(folder / "metrics.json", metrics)
     write_card(folder)
     write_checksums(folder)
 

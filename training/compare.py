@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.generation.checksums import write_checksums
 from training.bits import Figure, Score, difference, summarise
-from training.card import CURVE, write_card
+from training.card import CURVE
+from training.checkpoints import record
 from training.curves import draw_comparison
 from training.errors import TrainingError
-from training.files import require_writable, write_json
+from training.files import read_metrics, require_writable, write_json
 from training.prepare import read_texts
 from training.recipe import read_recipe
 from training.states import has_states
@@ -68,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         read_recipe(recipe)
     test = read_texts(arguments.data, "test")
     require_writable(out)
+    if arguments.record is not None:
+        read_metrics(arguments.record)
     _require_same_order(out, arguments)
     outcomes = []
     for name, recipe in names.items():
@@ -184,11 +186,7 @@ def render(result: Mapping[str, Any]) -> str:
 
 
 def _record(folder: Path, result: Mapping[str, Any], plot: Path) -> None:
-    path = folder / "metrics.json"
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics = read_metrics(folder)
     metrics["comparison"] = result
-    write_json(path, metrics)
     shutil.copyfile(plot, folder / CURVE)
-    write_card(folder)
-    write_checksums(folder)
-    print(f"Recorded in {path}.")
+    record(folder, metrics)

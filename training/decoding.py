@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from demo.generation.checksums import write_checksums
-from training.card import EMBEDDED, write_card
+from training.card import EMBEDDED
+from training.checkpoints import record
 from training.files import read_metrics, write_json
 from training.prepare import read_texts
 from training.sampling import draw, engine_of
@@ -102,7 +102,7 @@ def _record(
     tried: Sequence[tuple[Decoding, TextFigures, float]],
     best: Decoding,
 ) -> None:
-    config_path, metrics_path = folder / "generation_config.json", folder / "metrics.json"
+    config_path = folder / "generation_config.json"
     config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
     write_json(config_path, {**config, **best})
     metrics["decoding"] = {
@@ -115,7 +115,4 @@ def _record(
         ],
         "chosen": dict(best),
     }
-    write_json(metrics_path, metrics)
-    write_card(folder)
-    write_checksums(folder)
-    print(f"Recorded in {config_path} and {metrics_path}.")
+    record(folder, metrics)

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 from demo.generation.checkpoint import CheckpointError
-from demo.generation.checksums import write_checksums
 from demo.generation.exported import exported_folder
 from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
 from training.bits import Figure, Score, summarise
-from training.card import EMBEDDED, write_card
+from training.card import EMBEDDED
+from training.checkpoints import record
 from training.fidelity import Fidelity, measure_fidelity
-from training.files import read_metrics, write_json
+from training.files import read_metrics
 from training.prepare import read_texts
 from training.sampling import engine_of
 from training.subject import Subject
@@ -168,7 +168,6 @@ def _record(
     fidelity: Fidelity | None,
     report: Report | None,
 ) -> None:
-    path = folder / "metrics.json"
     metrics.setdefault("evaluation", {}).update(
         {
             name: {scorer: figure.as_dict() for scorer, figure in by_scorer.items()}
@@ -184,7 +183,4 @@ def _record(
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "
         + ("GPU" if torch.cuda.is_available() else "no GPU"),
     }
-    write_json(path, metrics)
-    write_card(folder)
-    write_checksums(folder)
-    print(f"Recorded in {path}.")
+    record(folder, metrics)

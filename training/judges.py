@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from demo.generation.checksums import write_checksums
 from demo.judging import detector, originals
 from demo.judging.originals import Originals
 from training import canonical
-from training.card import EMBEDDED, write_card
+from training.card import EMBEDDED
+from training.checkpoints import record
 from training.detector_training import DetectorFigures, measure_detector, train_detector
-from training.files import read_metrics, write_json
+from training.files import read_metrics
 from training.prepare import SPLITS, read_texts
 from training.sampling import draw, engine_of
 from training.subject import Subject
@@ -72,10 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             **figures.as_dict(),
         },
     }
-    write_json(folder / "metrics.json", metrics)
-    write_card(folder)
-    write_checksums(folder)
-    print(f"Recorded in {folder}.")
+    record(folder, metrics)
     return 0
 
 

@@ -300,17 +300,17 @@ def _is_whole(merged: Path, workshop: _Workshop) -> bool:
     return (merged / SUMS).is_file()
 
 
-def _build(difference: Path, target: Path, workshop: _Workshop) -> None:
+def _build(folder: Path, target: Path, workshop: _Workshop) -> None:
     try:
-        base = _base_of(difference)
+        base = _base_of(folder)
         gguf = locate_base(base, workshop.base_file, workshop.cache_dir, workshop.say)
         workshop.say(f"Adding our weights to {base.file_name}, once …")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             merged = Path(scratch) / "merged"
-            arguments = map(str, (difference, gguf, merged))
+            arguments = map(str, (folder, gguf, merged))
             modules.run("demo.generation.merging", *arguments, say=workshop.say)
-            put_in_place(merged, target, lambda folder: _is_whole(folder, workshop))
+            put_in_place(merged, target, lambda made: _is_whole(made, workshop))
     except (BaseUnavailable, modules.ModuleFailed) as error:
         raise OwnersError(str(error)) from error
     except OSError as error:
