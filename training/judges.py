@@ -10,15 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from demo.judging import detector, originals
+from demo.judging import canonical, detector, originals
 from demo.judging.originals import Originals
-from training import canonical
 from training.card import EMBEDDED
 from training.checkpoints import record
 from training.detector_training import DetectorFigures, measure_detector, train_detector
 from training.files import read_metrics
 from training.prepare import SPLITS, read_texts
-from training.sampling import draw, engine_of
+from training.sampling import Sample, draw, engine_of
 from training.subject import Subject
 from training.text_report import decoding_of
 
@@ -47,14 +46,15 @@ def run(arguments: argparse.Namespace) -> int:
     index = Originals.build(text for texts in splits.values() for text in texts)
     found = _false_positives(index, splits["train"])
     print(_index_lines(index, found))
-    decoding = decoding_of(folder)
+    handles = canonical.handles_in(text for texts in splits.values() for text in texts)
+    asked, decoding = arguments.samples, decoding_of(folder)
     with engine_of(Subject.load(folder)) as engine:
         learnt, measured = (
             _cleaned(
-                sample.text
-                for sample in draw(
+                draw(
                     engine, [""] * (arguments.samples or len(splits[split])), decoding, seed, split
-                )
+                ),
+                handles,
             )
             for seed, split in ((LEARNT_SEED, "dev"), (MEASURED_SEED, "test"))
         )
@@ -88,10 +88,11 @@ def _false_positives(index: Originals, texts: Sequence[str]) -> dict[str, int]:
     return {"windows_asked": asked, "windows_found": found}
 
 
-def _cleaned(texts: Iterable[str]) -> list[str]:
-    """As real ones were: the detector must not learn what cleaning took from one kind only."""
-    bare = (" ".join(canonical.strip_links(text).split()) for text in texts)
-    return [text for text in bare if not canonical.is_too_short(text)]
+def _cleaned(samples: Iterable[Sample], handles: frozenset[str]) -> list[str]:
+    """As real ones were, cut-off ones left out too: the detector must not learn what cleaning took
+    from one kind only."""
+    texts = (canonical.clean_alike(sample.text, handles) for sample in samples if sample.ended)
+    return [text for text in texts if not canonical.is_too_short(text)]
 
 
 def _index_lines(index: Originals, found: dict[str, int]) -> str:

@@ -16,7 +16,7 @@ from datasketch.hashfunc import sha1_hash32
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training import canonical
+from demo.judging import canonical
 
 # Two texts are near duplicates when they share this much of their character 5-grams (Jaccard).
 SIMILARITY = 0.7

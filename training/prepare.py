@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from demo.generation.persona import InvalidPersona, Persona
-from training import canonical, near_duplicates
+from demo.judging import canonical
+from training import near_duplicates
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row
 from training.errors import TrainingError

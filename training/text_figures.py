@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.canonical import HANDLE
+from demo.judging.words import HANDLE
 from training.files import rounded
 
 TWEET_CHARACTERS = 280

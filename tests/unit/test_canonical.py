@@ -2,7 +2,7 @@
 
 import pytest
 
-from training import canonical
+from demo.judging import canonical
 
 
 @pytest.mark.parametrize("raw", ["RT @a: hello", '"@a: hello" thanks', "“@a hello” thanks"])

@@ -10,14 +10,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
+from demo.judging.words import HANDLE, LINK
+
 VERSION = 1
 MIN_CHARACTERS = 20
 MIN_WORDS = 3
 MIN_HANDLE_ROWS = 20
 ANONYMOUS_HANDLE = "@user"
 
-LINK = re.compile(r"https?://\S+|pic\.twitter\.com/\S+")
-HANDLE = re.compile(r"@\w{1,15}")
 _MANUAL_RETWEET = re.compile(r"RT @|[\"“”„«'‘’]@")
 _CUT_OFF = re.compile(rf"…(?:\s*(?:{LINK.pattern}))*\s*$")
 _HAS_LETTER = re.compile(r"[^\W\d_]")
@@ -46,6 +46,11 @@ def public_handles(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(handle for handle, count in rows.items() if count >= MIN_HANDLE_ROWS)
 
 
+def handles_in(texts: Iterable[str]) -> frozenset[str]:
+    """Every handle of the texts, in lower case: of prepared ones, those that are public."""
+    return frozenset(handle.lower() for text in texts for handle in HANDLE.findall(text))
+
+
 def finish(text: str, handles: frozenset[str]) -> str:
     """Private handles made anonymous, white space collapsed (rules 3 and 4)."""
 
@@ -53,6 +58,12 @@ def finish(text: str, handles: frozenset[str]) -> str:
         return match[0] if match[0].lower() in handles else ANONYMOUS_HANDLE
 
     return " ".join(HANDLE.sub(anonymise, text).split())
+
+
+def clean_alike(text: str, handles: frozenset[str]) -> str:
+    """A generated text, cleaned as prepared ones were: what cleaning took from one kind only
+    would tell them apart. `handles` are those of the prepared texts."""
+    return finish(strip_links(text), handles)
 
 
 def is_too_short(text: str) -> bool:
