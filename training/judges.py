@@ -51,10 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     with engine_of(Subject.load(folder)) as engine:
         learnt, measured = (
             _cleaned(
-                draw(
-                    engine, [""] * (arguments.samples or len(splits[split])), decoding, seed, split
-                ),
-                handles,
+                draw(engine, [""] * (asked or len(splits[split])), decoding, seed, split), handles
             )
             for seed, split in ((LEARNT_SEED, "dev"), (MEASURED_SEED, "test"))
         )
@@ -89,9 +86,8 @@ def _false_positives(index: Originals, texts: Sequence[str]) -> dict[str, int]:
 
 
 def _cleaned(samples: Iterable[Sample], handles: frozenset[str]) -> list[str]:
-    """As real ones were, cut-off ones left out too: the detector must not learn what cleaning took
-    from one kind only."""
-    texts = (canonical.clean_alike(sample.text, handles) for sample in samples if sample.ended)
+    """As real ones were: the detector must not learn what cleaning took from one kind only."""
+    texts = (canonical.clean_alike(sample.text, handles) for sample in samples)
     return [text for text in texts if not canonical.is_too_short(text)]
 
 

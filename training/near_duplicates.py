@@ -16,7 +16,7 @@ from datasketch.hashfunc import sha1_hash32
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from demo.judging import canonical
+from demo.judging.words import HANDLE
 
 # Two texts are near duplicates when they share this much of their character 5-grams (Jaccard).
 SIMILARITY = 0.7
@@ -98,7 +98,7 @@ def _hash(shingle: str) -> int:
 
 def shingles(text: str) -> frozenset[str]:
     """Character 5-grams without case, handles and punctuation: what a copy keeps."""
-    bare = canonical.HANDLE.sub(" ", text).casefold()
+    bare = HANDLE.sub(" ", text).casefold()
     letters = _NOT_ALPHANUMERIC.sub(" ", bare).strip()
     last = max(1, len(letters) - SHINGLE_CHARACTERS + 1)
     return frozenset(letters[i : i + SHINGLE_CHARACTERS] for i in range(last))
