@@ -5,6 +5,7 @@ from pathlib import Path
 
 from demo.generation.introduction import FILES, Introduction, introduce
 from demo.generation.persona import InvalidPersona
+from demo.judging.judges import Judges
 from demo.serving.address import CannotListen, require_free_port
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import InvalidSetting, Settings, read_settings
@@ -102,7 +103,8 @@ def load(settings: Settings) -> Loaded:
         cache_dir=settings.cache_dir,
         zero_gpu=settings.zero_gpu,
     )
-    return Loaded(load_engine(checkpoint, engine_settings, _say), checkpoint.notice)
+    engine = load_engine(checkpoint, engine_settings, _say)
+    return Loaded(engine, checkpoint.notice, Judges.load(checkpoint.folder, _say))
 
 
 def _say(sentence: str) -> None:

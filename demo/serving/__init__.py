@@ -1,5 +1,5 @@
 """What stands between the open internet and an engine.
 
 Environment variables and raw HTTP enter, typed settings and bounded requests leave.
-Must not know models, tokens or what a page looks like.
+Must not know tokens, weights or what a page looks like.
 """

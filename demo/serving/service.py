@@ -5,21 +5,25 @@ Gradio or HTML.
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Literal
 
 from demo.generation.engine import Engine
+from demo.judging.judges import Judges
 
 State = Literal["loading", "ready", "recovering", "failed"]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine, and what its visitors should know of how it came to be this one."""
+    """An engine, what its visitors should know of how it came to be this one, and what can be
+    said of its texts."""
 
     engine: Engine
     notice: str = ""
+    judges: Judges = field(default_factory=Judges)
 
 
 class Service:
@@ -35,6 +39,8 @@ class Service:
         self._loaded: Loaded | None = None
         self._error: Exception | None = None
         self._closed = False
+        self._visitors = 0
+        self._counting = threading.Lock()
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
 
@@ -71,6 +77,25 @@ class Service:
         """What visitors should know; empty if nothing, or while it loads."""
         return self._loaded.notice if self._loaded else ""
 
+    def judges(self) -> Judges:
+        """Of the checkpoint that answers; empty while it loads."""
+        return self._loaded.judges if self._loaded else Judges()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """While it is entered a visitor waits for a text: what is not urgent keeps away."""
+        with self._counting:
+            self._visitors += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._visitors -= 1
+
+    def is_idle(self) -> bool:
+        """Whether the engine is there and no visitor waits for it."""
+        return self._loaded is not None and self._visitors == 0
+
     def close(self) -> None:
         """Closes the engine, also one that comes later."""
         self._closed = True
@@ -88,9 +113,9 @@ class Service:
         self._settled.set()
 
 
-def ready(engine: Engine, notice: str = "", slots: int = 1) -> Service:
+def ready(engine: Engine, judges: Judges | None = None, slots: int = 1) -> Service:
     """A service over an engine that is there already."""
-    service = Service(lambda: Loaded(engine, notice), slots)
+    service = Service(lambda: Loaded(engine, judges=judges or Judges()), slots)
     service.begin()
     service.wait()
     return service
