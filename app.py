@@ -5,7 +5,7 @@ from pathlib import Path
 
 from demo.generation.introduction import FILES, Introduction, introduce
 from demo.generation.persona import InvalidPersona
-from demo.judging.judges import Judges
+from demo.judging.judges import Judges, read_metrics
 from demo.serving.address import CannotListen, require_free_port
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import InvalidSetting, Settings, read_settings
@@ -104,7 +104,9 @@ def load(settings: Settings) -> Loaded:
         zero_gpu=settings.zero_gpu,
     )
     engine = load_engine(checkpoint, engine_settings, _say)
-    return Loaded(engine, checkpoint.notice, Judges.load(checkpoint.folder, _say))
+    folder = checkpoint.folder
+    judges, metrics = Judges.load(folder, _say), read_metrics(folder)
+    return Loaded(engine, checkpoint.notice, judges, metrics)
 
 
 def _say(sentence: str) -> None:

@@ -8,8 +8,8 @@ import math
 import secrets
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 MAX_PROMPT_CHARACTERS = 1_000
 MAX_SEED = 2**31 - 1
@@ -78,6 +78,9 @@ FIELDS: Mapping[str, NumberField] = {
     )
 }  # fmt: skip
 
+# How many texts one call may ask for. Not part of a request: each text has one of its own.
+COUNT = NumberField("count", "How many", 1, 1, 4, 1, True, "So many texts, side by side.")
+
 
 def draw_seed() -> int:
     """A fresh seed, from 0 to 2,147,483,647."""
@@ -112,6 +115,10 @@ class GenerationRequest:
     def opening(self) -> str:
         """The prompt as a model reads it: a trailing space would leave it half a word."""
         return self.prompt.rstrip()
+
+    def another(self, index: int) -> Self:
+        """The same with the seed that is so many further on: what makes several texts differ."""
+        return replace(self, seed=(int(self.seed or 0) + index) % (MAX_SEED + 1))
 
     def settings(self) -> dict[str, Any]:
         """Everything but the prompt, in the table's order."""

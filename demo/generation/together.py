@@ -6,7 +6,7 @@ Knows engines and threads; must not know what the texts are for.
 import contextvars
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from demo.generation.engine import Chunk, Engine
@@ -16,7 +16,9 @@ from demo.generation.request import GenerationRequest
 Event = tuple[int, Chunk | Exception]
 
 
-def stream_together(engine: Engine, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
+def stream_together(
+    engine: Engine, requests: Sequence[GenerationRequest]
+) -> Generator[Event, None, None]:
     """The chunks of every request as they come, each with the request's index; a text that fails
     ends with its exception, and the others go on. Closing the iterator cancels all of them."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()

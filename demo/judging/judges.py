@@ -69,7 +69,7 @@ class Judges:
         return cls(
             _read(folder / originals.NAME, Originals.load, say),
             _read(folder / detector.NAME, Detector.load, say),
-            _trust(folder / METRICS),
+            _trust(read_metrics(folder)),
         )
 
     def repeats(self, text: str) -> tuple[Passage, ...]:
@@ -96,9 +96,17 @@ def _read(path: Path, load: Callable[[Path], _Judge], say: Callable[[str], None]
         return None
 
 
-def _trust(path: Path) -> tuple[Trust, ...]:
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        groups = json.loads(path.read_text(encoding="utf-8"))["judges"]["detector"]["by_length"]
+def read_metrics(folder: Path) -> Mapping[str, Any]:
+    """What training measured of a checkpoint; empty where it says nothing."""
+    with suppress(OSError, ValueError):
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        return metrics if isinstance(metrics, Mapping) else {}
+    return {}
+
+
+def _trust(metrics: Mapping[str, Any]) -> tuple[Trust, ...]:
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        groups = metrics["judges"]["detector"]["by_length"]
         return tuple(_group(name, figures) for name, figures in groups.items())
     return ()
 

@@ -5,10 +5,10 @@ Gradio or HTML.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from demo.generation.engine import Engine
 from demo.judging.judges import Judges
@@ -18,12 +18,13 @@ State = Literal["loading", "ready", "recovering", "failed"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine, what its visitors should know of how it came to be this one, and what can be
-    said of its texts."""
+    """An engine, what its visitors should know of how it came to be this one, what can be said
+    of its texts, and what training measured of it (`metrics.json`)."""
 
     engine: Engine
     notice: str = ""
     judges: Judges = field(default_factory=Judges)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Service:
@@ -59,6 +60,10 @@ class Service:
             raise self._error
         return self._loaded.engine if self._loaded else None
 
+    def engine(self) -> Engine | None:
+        """The engine if it is there already."""
+        return self._loaded.engine if self._loaded else None
+
     def on_failure(self, call: Callable[[], None]) -> None:
         """Calls once the engine cannot be loaded, at once if that is known already."""
         self._on_failure = call
@@ -80,6 +85,10 @@ class Service:
     def judges(self) -> Judges:
         """Of the checkpoint that answers; empty while it loads."""
         return self._loaded.judges if self._loaded else Judges()
+
+    def metrics(self) -> Mapping[str, Any]:
+        """Of the checkpoint that answers; empty while it loads."""
+        return self._loaded.metrics if self._loaded else {}
 
     @contextmanager
     def writing(self) -> Iterator[None]:

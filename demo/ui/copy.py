@@ -1,43 +1,107 @@
 """Every sentence a visitor reads, in one place, but for those of the persona.
 
-Knows words only; must not know how they are laid out, nor whose tweets are imitated.
+Knows words only; must not know how they are laid out, nor whose tweets are imitated. What the
+browser says by itself is handed to its scripts from here.
 """
 
 from collections.abc import Mapping
 
 from demo.generation.persona import Persona
+from demo.judging.judges import Trust
+
+# --- the page -------------------------------------------------------------------------------
 
 DISCLAIMER = (
     "Parody. Every text here is made up by a computer; nobody said it, "
     "and none of it is news, advice or an endorsement."
 )
-
-PROMPT_LABEL = "Your opening words"
-PROMPT_PLACEHOLDER = "Leave it empty, or begin"
-
-STOP = "Stop"
-STOPPING = "Stopping…"
-
-EMPTY_CARD = "The tweet appears here, word by word, with your own words marked."
-WAITING = "Waiting for the computer…"
-LOADING = "The model is still loading. Your text starts as soon as it can."
+TABS: Mapping[str, str] = {
+    "write": "Write",
+    "guess": "Guess",
+    "detect": "Detect",
+    "about": "About",
+}
 STATUS: Mapping[str, str] = {
     "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
     "recovering": "The model is being restarted; that takes a moment.",
     "failed": "The model could not be loaded.",
     "unreachable": "The server does not answer.",
 }
+MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
+
+
+def tagline(persona: Persona) -> str:
+    """What the page is, in a sentence."""
+    return f"Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
+
+
+def preview_description(persona: Persona) -> str:
+    """What a shared link says under its title."""
+    return f"{tagline(persona)} Then guess which ones are real. {persona.badge}."
+
+
+# --- write ----------------------------------------------------------------------------------
+
+PROMPT_LABEL = "Your opening words"
+PROMPT_PLACEHOLDER = "Leave it empty, or begin"
+GENERATE = "Generate"
+STOP = "Stop"
+STOPPING = "Stopping…"
+CLEAR = "Clear"
+PRESET_LABEL = "Mood"
+PRESET_HELP = "Sets the numbers below. Move one yourself and it is your own mood."
+PRESETS: Mapping[str, str] = {
+    "trained": "As trained",
+    "cautious": "On script",
+    "bold": "Off script",
+    "unhinged": "3 a.m.",
+    "short": "One-liner",
+}
+ADVANCED = "Advanced"
+SEED_PLACEHOLDER = "drawn anew each time"
+KEEP_SEED = "Keep last seed"
+DRAW_SEED = "Draw a new one"
+RESET = "Reset to defaults"
+COUNTER: Mapping[str, str] = {
+    "characters": "{0} of {1} characters",
+    "tokens": "{0} of {1} tokens",
+    "over": "too long for this model",
+}
+LOADING = "The model is still loading. Your text starts as soon as it can."
 NO_ANSWER = (
     "No text came back. If a message popped up, it says why; "
     "what you typed is still there, so you can try again."
 )
+INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
+# What the card's scripts say.
+CARD: Mapping[str, str] = {
+    "card": "A made-up tweet",
+    "empty": "The tweet appears here, word by word, with your own words marked.",
+    "waiting": "Waiting for the computer…",
+    "yours": "your words",
+    "rest": ", then the computer's",
+    "copy": "Copy",
+    "copied": "Copied, with its label",
+    "refused": "Copying was refused",
+    "link": "Link",
+    "linked": "Link copied",
+    "picture": "Picture",
+    "carry": "Continue",
+    "carry_help": "Goes on from the end of this text",
+    "repeated": "Stands word for word in a real tweet",
+    "history": "Written on this visit: {0}",
+    "history_help": "Kept in this page's memory only. Leaving the page forgets it.",
+    "history_clear": "Forget them",
+    "history_show": "Show",
+    "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
+    "made_by": "Made by a computer, {0}",
+}
 FINISH: Mapping[str, str] = {
     "end_of_tweet": "The tweet ended by itself.",
     "length": "Cut off at the length you set.",
     "deadline": "Cut off: it took longer than one text may take.",
     "stopped": "You stopped it.",
 }
-INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
 
 
 def length_note(applied: int, asked: int) -> str:
@@ -48,22 +112,112 @@ def length_note(applied: int, asked: int) -> str:
     )
 
 
-def tagline(persona: Persona) -> str:
-    """What the page is, in a sentence."""
-    return f"Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
+def repeats_note(share: float) -> str:
+    """Said of a text with words of a real tweet in it; `share` of its characters, in 0 to 1."""
+    return f"{max(share, 0.01):.0%} of it stands word for word in a real tweet."
 
 
-def api_description(persona: Persona) -> str:
-    """The endpoint's, for people and for other programs."""
-    return f"Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n{_API}"
+# --- detect ---------------------------------------------------------------------------------
+
+DETECT_LABEL = "A tweet, from anywhere"
+DETECT_PLACEHOLDER = "Paste it here"
+DETECT_BUTTON = "Who wrote this?"
+DETECT_INTRO = (
+    "A small classifier reads the letters and leans one way. It has learnt to tell this computer's "
+    "texts from real tweets and knows no other computer. It is wrong often; it says how often."
+)
+DETECT: Mapping[str, str] = {
+    "empty": "What speaks for a computer, and what for a person, is marked here.",
+    "person": "a person",
+    "computer": "a computer",
+    "probability": "{0} in 100 that a computer wrote it, if beforehand either was as likely",
+    "legend_computer": "speaks for a computer",
+    "legend_person": "speaks for a person",
+}
+DETECT_NO_TEXT = "text must be a text. Paste one."
+DETECT_NO_JUDGE = "Cannot say: this checkpoint came without a detector."
 
 
-_API = """\
-Each update is one object with the whole text so far. Show its `shareable`, not its bare `text`,
-to people: that is the text with its label and where it came from. `finish_reason` is null until
-the text is finished. The same seed and settings give the same text."""
-RESULT_DESCRIPTION = (
-    "an object: text, label, shareable, prompt, generated, finish_reason (end_of_tweet, length, "
-    "deadline or null), characters, settings with the seed, checkpoint, revision, engine, "
-    "precision, tokens and seconds"
+def detect_too_long(characters: int, limit: int) -> str:
+    """A text that is longer than is judged."""
+    return f"text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
+
+
+def detect_too_short(characters: int, words: int) -> str:
+    """A text that nobody could tell anything by."""
+    return f"Cannot say: it takes at least {characters} characters and {words} words."
+
+
+def detect_untrusted(trust: Trust) -> str:
+    """A length at which the detector did no better than a coin."""
+    return f"Cannot say: on texts of {_characters(trust)} the detector did no better than a coin."
+
+
+def leaning(probability: float, undecided: float) -> str:
+    """Which side a probability (of a computer) leans to, never that it is so."""
+    if abs(probability - 0.5) < undecided:
+        return "Could be either."
+    side = "computer" if probability > 0.5 else "person"
+    return f"{_strength(abs(probability - 0.5))} a {side}."
+
+
+def _strength(distance: float) -> str:
+    if distance < 0.15:
+        return "Leans slightly towards"
+    return "Leans towards" if distance < 0.3 else "Leans strongly towards"
+
+
+def trust_sentence(trust: Trust) -> str:
+    """How far it goes at that length."""
+    accuracy, auc = trust.accuracy, trust.roc_auc
+    return (
+        f"On {trust.real + trust.generated:,} held-back texts of {_characters(trust)} it was right "
+        f"{accuracy.value:.0%} of the time ({accuracy.low:.0%} to {accuracy.high:.0%}); a coin is "
+        f"right 50%. Its AUC there is {auc.value:.2f}."
+    )
+
+
+def _characters(trust: Trust) -> str:
+    if trust.maximum is None:
+        return f"{trust.minimum} characters and more"
+    return f"{trust.minimum} to {trust.maximum} characters"
+
+
+# --- the API --------------------------------------------------------------------------------
+
+
+def generate_description(persona: Persona) -> str:
+    """Of `/generate`, for people and for other programs."""
+    return (
+        f"Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
+        "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
+        "`text`, to people: that is the text with its label and where it came from. "
+        "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
+        "real tweet has too. The same seed and settings give the same text."
+    )
+
+
+def generate_many_description(persona: Persona) -> str:
+    """Of `/generate_many`."""
+    return (
+        f"Continues an opening several times at once, in the style of {persona.tweets}: "
+        f"{persona.badge}.\n\n"
+        "Each update is one object whose `texts` are objects like those of `/generate`, in order "
+        "of their seeds, which follow each other; `finished` is true once all of them are. One "
+        "that failed has an `error`."
+    )
+
+
+def detect_description(persona: Persona) -> str:
+    """Of `/detect`."""
+    return (
+        "Says how likely a computer wrote a text, by which of its words, and how far that can be "
+        f"trusted at its length. It tells this demo's texts from {persona.tweets}, and was not "
+        "made for any others. `probability` is null where nothing can be said."
+    )
+
+
+CHECKPOINT_DESCRIPTION = (
+    "Tells which checkpoint answers, by which engine, what it takes and how good it was measured "
+    "to be: bits per byte, perplexity, and how often its detector is right."
 )

@@ -1,31 +1,30 @@
-"""The one endpoint, `/generate`: what the button, Enter, the API and MCP all call.
+"""What writes: `/generate`, one text, and `/generate_many`, which the page calls too.
 
 Knows requests, engines and results; must not know components, layout or HTML.
 """
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
 import gradio as gr
 
-from demo.generation.engine import (
-    HEARTBEAT_SECONDS,
-    EngineError,
-)
+from demo.generation.engine import HEARTBEAT_SECONDS, Chunk, Engine, EngineError
 from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
 from demo.generation.request import (
+    COUNT,
     FIELDS,
     MAX_PROMPT_CHARACTERS,
     GenerationRequest,
     InvalidRequest,
 )
+from demo.generation.together import stream_together
 from demo.serving.service import Service
 from demo.ui import copy
-from demo.ui.result import Record, Result, failure, waiting
+from demo.ui.result import Record, Result, failure, together, waiting
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +46,34 @@ def make_generate(service: Service, introduction: Introduction) -> Endpoint:
         seed: int | None = None,
     ) -> Iterator[Record]:
         numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
-        yield from _guarded(service, persona, (prompt, *numbers))
+        yield from _one(service, persona, (prompt, *numbers))
 
-    generate.__doc__ = _documentation(persona)
+    generate.__doc__ = _documentation(copy.generate_description(persona), _field_arguments())
     return generate
+
+
+def make_generate_many(service: Service, introduction: Introduction) -> Endpoint:
+    """The same for several texts at once, whose seeds follow each other."""
+    persona, defaults = introduction.persona, introduction.defaults
+
+    def generate_many(
+        prompt: str = defaults.prompt,
+        count: int = int(COUNT.maximum),
+        max_new_tokens: int = defaults.max_new_tokens,
+        temperature: float = defaults.temperature,
+        top_p: float = defaults.top_p,
+        top_k: int = defaults.top_k,
+        repetition_penalty: float = defaults.repetition_penalty,
+        seed: int | None = None,
+    ) -> Iterator[Record]:
+        numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
+        yield from _many(service, persona, count, (prompt, *numbers))
+
+    prompt, *others = _field_arguments()
+    count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
+    description = copy.generate_many_description(persona)
+    generate_many.__doc__ = _documentation(description, [prompt, count, *others])
+    return generate_many
 
 
 def _seed(value: Any) -> Any:
@@ -61,53 +84,119 @@ def _seed(value: Any) -> Any:
     return int(digits) if digits.isdecimal() and len(digits) <= 20 else digits or None
 
 
-def _documentation(persona: Persona) -> str:
-    """The endpoint's docstring, in the form that Gradio's API page and MCP read."""
-    arguments = [
+def _field_arguments() -> list[str]:
+    return [
         f"prompt: The opening words, at most {MAX_PROMPT_CHARACTERS:,} characters; may be empty.",
         *(
             f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}. {field.help}"
             for field in FIELDS.values()
         ),
     ]
-    return "\n".join(
-        (copy.api_description(persona), "", "Args:", *(f"    {line}" for line in arguments))
-    )
 
 
-def _guarded(service: Service, persona: Persona, values: tuple[Any, ...]) -> Iterator[Record]:
-    """The records of one request; a failure is shown in the card and then raised.
+def _documentation(description: str, arguments: Sequence[str]) -> str:
+    """An endpoint's docstring, in the form that Gradio's API page and MCP read."""
+    return "\n".join((description, "", "Args:", *(f"    {line}" for line in arguments)))
+
+
+def _one(service: Service, persona: Persona, values: tuple[Any, ...]) -> Iterator[Record]:
+    """The records of one text; a failure is shown in the last one and then raised.
 
     Raises:
         gr.Error: with a sentence fit for a visitor.
     """
     last: Record = {}
     try:
-        for last in _records(service, persona, GenerationRequest(*values)):
-            yield last
-    except (InvalidRequest, EngineError) as error:
-        message = str(error)
+        request = GenerationRequest(*values)
+        with service.writing():
+            for engine in _awaited(service):
+                if engine is None:
+                    yield waiting(request, persona)
+                    continue
+                result = Result(request, engine.identity, persona)
+                with closing(engine.stream(request)) as stream:
+                    for chunk in stream:
+                        result = _followed(result, chunk, service)
+                        last = result.record()
+                        yield last
     except Exception as error:
-        _log_without_texts(error)
-        message = copy.INTERNAL_ERROR
+        message = sentence(error)
     else:
         return
     yield failure(last, message, persona)
     raise gr.Error(message, print_exception=False)
 
 
-def _records(service: Service, persona: Persona, request: GenerationRequest) -> Iterator[Record]:
-    """The text as it grows; closing the iterator closes the engine's stream."""
+def _many(
+    service: Service, persona: Persona, count: Any, values: tuple[Any, ...]
+) -> Iterator[Record]:
+    """The records of several texts. One that fails says so in its own; only if none is left, the
+    call fails.
+
+    Raises:
+        gr.Error: with a sentence fit for a visitor.
+    """
+    records: list[Record] = [{}]
+    try:
+        first = GenerationRequest(*values)
+        requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
+        records = [waiting(request, persona) for request in requests]
+        with service.writing():
+            for engine in _awaited(service):
+                if engine is None:
+                    yield together(records, persona)
+                else:
+                    yield from _written(service, engine, persona, requests, records)
+        messages = [record["error"] for record in records if "error" in record]
+        if len(messages) < len(records):
+            return
+        message = messages[0]
+    except Exception as error:
+        message = sentence(error)
+        yield together([failure(record, message, persona) for record in records], persona)
+    raise gr.Error(message, print_exception=False)
+
+
+def _awaited(service: Service) -> Iterator[Engine | None]:
+    """None as long as there is no engine, and then, once, the engine."""
     while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
-        yield waiting(request, persona)
-    result = Result(request, engine.identity, persona)
-    with closing(engine.stream(request)) as stream:
-        for chunk in stream:
-            result = result.followed_by(chunk)
-            yield result.record()
+        yield None
+    yield engine
+
+
+def _written(
+    service: Service,
+    engine: Engine,
+    persona: Persona,
+    requests: Sequence[GenerationRequest],
+    records: list[Record],
+) -> Iterator[Record]:
+    """All texts at every step of any; `records` are replaced as they grow."""
+    results = [Result(request, engine.identity, persona) for request in requests]
+    with closing(stream_together(engine, requests)) as events:
+        for index, happened in events:
+            if isinstance(happened, Exception):
+                records[index] = failure(records[index], sentence(happened), persona)
+            else:
+                results[index] = _followed(results[index], happened, service)
+                records[index] = results[index].record()
+            yield together(records, persona)
+
+
+def _followed(result: Result, chunk: Chunk, service: Service) -> Result:
+    longer = result.followed_by(chunk)
+    return longer.judged(service.judges()) if longer.ending else longer
+
+
+def sentence(error: Exception) -> str:
+    """What a visitor is told of it; what only we should know of it is logged."""
+    if isinstance(error, InvalidRequest | EngineError):
+        return str(error)
+    _log_without_texts(error)
+    return copy.INTERNAL_ERROR
 
 
 def _log_without_texts(error: Exception) -> None:
     """Logs where it failed, but not the message: it might quote what a visitor typed."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("Generation failed: %s\n%s", type(error).__name__, frames)
+    log.error("A call failed: %s\n%s", type(error).__name__, frames)

@@ -11,6 +11,7 @@ from types import FrameType
 
 from demo.generation.introduction import Introduction
 from demo.serving.address import cannot_listen
+from demo.serving.counting import count_routes
 from demo.serving.health import health_routes
 from demo.serving.limits import middleware
 from demo.serving.service import Service
@@ -62,7 +63,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
             theme=build_theme(),
             css_paths=[CSS_FILE],
             app_kwargs={
-                "routes": list(health_routes(service)),
+                "routes": [*health_routes(service), *count_routes(service)],
                 "middleware": list(middleware(settings.max_body_bytes)),
             },
         )

@@ -11,8 +11,11 @@ from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
 from demo.serving.service import Service
 from demo.ui import copy
-from demo.ui.endpoint import make_generate
+from demo.ui.api import publish
+from demo.ui.endpoint import make_generate, make_generate_many
+from demo.ui.facts import make_checkpoint
 from demo.ui.status import build_status
+from demo.ui.verdict import make_detect
 from demo.ui.write import build_write_tab
 
 # What fits into a line of the narrowest page.
@@ -26,7 +29,13 @@ def build_page(service: Service, introduction: Introduction) -> gr.Blocks:
     with page, gr.Column(elem_id="computer-dump"):
         gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
         build_status()
-        build_write_tab(make_generate(service, introduction), introduction)
+        generate_many = make_generate_many(service, introduction)
+        with gr.Tabs(elem_id="cd-tabs"), gr.Tab(copy.TABS["write"], id="write"):
+            build_write_tab(generate_many, introduction)
+        publish(make_generate(service, introduction), uses_engine=True)
+        publish(generate_many, uses_engine=True)
+        publish(make_detect(service, persona))
+        publish(make_checkpoint(service, introduction))
     return page
 
 

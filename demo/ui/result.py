@@ -1,15 +1,17 @@
-"""What the endpoint returns: one generated text, its label and where it came from.
+"""What the endpoints return: generated texts, their label and where they came from.
 
 Knows requests, chunks and the words around a text; must not know Gradio or HTML.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from demo.generation.engine import Chunk, Ending, EngineIdentity
 from demo.generation.persona import Persona
 from demo.generation.request import GenerationRequest
+from demo.judging.judges import Judges, share_of
+from demo.judging.originals import Passage
 from demo.ui import copy
 
 # JSON as the API sends it: what these keys mean is said once, in the README's API section.
@@ -18,22 +20,32 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Result:
-    """One text, finished once it has an `ending`."""
+    """One text, finished once it has an `ending`; `repeats` is known from then on."""
 
     request: GenerationRequest
     identity: EngineIdentity
     persona: Persona
     generated: str = ""
     ending: Ending | None = None
+    repeats: tuple[Passage, ...] = ()
 
     def followed_by(self, chunk: Chunk) -> "Result":
         """The same text, one chunk longer."""
         return replace(self, generated=self.generated + chunk.text, ending=chunk.ending)
 
+    def judged(self, judges: Judges) -> "Result":
+        """The same text with what it repeats of real tweets."""
+        return replace(self, repeats=judges.repeats(self.text))
+
     @property
     def text(self) -> str:
         """The opening and what was added, as one text."""
         return self.request.opening + self.generated
+
+    @property
+    def repeated_share(self) -> float:
+        """How much of the text stands word for word in real tweets, in 0 to 1."""
+        return share_of(self.repeats, self.text)
 
     def source(self) -> str:
         """Checkpoint, engine, seed and settings in one line: what it takes to repeat the text."""
@@ -49,9 +61,10 @@ class Result:
     def shareable(self) -> str:
         """The text with its label, as it may be pasted elsewhere."""
         revision = self.identity.revision[:12]
+        repeated = f" {copy.repeats_note(self.repeated_share)}" if self.repeats else ""
         return (
             f"{self.text.strip()}\n\n— {self.persona.label}, {self.persona.title} "
-            f"(seed {self.request.seed}, {self.identity.checkpoint}@{revision})"
+            f"(seed {self.request.seed}, {self.identity.checkpoint}@{revision}){repeated}"
         )
 
     def record(self) -> Record:
@@ -70,8 +83,17 @@ class Result:
             "revision": self.identity.revision,
             "engine": self.identity.engine,
             "precision": self.identity.precision,
-            **_costs(self.ending, self.request.max_new_tokens),
+            "repeats": [list(passage) for passage in self.repeats],
+            "repeated_share": round(self.repeated_share, 3),
+            "note": " ".join(self._notes()),
+            **_costs(self.ending),
         }
+
+    def _notes(self) -> Iterator[str]:
+        if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
+            yield copy.length_note(self.ending.max_new_tokens, self.request.max_new_tokens)
+        if self.repeats:
+            yield copy.repeats_note(self.repeated_share)
 
 
 def waiting(request: GenerationRequest, persona: Persona) -> Record:
@@ -93,16 +115,22 @@ def failure(last: Mapping[str, Any], message: str, persona: Persona) -> Record:
     return {**last, "note": "", "label": persona.label, "finish_reason": "error", "error": message}
 
 
-def _costs(ending: Ending | None, asked: int) -> Record:
+def together(records: Sequence[Record], persona: Persona) -> Record:
+    """Several texts as the API returns them; finished once each of them is."""
+    return {
+        "texts": list(records),
+        "label": persona.label,
+        "finished": all(record["finish_reason"] is not None for record in records),
+    }
+
+
+def _costs(ending: Ending | None) -> Record:
     """Counts in tokens and times in seconds, null until the text is finished."""
     if ending is None:
         return dict.fromkeys(("prompt_tokens", "new_tokens", "first_token_seconds", "seconds"))
-    costs: Record = {
+    return {
         "prompt_tokens": ending.prompt_tokens,
         "new_tokens": ending.new_tokens,
         "first_token_seconds": round(ending.first_token_seconds, 3),
         "seconds": round(ending.seconds, 3),
     }
-    if ending.max_new_tokens < asked:
-        costs["note"] = copy.length_note(ending.max_new_tokens, asked)
-    return costs

@@ -1,0 +1,34 @@
+"""What programs call: the documented endpoints, over HTTP, gradio_client and MCP.
+
+Knows which functions are public and under what names: these, their parameters and docs are a
+contract, frozen in tests/app/contract.json. Must not know what the page looks like.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import api
+
+# Whatever gives work to the engine shares its places, and with them the queue.
+ENGINE_CALLS = "engine"
+
+
+def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
+    """Makes the function an endpoint of the current Blocks under its own name; it returns one
+    JSON object, or yields some."""
+    blocks = gr.context.Context.root_block
+    assert blocks is not None
+    endpoint = api(
+        function,
+        api_name=function.__name__,
+        concurrency_id=ENGINE_CALLS if uses_engine else None,
+    )
+    # Gradio would call them "1st", "2nd" and so on.
+    parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
+    names = dict(zip(endpoint["inputs"], parameters, strict=True))
+    for number in (*endpoint["inputs"], *endpoint["outputs"]):
+        component = blocks.blocks[number]
+        assert isinstance(component, Component)
+        component.label = names.get(number, "result")

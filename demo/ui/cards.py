@@ -1,0 +1,25 @@
+"""The tweet-like cards and the visit's history: a component whose value `/generate_many` returns.
+
+Knows how results look (cards.html, cards.js, picture.js); must not know how they came about.
+"""
+
+import gradio as gr
+
+from demo.generation.persona import Persona
+from demo.ui import copy
+from demo.ui.scripts import markup, script
+
+
+def build_cards(persona: Persona) -> gr.HTML:
+    """One empty card. Its value is the `Record` that programs get too."""
+    return gr.HTML(
+        html_template=markup("cards.html"),
+        js_on_load=script("picture.js", "cards.js"),
+        apply_default_css=False,
+        elem_id="cd-cards",
+        author=persona.author,
+        handle=persona.handle,
+        badge=persona.badge,
+        words=dict(copy.CARD),
+        finish=dict(copy.FINISH),
+    )

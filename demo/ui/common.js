@@ -1,0 +1,58 @@
+// Put before the script of every component, which Gradio runs with `element` and `props`.
+// Visitors' and models' words enter the page through textContent only.
+const root = element.closest("#computer-dump");
+// In an embed the page is somebody else's; there the element says where the app is.
+const host = element.closest("gradio-app[src]");
+const isEmbed = Boolean(host && host.getAttribute("src"));
+const configured = window.gradio_config && window.gradio_config.root;
+const base = ((isEmbed && host.getAttribute("src")) || configured || window.location.origin).replace(/\/+$/, "");
+
+function filled(sentence, ...values) {
+  return sentence.replace(/\{(\d)\}/g, (_, place) => values[place]);
+}
+
+function put(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+  target.hidden = !text;
+}
+
+// What the server answers as JSON; throws with its sentence if it refuses, without one if it does not answer.
+async function send(path, body) {
+  const answer = await fetch(base + path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const value = await answer.json();
+  if (!answer.ok) throw new Error(value.detail);
+  return value;
+}
+
+// Plain http pages have no navigator.clipboard; the older way needs a selected, visible field.
+function copyBySelection(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.style.cssText = "position:fixed;top:0;opacity:0";
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  return copied;
+}
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+// The button says for two seconds whether it worked, and keeps the focus.
+async function copyAndSay(button, text, done, refused) {
+  const label = button.textContent;
+  button.textContent = (await copyText(text)) ? done : refused;
+  button.focus();
+  setTimeout(() => { button.textContent = label; }, 2000);
+}

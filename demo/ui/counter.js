@@ -1,0 +1,33 @@
+// Says how much of what may be typed is typed: characters at once, tokens as this model counts
+// them once the typing pauses.
+const PAUSE_MILLISECONDS = 350;
+const line = element.querySelector(".cd-counter");
+let timer = null;
+let latest = 0;
+
+function show(text, counted) {
+  const parts = [filled(props.words.characters, text.length.toLocaleString(), props.limit.toLocaleString())];
+  if (counted) parts.push(filled(props.words.tokens, counted.tokens, counted.limit));
+  const over = text.length > props.limit || (counted && counted.tokens > counted.limit);
+  if (over) parts.push(props.words.over);
+  line.classList.toggle("cd-over", Boolean(over));
+  put(line, text ? parts.join(" · ") : "");
+}
+
+async function count(text) {
+  const mine = (latest += 1);
+  try {
+    const counted = await send("/count", { text });
+    if (mine === latest) show(text, counted.tokens === null ? null : counted);
+  } catch {
+    // A server that does not count is told of elsewhere; the characters stand.
+  }
+}
+
+watch("value", () => {
+  const text = props.value || "";
+  latest += 1;
+  clearTimeout(timer);
+  show(text, null);
+  if (text) timer = setTimeout(() => count(text), PAUSE_MILLISECONDS);
+});

@@ -1,0 +1,116 @@
+// A card as a picture: text, label and origin inside one frame, so that none can be cut off from
+// the others by accident. Drawn on a canvas: nothing is fetched, and no page style changes it.
+const PICTURE = {
+  width: 1200, margin: 40, padding: 72,
+  paper: "#fffefb", bar: "#e9f5ec", ink: "#1f1b16", quiet: "#5f584e", edge: "#d9d3c7",
+  hole: "#efebe1", red: "#a61b12", redGround: "#fdecea", marker: "#ffe9a8", green: "#046c4e", ground: "#f7f5ef",
+};
+const SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+const MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, monospace';
+
+// Lines no wider than `width`; a word that is wider than that is cut.
+function wrapped(pen, text, width) {
+  const lines = [];
+  for (const paragraph of text.split("\n")) {
+    let line = "";
+    for (const piece of paragraph.split(/(?<=\s)/)) {
+      let word = piece;
+      if (pen.measureText(line + word.trimEnd()).width <= width) { line += word; continue; }
+      if (line) { lines.push(line); line = ""; }
+      while (pen.measureText(word.trimEnd()).width > width) {
+        let end = word.length - 1;
+        while (end > 1 && pen.measureText(word.slice(0, end)).width > width) end -= 1;
+        lines.push(word.slice(0, end));
+        word = word.slice(end);
+      }
+      line = word;
+    }
+    lines.push(line);
+  }
+  return lines;
+}
+
+function drawPicture(result) {
+  const canvas = document.createElement("canvas");
+  const pen = canvas.getContext("2d");
+  const fonts = { text: `40px ${SANS}`, name: `700 34px ${SANS}`, handle: `27px ${SANS}`, badge: `700 28px ${SANS}`, source: `20px ${MONO}`, label: `700 30px ${SANS}` };
+  const inner = PICTURE.width - 2 * (PICTURE.margin + PICTURE.padding);
+  const lines = (font, text) => { pen.font = font; return wrapped(pen, text, inner); };
+  const text = lines(fonts.text, result.text.trim());
+  const label = lines(fonts.label, filled(words.made_by, result.label));
+  const source = lines(fonts.source, [result.note, result.source].filter(Boolean).join(" "));
+  const heights = { head: 120, text: text.length * 60 + 40, label: label.length * 42 + 30, source: source.length * 30 };
+  canvas.width = PICTURE.width;
+  canvas.height = 2 * PICTURE.margin + 2 * 48 + heights.head + heights.text + heights.label + heights.source;
+
+  pen.fillStyle = PICTURE.ground;
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.beginPath();
+  pen.roundRect(PICTURE.margin, PICTURE.margin, canvas.width - 2 * PICTURE.margin, canvas.height - 2 * PICTURE.margin, 28);
+  pen.fillStyle = PICTURE.paper;
+  pen.fill();
+  pen.strokeStyle = PICTURE.edge;
+  pen.lineWidth = 2;
+  pen.stroke();
+  // The holes of fanfold paper: what no screenshot of a tweet has.
+  for (let y = PICTURE.margin + 40; y < canvas.height - PICTURE.margin - 24; y += 52) {
+    for (const x of [PICTURE.margin + 32, canvas.width - PICTURE.margin - 32]) {
+      pen.beginPath();
+      pen.arc(x, y, 9, 0, 2 * Math.PI);
+      pen.fillStyle = PICTURE.hole;
+      pen.fill();
+      pen.stroke();
+    }
+  }
+
+  const left = PICTURE.margin + PICTURE.padding;
+  let y = PICTURE.margin + 48;
+  pen.textBaseline = "middle";
+  pen.fillStyle = PICTURE.ink;
+  pen.font = fonts.name;
+  pen.fillText(props.author, left, y + 28);
+  pen.fillStyle = PICTURE.quiet;
+  pen.font = fonts.handle;
+  pen.fillText(props.handle, left, y + 70);
+  pen.font = fonts.badge;
+  const badge = pen.measureText(props.badge).width + 48;
+  pen.beginPath();
+  pen.roundRect(left + inner - badge, y + 18, badge, 56, 28);
+  pen.fillStyle = PICTURE.redGround;
+  pen.fill();
+  pen.strokeStyle = pen.fillStyle = PICTURE.red;
+  pen.stroke();
+  pen.fillText(props.badge, left + inner - badge + 24, y + 47);
+  y += heights.head;
+
+  pen.font = fonts.text;
+  let drawn = 0;
+  const prompt = result.prompt.trimStart().length;
+  text.forEach((line, i) => {
+    if (i % 2 === 0) { pen.fillStyle = PICTURE.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
+    const yours = line.slice(0, Math.max(0, prompt - drawn));
+    if (yours) { pen.fillStyle = PICTURE.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
+    pen.fillStyle = PICTURE.ink;
+    pen.fillText(line, left, y + 31);
+    drawn += line.length;
+    y += 60;
+  });
+  y += 40;
+  for (const [font, colour, step, part] of [[fonts.label, PICTURE.red, 42, label], [fonts.source, PICTURE.quiet, 30, source]]) {
+    pen.font = font;
+    pen.fillStyle = colour;
+    for (const line of part) { pen.fillText(line, left, y + step / 2); y += step; }
+    y += step === 42 ? 30 : 0;
+  }
+  return canvas;
+}
+
+function downloadPicture(result) {
+  drawPicture(result).toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `computer-dump-${result.settings.seed}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }, "image/png");
+}
