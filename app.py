@@ -82,7 +82,7 @@ def load(settings: Settings) -> Loaded:
     Raises:
         CheckpointError: it cannot be had or run.
     """
-    from demo.generation.checkpoint import resolve_checkpoint  # noqa: PLC0415
+    from demo.generation.checkpoint import PLOT, resolve_checkpoint  # noqa: PLC0415
     from demo.generation.choosing import EngineSettings, load_engine  # noqa: PLC0415
 
     checkpoint = resolve_checkpoint(
@@ -106,7 +106,8 @@ def load(settings: Settings) -> Loaded:
     engine = load_engine(checkpoint, engine_settings, _say)
     folder = checkpoint.folder
     judges, metrics = Judges.load(folder, _say), read_metrics(folder)
-    return Loaded(engine, checkpoint.notice, judges, metrics)
+    plot = folder / PLOT
+    return Loaded(engine, checkpoint.notice, judges, metrics, plot if plot.is_file() else None)
 
 
 def _say(sentence: str) -> None:

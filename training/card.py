@@ -12,15 +12,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from demo.generation.base import SMOLLM2_135M_INSTRUCT, BaseFile
-from demo.generation.checkpoint import DIFFERENCE
+from demo.generation.checkpoint import DIFFERENCE, PLOT
 from demo.generation.persona import Persona, persona_of
 from training.recipe import PACKAGED_BASE
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "embedded"
 TEMPLATE = Path(__file__).parent / "card.md"
-# The picture that a card shows: bits per byte on dev, from the pretrained base on.
-CURVE = "curve.png"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TEXT_FIGURES = {
@@ -99,9 +97,9 @@ def _origin(name: str, base: BaseFile | None) -> BaseFile | None:
 
 def _curve_address(folder: Path) -> str:
     """As the card links it; empty if there is no picture."""
-    if not (folder / CURVE).is_file():
+    if not (folder / PLOT).is_file():
         return ""
-    return f"{EMBEDDED.name}/{CURVE}" if folder.resolve() == EMBEDDED else CURVE
+    return f"{EMBEDDED.name}/{PLOT}" if folder.resolve() == EMBEDDED else PLOT
 
 
 def _text_rows(texts: dict[str, Any] | None) -> list[tuple[str, str, str]]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.generation.checkpoint import PLOT
 from training.bits import Figure, Score, difference, summarise
-from training.card import CURVE
 from training.checkpoints import record
 from training.curves import draw_comparison
 from training.errors import TrainingError
@@ -188,5 +188,5 @@ def render(result: Mapping[str, Any]) -> str:
 def _record(folder: Path, result: Mapping[str, Any], plot: Path) -> None:
     metrics = read_metrics(folder)
     metrics["comparison"] = result
-    shutil.copyfile(plot, folder / CURVE)
+    shutil.copyfile(plot, folder / PLOT)
     record(folder, metrics)

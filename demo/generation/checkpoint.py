@@ -30,6 +30,8 @@ from demo.generation.remembered import RememberedSums
 HUB_PATIENCE_SECONDS = 30.0
 DIFFERENCE = "difference.safetensors"
 BASE = "base.json"
+# How it was trained, as a picture: bits per byte on dev, from the pretrained base on.
+PLOT = "curve.png"
 # What a model is made of besides its weights.
 DEFINING = (
     "config.json",

@@ -42,6 +42,7 @@ NEEDED = (
     "vocab.json",
     "merges.txt",
     "metrics.json",
+    "curve.png",
     "originals.*",
     "detector.*",
     "SHA256SUMS",

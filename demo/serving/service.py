@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from demo.generation.engine import Engine
@@ -19,12 +20,13 @@ State = Literal["loading", "ready", "recovering", "failed"]
 @dataclass(frozen=True)
 class Loaded:
     """An engine, what its visitors should know of how it came to be this one, what can be said
-    of its texts, and what training measured of it (`metrics.json`)."""
+    of its texts, and what training measured of it: `metrics.json`, and maybe a plot."""
 
     engine: Engine
     notice: str = ""
     judges: Judges = field(default_factory=Judges)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    plot: Path | None = None
 
 
 class Service:
@@ -89,6 +91,10 @@ class Service:
     def metrics(self) -> Mapping[str, Any]:
         """Of the checkpoint that answers; empty while it loads."""
         return self._loaded.metrics if self._loaded else {}
+
+    def plot(self) -> Path | None:
+        """A picture of how the checkpoint that answers was trained, if there is one."""
+        return self._loaded.plot if self._loaded else None
 
     @contextmanager
     def writing(self) -> Iterator[None]:

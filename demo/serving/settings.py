@@ -5,6 +5,7 @@ settings is rendered from `VARIABLES` by `python -m demo.serving.settings`.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ VARIABLES = (
     Variable("GRADIO_SERVER_PORT", "7860", "port to listen on, 1 to 65535"),
     Variable("QUEUE_SIZE", "64", "visitors that may wait; one more is told to come back, 1 to 1000"),
     Variable("DEADLINE_SECONDS", "120", "longest time one text may take, 1 to 3600"),
+    Variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions"),
     Variable("MAX_BODY_BYTES", "65536", "largest request body, 1024 to 10485760"),
 )  # fmt: skip
 
@@ -62,7 +64,9 @@ class Settings:
     queue_size: int
     deadline_seconds: int
     max_body_bytes: int
+    contact: str
     on_spaces: bool
+    space_id: str
     zero_gpu: bool
 
 
@@ -95,7 +99,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         queue_size=_whole(values, "QUEUE_SIZE", 1, 1_000),
         deadline_seconds=_whole(values, "DEADLINE_SECONDS", 1, 3_600),
         max_body_bytes=_whole(values, "MAX_BODY_BYTES", 1_024, 10_485_760),
+        contact=_contact(values["CONTACT"]),
         on_spaces=on_spaces,
+        space_id=environ.get("SPACE_ID", "") if on_spaces else "",
         # As the package `spaces` reads it.
         zero_gpu=environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"),
     )
@@ -131,6 +137,14 @@ def _revision(values: Mapping[str, str]) -> str:
             f"not {values['MODEL_REVISION']!r}: a branch or tag could change under a running demo."
         )
     return revision
+
+
+def _contact(value: str) -> str:
+    if value and not value.startswith("https://") and not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+        raise InvalidSetting(
+            f"CONTACT is {value!r}; it must be an https address or an e-mail address."
+        )
+    return value
 
 
 def _whole(values: Mapping[str, str], name: str, minimum: int, maximum: int) -> int:

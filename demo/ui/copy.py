@@ -27,6 +27,7 @@ STATUS: Mapping[str, str] = {
     "failed": "The model could not be loaded.",
     "unreachable": "The server does not answer.",
 }
+PREVIEW_PICTURE = "A robot prints a tweet that nobody wrote, marked as parody"
 MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
 
 
@@ -117,6 +118,54 @@ def repeats_note(share: float) -> str:
     return f"{max(share, 0.01):.0%} of it stands word for word in a real tweet."
 
 
+# --- guess ----------------------------------------------------------------------------------
+
+
+def guess_words(persona: Persona) -> Mapping[str, str]:
+    """What the game's script says."""
+    real, _, computer = persona.title.rstrip("?").rpartition(" or ")
+    return {
+        **_GUESS,
+        "real": real or persona.name,
+        "computer": computer or "Computer",
+        "was_real": f"It is real: {persona.name}, {{0}}.",
+    }
+
+
+_GUESS: Mapping[str, str] = {
+    "item": "Real or computer?",
+    "begin": "One tweet at a time, ten to a round. Some are real. Some a computer made up.",
+    "start": "Start",
+    "waiting": "The computer is still writing its share…",
+    "progress": "{0} of {1}",
+    "key_real": "←",
+    "key_computer": "→",
+    "right": "Right.",
+    "wrong": "Fooled.",
+    "was_computer": "A computer made it up.",
+    "link": "See the original",
+    "machine_right": "Our detector got it, too: it said {0}% computer.",
+    "machine_wrong": "Our detector fell for it: it said {0}% computer.",
+    "next": "Next",
+    "again": "Try again",
+    "new_round": "Another round",
+    "unreachable": "The server does not answer. Try again in a moment.",
+    "scores": "Scores",
+    "who": "Who",
+    "share": "Right",
+    "answers": "Of",
+    "you": "You",
+    "detector_here": "Our detector, on yours",
+    "everyone": "All visitors",
+    "detector_all": "Our detector, on theirs",
+    "kept": "All visitors' answers are counted, nothing else is kept.",
+    "not_kept": "All visitors since this server started: counted, nothing else is kept.",
+    "share_text": "I told {0} of {1} tweets right: {2}",
+    "share_copy": "Copy the score",
+    "share_copied": "Copied",
+    "refused": "Copying was refused",
+}
+
 # --- detect ---------------------------------------------------------------------------------
 
 DETECT_LABEL = "A tweet, from anywhere"
@@ -127,6 +176,7 @@ DETECT_INTRO = (
     "texts from real tweets and knows no other computer. It is wrong often; it says how often."
 )
 DETECT: Mapping[str, str] = {
+    "result": "What the detector says",
     "empty": "What speaks for a computer, and what for a person, is marked here.",
     "person": "a person",
     "computer": "a computer",
@@ -181,6 +231,67 @@ def _characters(trust: Trust) -> str:
     if trust.maximum is None:
         return f"{trust.minimum} characters and more"
     return f"{trust.minimum} to {trust.maximum} characters"
+
+
+# --- about ----------------------------------------------------------------------------------
+
+ABOUT: Mapping[str, str] = {
+    "what_title": "What this is",
+    "checkpoint_title": "The model that answers",
+    "figures_help": "Measured on held-back tweets by the project's own evaluation; lower bits per "
+    "byte and perplexity are better. Real tweets repeat each other as well: compare the two shares.",
+    "plot": "Training, ours and the original's: bits per byte of held-back tweets, lower is better",
+    "embed_title": "Put it on your page",
+    "embed_help": 'An embed shows the writing part alone. Add class="everything" to gradio-app '
+    'for the whole page, theme_mode="dark" or "light" to overrule the reader\'s system.',
+    "embed": "From this server: always its own version",
+    "embed_cdn": "From Gradio's CDN: must be this very version",
+    "embed_iframe": "In a frame: nothing of ours can touch your page",
+    "embed_margin": "Gradio's style sheet sets the margin of body to 0, also on your page. Put the "
+    "margins of your text on an element inside body, as the post at /embed.html does.",
+    "embed_old": "A post that loads an older gradio.js, such as 4.39.0, shows nothing usable: the "
+    "script and the server must have the same version. Change the script's address to the one "
+    "above, once; it stays right when the server is updated.",
+    "call_title": "Call it from a program",
+    "call_help": "The endpoints are /generate, /generate_many, /detect and /checkpoint; "
+    '"Use via API" at the foot of the page lists what they take. Show people the result\'s '
+    "shareable: it carries the label.",
+    "stream": "Python, word by word",
+    "mcp": "As a tool of an assistant: MCP over streamable HTTP",
+    "mcp_python": "MCP from Python",
+    "own_title": "Yours",
+    "own_help": "The training code takes any archive of tweets, your own export from X as well.",
+    "duplicate": "Duplicate this Space",
+    "report": "Report a text or a fault",
+    "copy": "Copy",
+    "copied": "Copied",
+    "refused": "Copying was refused",
+}
+FIGURES: Mapping[str, str] = {
+    "tweets_learnt_from": "tweets it learnt from",
+    "tweets_held_back": "tweets held back to measure it",
+    "bits_per_byte": "bits per byte",
+    "perplexity": "perplexity per token",
+    "repeats_of_generated": "its texts that repeat 8 words or 50 characters of a tweet",
+    "repeats_of_real": "real tweets that do",
+    "detector_accuracy": "accuracy of its detector",
+    "detector_roc_auc": "AUC of its detector",
+}
+PERCENTAGES = ("repeats_of_generated", "repeats_of_real", "detector_accuracy")
+
+
+def what_it_is(persona: Persona) -> tuple[str, ...]:
+    """Paragraphs: what this is, and what it is not."""
+    return (
+        f"A language model that was shown {persona.tweets}, from {persona.archive}, until it wrote "
+        "like that. It continues what you begin, one likely piece of a word after the other. It "
+        "knows no facts and means nothing by it.",
+        f"It is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
+        "here is news, advice or an endorsement, and every text that leaves this page carries a "
+        "label that says so. Please leave it on.",
+        "What you type is used to write your text and then forgotten: it is not logged, stored or "
+        "learnt from.",
+    )
 
 
 # --- the API --------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from starlette.middleware import Middleware
+
 from demo.generation.introduction import Introduction
 from demo.serving.address import cannot_listen
 from demo.serving.counting import count_routes
@@ -16,7 +18,10 @@ from demo.serving.health import health_routes
 from demo.serving.limits import middleware
 from demo.serving.service import Service
 from demo.serving.settings import Settings
+from demo.ui.about import Owner
+from demo.ui.assets import asset_routes
 from demo.ui.page import build_page
+from demo.ui.preview import Preview
 from demo.ui.theme import CSS_FILE, build_theme
 
 # Threads beyond those in which texts are written: for pages and their assets.
@@ -38,7 +43,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
-    page = build_page(service, introduction)
+    page = build_page(service, introduction, Owner(settings.contact, settings.space_id))
     # As many as the engine is given at once; the queue is where others wait, and it is bounded.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
@@ -63,8 +68,15 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
             theme=build_theme(),
             css_paths=[CSS_FILE],
             app_kwargs={
-                "routes": [*health_routes(service), *count_routes(service)],
-                "middleware": list(middleware(settings.max_body_bytes)),
+                "routes": [
+                    *health_routes(service),
+                    *count_routes(service),
+                    *asset_routes(service),
+                ],
+                "middleware": [
+                    *middleware(settings.max_body_bytes),
+                    Middleware(Preview, persona=introduction.persona),
+                ],
             },
         )
     except OSError as error:

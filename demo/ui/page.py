@@ -11,31 +11,53 @@ from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
 from demo.serving.service import Service
 from demo.ui import copy
+from demo.ui.about import Owner, build_about_tab
 from demo.ui.api import publish
+from demo.ui.detect import build_detect_tab
 from demo.ui.endpoint import make_generate, make_generate_many
 from demo.ui.facts import make_checkpoint
+from demo.ui.guess import build_guess_tab
+from demo.ui.scripts import script
 from demo.ui.status import build_status
 from demo.ui.verdict import make_detect
 from demo.ui.write import build_write_tab
 
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
+# Shown where the header is not: in an embed.
+_FOOTER = """<p>${words.disclaimer} <a target="_blank" rel="noopener">${words.more}</a></p>"""
 
 
-def build_page(service: Service, introduction: Introduction) -> gr.Blocks:
+def build_page(service: Service, introduction: Introduction, owner: Owner) -> gr.Blocks:
     """The page, whether its engine is there yet or not."""
     persona = introduction.persona
     page = gr.Blocks(title=persona.title, analytics_enabled=False)
     with page, gr.Column(elem_id="computer-dump"):
         gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
         build_status()
+        detect = make_detect(service, persona)
         generate_many = make_generate_many(service, introduction)
-        with gr.Tabs(elem_id="cd-tabs"), gr.Tab(copy.TABS["write"], id="write"):
-            build_write_tab(generate_many, introduction)
+        checkpoint = make_checkpoint(service, introduction)
+        with gr.Tabs(elem_id="cd-tabs"):
+            with gr.Tab(copy.TABS["write"], id="write"):
+                build_write_tab(generate_many, introduction)
+            with gr.Tab(copy.TABS["guess"], id="guess"):
+                build_guess_tab(persona)
+            with gr.Tab(copy.TABS["detect"], id="detect"):
+                build_detect_tab(detect)
+            with gr.Tab(copy.TABS["about"], id="about") as about:
+                build_about_tab(about, checkpoint, persona, owner)
+        gr.HTML(
+            html_template=_FOOTER,
+            js_on_load=script("footer.js"),
+            apply_default_css=False,
+            elem_id="cd-footer",
+            words={"disclaimer": copy.DISCLAIMER, "more": copy.MORE_ON_THE_PAGE},
+        )
         publish(make_generate(service, introduction), uses_engine=True)
         publish(generate_many, uses_engine=True)
-        publish(make_detect(service, persona))
-        publish(make_checkpoint(service, introduction))
+        publish(detect)
+        publish(checkpoint)
     return page
 
 

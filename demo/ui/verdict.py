@@ -4,6 +4,7 @@ Knows judges and the words around a verdict; must not know engines, components o
 says that a text *is* by a computer: it does not know that.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
@@ -97,7 +98,7 @@ def _figures(trust: Trust) -> Record:
 def _passages(text: str, verdict: Verdict) -> Iterator[Record]:
     """Neighbouring words that speak for the same side, as one; `weight` is their part of the
     logit, positive for a computer."""
-    runs = [_joined(words) for _, words in groupby(verdict.passages, lambda w: w.contribution > 0)]
+    runs = [_joined(words) for _, words in groupby(_centred(verdict), lambda w: w.contribution > 0)]
     strongest = max((abs(run.contribution) for run in runs), default=0.0)
     for start, end, weight in runs:
         if abs(weight) >= WEAKEST_SHOWN * strongest:
@@ -109,6 +110,17 @@ def _passages(text: str, verdict: Verdict) -> Iterator[Record]:
                 "weight": round(weight, 3),
                 "strength": round(abs(weight) / strongest, 2),
             }
+
+
+def _centred(verdict: Verdict) -> Iterator[JudgedWord]:
+    """The words, with what the detector says of no word shared out by their length: so that they
+    sum to the whole logit, and one that speaks for a person is not lost in a common offset."""
+    logit = math.log(verdict.probability / (1 - verdict.probability))
+    offset = logit - math.fsum(word.contribution for word in verdict.passages)
+    characters = sum(word.end - word.start for word in verdict.passages)
+    for word in verdict.passages:
+        share = offset * (word.end - word.start) / characters
+        yield word._replace(contribution=word.contribution + share)
 
 
 def _joined(words: Iterable[JudgedWord]) -> JudgedWord:

@@ -25,7 +25,7 @@ _ARGUMENTS = (
 )
 
 
-def _executable() -> str:
+def executable() -> str:
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found:
         return found
@@ -40,9 +40,9 @@ def _executable() -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for all tests of a module."""
-    executable = _executable()
+    path = executable()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
         yield browser
         browser.close()
 

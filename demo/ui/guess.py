@@ -1,0 +1,26 @@
+"""The guessing tab: "Trump or computer dump?", which the browser plays with the game's routes.
+
+Knows how the game looks (guess.html, guess.js); must not know how items are chosen or answers
+checked: that is demo/guessing.
+"""
+
+import gradio as gr
+
+from demo.generation.persona import Persona
+from demo.ui import copy
+from demo.ui.scripts import markup, script
+
+ROUNDS = 10
+
+
+def build_guess_tab(persona: Persona) -> None:
+    """Lays the tab out inside the current Blocks."""
+    gr.HTML(
+        html_template=markup("guess.html"),
+        js_on_load=script("guess.js"),
+        apply_default_css=False,
+        elem_id="cd-guess",
+        title=persona.title,
+        rounds=ROUNDS,
+        words=copy.guess_words(persona),
+    )

@@ -1,0 +1,109 @@
+"""Code that others copy: how to embed the demo, and how to call it.
+
+Knows what is shown on the About tab and in the README, word for word; the tests run every one.
+Must not know where the demo runs: `URL` stands for its address.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+URL = "http://127.0.0.1:7860"
+# The version that a page must load is the server's own.
+GRADIO_VERSION = "6.31.0"
+
+EMBED = f"""\
+<script type="module" src="{URL}/gradio.js"></script>
+<gradio-app src="{URL}">
+  <p>The demo does not answer right now. <a href="{URL}">Try its own page.</a></p>
+</gradio-app>
+"""
+
+EMBED_CDN = f"""\
+<script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/{GRADIO_VERSION}/gradio.js"></script>
+<gradio-app src="{URL}">
+  <p>The demo does not answer right now. <a href="{URL}">Try its own page.</a></p>
+</gradio-app>
+"""
+
+EMBED_IFRAME = f"""\
+<iframe src="{URL}/?layout=compact" title="Trump or Computer Dump? A parody"
+        loading="lazy" width="100%" height="900" style="border: 0"></iframe>
+"""
+
+PYTHON = f"""\
+from gradio_client import Client
+
+client = Client("{URL}")
+result = client.predict("Today I'll be", api_name="/generate")
+print(result["shareable"])
+"""
+
+PYTHON_STREAM = f"""\
+import time
+
+from gradio_client import Client
+
+client = Client("{URL}")
+job, seen = client.submit("The democrats have", temperature=0.7, api_name="/generate"), 0
+while True:
+    done, outputs = job.done(), job.outputs()
+    for output in outputs[seen:]:
+        print(output["text"])
+    seen = len(outputs)
+    if done:
+        break
+    time.sleep(0.05)
+job.result()  # raises what went wrong, if something did
+"""
+
+CURL = f"""\
+B={URL}/gradio_api
+ID=$(curl -s $B/call/v2/generate -H 'Content-Type: application/json' \\
+     -d '{{"prompt": "Today I will be", "seed": 7}}' | sed 's/.*"event_id": *"\\([^"]*\\)".*/\\1/')
+curl -sN $B/call/generate/$ID
+"""
+
+MCP_CONFIG = f"""\
+{{
+  "mcpServers": {{
+    "computer-dump": {{
+      "url": "{URL}/gradio_api/mcp/"
+    }}
+  }}
+}}
+"""
+
+MCP_PYTHON = f"""\
+import asyncio
+
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+
+async def main() -> None:
+    async with streamablehttp_client("{URL}/gradio_api/mcp/") as (read, write, _):
+        async with ClientSession(read, write) as session:
+            await session.initialize()
+            result = await session.call_tool("generate", {{"prompt": "Today I'll be"}})
+            print(result.content[0].text)
+
+
+asyncio.run(main())
+"""
+
+SNIPPETS: Mapping[str, str] = {
+    "embed": EMBED,
+    "embed_cdn": EMBED_CDN,
+    "embed_iframe": EMBED_IFRAME,
+    "python": PYTHON,
+    "python_stream": PYTHON_STREAM,
+    "curl": CURL,
+    "mcp_config": MCP_CONFIG,
+    "mcp_python": MCP_PYTHON,
+}
+POST = Path(__file__).with_name("embed.html")
+
+
+def addressed(snippet: str, url: str) -> str:
+    """The snippet for a demo at that address, which has no slash at its end."""
+    return snippet.replace(URL, url)

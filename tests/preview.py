@@ -1,0 +1,27 @@
+"""Draws the picture that a shared link shows: `python -m tests.preview`.
+
+Knows the picture's drawing (demo/ui/preview.svg) and a browser that can turn it into pixels; the
+picture names nobody, so that it does for every persona.
+"""
+
+from playwright.sync_api import sync_playwright
+
+from demo.ui.assets import PREVIEW
+from tests.browser.conftest import executable
+
+WIDTH, HEIGHT = 1200, 630
+
+
+def main() -> None:
+    """Writes demo/ui/preview.png."""
+    drawing = PREVIEW.with_suffix(".svg").read_text(encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.set_content(f"<style>body {{ margin: 0 }} svg {{ display: block }}</style>{drawing}")
+        page.screenshot(path=PREVIEW)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
