@@ -4,12 +4,13 @@ Knows which functions are public and under what names: these, their parameters a
 contract, frozen in tests/app/contract.json. Must not know what the page looks like.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.components.api_component import Api
 from gradio.events import api
+from gradio.utils import get_function_description
 
 # Whatever gives work to the engine shares its places, and with them the queue.
 ENGINE_CALLS = "engine"
@@ -28,7 +29,17 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
     # Gradio would call them "1st", "2nd" and so on.
     parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
     names = dict(zip(endpoint["inputs"], parameters, strict=True))
+    _, helps, _ = get_function_description(function)
     for number in (*endpoint["inputs"], *endpoint["outputs"]):
         component = blocks.blocks[number]
-        assert isinstance(component, Component)
-        component.label = names.get(number, "result")
+        assert isinstance(component, Api)
+        name = component.label = names.get(number, "result")
+        component._api_info = _described(component._api_info, helps.get(name))
+
+
+def _described(schema: Mapping[str, Any], help_text: str | None) -> dict[str, Any]:
+    """The JSON schema with what the docstring says; an object, whatever Gradio made of a
+    generator's annotation."""
+    if help_text is None:
+        return {"type": "object"}
+    return {**schema, "description": help_text}

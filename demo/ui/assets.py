@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import gradio as gr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -15,9 +14,8 @@ from starlette.routing import Route
 
 from demo.serving.service import Service
 from demo.ui import snippets
+from demo.ui.embedding import lazy_script
 
-# Gradio has it in its wheel and serves what it loads, but not itself.
-GRADIO_JS = Path(gr.__file__).parent / "templates" / "frontend" / "gradio.js"
 PREVIEW = Path(__file__).with_name("preview.png")
 # A new version of the server must be seen by the next reader of a post.
 _FRESH = {"cache-control": "public, max-age=300"}
@@ -27,8 +25,10 @@ _DAY = {"cache-control": "public, max-age=86400"}
 def asset_routes(service: Service) -> Sequence[Route]:
     """`/gradio.js`, `/preview.png`, `/plot.png` and the post at `/embed.html`."""
 
+    bundle = lazy_script()
+
     def script(_: Request) -> Response:
-        return FileResponse(GRADIO_JS, media_type="text/javascript", headers=_FRESH)
+        return Response(bundle, media_type="text/javascript", headers=_FRESH)
 
     def preview(_: Request) -> Response:
         return FileResponse(PREVIEW, headers=_DAY)

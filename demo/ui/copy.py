@@ -239,7 +239,7 @@ ABOUT: Mapping[str, str] = {
     "what_title": "What this is",
     "checkpoint_title": "The model that answers",
     "figures_help": "Measured on held-back tweets by the project's own evaluation; lower bits per "
-    "byte and perplexity are better. Real tweets repeat each other as well: compare the two shares.",
+    "byte and perplexity are better. Real tweets repeat each other as well: compare both shares.",
     "plot": "Training, ours and the original's: bits per byte of held-back tweets, lower is better",
     "embed_title": "Put it on your page",
     "embed_help": 'An embed shows the writing part alone. Add class="everything" to gradio-app '

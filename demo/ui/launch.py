@@ -20,8 +20,10 @@ from demo.serving.service import Service
 from demo.serving.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.assets import asset_routes
+from demo.ui.embedding import style_rules
 from demo.ui.page import build_page
-from demo.ui.preview import Preview
+from demo.ui.preview import preview_rule
+from demo.ui.rewriting import Rewriting
 from demo.ui.theme import CSS_FILE, build_theme
 
 # Threads beyond those in which texts are written: for pages and their assets.
@@ -48,6 +50,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
     )
+    rules = [preview_rule(introduction.persona), *style_rules()]
     try:
         page.launch(
             server_name=settings.server_name,
@@ -75,7 +78,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
                 ],
                 "middleware": [
                     *middleware(settings.max_body_bytes),
-                    Middleware(Preview, persona=introduction.persona),
+                    Middleware(Rewriting, rules=rules),
                 ],
             },
         )

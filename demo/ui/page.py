@@ -33,11 +33,16 @@ def build_page(service: Service, introduction: Introduction, owner: Owner) -> gr
     persona = introduction.persona
     page = gr.Blocks(title=persona.title, analytics_enabled=False)
     with page, gr.Column(elem_id="computer-dump"):
-        gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
-        build_status()
         detect = make_detect(service, persona)
         generate_many = make_generate_many(service, introduction)
         checkpoint = make_checkpoint(service, introduction)
+        # Before the page's own events, which would take the names.
+        publish(make_generate(service, introduction), uses_engine=True)
+        publish(generate_many, uses_engine=True)
+        publish(detect)
+        publish(checkpoint)
+        gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
+        build_status()
         with gr.Tabs(elem_id="cd-tabs"):
             with gr.Tab(copy.TABS["write"], id="write"):
                 build_write_tab(generate_many, introduction)
@@ -54,10 +59,6 @@ def build_page(service: Service, introduction: Introduction, owner: Owner) -> gr
             elem_id="cd-footer",
             words={"disclaimer": copy.DISCLAIMER, "more": copy.MORE_ON_THE_PAGE},
         )
-        publish(make_generate(service, introduction), uses_engine=True)
-        publish(generate_many, uses_engine=True)
-        publish(detect)
-        publish(checkpoint)
     return page
 
 

@@ -13,15 +13,15 @@ GRADIO_VERSION = "6.31.0"
 
 EMBED = f"""\
 <script type="module" src="{URL}/gradio.js"></script>
-<gradio-app src="{URL}">
-  <p>The demo does not answer right now. <a href="{URL}">Try its own page.</a></p>
+<gradio-app src="{URL}" style="display: block; min-height: 780px">
+  <p>The demo loads here. If it does not, <a href="{URL}">open its own page</a>.</p>
 </gradio-app>
 """
 
 EMBED_CDN = f"""\
 <script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/{GRADIO_VERSION}/gradio.js"></script>
-<gradio-app src="{URL}">
-  <p>The demo does not answer right now. <a href="{URL}">Try its own page.</a></p>
+<gradio-app src="{URL}" style="display: block; min-height: 780px">
+  <p>The demo loads here. If it does not, <a href="{URL}">open its own page</a>.</p>
 </gradio-app>
 """
 
