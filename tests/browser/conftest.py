@@ -13,6 +13,8 @@ from tests.processes import ROOT, AppProcess
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A second name of this machine: plain http there is no secure context, as on a home network.
 INSECURE_HOST = "space.test"
+# And a third, which is somebody else's.
+BLOG_HOST = "blog.test"
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -21,7 +23,7 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1, MAP {BLOG_HOST} 127.0.0.1",
 )
 
 

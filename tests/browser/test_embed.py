@@ -1,0 +1,285 @@
+"""The demo in somebody else's page: two origins, as a blog and a Space are."""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from demo.ui import snippets
+from tests.browser.conftest import BLOG_HOST, INSECURE_HOST
+from tests.processes import AppProcess, free_port
+
+# What a host page may have said about itself, in the ways that were seen to be undone.
+HOST_STYLE = """
+:root { --primary-500: rgb(1, 2, 3); --font-mono: fantasy; --text-sm: 40px; }
+body { margin: 40px auto; max-width: 44rem; line-height: 1.9; font: 17px/1.9 serif; color: #222; }
+h1 { font-size: 41px; margin: 3px; } h2 { color: teal; } a { color: crimson; }
+p { font-size: var(--text-sm); color: var(--primary-500); } code { font-family: var(--font-mono); }
+button { background: gold; } input { border: 3px dotted red; } table { border-collapse: collapse; }
+td { padding: 7px; } blockquote { margin: 9px; } mark { background: lime; }
+"""
+HOST_BODY = """
+<h1>Post</h1><h2>Part</h2><p>Words and <a href="#x">a link</a>, <code>code</code>, <mark>mark</mark>.</p>
+<ul><li>one</li></ul><blockquote>said</blockquote><table><tr><td>cell</td></tr></table>
+<button>Press</button><input value="typed"><textarea>typed</textarea>
+"""  # noqa: E501
+# Every property of every element outside the embed.
+COMPUTED = """() => [...document.querySelectorAll("html, body, body *")]
+    .filter((element) => !element.closest("gradio-app") && element.tagName !== "SCRIPT")
+    .map((element) => [element.tagName, ...[...getComputedStyle(element)].map((name) =>
+        name + ":" + (/^(block-size|height|perspective-origin|transform-origin)$/.test(name)
+            ? "" : getComputedStyle(element).getPropertyValue(name)))])"""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """A web server that says nothing; the bundle on a CDN may be loaded from anywhere."""
+
+    def log_message(self, *_: object) -> None:
+        """Tests have their own reports."""
+
+    def end_headers(self) -> None:
+        """As a CDN does."""
+        self.send_header("access-control-allow-origin", "*")
+        super().end_headers()
+
+
+class Blog:
+    """A folder that is served under another host name than the demo's."""
+
+    def __init__(self, folder: Path, app: str) -> None:
+        self.folder = folder
+        self.app = app.replace("127.0.0.1", INSECURE_HOST)
+        handler = partial(QuietHandler, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://{BLOG_HOST}:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def post(self, body: str, style: str = "") -> str:
+        """Publishes a post and returns its address; the snippets in it name the demo."""
+        text = snippets.addressed(body, self.app)
+        page = f"<!doctype html><html lang=en><title>Post</title><style>{style}</style>{text}"
+        (self.folder / "post.html").write_text(page, encoding="utf-8")
+        return f"{self.url}/post.html"
+
+    def close(self) -> None:
+        """Serves nothing any more."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def blog(tmp_path: Path, scripted_app: AppProcess) -> Iterator[Blog]:
+    blog = Blog(tmp_path, scripted_app.url)
+    yield blog
+    blog.close()
+
+
+def visit(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
+    page.goto(url)
+    return page
+
+
+def write(embed: Locator, prompt: str) -> Locator:
+    """Writes a text in one embed and returns its card once it is finished."""
+    box = embed.get_by_label("Your opening words")
+    box.wait_for()
+    embed.page.wait_for_load_state("networkidle")
+    box.fill(prompt)
+    box.press("Enter")
+    card = embed.locator(".cd-card")
+    expect(card).to_have_attribute("data-state", "finished")
+    return card
+
+
+def test_the_snippet_writes_on_another_origin_without_our_header(
+    context: BrowserContext, blog: Blog
+) -> None:
+    page = visit(context, blog.post(snippets.EMBED))
+    card = write(page.locator("gradio-app"), "Today I'll be")
+    expect(card.locator(".cd-generated")).to_contain_text("make computers great again")
+    expect(card.locator(".cd-badge")).to_be_visible()
+    expect(page.locator("#cd-header")).to_be_hidden()
+    expect(page.get_by_role("tab")).to_have_count(0)
+    expect(page.locator("#cd-footer p")).to_be_visible()
+    expect(page.locator("#cd-footer p")).to_contain_text("Parody.")
+    expect(page.get_by_text("The demo loads here.")).to_be_hidden()
+
+
+def test_the_whole_page_may_be_embedded(context: BrowserContext, blog: Blog) -> None:
+    whole = snippets.EMBED.replace("<gradio-app ", '<gradio-app class="everything" ')
+    page = visit(context, blog.post(whole))
+    page.get_by_role("tab", name="Detect").click()
+    expect(page.get_by_label("A tweet, from anywhere")).to_be_visible()
+
+
+def test_an_embed_changes_nothing_of_its_host(context: BrowserContext, blog: Blog) -> None:
+    page = visit(context, blog.post(f"{HOST_BODY}<div class=here></div>", HOST_STYLE))
+    before = page.evaluate(COMPUTED)
+    page.goto(blog.post(f"{HOST_BODY}<div class=here>{snippets.EMBED}</div>", HOST_STYLE))
+    write(page.locator("gradio-app"), "Today")
+    after = page.evaluate(COMPUTED)
+    assert len(before) == len(after) > 20
+    changed = [
+        (old[0], sorted(set(new) ^ set(old)))
+        for old, new in zip(before, after, strict=True)
+        if new != old
+    ]
+    assert changed == []
+
+
+@pytest.mark.parametrize(
+    ("system", "theme_mode", "is_dark"),
+    [("dark", "", True), ("light", "", False), ("light", "dark", True), ("dark", "light", False)],
+)
+def test_an_embed_is_as_dark_as_the_system_or_as_the_host_says(
+    context: BrowserContext, blog: Blog, system: Any, theme_mode: str, is_dark: bool
+) -> None:
+    said = f'<gradio-app theme_mode="{theme_mode}" ' if theme_mode else "<gradio-app "
+    page = context.new_page()
+    page.emulate_media(color_scheme=system)
+    page.goto(blog.post(snippets.EMBED.replace("<gradio-app ", said)))
+    page.locator(".cd-card").wait_for()
+    paper = page.locator(".cd-card").evaluate("card => getComputedStyle(card).backgroundColor")
+    box = page.locator("#cd-prompt").evaluate("box => getComputedStyle(box).backgroundColor")
+    dark = "rgb(30, 28, 25)"
+    assert [paper == dark, box == dark] == [is_dark, is_dark]
+
+
+def test_a_host_with_a_dark_class_of_its_own_does_not_darken_the_embed(
+    context: BrowserContext, blog: Blog
+) -> None:
+    page = context.new_page()
+    page.goto(blog.post(f"<div class=dark>{snippets.EMBED}</div>"))
+    page.locator(".cd-card").wait_for()
+    colours = page.evaluate(
+        """() => ["#cd-prompt", ".cd-card"].map((name) =>
+            getComputedStyle(document.querySelector(name)).backgroundColor)"""
+    )
+    assert colours == ["rgb(255, 254, 251)"] * 2
+
+
+def test_two_embeds_on_a_page_know_nothing_of_each_other(
+    context: BrowserContext, blog: Blog
+) -> None:
+    tag = re.search("<gradio-app.*</gradio-app>", snippets.EMBED, re.DOTALL)
+    assert tag
+    page = visit(context, blog.post(snippets.EMBED + tag[0]))
+    first, second = (page.locator("gradio-app").nth(i) for i in range(2))
+    write(first, "First")
+    second.scroll_into_view_if_needed()
+    write(second, "Second")
+    expect(first.locator(".cd-prompt")).to_have_text("First")
+    expect(second.locator(".cd-prompt")).to_have_text("Second")
+    second.get_by_role("button", name="Clear").click()
+    expect(second.locator(".cd-card")).to_have_attribute("data-state", "empty")
+    expect(first.locator(".cd-card")).to_have_attribute("data-state", "finished")
+
+
+def test_an_embed_below_the_fold_asks_nothing_of_the_demo_before_it_is_near(
+    context: BrowserContext, blog: Blog
+) -> None:
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = visit(context, blog.post(f"<div style='height: 4000px'></div>{snippets.EMBED}"))
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(300)
+    assert [url for url in asked if INSECURE_HOST in url] == [f"{blog.app}/gradio.js"]
+    page.locator("gradio-app").scroll_into_view_if_needed()
+    page.locator(".cd-card").wait_for()
+
+
+def test_a_demo_that_is_down_leaves_the_hosts_own_words(
+    context: BrowserContext, blog: Blog
+) -> None:
+    blog.app = f"http://{INSECURE_HOST}:{free_port()}"
+    page = visit(context, blog.post(snippets.EMBED))
+    expect(page.get_by_text("If it does not, open its own page.")).to_be_visible()
+    link = page.get_by_role("link", name="open its own page")
+    expect(link).to_have_attribute("href", blog.app)
+
+
+def bundle_on_a_cdn(blog: Blog, snippet: str) -> str:
+    """The snippet with the CDN's address replaced by the blog's own, where the bundle is copied."""
+    frontend = Path(gr.__file__).parent / "templates" / "frontend"
+    cdn = blog.folder / gr.__version__
+    cdn.mkdir()
+    shutil.copyfile(frontend / "gradio.js", cdn / "gradio.js")
+    (cdn / "assets").symlink_to(frontend / "assets")
+    assert f"/{gr.__version__}/gradio.js" in snippet
+    return snippet.replace("https://gradio.s3-us-west-2.amazonaws.com", blog.url)
+
+
+def test_the_cdns_bundle_of_this_version_writes_too(context: BrowserContext, blog: Blog) -> None:
+    page = visit(context, blog.post(bundle_on_a_cdn(blog, snippets.EMBED_CDN)))
+    card = write(page.locator("gradio-app"), "Today I'll be")
+    expect(card.locator(".cd-generated")).to_contain_text("computers")
+
+
+def test_the_cdns_bundle_says_so_if_the_demo_is_down(context: BrowserContext, blog: Blog) -> None:
+    blog.app = f"http://{INSECURE_HOST}:{free_port()}"
+    page = visit(context, blog.post(bundle_on_a_cdn(blog, snippets.EMBED_CDN)))
+    expect(page.get_by_text("Could not load this space")).to_be_visible()
+    expect(page.get_by_role("link", name="open its own page")).to_be_visible()
+
+
+def test_a_frame_shows_the_compact_page_and_writes(context: BrowserContext, blog: Blog) -> None:
+    page = visit(context, blog.post(snippets.EMBED_IFRAME))
+    frame = page.frame_locator("iframe")
+    frame.locator(".cd-card").wait_for()
+    expect(frame.locator("#cd-header")).to_be_hidden()
+    page.wait_for_load_state("networkidle")
+    frame.get_by_label("Your opening words").fill("Today")
+    frame.get_by_label("Your opening words").press("Enter")
+    expect(frame.locator(".cd-generated")).to_contain_text("computers")
+
+
+def test_an_embed_does_not_take_the_hosts_address_for_a_link_of_ours(
+    context: BrowserContext, blog: Blog
+) -> None:
+    page = visit(context, blog.post(snippets.EMBED) + "#prompt=Host&seed=1")
+    page.locator(".cd-card").wait_for()
+    page.wait_for_timeout(800)
+    expect(page.get_by_label("Your opening words")).to_have_value("")
+
+
+def test_an_embed_asks_no_host_but_the_demo(context: BrowserContext, blog: Blog) -> None:
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = visit(context, blog.post(snippets.EMBED))
+    write(page.locator("gradio-app"), "Today")
+    others = [u for u in asked if not u.startswith((blog.app, blog.url, "data:", "blob:"))]
+    assert others == []
+
+
+def test_an_embed_stores_nothing_in_the_readers_browser(
+    context: BrowserContext, blog: Blog
+) -> None:
+    page = visit(context, blog.post(snippets.EMBED))
+    write(page.locator("gradio-app"), "Today")
+    stored = page.evaluate("[JSON.stringify(localStorage), JSON.stringify(sessionStorage)]")
+    assert [json.loads(store) for store in stored] == [{}, {}]
+    assert context.cookies() == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_ready_post_fits_and_has_its_picture_taken(
+    context: BrowserContext, scripted_app: AppProcess, screenshots: Path, width: int, theme: Any
+) -> None:
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.goto(f"{scripted_app.url}/embed.html")
+    write(page.locator("gradio-app"), "Why does the lying news media")
+    page.screenshot(path=screenshots / f"embed-{width}-{theme}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
