@@ -11,6 +11,7 @@ VERBS = {
     "train": "training tokens per second: the embedded recipe beside the original's loop",
     "prepare": "time and memory of preparing an archive, up to a million tweets",
     "judge": "how long it takes to judge one text",
+    "guess": "whether a script wins the guessing game without reading",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
-    "SYSTEM", "SPACE",
+    "SYSTEM", "SPACE", "TWEETS", "COUNTS_",
 )  # fmt: skip
 
 

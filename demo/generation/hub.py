@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import ERROR
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
@@ -59,6 +59,13 @@ NEEDED_OF_EXPORT = (
 )
 REQUEST_TIMEOUT_SECONDS = 10.0
 
+RepoType = Literal["model", "dataset"]
+# The settings that name a repository and its commit.
+SETTINGS: Mapping[RepoType, tuple[str, str]] = {
+    "model": ("MODEL_ID", "MODEL_REVISION"),
+    "dataset": ("TWEETS_DATASET", "TWEETS_REVISION"),
+}
+
 
 class HubError(RuntimeError):
     """The snapshot cannot be had; the message says why and is fit for an owner."""
@@ -97,28 +104,36 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
 
 
 def fetch_files(
-    model_id: str, revision: str, names: Sequence[str], patience_seconds: float
+    repo_id: str,
+    revision: str,
+    names: Sequence[str],
+    patience_seconds: float,
+    repo_type: RepoType = "model",
 ) -> Path:
-    """A folder with those of the named small files that the commit has, before any weights; a
-    copy that is kept of the very same commit will do where the Hub is out of reach.
+    """A folder with those of the named small files that the commit has, of a model before any
+    weights; a copy that is kept of the very same commit will do where the Hub is out of reach.
 
     Raises:
         HubError: as `fetch_snapshot`.
     """
-    options: dict[str, Any] = {"revision": revision, "allow_patterns": list(names)}
+    options: dict[str, Any] = {
+        "revision": revision,
+        "allow_patterns": list(names),
+        "repo_type": repo_type,
+    }
 
     def download(bar: type[Any]) -> Path:
         try:
             with _without_warnings():
-                return Path(snapshot_download(model_id, tqdm_class=bar, **options))
+                return Path(snapshot_download(repo_id, tqdm_class=bar, **options))
         except Exception as error:
-            raise _explained(error, model_id, revision) from error
+            raise _explained(error, repo_id, revision, repo_type) from error
 
     try:
         return _while_it_moves(download, patience_seconds)
     except HubUnreachable as error:
         try:
-            return Path(snapshot_download(model_id, local_files_only=True, **options))
+            return Path(snapshot_download(repo_id, local_files_only=True, **options))
         except OSError:
             raise error from None
 
@@ -172,22 +187,25 @@ def _sums(folder: Path) -> dict[str, str]:
     return {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
 
 
-def _explained(error: Exception, model_id: str, revision: str) -> HubError:
+def _explained(
+    error: Exception, repo_id: str, revision: str, repo_type: RepoType = "model"
+) -> HubError:
     """A client's error as one sentence for the owner."""
+    setting, commit_setting = SETTINGS[repo_type]
     match error:
         case RevisionNotFoundError():
-            return HubError(f"{model_id} has no commit {revision}: correct MODEL_REVISION.")
+            return HubError(f"{repo_id} has no commit {revision}: correct {commit_setting}.")
         case GatedRepoError():
-            return HubError(f"{model_id} is gated and HF_TOKEN has not been granted access.")
+            return HubError(f"{repo_id} is gated and HF_TOKEN has not been granted access.")
         case RepositoryNotFoundError():
-            return HubError(f"{model_id} does not exist, or HF_TOKEN may not read it.")
+            return HubError(f"{repo_id} does not exist, or HF_TOKEN may not read it.")
         case HFValidationError():
-            return HubError(f"MODEL_ID is {model_id!r}; it must look like user/name.")
+            return HubError(f"{setting} is {repo_id!r}; it must look like user/name.")
         case HfHubHTTPError() if error.response.status_code in (401, 403):
             status = error.response.status_code
-            return HubError(f"The Hub refused access to {model_id} ({status}): check HF_TOKEN.")
+            return HubError(f"The Hub refused access to {repo_id} ({status}): check HF_TOKEN.")
         case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
-            return HubError(f"{model_id} could not be kept on this disk: {error.strerror}.")
+            return HubError(f"{repo_id} could not be kept on this disk: {error.strerror}.")
     return HubUnreachable(f"The Hub could not be reached ({type(error).__name__}).")
 
 

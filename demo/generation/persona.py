@@ -7,13 +7,14 @@ with the checkpoint, so that no name of a person stands in code.
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 PERSONA = "persona.json"
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
+PLACE_OF_ID = "{id}"
 
 
 class InvalidPersona(ValueError):
@@ -27,7 +28,8 @@ class Persona:
     `name` is the person's, `tweets` how a sentence calls the tweets ("Donald Trump's tweets, 2009
     to 2021"), `archive` where they come from. `title` heads the page, `author` and `handle` sign
     the card: of something that nobody takes for the person. `label` goes with every text that
-    leaves the page, `badge` is its short form. `examples` are openings to begin with.
+    leaves the page, `badge` is its short form. `examples` are openings to begin with. `link` is
+    where a real tweet can be read, with `{id}` in place of its id.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Persona:
     label: str
     badge: str
     examples: tuple[str, ...]
+    link: str = f"https://x.com/i/status/{PLACE_OF_ID}"
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -61,8 +64,9 @@ class Persona:
     def _checked(cls, values: Any, source: str) -> Self:
         if not isinstance(values, Mapping):
             raise InvalidPersona(f"{source} must be a table of fields.")
-        names = list(cls.__dataclass_fields__)
-        for name in names:
+        names = [field.name for field in fields(cls)]
+        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        for name in needed:
             if name not in values:
                 raise InvalidPersona(f"{source} lacks {name}; it takes {', '.join(names)}.")
         for name, value in values.items():
@@ -75,7 +79,12 @@ class Persona:
             raise InvalidPersona(f"{source}: examples must be 1 to {MAX_EXAMPLES} texts.")
         for example in examples:
             _require_words(example, f"{source}: an example")
+        _require_template(values.get("link", cls.link), source)
         return cls(**{**values, "examples": tuple(examples)})
+
+    def link_to(self, tweet_id: str) -> str:
+        """Where the real tweet of that id can be read."""
+        return self.link.replace(PLACE_OF_ID, tweet_id)
 
     def write(self, folder: Path) -> None:
         """Writes `persona.json` into a checkpoint's folder, or that of prepared data."""
@@ -113,4 +122,11 @@ def _require_words(value: Any, what: str) -> None:
     if len(value) > MAX_CHARACTERS:
         raise InvalidPersona(
             f"{what} is {len(value):,} characters; at most {MAX_CHARACTERS} are accepted."
+        )
+
+
+def _require_template(link: str, source: str) -> None:
+    if not link.startswith("https://") or link.count(PLACE_OF_ID) != 1:
+        raise InvalidPersona(
+            f"{source}: link is {link!r}; it must begin with https:// and hold {PLACE_OF_ID} once."
         )

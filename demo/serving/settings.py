@@ -43,6 +43,10 @@ VARIABLES = (
     Variable("DEADLINE_SECONDS", "120", "longest time one text may take, 1 to 3600"),
     Variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions"),
     Variable("MAX_BODY_BYTES", "65536", "largest request body, 1024 to 10485760"),
+    Variable("TWEETS", "", "folder that `training prepare` wrote: the guessing game takes its real tweets from its test split; empty: `TWEETS_DATASET`, else no game"),
+    Variable("TWEETS_DATASET", "", "Hub id of a dataset that holds such a folder's files; it wins over `TWEETS`"),
+    Variable("TWEETS_REVISION", "", "the commit of `TWEETS_DATASET`, 40 hexadecimal digits; required with it"),
+    Variable("COUNTS_DATASET", "", "Hub id of a dataset, made (private) if it is not there, in which the game's counts outlive a restart; `HF_TOKEN` must be able to write to it; empty: they are kept in memory"),
 )  # fmt: skip
 
 
@@ -65,6 +69,10 @@ class Settings:
     deadline_seconds: int
     max_body_bytes: int
     contact: str
+    tweets: Path | None
+    tweets_dataset: str
+    tweets_revision: str
+    counts_dataset: str
     on_spaces: bool
     space_id: str
     zero_gpu: bool
@@ -86,7 +94,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise InvalidSetting("ENGINE is 'openvino', which runs on a CPU; DEVICE must not be cuda.")
     return Settings(
         model_id=values["MODEL_ID"],
-        model_revision=_revision(values),
+        model_revision=_revision(values, "MODEL_ID", "MODEL_REVISION"),
         checkpoint=_path(values["CHECKPOINT"]),
         base_file=_path(values["BASE_FILE"]),
         cache_dir=Path(values["CACHE_DIR"]).expanduser(),
@@ -100,6 +108,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         deadline_seconds=_whole(values, "DEADLINE_SECONDS", 1, 3_600),
         max_body_bytes=_whole(values, "MAX_BODY_BYTES", 1_024, 10_485_760),
         contact=_contact(values["CONTACT"]),
+        tweets=_path(values["TWEETS"]),
+        tweets_dataset=_dataset(values, "TWEETS_DATASET"),
+        tweets_revision=_revision(values, "TWEETS_DATASET", "TWEETS_REVISION"),
+        counts_dataset=_dataset(values, "COUNTS_DATASET"),
         on_spaces=on_spaces,
         space_id=environ.get("SPACE_ID", "") if on_spaces else "",
         # As the package `spaces` reads it.
@@ -127,14 +139,20 @@ def _one_of(values: Mapping[str, str], name: str, choices: Sequence[str]) -> Any
     return values[name]
 
 
-def _revision(values: Mapping[str, str]) -> str:
-    revision = values["MODEL_REVISION"].lower()
-    if not values["MODEL_ID"]:
+def _dataset(values: Mapping[str, str], name: str) -> str:
+    if values[name] and not re.fullmatch(r"[\w.-]+/[\w.-]+", values[name], re.ASCII):
+        raise InvalidSetting(f"{name} is {values[name]!r}; it must look like user/name.")
+    return values[name]
+
+
+def _revision(values: Mapping[str, str], repository: str, name: str) -> str:
+    revision = values[name].lower()
+    if not values[repository]:
         return ""
     if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
         raise InvalidSetting(
-            "MODEL_REVISION must be the 40 hexadecimal digits of a commit when MODEL_ID is set, "
-            f"not {values['MODEL_REVISION']!r}: a branch or tag could change under a running demo."
+            f"{name} must be the 40 hexadecimal digits of a commit when {repository} is set, "
+            f"not {values[name]!r}: a branch or tag could change under a running demo."
         )
     return revision
 

@@ -12,6 +12,8 @@ from types import FrameType
 from starlette.middleware import Middleware
 
 from demo.generation.introduction import Introduction
+from demo.guessing.game import build_game
+from demo.guessing.routes import guess_routes
 from demo.serving.address import cannot_listen
 from demo.serving.counting import count_routes
 from demo.serving.health import health_routes
@@ -46,6 +48,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
     page = build_page(service, introduction, Owner(settings.contact, settings.space_id))
+    game = build_game(service, introduction, settings, _say)
     # As many as the engine is given at once; the queue is where others wait, and it is bounded.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
@@ -75,6 +78,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
                     *health_routes(service),
                     *count_routes(service),
                     *asset_routes(service),
+                    *guess_routes(game),
                 ],
                 "middleware": [
                     *middleware(settings.max_body_bytes),
@@ -83,16 +87,22 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
             },
         )
     except OSError as error:
+        game.close()
         raise cannot_listen(settings, error) from error
-    print(f"Running on http://{settings.server_name}:{settings.server_port}", flush=True)
+    _say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()
     finally:
         page.close(verbose=False)
+        game.close()
         service.close()
     # What a stopped app had not loaded yet is no failure.
     if service.state() == "failed" and not signalled.is_set():
         service.wait()
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 def _on_stop_signal(call: Callable[[], object]) -> None:

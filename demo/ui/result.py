@@ -9,6 +9,7 @@ from typing import Any
 
 from demo.generation.engine import Chunk, Ending, EngineIdentity
 from demo.generation.persona import Persona
+from demo.generation.provenance import source_line
 from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges, share_of
 from demo.judging.originals import Passage
@@ -49,14 +50,7 @@ class Result:
 
     def source(self) -> str:
         """Checkpoint, engine, seed and settings in one line: what it takes to repeat the text."""
-        settings = self.request.settings()
-        seed = settings.pop("seed")
-        return " · ".join((
-            f"{self.identity.checkpoint}@{self.identity.revision[:12]}",
-            f"{self.identity.engine} {self.identity.precision}",
-            f"seed {seed}",
-            *(f"{name} {value:g}" for name, value in settings.items()),
-        ))  # fmt: skip
+        return source_line(self.identity, self.request)
 
     def shareable(self) -> str:
         """The text with its label, as it may be pasted elsewhere."""

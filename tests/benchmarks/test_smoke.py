@@ -1,11 +1,16 @@
 """The benchmarks run, in small: their figures mean nothing here, their tables must be whole."""
 
 import os
+import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks import guess
+from benchmarks.guess import Played, Round
 from tests.processes import ROOT
 
 
@@ -65,3 +70,22 @@ def test_judge_measures_both_judges(tmp_path: Path) -> None:
     for judge in ("originals", "detector"):
         median, p99, highest = map(float, cells(page, judge)[1:])
         assert 0 < median <= p99 <= highest
+
+
+def test_a_script_that_sees_what_gives_a_kind_away_is_found_out() -> None:
+    """The strategies learn: on rounds that are no game at all they are right."""
+    chance = random.Random(0)
+    truths = [chance.random() < 0.5 for _ in range(200)]
+    rounds = [
+        Played(
+            Round("tea!" + " tea" * (4 * truth), bytes([200 * truth] * 48), 0.1 + truth),
+            truth,
+            None,
+        )
+        for truth in truths
+    ]
+    page = guess.markdown(rounds, outside=0.0)
+    for name in ("length, best", "length, as", "punctuation", "response time", "ticket bytes"):
+        (share,) = re.findall(rf"^\| {name}[^|]*\| ([\d.]+)%", page, re.MULTILINE)
+        assert float(share) > 90, name
+    assert guess.wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)

@@ -1,15 +1,18 @@
-"""A read-only Hub on loopback, as far as `huggingface_hub` needs one to fetch a snapshot.
+"""A Hub on loopback, as far as `huggingface_hub` needs one to fetch a snapshot, to make a
+repository and to commit small files.
 
 Knows the Hub's paths, headers and error codes, and how to misbehave; knows nothing of models.
 Large files are redirected from 127.0.0.1 to localhost, which stands for the Hub's file store.
 """
 
 import asyncio
+import base64
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import uvicorn
@@ -20,14 +23,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 READER = "hf_reader"
+WRITER = "hf_writer"
 STRANGER = "hf_stranger"
-Fault = Literal["", "stall", "stall_files", "die", "wrong_bytes"]
+Fault = Literal["", "stall", "stall_files", "stall_commits", "die", "wrong_bytes"]
 
 
 @dataclass(frozen=True)
 class Repo:
-    """One repository with one commit. A private one opens to `READER` alone, a gated one
-    shows itself but gives its files to `READER` alone."""
+    """One repository with one commit. A private one opens to `READER` and `WRITER` alone, a
+    gated one shows itself but gives its files to `READER` alone."""
 
     files: Mapping[str, bytes]
     private: bool = False
@@ -116,15 +120,53 @@ def application(hub: Hub) -> Starlette:
         asked = (await request.form()).getlist("paths")
         return JSONResponse([listed(n, c) for n, c in repo.files.items() if n in asked])
 
+    async def create(request: Request) -> Response:
+        body = await request.json()
+        if token(request) != WRITER:
+            raise refused(403 if token(request) else 401, "")
+        repo_id = f"{body['organization']}/{body['name']}"
+        known = {"url": f"{hub.endpoint}/{body['type']}s/{repo_id}", "id": repo_id}
+        if repo_id in hub.repos:
+            return JSONResponse(known, status_code=409)
+        hub.repos[repo_id] = Repo({}, private=body.get("visibility") == "private")
+        return JSONResponse(known)
+
+    async def preupload(request: Request) -> Response:
+        await opened(hub, request)
+        asked = (await request.json())["files"]
+        known = {"uploadMode": "regular", "shouldIgnore": False}
+        return JSONResponse({"files": [{"path": file["path"], **known} for file in asked]})
+
+    async def commit(request: Request) -> Response:
+        repo_id, repo = await opened(hub, request)
+        if token(request) != WRITER:
+            raise refused(403, "")
+        if hub.fault == "stall_commits":
+            await asyncio.sleep(3_600)
+        lines = [json.loads(line) for line in (await request.body()).splitlines()]
+        new = {
+            line["value"]["path"]: base64.b64decode(line["value"]["content"])
+            for line in lines
+            if line["key"] == "file"
+        }
+        hub.repos[repo_id] = committed = replace(repo, files={**repo.files, **new})
+        url = f"{hub.endpoint}/datasets/{repo_id}/commit/{committed.commit}"
+        return JSONResponse({"success": True, "commitOid": committed.commit, "commitUrl": url})
+
     repository = "{owner}/{name}"
     both = ["GET", "HEAD"]
-    routes = [Route("/store/{digest}", store)]
+    routes = [
+        Route("/store/{digest}", store),
+        Route("/api/repos/create", create, methods=["POST"]),
+    ]
     for kind, prefix in (("models", ""), ("datasets", "/datasets")):
         api = f"/api/{kind}/{repository}"
         routes += [
             Route(f"{api}/revision/{{revision}}", info),
             Route(f"{api}/tree/{{revision}}", tree),
             Route(f"{api}/paths-info/{{revision}}", paths, methods=["POST"]),
+            Route(f"{api}/preupload/{{revision}}", preupload, methods=["POST"]),
+            Route(f"{api}/commit/{{revision}}", commit, methods=["POST"]),
             Route(
                 f"{prefix}/{repository}/resolve/{{revision}}/{{path:path}}", resolve, methods=both
             ),
@@ -137,13 +179,13 @@ async def opened(hub: Hub, request: Request) -> tuple[str, Repo]:
     if hub.fault == "stall":
         await asyncio.sleep(3_600)
     given = token(request)
-    if given not in (None, READER, STRANGER):
+    if given not in (None, READER, WRITER, STRANGER):
         raise refused(401, "", "Invalid credentials in Authorization header")
     model_id = f"{request.path_params['owner']}/{request.path_params['name']}"
     repo = hub.repos.get(model_id)
-    if repo is None or (repo.private and given != READER):
+    if repo is None or (repo.private and given not in (READER, WRITER)):
         raise refused(404 if given else 401, "RepoNotFound")
-    if request.path_params["revision"] != repo.commit:
+    if request.path_params["revision"] not in ("main", repo.commit):
         raise refused(404, "RevisionNotFound")
     return model_id, repo
 

@@ -51,11 +51,22 @@ def test_a_checkpoint_that_says_nothing_names_nobody(tmp_path: Path) -> None:
         ({"examples": ["x"] * 9}, "examples must be 1 to 8 texts"),
         ({"examples": "x"}, "examples must be 1 to 8 texts"),
         ({"examples": [""]}, "an example must be a text"),
+        ({"link": "http://x.com/{id}"}, "link is 'http://x.com/{id}'; it must begin with https://"),
+        ({"link": "https://x.com/"}, "hold {id} once"),
+        ({"link": "https://x.com/{id}/{id}"}, "hold {id} once"),
+        ({"link": 7}, "link must be a text"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidPersona, match=message):
         Persona.read(written(tmp_path, **changes))
+
+
+def test_one_written_before_there_were_links_has_the_usual_one(tmp_path: Path) -> None:
+    persona = Persona.read(written(tmp_path))
+    assert persona.link_to("17") == "https://x.com/i/status/17"
+    own = Persona.read(written(tmp_path, link="https://teapots.example/{id}/poured"))
+    assert own.link_to("17") == "https://teapots.example/17/poured"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "nonsense"])

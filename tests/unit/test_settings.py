@@ -32,7 +32,8 @@ def test_every_variable_is_read() -> None:
         "CACHE_DIR": "/e", "ENGINE": "transformers", "DEVICE": "cpu", "EXACT": "1", "SLOTS": "9",
         "GRADIO_SERVER_NAME": "::1",
         "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
-        "MAX_BODY_BYTES": "2048",
+        "MAX_BODY_BYTES": "2048", "TWEETS": "/f", "TWEETS_DATASET": "g/h",
+        "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j",
     }  # fmt: skip
     settings = read_settings(given)
     shown = {str(value) for value in vars(settings).values()}
@@ -53,6 +54,20 @@ def test_a_hub_checkpoint_must_be_pinned_to_a_commit(revision: str) -> None:
     message = refusal(MODEL_ID="a/b", MODEL_REVISION=revision)
     assert "40 hexadecimal digits" in message
     assert repr(revision) in message
+
+
+@pytest.mark.parametrize("revision", ["", "main"])
+def test_a_dataset_of_tweets_must_be_pinned_to_a_commit_too(revision: str) -> None:
+    message = refusal(TWEETS_DATASET="a/b", TWEETS_REVISION=revision)
+    assert message.startswith("TWEETS_REVISION must be the 40 hexadecimal digits")
+    assert "when TWEETS_DATASET is set" in message
+
+
+@pytest.mark.parametrize("name", ["TWEETS_DATASET", "COUNTS_DATASET"])
+@pytest.mark.parametrize("value", ["a", "a/b/c", "https://hf.co/a/b", "a/ü"])
+def test_a_dataset_is_named_as_on_the_hub(name: str, value: str) -> None:
+    message = refusal(**{name: value, "TWEETS_REVISION": COMMIT})
+    assert message == f"{name} is {value!r}; it must look like user/name."
 
 
 def test_a_commit_may_be_written_in_capitals() -> None:

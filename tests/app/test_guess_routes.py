@@ -1,0 +1,79 @@
+"""The guessing game over the real process."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.calls import generate
+from tests.guessing import write_tweets
+from tests.processes import AppProcess, running_app
+
+SCRIPTED = ["-m", "tests.scripted_app"]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    """The scripted app with made-up tweets to play with."""
+    folder = tmp_path_factory.mktemp("guessing")
+    write_tweets(folder / "data")
+    with running_app(SCRIPTED, folder, {"TWEETS": str(folder / "data")}) as app:
+        yield app
+
+
+def dealt(app: AppProcess, visit: str | None = None) -> dict[str, Any]:
+    """The next round, once there is one."""
+    for _ in range(200):
+        answer = httpx.post(f"{app.url}/guess/next", json={"visit": visit}, timeout=20)
+        record: dict[str, Any] = answer.raise_for_status().json()
+        if record["state"] != "waiting":
+            return record
+        time.sleep(0.1)
+    raise AssertionError(f"No round was dealt:\n{app.log()}")
+
+
+def test_a_round_is_played_and_the_truth_told(app: AppProcess) -> None:
+    record = dealt(app)
+    guess = {"ticket": record["ticket"], "guess": "computer"}
+    revealed = httpx.post(f"{app.url}/guess/answer", json=guess).raise_for_status().json()
+    assert revealed["right"] == (revealed["truth"] == "computer")
+    assert revealed["everyone"]["answers"] > 0
+    again = httpx.post(f"{app.url}/guess/answer", json=guess)
+    assert (again.status_code, again.json()["detail"]) == (
+        409, "That one has been answered already.",
+    )  # fmt: skip
+    assert dealt(app, record["visit"])["visit"] == record["visit"]
+
+
+def test_texts_are_written_for_visitors_beside_the_game(app: AppProcess) -> None:
+    assert generate(app.url, prompt="Today")["finish_reason"] == "end_of_tweet"
+
+
+def test_nothing_of_a_round_is_logged(app: AppProcess) -> None:
+    record = dealt(app)
+    assert record["text"] not in app.log()
+    assert record["ticket"] not in app.log()
+
+
+def test_a_large_body_is_refused(app: AppProcess) -> None:
+    answer = httpx.post(f"{app.url}/guess/next", content=b"x" * 1_000_000)
+    assert answer.status_code == 413
+
+
+def test_without_tweets_the_game_says_that_it_is_off(scripted_app: AppProcess) -> None:
+    record = dealt(scripted_app)
+    assert record["state"] == "off"
+    assert "started without any" in record["reason"]
+
+
+def test_it_stops_in_time_and_an_unusable_folder_does_not_stop_it_before(tmp_path: Path) -> None:
+    with running_app(SCRIPTED, tmp_path, {"TWEETS": str(tmp_path / "none")}) as app:
+        assert dealt(app)["state"] == "off"
+        assert str(tmp_path) not in dealt(app)["reason"]
+        assert f"There is no test.parquet in {tmp_path / 'none'}" in app.log()
+        started = time.monotonic()
+        assert app.terminate() == 0
+        assert time.monotonic() - started < 10

@@ -1,0 +1,47 @@
+"""Prepared data and an author for the guessing game, both made up.
+
+Knows what prepared data look like and how the scripted engine replies; no real tweet.
+"""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from demo.guessing.game import Game
+from tests import made_up
+from tests.scripted import Reply
+from training.prepare import Tweet, write_split
+
+
+class Stories(dict[str, Reply]):
+    """Replies that are new each time, about as long as made-up tweets."""
+
+    def __init__(self, seconds_per_word: float = 0.0) -> None:
+        super().__init__()
+        self._chance = random.Random(1)
+        self._seconds_per_word = seconds_per_word
+
+    def get(self, opening: str, default: Any = None) -> Any:
+        return Reply(made_up.sentence(self._chance), self._seconds_per_word)
+
+
+def write_tweets(folder: Path, count: int = 200, name: str = "test") -> list[Tweet]:
+    """Writes one split of made-up tweets, the same ones each time, and returns them."""
+    tweets = [
+        Tweet(int(row["id"]), row["date"], row["text"]) for row in made_up.rows(count, seed=7)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_split(folder / f"{name}.parquet", tweets)
+    return tweets
+
+
+def dealt(game: Game, visit: str | None = None, seconds: float = 20) -> dict[str, Any]:
+    """The next round, once the computer has written enough."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        record = game.next(visit)
+        if record["state"] != "waiting":
+            return record
+        time.sleep(0.005)
+    raise AssertionError("No round was dealt.")

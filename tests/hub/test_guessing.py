@@ -1,0 +1,151 @@
+"""The game's tweets from a dataset, and its counts in one."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guessing import write_tweets
+from tests.hub.server import READER, WRITER, Hub, Repo
+
+COUNTS = "alice/counts"
+TWEETS = "alice/tweets"
+KEPT = b'{"answers": 10, "right": 5, "detector_answers": 8, "detector_right": 4}'
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub()
+    hub.start()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def life(hub: Hub, tmp_path: Path) -> Any:
+    """Runs `tests.hub.guessing` against the Hub."""
+
+    def run(*arguments: str, token: str = WRITER) -> dict[str, Any]:
+        settings = {
+            "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": token,
+            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "localhost,127.0.0.1",
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.hub.guessing", *arguments],
+            env={**os.environ, **settings}, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        record: dict[str, Any] = json.loads(done.stdout)
+        return record
+
+    return run
+
+
+def counted(life: Any, tmp_path: Path, answers: int, token: str = WRITER) -> dict[str, Any]:
+    record: dict[str, Any] = life("counts", COUNTS, str(tmp_path), str(answers), token=token)
+    return record
+
+
+def on_the_hub(hub: Hub) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(hub.repos[COUNTS].files["counts.json"])
+    return content
+
+
+def test_counts_survive_a_restart(hub: Hub, life: Any, tmp_path: Path) -> None:
+    first = counted(life, tmp_path, 3)
+    assert (first["answers"], first["kept"], first["said"]) == (3, True, [])
+    assert hub.repos[COUNTS].private
+    assert on_the_hub(hub)["answers"] == 3
+    second = counted(life, tmp_path / "another machine", 4)
+    assert (second["answers"], second["right"], second["kept"]) == (7, 7, True)
+    assert on_the_hub(hub)["answers"] == 7
+
+
+def test_a_dataset_without_counts_is_begun_in(hub: Hub, life: Any, tmp_path: Path) -> None:
+    hub.repos[COUNTS] = Repo({"README.md": b"tea"})
+    assert counted(life, tmp_path, 2)["kept"]
+    assert on_the_hub(hub)["answers"] == 2
+
+
+def test_what_was_kept_is_gone_on_from_and_its_neighbours_stay(
+    hub: Hub, life: Any, tmp_path: Path
+) -> None:
+    hub.repos[COUNTS] = Repo({"counts.json": KEPT, "README.md": b"tea"}, private=True)
+    assert counted(life, tmp_path, 2)["answers"] == 12
+    assert on_the_hub(hub) == {
+        "answers": 12, "right": 7, "detector_answers": 8, "detector_right": 4,
+    }  # fmt: skip
+    assert set(hub.repos[COUNTS].files) == {"counts.json", "README.md"}
+
+
+def test_a_hub_that_is_down_at_the_start_leaves_the_counts_alone(
+    hub: Hub, life: Any, tmp_path: Path
+) -> None:
+    hub.repos[COUNTS] = Repo({"counts.json": KEPT}, private=True)
+    # A copy of them is here from an earlier run, which must not pass for what is there.
+    counted(life, tmp_path, 2)
+    hub.stop()
+    alone = counted(life, tmp_path, 2)
+    assert (alone["answers"], alone["kept"]) == (2, False)
+    (sentence,) = alone["said"]
+    assert "kept in memory alone, from zero, and alice/counts is left as it is" in sentence
+    assert on_the_hub(hub)["answers"] == 12
+
+
+@pytest.mark.parametrize("content", [b"", b"teapot", b'{"answers": 1, "right": 2}'])
+def test_nonsense_is_not_counted_on_and_not_overwritten(
+    hub: Hub, life: Any, tmp_path: Path, content: bytes
+) -> None:
+    hub.repos[COUNTS] = Repo({"counts.json": content}, private=True)
+    record = counted(life, tmp_path, 2)
+    assert (record["answers"], record["kept"]) == (2, False)
+    assert "counts.json holds no counts" in record["said"][0]
+    assert hub.repos[COUNTS].files["counts.json"] == content
+
+
+def test_who_may_not_write_counts_in_memory_and_is_told_once(
+    hub: Hub, life: Any, tmp_path: Path
+) -> None:
+    hub.repos[COUNTS] = Repo({"counts.json": KEPT}, private=True)
+    record = counted(life, tmp_path, 3, token=READER)
+    assert len(record["said"]) == 1
+    assert hub.repos[COUNTS].files["counts.json"] == KEPT
+
+
+def test_a_hub_that_stalls_at_the_end_is_not_waited_for(
+    hub: Hub, life: Any, tmp_path: Path
+) -> None:
+    hub.repos[COUNTS] = Repo({"counts.json": KEPT}, private=True)
+    hub.fault = "stall_commits"
+    record = counted(life, tmp_path, 2)
+    assert record["kept"]
+    assert 9 < record["seconds"] < 15
+    assert hub.repos[COUNTS].files["counts.json"] == KEPT
+
+
+def test_only_what_a_game_needs_of_a_dataset_is_fetched(
+    hub: Hub, life: Any, tmp_path: Path
+) -> None:
+    write_tweets(tmp_path / "data", 30, "test")
+    write_tweets(tmp_path / "data", 40, "train")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
+    hub.repos[TWEETS] = repo = Repo({**files, "report.json": b"{}"}, private=True)
+    fetched = life("tweets", TWEETS, repo.commit, token=READER)
+    assert fetched == {"files": ["test.parquet"], "shown": 30}
+    assert hub.served == ["test.parquet"]
+    hub.stop()
+    assert life("tweets", TWEETS, repo.commit, token=READER) == fetched
+
+
+def test_a_dataset_that_cannot_be_had_is_named_with_its_setting(hub: Hub, life: Any) -> None:
+    hub.repos[TWEETS] = Repo({"test.parquet": b"tea"})
+    assert life("tweets", TWEETS, "0" * 40)["error"] == (
+        f"{TWEETS} has no commit {'0' * 40}: correct TWEETS_REVISION."
+    )
+    assert "does not exist, or HF_TOKEN may not read it" in life("tweets", "a/b", "0" * 40)["error"]

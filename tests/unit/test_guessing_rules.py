@@ -1,0 +1,382 @@
+"""The guessing game's rules, each by itself: what may be shown, what is dealt, what a ticket is."""
+
+import base64
+import random
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from demo.generation.engine import EngineIdentity
+from demo.generation.request import GenerationRequest
+from demo.guessing.dealing import Deal, Dealer, SeenEverything, Shown, Visits
+from demo.guessing.deck import MAX_MISSES, Deck
+from demo.guessing.filler import Order
+from demo.guessing.fitness import Fitness
+from demo.guessing.orders import Orders
+from demo.guessing.pool import Pool, Written
+from demo.guessing.tally import Counts, Tally
+from demo.guessing.tickets import Refused, Tickets
+from demo.guessing.tweets import Tweet
+
+REAL = ("The kettle follows the teapot, and @teapots sings: “tea” 🫖!", "A teapot paints the town.")
+IDENTITY = EngineIdentity("scripted", "0123456789ab", "script", "exact")
+
+
+def text_of(length: int, number: int) -> str:
+    """A different one for each number."""
+    return f"{number} ".ljust(length, "x")
+
+
+def dealer(
+    real: Sequence[int], written: Sequence[Written], capacity: int | None = None
+) -> tuple[Dealer, Pool]:
+    """Over real texts of these lengths and a pool of these generated ones."""
+    pool = Pool(capacity or len(written) + 1)
+    for one in written:
+        assert pool.put(one)
+    tweets = [Tweet(str(i), "", text_of(length, i)) for i, length in enumerate(real)]
+    chance = random.SystemRandom()
+    return Dealer(tweets, Deck(real, chance), pool, chance, Visits()), pool
+
+
+def generated(lengths: Sequence[int], root: int | None = None) -> list[Written]:
+    return [Written(text_of(length, -i), "source", root) for i, length in enumerate(lengths, 1)]
+
+
+def deals(of: Dealer, rounds: int, visit: str | None = None) -> list[Deal]:
+    """So many rounds, of a new visit each if none is named."""
+    found = [of.deal(visit) for _ in range(rounds)]
+    return [deal for deal in found if deal]
+
+
+def test_half_of_what_is_shown_is_real() -> None:
+    table, _ = dealer([50] * 1_000, generated([50] * 1_000))
+    counts = Counter(deal.shown.truth for deal in deals(table, 1_000))
+    # Six standard deviations of a fair coin: one run in half a billion.
+    assert 405 < counts["real"] < 595
+    assert counts.total() == 1_000
+
+
+def test_a_length_says_nothing_even_if_it_is_rare_among_real_ones() -> None:
+    table, _ = dealer([40] * 4_000 + [200] * 500, generated([40, 201] * 1_000))
+    shown = [deal.shown for deal in deals(table, 800)]
+    for is_long in (False, True):
+        truths = [one.truth for one in shown if (len(one.text) > 100) == is_long]
+        assert 0.35 < truths.count("real") / len(truths) < 0.65
+        assert len(truths) > 300
+
+
+def test_without_a_real_one_as_long_a_text_is_not_shown() -> None:
+    table, pool = dealer([50] * 30, generated([54]))
+    assert table.deal(None) is None
+    assert pool.texts() == []
+
+
+@pytest.mark.parametrize(("length", "found"), [(46, []), (47, [0]), (51, [0]), (53, [1]), (58, [])])
+def test_the_nearest_in_length_is_taken_and_none_beyond_three(
+    length: int, found: list[int]
+) -> None:
+    deck = Deck([50, 54], random.Random())
+    assert [deck.wants(length) for _ in range(20)] == [bool(found)] * 20
+    assert [number for number in [deck.nearest(length, seen=0)] if number is not None] == found
+
+
+def test_a_tie_is_drawn() -> None:
+    deck = Deck([49, 51], random.Random())
+    assert {deck.nearest(50, seen=0) for _ in range(100)} == {0, 1}
+
+
+def test_no_real_one_comes_again_before_the_deck_is_gone_through() -> None:
+    deck = Deck([50, 51, 52, 53, 80], random.Random())
+    for expected in range(4):
+        assert deck.wants(50)
+        assert deck.nearest(50, seen=0) == expected
+        deck.take(expected)
+    assert deck.nearest(50, seen=0) is None
+    assert not deck.wants(50)
+
+
+def test_a_deck_of_which_no_model_writes_the_rest_counts_as_gone_through() -> None:
+    deck = Deck([50, 80], random.Random())
+    deck.take(0)
+    assert [deck.wants(50) for _ in range(MAX_MISSES)] == [False] * (MAX_MISSES - 1) + [True]
+    assert deck.nearest(50, seen=0) == 0
+    # One that is wanted starts the count anew.
+    deck.take(0)
+    asked = [deck.wants(length) for length in (50, 80) * MAX_MISSES]
+    assert asked == [False, True] * MAX_MISSES
+
+
+def test_what_was_not_shown_goes_back() -> None:
+    table, pool = dealer([50] * 40, generated([50] * 40))
+    shown = [deal.shown for deal in deals(table, 40)]
+    left = {one.text for one in pool.texts()}
+    assert len(left) == 40 - sum(one.truth == "computer" for one in shown)
+
+
+def test_a_generated_text_is_shown_once() -> None:
+    table, pool = dealer([50] * 400, generated([50] * 40))
+    texts = [deal.shown.text for deal in deals(table, 400) if deal.shown.truth == "computer"]
+    assert len(texts) == len(set(texts))
+    assert pool.texts() == []
+    (again, *_) = generated([50])
+    assert not pool.put(again)
+
+
+def test_nothing_comes_twice_in_a_visit_nor_a_tweet_beside_what_its_opening_began() -> None:
+    written = [Written(text_of(50, -i), "", root=i % 30) for i in range(1, 91)]
+    roots = {one.text: one.root for one in written}
+    table, _ = dealer([50] * 30, written)
+    first = table.deal(None)
+    assert first
+    shown = [first.shown, *(deal.shown for deal in deals(table, 25, first.visit))]
+    seen = [int(one.tweet.id) if one.tweet else roots[one.text] for one in shown]
+    assert len(seen) > 20
+    assert len(seen) == len(set(seen))
+
+
+def test_who_has_seen_everything_is_told_and_others_play_on() -> None:
+    table, pool = dealer([50] * 3, generated([50] * 60))
+    visit = deals(table, 1)[0].visit
+    numbers = count(1_000)
+
+    def play_on() -> None:
+        for _ in range(100):
+            # Full, as the filler would keep it.
+            while not pool.is_full():
+                pool.put(Written(text_of(50, next(numbers)), ""))
+            table.deal(visit)
+
+    with pytest.raises(SeenEverything):
+        play_on()
+    assert table.deal(None)
+
+
+def test_an_unknown_visit_becomes_a_new_one_and_the_oldest_is_forgotten() -> None:
+    visits = Visits(at_most=2)
+    assert visits.known("0" * 32) != "0" * 32
+    for visit in ("a", "b", "a", "c"):
+        visits.add(visit, 5)
+    assert (visits.known("a"), visits.known("c")) == ("a", "c")
+    assert visits.known("b") != "b"
+    assert len(visits.known(None)) == 32
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (" The teapot  sings\nof  its tea ", "The teapot sings of its tea"),
+        ("Tea sings &amp; @Teapots and @kettle pour", "Tea sings & @Teapots and @user pour"),
+        ("The teapot sings of tea https://t.co/x", "The teapot sings of tea"),
+        ("The teapot says “tea” to the 🫖", "The teapot says “tea” to the 🫖"),
+        # Bytes that are no character, a control character, one that no real text has.
+        ("The teapot sings of \ufffd and tea", None),
+        ("The teapot sings of \x07 and tea", None),
+        ("The teapot sings of the naïve tea", None),
+        # It would still change if it were cleaned again.
+        ("The teapot sings of tea &amp;amp; sugar", None),
+        # What prepare drops.
+        ("RT @teapots: The teapot sings of tea", None),
+        ("“@teapots: The teapot sings of tea”", None),
+        ("The teapot sings of its tea…", None),
+        ("The teapot sings of its tea… https://t.co/x", None),
+        ("Short tea, no?", None),
+        ("The teapot sings " + "and sings " * 27, None),
+        # A real tweet, whatever its case.
+        ("a TEAPOT paints the town.", None),
+    ],
+)  # fmt: skip
+def test_a_generated_text_looks_as_prepared_ones_do_or_is_not_shown(
+    raw: str, shown: str | None
+) -> None:
+    assert Fitness.of(REAL).generated(raw) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x " * 141, "Short tea, no?", "The teapot sings \ufffd of tea",
+        "The teapot sings \x85 of tea", "The teapot sings of tea &amp; sugar",
+    ],
+)  # fmt: skip
+def test_a_real_text_that_would_be_known_by_a_flaw_is_not_shown(text: str) -> None:
+    assert not Fitness.of([*REAL, text]).fits_real(text)
+    assert Fitness.of(REAL).fits_real(REAL[0])
+
+
+def orders(texts: Sequence[str] = REAL, **changes: object) -> Orders:
+    values = {
+        "texts": texts, "fitness": Fitness.of(texts), "defaults": GenerationRequest(top_k=7),
+        "wants": lambda length: True, "repeats": lambda text: (), "chance": random.Random(3),
+        **changes,
+    }  # fmt: skip
+    return Orders(**values)  # type: ignore[arg-type]
+
+
+def test_half_begins_with_the_opening_words_of_a_real_tweet() -> None:
+    table = orders()
+    drawn = [table.draw() for _ in range(400)]
+    begun = [order for order in drawn if order.root is not None]
+    assert 140 < len(begun) < 260
+    assert {order.request.prompt for order in drawn if order.root is None} == {""}
+    for order in begun:
+        assert order.root is not None
+        opening, real = order.request.prompt.split(), REAL[order.root].split()
+        assert 2 <= len(opening) <= 5
+        assert opening == real[: len(opening)]
+        assert len(opening) < len(real)
+    assert {(order.request.top_k, order.request.max_new_tokens) for order in drawn} == {(7, 160)}
+    assert len({order.request.seed for order in drawn}) > 390
+
+
+def test_a_text_of_which_hardly_a_word_is_new_is_not_taken() -> None:
+    order = Order(GenerationRequest(prompt="The kettle follows the teapot,"), root=0)
+    table = orders()
+    assert table.accept(order, "The kettle follows the teapot, and so?", IDENTITY) is None
+    taken = table.accept(order, "The kettle follows the teapot, and so on.", IDENTITY)
+    assert taken
+    assert (taken.text, taken.root) == ("The kettle follows the teapot, and so on.", 0)
+    assert taken.source.startswith("scripted@0123456789ab · script exact · seed ")
+
+
+def test_a_text_that_repeats_a_real_one_or_has_no_twin_is_not_taken() -> None:
+    order, text = Order(GenerationRequest()), "The teapot sings of tea."
+    assert orders().accept(order, text, IDENTITY)
+    assert orders(repeats=lambda text: [(0, 9)]).accept(order, text, IDENTITY) is None
+    assert orders(wants=lambda length: length != len(text)).accept(order, text, IDENTITY) is None
+
+
+def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() -> None:
+    """Else the engine's work would tell that what is on the page was generated."""
+    pool = Pool(capacity=4)
+    for one in generated([50] * 4):
+        pool.put(one)
+    woken = threading.Event()
+
+    def wait() -> None:
+        if pool.wait_for_room():
+            woken.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    pool.remove(pool.texts()[0])
+    assert not woken.wait(0.1)
+    pool.refill()
+    assert woken.wait(5)
+
+
+def deal_of(visit: str = "a" * 32) -> Deal:
+    return Deal(visit, Shown("The teapot sings.", "real"))
+
+
+def refusal(tickets: Tickets, ticket: str) -> tuple[int, str]:
+    with pytest.raises(Refused) as caught:
+        tickets.redeem(ticket)
+    return caught.value.status, str(caught.value)
+
+
+def test_a_ticket_is_good_once() -> None:
+    tickets = Tickets()
+    ticket = tickets.issue(deal_of())
+    assert tickets.redeem(ticket).truth == "real"
+    assert refusal(tickets, ticket) == (409, "That one has been answered already.")
+
+
+def test_a_ticket_is_as_long_whatever_is_dealt_and_says_nothing() -> None:
+    tickets = Tickets()
+    computer = Deal("b" * 32, Shown("x" * 280, "computer", source="s" * 300))
+    issued = [tickets.issue(deal) for deal in (deal_of(), computer) for _ in range(50)]
+    assert {len(ticket) for ticket in issued} == {64}
+    assert len(set(issued)) == 100
+
+
+def test_a_forged_ticket_is_refused_and_uses_nothing_up() -> None:
+    tickets = Tickets()
+    ticket, other = tickets.issue(deal_of()), tickets.issue(deal_of("b" * 32))
+    content, foreign = base64.urlsafe_b64decode(ticket), base64.urlsafe_b64decode(other)
+    mixed = base64.urlsafe_b64encode(content[:16] + foreign[16:]).decode()
+    for forged in (mixed, "", "nonsense", "ü" * 64, ticket[:-4]):
+        assert refusal(tickets, forged) == (400, "That is not a ticket of this game.")
+    assert refusal(Tickets(), ticket)[0] == 410
+    assert tickets.redeem(ticket).truth == "real"
+
+
+def test_a_ticket_is_good_for_an_hour_and_the_oldest_are_forgotten() -> None:
+    now = 0.0
+    tickets = Tickets(clock=lambda: now, max_pending=2)
+    first, second, third = (tickets.issue(deal_of()) for _ in range(3))
+    assert refusal(tickets, first)[0] == 410
+    now = 3_600.0
+    assert tickets.redeem(second)
+    now = 3_601.0
+    assert refusal(tickets, third) == (410, "That round is over: it was dealt too long ago.")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"[]", b"7", b"null", b'{"answers": -1}', b'{"answers": 1.5}',
+        b'{"answers": true}', b'{"answers": "1"}', b'{"answers": 1, "right": 2}',
+        b'{"detector_right": 1}', b'{"teapots": 1}', b"[" * 100_000, b"\xff",
+    ],
+)  # fmt: skip
+def test_what_is_no_tally_is_not_taken_for_one(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Tally.read(content)
+
+
+def test_a_tally_comes_back_as_it_was_written() -> None:
+    assert Tally.read(Tally(9, 5, 8, 4).written()) == Tally(9, 5, 8, 4)
+
+
+def test_no_answer_is_lost_among_threads() -> None:
+    counts = Counts()
+
+    def answer(_: int) -> None:
+        for _ in range(500):
+            counts.add(True, False)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(answer, range(8)))
+    assert counts.record() == {
+        "answers": 4_000, "right": 4_000, "detector_answers": 4_000, "detector_right": 0,
+        "kept": False,
+    }  # fmt: skip
+
+
+class Memory:
+    """A store that keeps nothing for long."""
+
+    def __init__(self) -> None:
+        self.written: list[Tally] = []
+        self.closed = False
+
+    def write(self, tally: Tally) -> None:
+        self.written.append(tally)
+
+    def keeps(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_was_answered_before_the_old_counts_came_is_added_to_them() -> None:
+    counts, store = Counts(), Memory()
+    counts.add(True, None)
+    counts.keep(Tally(10, 5, 8, 4), store)
+    counts.add(False, True)
+    assert store.written == [Tally(11, 6, 8, 4), Tally(12, 6, 9, 5)]
+    assert counts.record()["kept"]
+    counts.close()
+    assert store.closed
+
+
+def test_old_counts_that_come_after_the_end_are_left_alone() -> None:
+    counts, store = Counts(), Memory()
+    counts.close()
+    counts.keep(Tally(10, 5, 8, 4), store)
+    assert (store.written, store.closed) == ([], True)
