@@ -14,6 +14,7 @@ from demo.guessing.dealing import Dealer, SeenEverything, Shown, Visits
 from demo.guessing.deck import Deck
 from demo.guessing.filler import PAUSE_SECONDS, Filler
 from demo.guessing.fitness import Fitness
+from demo.guessing.in_play import InPlay
 from demo.guessing.orders import Orders
 from demo.guessing.pool import Pool
 from demo.guessing.tally import Counts
@@ -60,6 +61,8 @@ class Game:
         self._pause_seconds = pause_seconds
         self._persona = introduction.persona
         self._tickets = Tickets()
+        self._in_play = InPlay()
+        service.hide(self._in_play.windows)
         self._dealer: Dealer | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
@@ -85,6 +88,7 @@ class Game:
             return {"state": "off", "reason": SEEN_EVERYTHING}
         if deal is None:
             return {"state": "waiting"}
+        self._in_play.add(deal.shown.text)
         return {
             "state": "ready",
             "visit": deal.visit,
@@ -102,6 +106,7 @@ class Game:
         if guess not in GUESSES:
             raise Refused(400, INVALID_GUESS)
         shown = self._tickets.redeem(ticket)
+        self._in_play.remove(shown.text)
         self._pool.refill()
         right = guess == shown.truth
         detector = self._detector(shown)

@@ -5,7 +5,7 @@ from elsewhere may have none of them: then there is nothing to say of its texts.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +56,13 @@ class Trust:
 
 @dataclass(frozen=True)
 class Judges:
-    """What of both a checkpoint has; `trust` is empty where nothing was measured."""
+    """What of both a checkpoint has; `trust` is empty where nothing was measured. Repeated
+    windows whose digest is `hidden` are not told."""
 
     originals: Originals | None = None
     detector: Detector | None = None
     trust: tuple[Trust, ...] = ()
+    hidden: Container[bytes] = ()
 
     @classmethod
     def load(cls, folder: Path, say: Callable[[str], None]) -> Self:
@@ -74,7 +76,7 @@ class Judges:
 
     def repeats(self, text: str) -> tuple[Passage, ...]:
         """The passages that a real tweet has too; empty too where that is not known."""
-        return self.originals.repeats(text) if self.originals else ()
+        return self.originals.repeats(text, self.hidden) if self.originals else ()
 
     def trust_in(self, characters: int) -> Trust | None:
         """What was measured on texts of that length."""

@@ -15,7 +15,7 @@ a whole: a text repeats it only by being equal to it, and no other short text re
 import math
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -116,12 +116,14 @@ class Originals:
             )
         return cls(facts, bits)
 
-    def repeats(self, text: str) -> tuple[Passage, ...]:
+    def repeats(self, text: str, hidden: Container[bytes] = ()) -> tuple[Passage, ...]:
         """The passages of the text that a real tweet has too, in order, made one where they
-        overlap; empty if there is none."""
+        overlap; empty if there is none. Windows whose digest is `hidden` are not told."""
         windows = list(_windows(_bare_words(text)))
         known = (
-            window for window, found in zip(windows, self._known(windows), strict=True) if found
+            window
+            for window, found in zip(windows, self._known(windows), strict=True)
+            if found and _digest(window.text) not in hidden
         )
         return tuple(_merged(known))
 
@@ -138,6 +140,11 @@ class Originals:
             is_known &= (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(bool)
         found: list[bool] = is_known.tolist()
         return found
+
+
+def window_digests(text: str) -> list[bytes]:
+    """The digests of a text's windows: two texts that repeat each other share one."""
+    return [_digest(window.text) for window in _windows(_bare_words(text))]
 
 
 def _bare_words(text: str) -> list[Word]:

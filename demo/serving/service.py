@@ -5,9 +5,9 @@ Gradio or HTML.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ class Service:
         self._loaded: Loaded | None = None
         self._error: Exception | None = None
         self._closed = False
+        self._hidden: Container[bytes] = ()
         self._visitors = 0
         self._counting = threading.Lock()
         self._settled = threading.Event()
@@ -87,6 +88,14 @@ class Service:
     def judges(self) -> Judges:
         """Of the checkpoint that answers; empty while it loads."""
         return self._loaded.judges if self._loaded else Judges()
+
+    def judges_for_visitors(self) -> Judges:
+        """The same, without what would give away what is being guessed."""
+        return replace(self.judges(), hidden=self._hidden)
+
+    def hide(self, windows: Container[bytes]) -> None:
+        """Tells visitors of none of these windows (their digests) that a real tweet has them."""
+        self._hidden = windows
 
     def metrics(self) -> Mapping[str, Any]:
         """Of the checkpoint that answers; empty while it loads."""

@@ -134,6 +134,7 @@ def guess_words(persona: Persona) -> Mapping[str, str]:
 
 _GUESS: Mapping[str, str] = {
     "item": "Real or computer?",
+    "caption": "Maybe AI-generated parody. That is the question.",
     "begin": "One tweet at a time, ten to a round. Some are real. Some a computer made up.",
     "start": "Start",
     "waiting": "The computer is still writing its share…",
@@ -160,7 +161,7 @@ _GUESS: Mapping[str, str] = {
     "detector_all": "Our detector, on theirs",
     "kept": "All visitors' answers are counted, nothing else is kept.",
     "not_kept": "All visitors since this server started: counted, nothing else is kept.",
-    "share_text": "I told {0} of {1} tweets right: {2}",
+    "share_text": "{2} I got {0} of {1}.",
     "share_copy": "Copy the score",
     "share_copied": "Copied",
     "refused": "Copying was refused",

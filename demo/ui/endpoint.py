@@ -185,7 +185,7 @@ def _written(
 
 def _followed(result: Result, chunk: Chunk, service: Service) -> Result:
     longer = result.followed_by(chunk)
-    return longer.judged(service.judges()) if longer.ending else longer
+    return longer.judged(service.judges_for_visitors()) if longer.ending else longer
 
 
 def sentence(error: Exception) -> str:

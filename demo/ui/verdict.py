@@ -54,7 +54,7 @@ def _detected(service: Service, text: Any) -> Record:
         raise gr.Error(sentence, print_exception=False)
     if service.state() == "loading":
         raise gr.Error(copy.STATUS["loading"], print_exception=False)
-    return record(service.judges(), text)
+    return record(service.judges_for_visitors(), text)
 
 
 def record(judges: Judges, text: str) -> Record:
