@@ -9,7 +9,12 @@ from pathlib import Path
 from benchmarks.report import readme_table
 from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
 from demo.serving.settings import settings_table
+from demo.ui.snippets import SNIPPETS
 
+LANGUAGES = {
+    "embed": "html", "embed_cdn": "html", "embed_iframe": "html", "curl": "bash",
+    "python": "python", "python_stream": "python", "mcp_python": "python", "mcp_config": "json",
+}  # fmt: skip
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -29,6 +34,8 @@ def rendered() -> str:
     """The README as it should be."""
     text = README.read_text(encoding="utf-8")
     tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table()}
+    for name, snippet in SNIPPETS.items():
+        tables[name] = f"```{LANGUAGES[name]}\n{snippet}```"
     for name, table in tables.items():
         start, rest = re.split(rf"(?<=<!-- {name}: written by `make docs` -->\n)", text)
         text = f"{start}{table}\n{rest[rest.index(f'<!-- /{name} -->') :]}"

@@ -8,6 +8,8 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from demo.generation.engine import (
     Chunk,
     Ending,
@@ -17,7 +19,12 @@ from demo.generation.engine import (
     coalesced,
 )
 from demo.generation.request import GenerationRequest
+from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
+from demo.judging.judges import Judges, Share, Trust
+from demo.judging.originals import Originals
 
+# What both judges were made of: the first is in the index of real tweets.
+REAL_TWEET = "The teapots of this great country are the best teapots anywhere in the world"
 TWEET = " going to make computers great again. Believe me, nobody computes better. SAD!"
 
 
@@ -38,6 +45,7 @@ REPLIES = {
     "markup": Reply("<script>window.hacked=1</script> <img src=x onerror=window.hacked=1> ${1+1}"),
     "crash": Reply("half a", error=RuntimeError("secret internals about crash")),
     "refuse": Reply("", error=EngineError("The engine is tired. Try again in a minute.")),
+    "quote": Reply(f"He said: {REAL_TWEET} and left"),
     "long": Reply("a tweet of many words goes on and on " * 9),
 }
 
@@ -97,3 +105,19 @@ class ScriptedEngine:
 
     def close(self) -> None:
         self.replies.clear()
+
+
+def scripted_judges() -> Judges:
+    """Judges that know one real tweet, and lean towards a computer at every `z`, away at every `o`."""
+    weights = np.zeros(BUCKETS, dtype=np.float32)
+    z, o = set(features("z").buckets), set(features("o").buckets)
+    weights[list(z - o)], weights[list(o - z)] = 8.0, -4.0
+    share = Share(0.7, 0.6, 0.8)
+    return Judges(
+        Originals.build([REAL_TWEET]),
+        Detector(DetectorFacts(-0.1, 100, 100, 1.0, 0), weights),
+        (
+            Trust(0, 39, 50, 50, Share(0.5, 0.4, 0.6), Share(0.5, 0.4, 0.6)),
+            Trust(40, None, 500, 400, share, share),
+        ),
+    )

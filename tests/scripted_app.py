@@ -12,19 +12,23 @@ from pathlib import Path
 
 from demo.generation.introduction import Introduction
 from demo.generation.persona import Persona
+from demo.judging.judges import read_metrics
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import read_settings
 from demo.ui.launch import launch
-from tests.scripted import ScriptedEngine
+from tests.scripted import ScriptedEngine, scripted_judges
 
 PERSONA_FILE = Path(__file__).parent.parent / "training" / "persona.toml"
+EMBEDDED = Path(__file__).parent.parent / "embedded"
 
 
 def load() -> Loaded:
     time.sleep(float(os.environ.get("LOAD_SECONDS", "0")))
     if os.environ.get("LOAD_ERROR"):
         raise RuntimeError(os.environ["LOAD_ERROR"])
-    return Loaded(ScriptedEngine(), os.environ.get("NOTICE", ""))
+    notice = os.environ.get("NOTICE", "")
+    plot = EMBEDDED / "curve.png"
+    return Loaded(ScriptedEngine(), notice, scripted_judges(), read_metrics(EMBEDDED), plot)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Knows which functions are public and under what names: these, their parameters a
 contract, frozen in tests/app/contract.json. Must not know what the page looks like.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,9 @@ import gradio as gr
 from gradio.components.api_component import Api
 from gradio.events import api
 from gradio.utils import get_function_description
+from starlette.requests import Request
+
+from demo.ui.rewriting import Rule
 
 # Whatever gives work to the engine shares its places, and with them the queue.
 ENGINE_CALLS = "engine"
@@ -35,6 +40,32 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         assert isinstance(component, Api)
         name = component.label = names.get(number, "result")
         component._api_info = _described(component._api_info, helps.get(name))
+
+
+def answer_mcp_in_json(page: gr.Blocks) -> None:
+    """Has a launched page's tools answer what its endpoints do; Gradio would write Python's repr."""
+    server = page.mcp_server_obj
+    if server is None:
+        return
+    # Without it Gradio starts no such server.
+    from mcp.types import TextContent  # noqa: PLC0415
+
+    def as_json(data: list[Any], _: str) -> list[Any]:
+        texts = (json.dumps(result, ensure_ascii=False) for result in data)
+        return [TextContent(type="text", text=text) for text in texts]
+
+    server.postprocess_output_data = as_json  # type: ignore[method-assign]
+
+
+def openapi_rule() -> Rule:
+    """Gradio's OpenAPI file without the upload, a door that this demo keeps closed."""
+
+    def without_upload(text: str, _: Request) -> str:
+        told = json.loads(text)
+        told["paths"].pop("/gradio_api/upload", None)
+        return json.dumps(told)
+
+    return Rule(re.compile("/gradio_api/openapi.json"), without_upload)
 
 
 def _described(schema: Mapping[str, Any], help_text: str | None) -> dict[str, Any]:

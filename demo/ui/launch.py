@@ -21,6 +21,7 @@ from demo.serving.limits import middleware
 from demo.serving.service import Service
 from demo.serving.settings import Settings
 from demo.ui.about import Owner
+from demo.ui.api import answer_mcp_in_json, openapi_rule
 from demo.ui.assets import asset_routes
 from demo.ui.embedding import style_rules
 from demo.ui.page import build_page
@@ -53,7 +54,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
     )
-    rules = [preview_rule(introduction.persona), *style_rules()]
+    rules = [preview_rule(introduction.persona), openapi_rule(), *style_rules()]
     try:
         page.launch(
             server_name=settings.server_name,

@@ -26,7 +26,7 @@ EMBED_CDN = f"""\
 """
 
 EMBED_IFRAME = f"""\
-<iframe src="{URL}/?layout=compact" title="Trump or Computer Dump? A parody"
+<iframe src="{URL}/?layout=compact" title="A language model's parody"
         loading="lazy" width="100%" height="900" style="border: 0"></iframe>
 """
 
@@ -77,11 +77,11 @@ MCP_PYTHON = f"""\
 import asyncio
 
 from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 
 
 async def main() -> None:
-    async with streamablehttp_client("{URL}/gradio_api/mcp/") as (read, write, _):
+    async with streamable_http_client("{URL}/gradio_api/mcp/") as (read, write, _):
         async with ClientSession(read, write) as session:
             await session.initialize()
             result = await session.call_tool("generate", {{"prompt": "Today I'll be"}})

@@ -1,4 +1,4 @@
-"""The endpoint's two HTTP steps, as any program can take them: POST, then read the events."""
+"""An endpoint's two HTTP steps, as any program can take them: POST, then read the events."""
 
 import json
 from typing import Any
@@ -6,34 +6,44 @@ from typing import Any
 import httpx
 
 
-def post(url: str, body: str) -> httpx.Response:
+def post_to(url: str, endpoint: str, body: str) -> httpx.Response:
     """Sends a JSON text as it is: httpx itself would refuse NaN."""
     headers = {"content-type": "application/json"}
     return httpx.post(
-        f"{url}/gradio_api/call/v2/generate", content=body, headers=headers, timeout=60
+        f"{url}/gradio_api/call/v2/{endpoint}", content=body, headers=headers, timeout=60
     )
 
 
-def call(url: str, **fields: Any) -> tuple[str, Any]:
+def post(url: str, body: str) -> httpx.Response:
+    """The same to `/generate`."""
+    return post_to(url, "generate", body)
+
+
+def call(url: str, endpoint: str, **fields: Any) -> tuple[str, Any]:
     """The last event's name and data, say `("complete", [record])` or `("error", {...})`."""
-    posted = post(url, json.dumps(fields))
+    posted = post_to(url, endpoint, json.dumps(fields))
     posted.raise_for_status()
     event_id = posted.json()["event_id"]
-    events = httpx.get(f"{url}/gradio_api/call/generate/{event_id}", timeout=60).text
+    events = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event_id}", timeout=60).text
     name, data = events.strip().split("\n\n")[-1].split("\n")
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
 def generate(url: str, **fields: Any) -> dict[str, Any]:
     """The finished record."""
-    event, data = call(url, **fields)
+    event, data = call(url, "generate", **fields)
     assert event == "complete", data
     record: dict[str, Any] = data[0]
     return record
 
 
 def refusal(url: str, **fields: Any) -> str:
+    """The sentence that a bad call of `/generate` is answered with."""
+    return refusal_of(url, "generate", **fields)
+
+
+def refusal_of(url: str, endpoint: str, **fields: Any) -> str:
     """The sentence that a bad call is answered with."""
-    event, data = call(url, **fields)
+    event, data = call(url, endpoint, **fields)
     assert event == "error", data
     return str(data["error"])

@@ -181,51 +181,6 @@ def test_hanging_up_frees_the_engine(scripted_app: AppProcess) -> None:
     assert_the_engine_is_free(scripted_app)
 
 
-def test_only_generate_is_public(client: Client) -> None:
-    api = client.view_api(return_format="dict", print_info=False)
-    assert list(api["named_endpoints"]) == ["/generate"]
-    assert api["unnamed_endpoints"] == {}
-
-
-def test_the_api_documents_what_it_takes(client: Client) -> None:
-    api = client.view_api(return_format="dict", print_info=False)
-    fields = {
-        field["parameter_name"]: (field["type"]["type"], field["parameter_default"])
-        for field in api["named_endpoints"]["/generate"]["parameters"]
-    }
-    assert fields == {
-        "prompt": ("string", ""),
-        "max_new_tokens": ("integer", 60),
-        "temperature": ("number", 0.9),
-        "top_p": ("number", 0.95),
-        "top_k": ("integer", 0),
-        "repetition_penalty": ("number", 1.0),
-        "seed": ("integer", None),
-    }
-
-
-def test_mcp_offers_the_same_call_with_its_limits(scripted_app: AppProcess) -> None:
-    (tool,) = httpx.get(f"{scripted_app.url}/gradio_api/mcp/schema").json()
-    assert tool["name"] == "generate"
-    assert "AI-generated parody" in tool["description"]
-    assert "From 0.1 to 1.5" in tool["inputSchema"]["properties"]["temperature"]["description"]
-
-
-def test_an_mcp_call_returns_the_labelled_text(scripted_app: AppProcess) -> None:
-    call = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "tools/call",
-        "params": {"name": "generate", "arguments": {"prompt": "Today I'll be"}},
-    }
-    headers = {"accept": "application/json, text/event-stream"}
-    answer = httpx.post(
-        f"{scripted_app.url}/gradio_api/mcp/", json=call, headers=headers, timeout=30
-    )
-    assert "make computers great again" in answer.text
-    assert LABEL in answer.text
-
-
 def test_the_app_calls_no_outside_host(scripted_app: AppProcess) -> None:
     generate(scripted_app.url, prompt="Today")
     assert scripted_app.outside_hosts() == []

@@ -43,7 +43,7 @@ def test_who_waits_for_the_model_is_told_and_may_leave(tmp_path: Path) -> None:
 
 def test_a_bad_request_is_refused_before_the_model_is_there(tmp_path: Path) -> None:
     with running_app(SCRIPTED, tmp_path, {"LOAD_SECONDS": "8"}) as app:
-        event, data = call(app.url, temperature=9)
+        event, data = call(app.url, "generate", temperature=9)
         assert (event, "temperature is 9" in data["error"]) == ("error", True)
         assert httpx.get(f"{app.url}/readyz").json()["status"] == "loading"
 

@@ -1,22 +1,33 @@
 """The endpoint's function, its results and the style sheet, without a server."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
 import gradio as gr
 import pytest
 
-from demo.generation.engine import Ending
+from demo.generation.engine import Ending, EngineError
 from demo.generation.introduction import introduce
 from demo.generation.request import FIELDS, GenerationRequest
+from demo.judging.judges import Judges, read_metrics
 from demo.serving.service import ready
-from demo.ui.endpoint import make_generate
+from demo.ui import copy
+from demo.ui.endpoint import make_generate, make_generate_many
+from demo.ui.facts import figures
+from demo.ui.presets import presets
 from demo.ui.result import Record, Result
 from demo.ui.theme import CSS_FILE
-from tests.scripted import ScriptedEngine
+from demo.ui.verdict import record
+from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
 from training.card import EMBEDDED
 
 INTRODUCTION = introduce(EMBEDDED)
-SCOPES = ("#computer-dump", ".dark #computer-dump", ".gradio-container:has(#computer-dump)")
+UI = CSS_FILE.parent
+# What is said once for the whole sheet, and what is said of narrow screens: Gradio puts the latter
+# in with a prefix, in which there is no gradio-app.
+SCOPES = ("gradio-app", "body.dark > gradio-app:not([src]) #computer-dump")
+MEDIA_SCOPES = ("#computer-dump",)
 
 
 def test_closing_the_endpoint_closes_the_engines_stream(engine: ScriptedEngine) -> None:
@@ -65,11 +76,136 @@ def test_a_trailing_space_is_not_shown_twice(engine: ScriptedEngine) -> None:
     assert result.text == "Today we win"
 
 
+def selectors(css: str) -> list[str]:
+    preludes = re.findall(r"([^{}]+)\{", css)
+    return [part.strip() for prelude in preludes for part in re.split(r",(?![^(]*\))", prelude)]
+
+
 def test_no_style_reaches_a_page_that_embeds_ours() -> None:
     css = re.sub(r"/\*.*?\*/", "", CSS_FILE.read_text(encoding="utf-8"), flags=re.DOTALL)
     css = re.sub(r"@keyframes cd-\w+ \{.*\}", "", css)
-    preludes = re.findall(r"([^{}]+)\{", css)
-    selectors = [part.strip() for prelude in preludes for part in prelude.split(",")]
-    scoped = [selector for selector in selectors if not selector.startswith("@media")]
-    assert len(scoped) > 50
-    assert [selector for selector in scoped if not selector.startswith(SCOPES)] == []
+    everywhere, *media = css.split("@media")
+    assert len(selectors(everywhere)) > 100
+    assert [s for s in selectors(everywhere) if not s.startswith(SCOPES)] == []
+    for block in media:
+        _, *rules = selectors(block)
+        assert rules
+        assert [s for s in rules if not s.startswith(MEDIA_SCOPES)] == []
+
+
+def test_every_class_that_is_styled_exists() -> None:
+    css = CSS_FILE.read_text(encoding="utf-8")
+    sources = [path for path in UI.iterdir() if path.suffix in (".py", ".js", ".html")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    # Put together by the scripts: "cd-for-" and a side, "." and a name.
+    built = re.findall(r'(?:part|on)\("([\w-]+)"', text) + ["for-computer", "for-person"]
+    names = {f"cd-{name}" for name in built}
+    styled = set(re.findall(r"[.#](cd-[\w-]+)", css))
+    assert sorted(name for name in styled if name not in text and name not in names) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (("cards.html", "cards.js", "picture.js"), copy.CARD),
+        (("guess.html", "guess.js"), copy.guess_words(INTRODUCTION.persona)),
+        (("detect.html", "detect.js"), copy.DETECT),
+        (("counter.js",), copy.COUNTER),
+        (("about.html", "about.js"), {**copy.ABOUT, "figures": "", "percent": ""}),
+    ],
+)
+def test_what_scripts_say_is_what_there_is_to_be_said(
+    files: tuple[str, ...], words: Mapping[str, str]
+) -> None:
+    text = "\n".join((UI / name).read_text(encoding="utf-8") for name in files)
+    own = {"duplicate", "report"} if "about.js" in files else set()
+    assert set(re.findall(r"\bwords\.(\w+)", text)) == set(words) - own
+
+
+def test_every_preset_has_a_name_and_keeps_to_the_limits() -> None:
+    made = presets(INTRODUCTION.defaults)
+    assert list(made) == list(copy.PRESETS)
+    assert made["trained"] == INTRODUCTION.defaults
+    assert len({tuple(request.settings().values()) for request in made.values()}) == len(made)
+
+
+def test_several_texts_have_seeds_that_follow_each_other(engine: ScriptedEngine) -> None:
+    last = list(make_generate_many(ready(engine), INTRODUCTION)("Today", 3, seed=2**31 - 2))[-1]
+    assert [text["settings"]["seed"] for text in last["texts"]] == [2**31 - 2, 2**31 - 1, 0]
+    assert last["finished"]
+    assert last["label"] == INTRODUCTION.persona.label
+
+
+def test_one_text_that_fails_is_said_in_its_place(engine: ScriptedEngine) -> None:
+    engine.replies["odd"] = Reply(error=EngineError("Tired."))
+    plain = engine.stream
+    engine.stream = lambda request: plain(  # type: ignore[method-assign]
+        request if request.seed == 5 else replace(request, prompt="odd")
+    )
+    last = list(make_generate_many(ready(engine), INTRODUCTION)("Today", 2, seed=5))[-1]
+    assert [text["finish_reason"] for text in last["texts"]] == ["end_of_tweet", "error"]
+    assert last["texts"][1]["error"] == "Tired."
+    assert last["finished"]
+
+
+def test_a_call_fails_if_no_text_is_left(engine: ScriptedEngine) -> None:
+    records: list[Record] = []
+    with pytest.raises(gr.Error, match="tired"):
+        records.extend(make_generate_many(ready(engine), INTRODUCTION)("refuse", 2))
+    assert records[-1]["finished"]
+
+
+@pytest.mark.parametrize("count", [0, 5, 1.5, "2", None, True, float("nan")])
+def test_a_count_that_is_none_is_refused_with_its_limits(
+    engine: ScriptedEngine, count: object
+) -> None:
+    with pytest.raises(gr.Error, match="count"):
+        list(make_generate_many(ready(engine), INTRODUCTION)("Today", count))
+    assert engine.requests == []
+
+
+def test_a_text_with_a_real_tweet_in_it_says_so_wherever_it_goes(engine: ScriptedEngine) -> None:
+    service = ready(engine, scripted_judges())
+    last = list(make_generate(service, INTRODUCTION)("quote"))[-1]
+    (passage,) = last["repeats"]
+    assert last["text"][slice(*passage)] == REAL_TWEET
+    assert last["repeated_share"] == pytest.approx(len(REAL_TWEET) / len(last["text"]), abs=0.001)
+    assert "stands word for word in a real tweet" in last["note"]
+    assert last["note"] in last["shareable"]
+
+
+def test_a_verdict_is_never_flat_and_sums_up_its_words() -> None:
+    text = "The zebra and the zoo were fuzzy and dizzy, and the jazz was all buzz"
+    said = record(scripted_judges(), text)
+    assert said["verdict"] == "Leans strongly towards a computer."
+    assert 0.5 < said["probability"] < 1
+    for passage in said["passages"]:
+        assert text[passage["start"] : passage["end"]] == passage["text"]
+    assert {p["speaks_for"] for p in said["passages"]} == {"computer", "person"}
+    assert "900 held-back texts of 40 characters and more" in said["trust"]
+    assert "70% of the time (60% to 80%)" in said["trust"]
+
+
+@pytest.mark.parametrize(
+    ("judges", "text", "why"),
+    [
+        (scripted_judges(), "", "it takes at least 20 characters and 3 words"),
+        (scripted_judges(), "https://t.co/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "at least 20"),
+        (scripted_judges(), "The zebra ate all the maize", "no better than a coin"),
+        (Judges(), "The zebra and the zoo were fuzzy and dizzy", "without a detector"),
+    ],
+)
+def test_what_cannot_be_said_is_not_said(judges: Judges, text: str, why: str) -> None:
+    said = record(judges, text)
+    assert said["probability"] is None
+    assert said["passages"] == []
+    assert said["verdict"].startswith("Cannot say: ")
+    assert why in said["verdict"]
+
+
+def test_figures_are_numbers_or_nothing() -> None:
+    known = figures(read_metrics(EMBEDDED))
+    assert all(isinstance(value, int | float) for value in known.values())
+    assert set(copy.FIGURES) <= set(known)
+    odd = {"evaluation": {"test": {"checkpoint": {"bits_per_byte": "<b>"}}}, "data": []}
+    assert set(figures(odd).values()) == {None}

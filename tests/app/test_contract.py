@@ -1,0 +1,187 @@
+"""What programs are promised stays as it was written down, and is kept over every way to call."""
+
+import asyncio
+import json
+import math
+import time
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import TextContent
+
+from demo.generation.request import COUNT, FIELDS
+from tests.app.calls import generate, post_to, refusal_of
+from tests.contract import CONTRACT, contract, written
+from tests.processes import AppProcess
+from tests.scripted import REAL_TWEET
+
+LABEL = "AI-generated parody (not a real tweet)"
+ZEBRA = "The zebra and the zoo were fuzzy and dizzy, and the jazz was all buzz"
+
+
+@pytest.fixture
+def client(scripted_app: AppProcess) -> Client:
+    return Client(scripted_app.url, verbose=False, analytics_enabled=False)
+
+
+def test_names_types_defaults_and_docs_are_as_they_were_promised(
+    scripted_app: AppProcess,
+) -> None:
+    told = written(contract(scripted_app.url))
+    assert told == CONTRACT.read_text(encoding="utf-8"), "meant? `python -m tests.contract`"
+
+
+def test_only_what_is_documented_is_public(client: Client) -> None:
+    api = client.view_api(return_format="dict", print_info=False)
+    assert list(api["named_endpoints"]) == ["/generate", "/generate_many", "/detect", "/checkpoint"]
+    assert api["unnamed_endpoints"] == {}
+
+
+def test_several_texts_are_streamed_side_by_side(client: Client) -> None:
+    job = client.submit("slow", count=3, max_new_tokens=6, api_name="/generate_many")
+    result = job.result()
+    assert result["finished"]
+    assert result["label"] == LABEL
+    assert [text["generated"] for text in result["texts"]] == [" word" * 6] * 3
+    first = result["texts"][0]["settings"]["seed"]
+    assert [text["settings"]["seed"] for text in result["texts"]] == [first + i for i in range(3)]
+    unfinished = [output for output in job.outputs() if not output["finished"]]
+    assert len(unfinished) > 3
+
+
+def test_several_texts_left_alone_free_the_engine(client: Client, scripted_app: AppProcess) -> None:
+    job = client.submit("slow", count=4, max_new_tokens=200, api_name="/generate_many")
+    while len(job.outputs()) < 2:
+        time.sleep(0.02)
+    job.cancel()
+    start = time.monotonic()
+    generate(scripted_app.url, prompt="next")
+    assert time.monotonic() - start < 5
+
+
+def test_one_text_that_fails_for_all_fails_the_call(client: Client) -> None:
+    with pytest.raises(AppError, match="The engine is tired"):
+        client.predict("refuse", count=2, api_name="/generate_many")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "sentence"),
+    [
+        ("generate_many", {"count": 5}, "count is 5; it must be from 1 to 4."),
+        ("generate_many", {"count": None}, "count must be a number from 1 to 4, not null."),
+        ("generate_many", {"count": math.nan}, "count must be a finite number, not nan."),
+        ("generate_many", {"temperature": 9}, "temperature is 9; it must be from 0.1 to 1.5."),
+        ("detect", {"text": None}, "text must be a text. Paste one."),
+        ("detect", {"text": {"a": 1}}, "text must be a text. Paste one."),
+        (
+            "detect",
+            {"text": "x" * 1_001},
+            "text is 1,001 characters; at most 1,000 are judged. Shorten it.",
+        ),
+    ],
+)
+def test_a_bad_value_is_answered_with_its_limit(
+    scripted_app: AppProcess, endpoint: str, fields: dict[str, Any], sentence: str
+) -> None:
+    assert refusal_of(scripted_app.url, endpoint, **fields) == sentence
+
+
+def test_a_text_is_judged_with_its_passages_and_how_far_to_trust_it(client: Client) -> None:
+    verdict = client.predict(ZEBRA, api_name="/detect")
+    assert verdict["probability"] > 0.5
+    assert "towards a computer" in verdict["verdict"]
+    assert verdict["figures"]["roc_auc"] == [0.7, 0.6, 0.8]
+    assert {p["speaks_for"] for p in verdict["passages"]} == {"computer", "person"}
+
+
+def test_half_a_surrogate_pair_is_judged_too(scripted_app: AppProcess) -> None:
+    posted = post_to(scripted_app.url, "detect", json.dumps({"text": f"{ZEBRA} \ud83c"}))
+    assert posted.status_code == 200
+
+
+def test_a_judged_text_that_repeats_a_real_one_says_how_much(client: Client) -> None:
+    verdict = client.predict(REAL_TWEET, api_name="/detect")
+    assert verdict["repeated_share"] == 1.0
+    assert verdict["repeats"] == [[0, len(REAL_TWEET)]]
+
+
+def test_the_checkpoint_tells_its_identity_limits_and_figures(client: Client) -> None:
+    told = client.predict(api_name="/checkpoint")
+    assert (told["checkpoint"], told["revision"]) == ("scripted", "0123456789ab")
+    assert (told["engine"], told["precision"]) == ("script", "exact")
+    assert told["limits"]["prompt_tokens"] == [0, 1_024 - 16]
+    for field in (*FIELDS.values(), COUNT):
+        assert told["limits"][field.name] == [field.minimum, field.maximum]
+    assert 1 < told["figures"]["bits_per_byte"] < 1.5
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"text": "one two three "}, 200),
+        ({"text": ""}, 200),
+        ({"text": "x" * 1_001}, 400),
+        ({"text": 5}, 400),
+        ({}, 400),
+        ([], 400),
+    ],
+)
+def test_tokens_are_counted_for_the_page(
+    scripted_app: AppProcess, body: object, status: int
+) -> None:
+    answer = httpx.post(f"{scripted_app.url}/count", json=body)
+    assert answer.status_code == status
+    if status == 200:
+        words = len(str(dict(body)["text"]).split())  # type: ignore[call-overload]
+        assert answer.json() == {"tokens": words, "limit": 1_008}
+
+
+async def over_mcp(url: str, name: str, arguments: dict[str, Any]) -> tuple[bool, Any]:
+    """What a real client gets, and whether it was told that it is an error."""
+    async with (
+        streamable_http_client(f"{url}/gradio_api/mcp/") as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        tools = {tool.name for tool in (await session.list_tools()).tools}
+        assert tools == {"generate", "generate_many", "detect", "checkpoint"}
+        result = await session.call_tool(name, arguments)
+        content = result.content[0]
+        assert isinstance(content, TextContent)
+        return result.isError, content.text
+
+
+def test_an_mcp_client_writes_judges_and_asks(scripted_app: AppProcess) -> None:
+    def ask(name: str, **arguments: Any) -> Any:
+        is_error, text = asyncio.run(over_mcp(scripted_app.url, name, arguments))
+        assert not is_error, text
+        return json.loads(text)
+
+    assert ask("generate", prompt="Today")["label"] == LABEL
+    assert len(ask("generate_many", prompt="Today", count=2)["texts"]) == 2
+    assert ask("detect", text=ZEBRA)["probability"] > 0.5
+    assert ask("checkpoint")["checkpoint"] == "scripted"
+
+
+def test_an_mcp_client_is_told_the_limit(scripted_app: AppProcess) -> None:
+    is_error, text = asyncio.run(over_mcp(scripted_app.url, "generate", {"temperature": 9}))
+    assert is_error
+    assert "it must be from 0.1 to 1.5" in text
+
+
+def test_a_shared_link_shows_our_title_and_picture(scripted_app: AppProcess) -> None:
+    page = httpx.get(scripted_app.url, headers={"x-forwarded-proto": "https"}).text
+    assert page.count('property="og:title"') == 1
+    assert '<meta property="og:title" content="Trump or Computer Dump?">' in page
+    picture = f"{scripted_app.url}/preview.png".replace("http:", "https:")
+    assert f'<meta property="og:image" content="{picture}">' in page
+    assert httpx.get(f"{scripted_app.url}/preview.png").content.startswith(b"\x89PNG")
+
+
+def test_the_plot_of_the_training_is_served(scripted_app: AppProcess) -> None:
+    assert httpx.get(f"{scripted_app.url}/plot.png").content.startswith(b"\x89PNG")
