@@ -108,7 +108,7 @@ class ScriptedEngine:
 
 
 def scripted_judges() -> Judges:
-    """Judges that know one real tweet, and lean towards a computer at every `z`, away at every `o`."""
+    """Judges that know one real tweet; every `z` speaks for a computer, every `o` for a person."""
     weights = np.zeros(BUCKETS, dtype=np.float32)
     z, o = set(features("z").buckets), set(features("o").buckets)
     weights[list(z - o)], weights[list(o - z)] = 8.0, -4.0

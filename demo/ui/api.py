@@ -43,7 +43,7 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
 
 
 def answer_mcp_in_json(page: gr.Blocks) -> None:
-    """Has a launched page's tools answer what its endpoints do; Gradio would write Python's repr."""
+    """Has a launched page's tools answer in JSON, as its endpoints do, and not in Python's repr."""
     server = page.mcp_server_obj
     if server is None:
         return
@@ -54,7 +54,7 @@ def answer_mcp_in_json(page: gr.Blocks) -> None:
         texts = (json.dumps(result, ensure_ascii=False) for result in data)
         return [TextContent(type="text", text=text) for text in texts]
 
-    server.postprocess_output_data = as_json  # type: ignore[method-assign]
+    server.postprocess_output_data = as_json  # type: ignore[assignment]
 
 
 def openapi_rule() -> Rule:

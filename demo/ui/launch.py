@@ -90,6 +90,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
     except OSError as error:
         game.close()
         raise cannot_listen(settings, error) from error
+    answer_mcp_in_json(page)
     _say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()
