@@ -2,7 +2,7 @@
 
 Knows how the app is launched; everything else is the app's own. LOAD_SECONDS is how long the
 engine takes to load, LOAD_ERROR why it does not, TEXTS_AT_ONCE how many texts it writes at once,
-NOTICE what its visitors are told.
+NOTICE what its visitors are told, STORIES that every text is to be a new one.
 """
 
 import os
@@ -16,6 +16,7 @@ from demo.judging.judges import read_metrics
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import read_settings
 from demo.ui.launch import launch
+from tests.guessing import Stories
 from tests.scripted import ScriptedEngine, scripted_judges
 
 PERSONA_FILE = Path(__file__).parent.parent / "training" / "persona.toml"
@@ -28,7 +29,8 @@ def load() -> Loaded:
         raise RuntimeError(os.environ["LOAD_ERROR"])
     notice = os.environ.get("NOTICE", "")
     plot = EMBEDDED / "curve.png"
-    return Loaded(ScriptedEngine(), notice, scripted_judges(), read_metrics(EMBEDDED), plot)
+    engine = ScriptedEngine(Stories()) if os.environ.get("STORIES") else ScriptedEngine()
+    return Loaded(engine, notice, scripted_judges(), read_metrics(EMBEDDED), plot)
 
 
 if __name__ == "__main__":

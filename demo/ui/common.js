@@ -16,15 +16,22 @@ function put(target, text) {
   target.hidden = !text;
 }
 
-// What the server answers as JSON; throws with its sentence if it refuses, without one if it does not answer.
+// What the server answers as JSON; throws with its sentence if it refuses, without one if it does
+// not answer.
 async function send(path, body) {
-  const answer = await fetch(base + path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const value = await answer.json();
-  if (!answer.ok) throw new Error(value.detail);
+  let answer;
+  let value;
+  try {
+    answer = await fetch(base + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    value = await answer.json();
+  } catch {
+    throw new Error("");
+  }
+  if (!answer.ok) throw new Error(value.detail || "");
   return value;
 }
 

@@ -6,9 +6,11 @@ let timer = null;
 let latest = 0;
 
 function show(text, counted) {
-  const parts = [filled(props.words.characters, text.length.toLocaleString(), props.limit.toLocaleString())];
+  // As Python counts: an emoji is one, not two halves.
+  const characters = [...text].length;
+  const parts = [filled(props.words.characters, characters.toLocaleString(), props.limit.toLocaleString())];
   if (counted) parts.push(filled(props.words.tokens, counted.tokens, counted.limit));
-  const over = text.length > props.limit || (counted && counted.tokens > counted.limit);
+  const over = characters > props.limit || (counted && counted.tokens > counted.limit);
   if (over) parts.push(props.words.over);
   line.classList.toggle("cd-over", Boolean(over));
   put(line, text ? parts.join(" · ") : "");

@@ -71,12 +71,19 @@ async function answer(guess) {
   try {
     tell(await send("/guess/answer", { ticket: item.ticket, guess }), guess);
   } catch (error) {
-    state("told", error.message || words.unreachable);
-    put(part("outcome"), "");
-    put(part("next"), words.again);
+    if (error.message) refuse(error.message);
+    // Nobody heard it: it may be answered again.
+    else state("asking", words.unreachable);
   } finally {
     busy = false;
   }
+}
+
+function refuse(sentence) {
+  state("told", sentence);
+  ["outcome", "truth", "machine", "source"].forEach((name) => put(part(name), ""));
+  part("item-link").hidden = true;
+  put(part("next"), words.next);
 }
 
 function tell(told, guess) {

@@ -12,6 +12,9 @@ CSS_FILE = Path(__file__).with_name("style.css")
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
+# As --cd-focus in style.css.
+_FOCUS, _FOCUS_DARK = "#0b5cad", "#8ec5ff"
+
 
 def build_theme() -> gr.themes.Base:
     """The theme; its fonts are the visitor's own, so none is fetched."""
@@ -42,10 +45,15 @@ def build_theme() -> gr.themes.Base:
         input_border_color="*neutral_300",
         input_border_color_dark="*neutral_600",
         input_border_width="1px",
+        # Gradio takes the outline away from what is typed into.
+        input_border_color_focus=_FOCUS,
+        input_border_color_focus_dark=_FOCUS_DARK,
+        input_shadow_focus=f"0 0 0 2px {_FOCUS}",
+        input_shadow_focus_dark=f"0 0 0 2px {_FOCUS_DARK}",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
         slider_color="*primary_600",
     )

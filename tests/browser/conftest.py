@@ -64,11 +64,11 @@ def page(context: BrowserContext, scripted_app: AppProcess) -> Page:
     return open_page(context, scripted_app.url)
 
 
-def open_page(context: BrowserContext, url: str) -> Page:
-    """Opens the app and waits until it is whole."""
+def open_page(context: BrowserContext, url: str, wait_for: str = "") -> Page:
+    """Opens the app and waits until it is whole, and until something is there if it is named."""
     page = context.new_page()
     page.goto(url)
-    page.locator(".cd-card").wait_for()
+    page.locator(wait_for or ".cd-card").wait_for(state="visible" if wait_for else "attached")
     # Gradio loads components one by one and draws again as they come, which takes the focus away.
     page.wait_for_load_state("networkidle")
     return page

@@ -6,31 +6,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from tests.app.calls import generate
+from tests.browser.actions import finished, prompt_box, write
 from tests.browser.conftest import INSECURE_HOST, open_page
 from tests.processes import AppProcess
 
 LABEL = "— AI-generated parody (not a real tweet), Trump or Computer Dump?"
-
-
-def prompt_box(page: Page) -> Locator:
-    return page.get_by_label("Your opening words")
-
-
-def write(page: Page, prompt: str) -> Locator:
-    """Types a prompt, presses Enter and returns the card."""
-    prompt_box(page).fill(prompt)
-    prompt_box(page).press("Enter")
-    return page.locator(".cd-card")
-
-
-def finished(page: Page, prompt: str) -> Locator:
-    """The card with a finished text."""
-    card = write(page, prompt)
-    expect(card).to_have_attribute("data-state", "finished")
-    return card
 
 
 def test_enter_starts_and_the_text_grows_before_it_ends(page: Page) -> None:

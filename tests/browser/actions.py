@@ -1,0 +1,35 @@
+"""What a visitor does on the writing tab, for the tests of what comes of it."""
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def prompt_box(page: Page) -> Locator:
+    return page.get_by_label("Your opening words")
+
+
+def write(page: Page, prompt: str) -> Locator:
+    """Types a prompt, presses Enter and returns the card, or cards."""
+    prompt_box(page).fill(prompt)
+    prompt_box(page).press("Enter")
+    return page.locator(".cd-card")
+
+
+def finished(page: Page, prompt: str) -> Locator:
+    """The card with a finished text."""
+    card = write(page, prompt)
+    expect(card).to_have_attribute("data-state", "finished")
+    return card
+
+
+def choose(page: Page, label: str) -> None:
+    """Takes a choice of "How many" or "Mood"."""
+    page.locator("#cd-settings label").filter(has_text=label).first.click()
+
+
+def several(page: Page, prompt: str, count: int) -> Locator:
+    """So many cards with finished texts."""
+    page.locator("#cd-count label").filter(has_text=str(count)).click()
+    cards = write(page, prompt)
+    expect(cards).to_have_count(count)
+    expect(page.locator('.cd-card[data-state="finished"]')).to_have_count(count)
+    return cards

@@ -1,0 +1,183 @@
+"""What can be done with what was written: several at once, history, picture, link, continuing."""
+
+import re
+import struct
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.actions import finished, prompt_box, several, write
+from tests.browser.conftest import open_page
+from tests.processes import AppProcess
+from tests.scripted import REAL_TWEET
+
+LABEL = "AI-generated parody (not a real tweet)"
+# Keeps what a picture is drawn with.
+RECORD_DRAWING = """
+window.drawn = [];
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  window.drawn.push(text);
+  return fill.call(this, text, x, y);
+};
+"""
+
+
+def copied_link(page: Page) -> str:
+    page.locator(".cd-link").first.click()
+    expect(page.locator(".cd-link").first).to_have_text("Link copied")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_four_texts_grow_side_by_side_and_name_four_seeds(page: Page) -> None:
+    page.locator("#cd-count label").filter(has_text="4").click()
+    cards = write(page, "slow")
+    expect(cards).to_have_count(4)
+    for i in range(4):
+        expect(cards.nth(i).locator(".cd-generated")).to_contain_text("word word")
+    tops = [cards.nth(i).evaluate("card => card.getBoundingClientRect().top") for i in range(4)]
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+    page.locator("#cd-stop").click()
+    for i in range(4):
+        expect(cards.nth(i).locator(".cd-finish")).to_have_text("You stopped it.")
+
+
+def test_fewer_texts_leave_no_card_behind(page: Page) -> None:
+    several(page, "Today", 3)
+    several(page, "Today", 1)
+
+
+def test_copy_takes_the_text_of_its_own_card(context: BrowserContext, page: Page) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    cards = several(page, "Today", 2)
+    cards.nth(1).get_by_role("button", name="Copy").click()
+    expect(cards.nth(1).locator(".cd-copy")).to_have_text("Copied, with its label")
+    source = cards.nth(1).locator(".cd-source").inner_text()
+    seed = re.search(r"seed \d+", source)
+    assert seed
+    assert seed[0] in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_passage_of_a_real_tweet_is_underlined_and_its_share_said(page: Page) -> None:
+    card = finished(page, "quote")
+    expect(card.locator("u")).to_have_text(REAL_TWEET)
+    expect(card.locator(".cd-note")).to_have_text(
+        re.compile(r"^\d\d% of it stands word for word in a real tweet\.$")
+    )
+    expect(finished(page, "Today").locator("u")).to_have_count(0)
+
+
+def test_passages_are_counted_in_characters_even_after_emoji(page: Page) -> None:
+    card = finished(page, f"🫖🇩🇰 {REAL_TWEET}")
+    expect(card.locator("u")).to_have_text(REAL_TWEET)
+
+
+def test_continue_goes_on_from_the_end(page: Page) -> None:
+    card = finished(page, "Today")
+    text = card.locator(".cd-text").inner_text()
+    card.get_by_role("button", name="Continue").click()
+    expect(prompt_box(page)).to_have_value(text)
+    expect(card.locator(".cd-prompt")).to_have_text(text)
+    expect(card).to_have_attribute("data-state", "finished")
+
+
+def test_nothing_is_continued_while_another_text_is_written(page: Page) -> None:
+    page.locator("#cd-count label").filter(has_text="2").click()
+    cards = write(page, "slow")
+    expect(cards.nth(1).locator(".cd-generated")).to_contain_text("word")
+    expect(cards.first.locator(".cd-carry")).to_be_hidden()
+    page.locator("#cd-stop").click()
+
+
+def test_the_visits_texts_are_listed_shown_again_and_forgotten(page: Page) -> None:
+    finished(page, "First")
+    finished(page, "Second")
+    page.get_by_text("Written on this visit: 2").click()
+    entries = page.locator(".cd-history-list li")
+    expect(entries.nth(0)).to_contain_text("Second")
+    entries.nth(1).get_by_role("button", name="Show").click()
+    expect(page.locator(".cd-card .cd-prompt")).to_have_text("First")
+    page.get_by_role("button", name="Forget them").click()
+    expect(page.locator(".cd-history")).to_be_hidden()
+
+
+def test_a_visit_leaves_nothing_in_the_browser(
+    context: BrowserContext, page: Page, scripted_app: AppProcess
+) -> None:
+    finished(page, "First")
+    stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    assert stored == "[{},{}]"
+    assert context.cookies() == []
+    expect(open_page(context, scripted_app.url).locator(".cd-history")).to_be_hidden()
+
+
+def test_a_picture_holds_text_label_and_origin(
+    context: BrowserContext, scripted_app: AppProcess, tmp_path: Path
+) -> None:
+    context.add_init_script(RECORD_DRAWING)
+    page = open_page(context, scripted_app.url)
+    card = finished(page, f"Today {'a' * 90} 🫖")
+    with page.expect_download() as download:
+        card.get_by_role("button", name="Picture").click()
+    assert re.fullmatch(r"computer-dump-\d+\.png", download.value.suggested_filename)
+    path = tmp_path / "card.png"
+    download.value.save_as(path)
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    assert width == 1200
+    assert height > 600
+    drawn = " ".join(page.evaluate("window.drawn"))
+    assert f"Made by a computer, {LABEL}" in re.sub(r"\s+", " ", drawn)
+    assert "AI-generated parody" in page.evaluate("window.drawn")
+    assert "scripted@0123456789ab" in drawn
+    assert "Believe me, nobody computes better" in re.sub(r"\s+", " ", drawn)
+
+
+def test_a_link_fills_the_fields_and_writes_the_same_again(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = open_page(context, scripted_app.url)
+    page.get_by_label("number input for Length").fill("7")
+    finished(page, "Füße & 100% <b>")
+    link = copied_link(page)
+    # Nothing of it is sent to a server by a browser that opens it.
+    assert urlsplit(link).query == ""
+    assert "scripted@0123456789ab script exact" in parse_qs(urlsplit(link).fragment)["by"]
+    again = open_page(context, link)
+    card = again.locator(".cd-card")
+    expect(card).to_have_attribute("data-state", "finished")
+    expect(prompt_box(again)).to_have_value("Füße & 100% <b>")
+    expect(again.get_by_label("number input for Length")).to_have_value("7")
+    source = page.locator(".cd-card .cd-source").inner_text()
+    expect(card.locator(".cd-source")).to_have_text(source)
+    expect(card.locator(".cd-differs")).to_be_hidden()
+
+
+def test_a_link_of_another_checkpoint_says_that_the_text_may_differ(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    link = f"{scripted_app.url}/#prompt=Today&seed=7&by=old%40abc+torch+fp32"
+    page = open_page(context, link)
+    said = page.locator(".cd-card .cd-differs")
+    expect(said).to_contain_text("made with old@abc torch fp32")
+    expect(said).to_contain_text("runs scripted@0123456789ab script exact")
+    finished(page, "Something else")
+    expect(said).to_be_hidden()
+
+
+def test_a_link_that_somebody_meddled_with_does_no_harm(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    evil = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"
+    link = f"{scripted_app.url}/#prompt={evil}&seed={evil}&temperature={evil}&by={evil}"
+    page = open_page(context, link)
+    expect(page.locator(".cd-error")).to_contain_text("seed must be a number")
+    assert page.evaluate("window.hacked") is None
+    expect(page.get_by_label("number input for Temperature")).to_have_value("0.9")
+
+
+def test_a_link_opened_in_a_page_that_is_open_already_is_followed(page: Page) -> None:
+    page.evaluate("location.hash = 'prompt=Hello&seed=5'")
+    expect(page.locator(".cd-card .cd-prompt")).to_have_text("Hello")
+    expect(page.locator(".cd-card .cd-source")).to_contain_text("seed 5")

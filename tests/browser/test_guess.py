@@ -1,0 +1,170 @@
+"""The guessing game, played in a real browser over made-up tweets."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Response, expect
+
+from tests.browser.conftest import open_page
+from tests.guessing import write_tweets
+from tests.processes import AppProcess, running_app
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    """The scripted app with made-up tweets to play with, and an author of new ones."""
+    folder = tmp_path_factory.mktemp("guess")
+    write_tweets(folder / "data")
+    settings = {"TWEETS": str(folder / "data"), "STORIES": "1"}
+    with running_app(["-m", "tests.scripted_app"], folder, settings) as app:
+        yield app
+
+
+@pytest.fixture
+def game(context: BrowserContext, app: AppProcess) -> Page:
+    """The game before its first tweet."""
+    page = open_page(context, app.url)
+    page.get_by_role("tab", name="Guess").click()
+    return page
+
+
+def start(page: Page) -> None:
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
+
+
+def told(page: Page) -> None:
+    expect(page.locator(".cd-game")).to_have_attribute("data-state", "told")
+
+
+def test_a_tweet_is_asked_answered_and_revealed(game: Page) -> None:
+    start(game)
+    expect(game.locator(".cd-progress")).to_have_text("1 of 10")
+    expect(game.locator(".cd-caption")).to_be_visible()
+    game.get_by_role("button", name="Computer Dump").click()
+    told(game)
+    expect(game.locator(".cd-outcome")).to_have_text(re.compile(r"^(Right|Fooled)\.$"))
+    truth = game.locator(".cd-truth").inner_text()
+    if truth.startswith("A computer"):
+        assert "AI-generated parody (not a real tweet)" in truth
+        expect(game.locator(".cd-reveal .cd-source")).to_contain_text("scripted@0123456789ab")
+    else:
+        assert re.search(r"It is real: Donald Trump, \d{4}-\d\d-\d\d\.", truth)
+        link = game.get_by_role("link", name="See the original")
+        expect(link).to_have_attribute("href", re.compile(r"^https://x\.com/i/status/\d+$"))
+    expect(game.locator(".cd-machine")).to_contain_text("% computer")
+    expect(game.locator(".cd-you-n")).to_have_text("1")
+
+
+def test_ten_are_a_round_whose_score_can_be_shared(
+    context: BrowserContext, game: Page, app: AppProcess, screenshots: Path
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    start(game)
+    for i in range(10):
+        expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
+        game.keyboard.press("ArrowLeft" if i % 2 else "ArrowRight")
+        told(game)
+        if i < 9:
+            game.keyboard.press("Enter")
+    right = int(game.locator(".cd-you").inner_text().rstrip("%")) // 10
+    game.get_by_role("button", name="Copy the score").click()
+    shared = game.evaluate("navigator.clipboard.readText()")
+    assert shared.startswith(f"Trump or Computer Dump? I got {right} of 10.")
+    assert len(re.findall("[🟩🟥]", shared)) == 10
+    assert shared.count("🟩") == right
+    assert shared.endswith(f"{app.url}/#guess")
+    game.get_by_role("button", name="Another round").click()
+    expect(game.locator(".cd-progress")).to_have_text("1 of 10")
+    expect(game.locator(".cd-you-n")).to_have_text("10")
+
+
+def test_no_tweet_comes_twice_in_a_visit(game: Page) -> None:
+    start(game)
+    seen = set()
+    for _ in range(12):
+        expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
+        seen.add(game.locator(".cd-item-text").inner_text())
+        game.keyboard.press("r")
+        told(game)
+        game.keyboard.press("Enter")
+    assert len(seen) == 12
+
+
+def test_the_browser_holds_no_answer_before_it_is_given(game: Page) -> None:
+    def is_a_round(response: Response) -> bool:
+        return "/guess/next" in response.url and '"ready"' in response.text()
+
+    with game.expect_response(is_a_round, timeout=20_000) as answered:
+        start(game)
+    body = answered.value.json()
+    assert set(body) == {"state", "visit", "ticket", "text", "everyone"}
+    page = game.content()
+    for word in ("x.com/i/status", "scripted@0123456789ab · script", '"truth"'):
+        assert word not in page
+    assert "truth" not in json.dumps(body)
+
+
+def test_two_quick_answers_are_one(game: Page) -> None:
+    start(game)
+    game.evaluate("""() => document.querySelectorAll(".cd-answer").forEach((b) => b.click())""")
+    told(game)
+    expect(game.locator(".cd-you-n")).to_have_text("1")
+
+
+def test_keys_do_nothing_on_another_tab(game: Page) -> None:
+    start(game)
+    game.get_by_role("tab", name="Detect").click()
+    game.keyboard.press("ArrowLeft")
+    game.wait_for_timeout(300)
+    game.get_by_role("tab", name="Guess").click()
+    expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking")
+
+
+def test_a_server_that_is_gone_is_said_and_the_round_goes_on(game: Page) -> None:
+    start(game)
+    game.context.set_offline(True)
+    game.keyboard.press("ArrowLeft")
+    expect(game.locator(".cd-message")).to_contain_text("Try again in a moment.")
+    game.context.set_offline(False)
+    game.keyboard.press("ArrowLeft")
+    told(game)
+    expect(game.locator(".cd-you-n")).to_have_text("1")
+
+
+def test_a_round_that_was_answered_elsewhere_says_so_and_another_comes(game: Page) -> None:
+    start(game)
+    said = "That one has been answered already."
+    game.route("**/guess/answer", lambda r: r.fulfill(status=409, json={"detail": said}))
+    game.keyboard.press("ArrowLeft")
+    expect(game.locator(".cd-message")).to_have_text(said)
+    game.get_by_role("button", name="Next").click()
+    expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking")
+
+
+def test_without_tweets_one_sentence_says_so(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    page = open_page(context, f"{scripted_app.url}/#guess")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".cd-message")).to_contain_text("started without any")
+    expect(page.locator(".cd-answer").first).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_game_fits_and_has_its_picture_taken(
+    context: BrowserContext, app: AppProcess, screenshots: Path, width: int, theme: str
+) -> None:
+    page = open_page(context, f"{app.url}/?__theme={theme}#guess")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(reduced_motion="reduce")
+    start(page)
+    page.screenshot(path=screenshots / f"guess-{width}-{theme}.png", full_page=True)
+    page.keyboard.press("ArrowRight")
+    told(page)
+    page.screenshot(path=screenshots / f"guessed-{width}-{theme}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
