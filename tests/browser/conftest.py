@@ -74,6 +74,18 @@ def open_page(context: BrowserContext, url: str, wait_for: str = "") -> Page:
     return page
 
 
+def cut_off(page: Page) -> list[str]:
+    """What reaches beyond the window's right edge, but for what scrolls in a box of its own. The
+    page itself would not tell: Gradio cuts it off."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("#computer-dump *")]
+            .filter((e) => e.checkVisibility() && !e.closest("pre, .visually-hidden")
+                && e.getBoundingClientRect().right > window.innerWidth + 1)
+            .map((e) => e.outerHTML.slice(0, 80))"""
+    )
+    return found
+
+
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
     """Where the pictures go that a person looks at."""

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from demo.ui import snippets
-from tests.browser.conftest import BLOG_HOST, INSECURE_HOST
+from tests.browser.conftest import BLOG_HOST, INSECURE_HOST, cut_off
 from tests.processes import AppProcess, free_port
 
 # What a host page may have said about itself, in the ways that were seen to be undone.
@@ -285,3 +285,4 @@ def test_the_ready_post_fits_and_has_its_picture_taken(
     write(page.locator("gradio-app"), "Why does the lying news media")
     page.screenshot(path=screenshots / f"embed-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert cut_off(page) == []

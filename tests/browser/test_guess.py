@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response, expect
 
-from tests.browser.conftest import open_page
+from tests.browser.conftest import cut_off, open_page
 from tests.guessing import write_tweets
 from tests.processes import AppProcess, running_app
 
@@ -168,3 +168,4 @@ def test_the_game_fits_and_has_its_picture_taken(
     told(page)
     page.screenshot(path=screenshots / f"guessed-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert cut_off(page) == []

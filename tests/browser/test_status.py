@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.conftest import open_page
+from tests.browser.conftest import cut_off, open_page
 from tests.conftest import NOTICE
 from tests.processes import AppProcess, running_app
 
@@ -45,3 +45,4 @@ def test_a_loading_page_has_its_picture_taken(
     expect(page.locator(".cd-notice")).to_have_text(LOADING)
     page.screenshot(path=screenshots / f"loading-390-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert cut_off(page) == []

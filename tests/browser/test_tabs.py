@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.actions import finished
-from tests.browser.conftest import open_page
+from tests.browser.conftest import cut_off, open_page
 from tests.processes import AppProcess
 from tests.scripted import REAL_TWEET
 
@@ -157,3 +157,4 @@ def test_detect_and_about_fit_and_have_their_picture_taken(
     expect(page.locator(".cd-plot img")).to_be_visible()
     page.screenshot(path=screenshots / f"about-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert cut_off(page) == []

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, e
 
 from tests.app.calls import generate
 from tests.browser.actions import finished, prompt_box, write
-from tests.browser.conftest import INSECURE_HOST, open_page
+from tests.browser.conftest import INSECURE_HOST, cut_off, open_page
 from tests.processes import AppProcess
 
 LABEL = "— AI-generated parody (not a real tweet), Trump or Computer Dump?"
@@ -223,3 +223,4 @@ def test_the_page_fits_and_has_its_picture_taken(
     finished(page, "Why does the lying news media")
     page.screenshot(path=screenshots / f"result-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert cut_off(page) == []
