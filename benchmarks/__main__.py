@@ -12,6 +12,7 @@ VERBS = {
     "prepare": "time and memory of preparing an archive, up to a million tweets",
     "judge": "how long it takes to judge one text",
     "guess": "whether a script wins the guessing game without reading",
+    "page": "how soon the page shows something, and how much of it moves then",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

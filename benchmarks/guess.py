@@ -8,6 +8,7 @@ beside them: it reads, and may be better.
 
 import argparse
 import base64
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +32,13 @@ MARKS = "!?.,:;-'\"“”’…@#&$%()/"
 
 @dataclass(frozen=True)
 class Round:
-    """What a script can see before it answers; `seconds` is what `next` took."""
+    """What a script can see before it answers; `seconds` is what `next` took, `repeated` how much
+    of the text `/detect` says a real tweet has too, in 0 to 1."""
 
     text: str
     ticket: bytes
     seconds: float
+    repeated: float
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ class Threshold:
         self._truths.append(is_computer)
 
     def _value(self, seen: Round) -> float:
-        return seen.seconds if self._feature == "seconds" else float(len(seen.text))
+        if self._feature == "characters":
+            return float(len(seen.text))
+        return seen.seconds if self._feature == "seconds" else seen.repeated
 
 
 class Neighbours:
@@ -221,13 +226,14 @@ def _play(server: Server, rounds: int) -> list[Played]:
                 visit = None
             dealt, seconds = _next(server, client, visit)
             visit = dealt["visit"]
+            repeated = _repeated(client, dealt["text"])
             answer = {"ticket": dealt["ticket"], "guess": "computer"}
             revealed = client.post("/guess/answer", json=answer).raise_for_status().json()
             ticket = base64.urlsafe_b64decode(dealt["ticket"])
             judged = revealed["detector"]
             played.append(
                 Played(
-                    Round(dealt["text"], ticket, seconds),
+                    Round(dealt["text"], ticket, seconds, repeated),
                     revealed["truth"] == "computer",
                     judged["right"] if judged else None,
                 )
@@ -255,6 +261,14 @@ def _next(server: Server, client: httpx.Client, visit: str | None) -> tuple[dict
     raise BenchmarkError(f"No round was dealt for {PATIENCE_SECONDS:g} s.")
 
 
+def _repeated(client: httpx.Client, text: str) -> float:
+    """What the page's other tab says of the text while it is asked."""
+    posted = client.post("/gradio_api/call/v2/detect", json={"text": text}).raise_for_status()
+    events = client.get(f"/gradio_api/call/detect/{posted.json()['event_id']}").text
+    data = events.strip().split("\n\n")[-1].split("data: ", 1)[1]
+    return float(json.loads(data)[0]["repeated_share"])
+
+
 def _strategies() -> Sequence[Strategy]:
     return (
         Always(),
@@ -262,6 +276,7 @@ def _strategies() -> Sequence[Strategy]:
         Neighbours(),
         Regression("punctuation and character classes, online logistic regression", "text"),
         Threshold("response time, best cut so far", "seconds"),
+        Threshold("what `/detect` says is repeated of a real tweet", "repeated"),
         Familiar("text seen before", None),
         Familiar("first three words seen before", 3),
         Regression("ticket bytes, online logistic regression", "ticket"),
@@ -302,7 +317,8 @@ def markdown(played: Sequence[Played], outside: float) -> str:
             "",
             f"{len(played)} rounds against the running app, in visits of {ROUNDS_A_VISIT}; "
             f"{computers} generated, {repeated} shown before. Each strategy sees what `next` "
-            "returns, and learns from each answer. 95 % intervals by Wilson.",
+            "returns, and what `/detect` says of it, and learns from each answer. 95 % intervals "
+            "by Wilson.",
             "",
             "| strategy | right | interval |",
             "|---|---:|---:|",

@@ -78,14 +78,23 @@ def test_a_script_that_sees_what_gives_a_kind_away_is_found_out() -> None:
     truths = [chance.random() < 0.5 for _ in range(200)]
     rounds = [
         Played(
-            Round("tea!" + " tea" * (4 * truth), bytes([200 * truth] * 48), 0.1 + truth),
+            Round(
+                "tea!" + " tea" * (4 * truth), bytes([200 * truth] * 48), 0.1 + truth, 1.0 - truth
+            ),
             truth,
             None,
         )
         for truth in truths
     ]
     page = guess.markdown(rounds, outside=0.0)
-    for name in ("length, best", "length, as", "punctuation", "response time", "ticket bytes"):
+    for name in (
+        "length, best",
+        "length, as",
+        "punctuation",
+        "response time",
+        "what",
+        "ticket bytes",
+    ):
         (share,) = re.findall(rf"^\| {name}[^|]*\| ([\d.]+)%", page, re.MULTILINE)
         assert float(share) > 90, name
     assert guess.wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)

@@ -27,7 +27,13 @@ _ARGUMENTS = (
 )
 
 
+def browser_arguments() -> tuple[str, ...]:
+    """Quiet, in a container, and with host names of its own."""
+    return _ARGUMENTS
+
+
 def executable() -> str:
+    """Where a browser is; the test is skipped, or fails, where there is none."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found:
         return found
@@ -44,7 +50,7 @@ def browser() -> Iterator[Browser]:
     """One browser for all tests of a module."""
     path = executable()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=list(browser_arguments()))
         yield browser
         browser.close()
 
