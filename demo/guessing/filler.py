@@ -66,6 +66,8 @@ class Filler:
             try:
                 written = self._write(engine, self._order())
             except Exception as error:
+                if self._closed.is_set():
+                    return
                 errors += 1
                 # Not its message: that may quote the text.
                 log.warning("No text for the guessing game: %s", type(error).__name__)

@@ -62,7 +62,7 @@ class Game:
         self._persona = introduction.persona
         self._tickets = Tickets()
         self._in_play = InPlay()
-        service.hide(self._in_play.windows)
+        service.hide(self._in_play)
         self._dealer: Dealer | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
@@ -119,11 +119,15 @@ class Game:
             "everyone": self._counts.record(),
         }
 
-    def close(self) -> None:
-        """Leaves the engine and keeps the counts, in bounded time."""
+    def leave(self) -> None:
+        """Leaves the engine, soon."""
         self._closed = True
         if self._filler:
             self._filler.close()
+
+    def close(self) -> None:
+        """Leaves the engine and keeps the counts, in bounded time."""
+        self.leave()
         if self._thread:
             self._thread.join(STOP_SECONDS)
         self._counts.close()

@@ -6,46 +6,71 @@ wrote before. The index itself is public with its checkpoint, and a cheat with a
 """
 
 import threading
+import time
 from collections import Counter, OrderedDict
-from collections.abc import Container
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from demo.guessing.tickets import MAX_AGE_SECONDS
 from demo.judging.originals import window_digests
 
 MAX_TEXTS = 20_000
 
 
-class InPlay:
-    """The windows of the texts that wait for an answer. Safe to use from many threads."""
+@dataclass
+class _Asked:
+    """By how many it is asked, and when the last one was."""
 
-    def __init__(self, at_most: int = MAX_TEXTS) -> None:
-        self._at_most = at_most
-        self._texts: OrderedDict[str, int] = OrderedDict()
+    visitors: int
+    at: float
+
+
+class InPlay:
+    """The digests of the windows of the texts that wait for an answer: as long as there can be one.
+    Safe to use from many threads."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, at_most: int = MAX_TEXTS
+    ) -> None:
+        self._clock, self._at_most = clock, at_most
+        # In the order in which they were asked last.
+        self._texts: OrderedDict[str, _Asked] = OrderedDict()
         self._windows: Counter[bytes] = Counter()
         self._lock = threading.Lock()
 
-    @property
-    def windows(self) -> Container[bytes]:
-        """Always as it is now."""
-        return self._windows
+    def __contains__(self, digest: object) -> bool:
+        with self._lock:
+            self._forget_the_old()
+            return digest in self._windows
 
     def add(self, text: str) -> None:
         """It is asked; the one that was asked first is forgotten where there are too many."""
         with self._lock:
-            self._texts[text] = self._texts.get(text, 0) + 1
+            asked = self._texts.setdefault(text, _Asked(0, 0.0))
             self._texts.move_to_end(text)
-            if self._texts[text] == 1:
+            if not asked.visitors:
                 self._windows.update(set(window_digests(text)))
+            asked.visitors, asked.at = asked.visitors + 1, self._clock()
             if len(self._texts) > self._at_most:
                 self._forget(next(iter(self._texts)))
 
     def remove(self, text: str) -> None:
         """It is answered, by one of those who were asked."""
         with self._lock:
-            if text not in self._texts:
+            asked = self._texts.get(text)
+            if asked is None:
                 return
-            self._texts[text] -= 1
-            if not self._texts[text]:
+            asked.visitors -= 1
+            if not asked.visitors:
                 self._forget(text)
+
+    def _forget_the_old(self) -> None:
+        """Those whose tickets nobody could redeem any more."""
+        while self._texts:
+            text, asked = next(iter(self._texts.items()))
+            if self._clock() - asked.at <= MAX_AGE_SECONDS:
+                return
+            self._forget(text)
 
     def _forget(self, text: str) -> None:
         del self._texts[text]

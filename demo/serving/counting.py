@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.generation.request import MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
+from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.serving.service import Service
 
 
@@ -18,15 +18,15 @@ def count_routes(service: Service) -> Sequence[Route]:
 
     async def count(request: Request) -> JSONResponse:
         try:
-            text = (await request.json())["text"]
-        except (ValueError, KeyError, TypeError):
+            opening = GenerationRequest((await request.json())["text"]).opening
+        except InvalidRequest as error:
+            return _refused(str(error))
+        except (ValueError, KeyError, TypeError, RecursionError):
             return _refused("Send an object with a text.")
-        if not isinstance(text, str) or len(text) > MAX_PROMPT_CHARACTERS:
-            return _refused(f"text must be at most {MAX_PROMPT_CHARACTERS:,} characters.")
         engine = service.engine()
         if engine is None:
             return JSONResponse({"tokens": None, "limit": None})
-        tokens = engine.count_tokens(text.rstrip())
+        tokens = engine.count_tokens(opening)
         return JSONResponse({"tokens": tokens, "limit": engine.context_tokens - MIN_ROOM_TOKENS})
 
     return (Route("/count", count, methods=["POST"]),)

@@ -5,7 +5,7 @@ Knows ASGI and Gradio's route names; must not know engines, settings or what a b
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode
 
 from gradio.route_utils import FnIndexInferError
@@ -20,16 +20,20 @@ CLOSED_ROUTES = re.compile(
     r"|/(login|logout|monitoring|svelte/)"
 )
 
+InputCounts = Mapping[str | int, int]
+
 _CALLS = ("/gradio_api/call/", "/gradio_api/queue/join")
 _UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 
 
-def middleware(max_body_bytes: int) -> Sequence[Middleware]:
-    """Everything that stands in front of the routes, outermost first."""
+def middleware(max_body_bytes: int, inputs: InputCounts) -> Sequence[Middleware]:
+    """Everything that stands in front of the routes, outermost first. `inputs` says how many values
+    each call takes, by the names and numbers that Gradio gives them."""
     return (
         Middleware(ClosedDoors),
         Middleware(BodyLimit, max_bytes=max_body_bytes),
         Middleware(ReadableCalls),
+        Middleware(WholeCalls, inputs=inputs),
     )
 
 
@@ -65,6 +69,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         body = await self._read(scope, receive)
+        if body == []:
+            return
         if body is None:
             limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
             await _refuse(send, 413, limit)
@@ -72,7 +78,7 @@ class BodyLimit:
             await self.app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> list[Message] | None:
-        """The body's messages, or None if it is too large."""
+        """The body's messages, None if it is too large, none of them if the sender hung up."""
         if _announced_bytes(scope) > self.max_bytes:
             return None
         messages, size = [await receive()], 0
@@ -80,6 +86,8 @@ class BodyLimit:
             size += len(messages[-1].get("body", b""))
             if size > self.max_bytes:
                 return None
+            if messages[-1]["type"] == "http.disconnect":
+                return []
             if not messages[-1].get("more_body"):
                 return messages
             messages.append(await receive())
@@ -98,6 +106,42 @@ class ReadableCalls:
             if scope.get("method") != "POST" or not scope["path"].startswith(_CALLS):
                 raise
             await _refuse(send, 400, _UNKNOWN_CALL)
+
+
+class WholeCalls:
+    """Answers 400 to a call with fewer or more values than it takes. Gradio would log all of them,
+    and they are what a visitor typed."""
+
+    def __init__(self, app: ASGIApp, inputs: InputCounts) -> None:
+        self.app = app
+        self.inputs = inputs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "POST" or not scope["path"].startswith(_CALLS):
+            await self.app(scope, receive, send)
+            return
+        messages = [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
+        wrong = self._wrong(scope["path"], b"".join(m.get("body", b"") for m in messages))
+        if wrong:
+            await _refuse(send, 400, wrong)
+        else:
+            await self.app(scope, _replay(messages, receive), send)
+
+    def _wrong(self, path: str, content: bytes) -> str:
+        """What is wrong with the call; what is no JSON, or names its values, is Gradio's to read."""
+        try:
+            body = json.loads(content)
+            name = path.split("/")[-1] if path.startswith(_CALLS[0]) else body.get("fn_index")
+            given, taken = len(body["data"]), self.inputs.get(name)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ""
+        if taken is None or given == taken:
+            return ""
+        return (
+            f"data holds {given} values; this call takes {taken}, in the order of its parameters."
+        )
 
 
 def _replay(messages: list[Message], receive: Receive) -> Receive:

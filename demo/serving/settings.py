@@ -158,7 +158,7 @@ def _revision(values: Mapping[str, str], repository: str, name: str) -> str:
 
 
 def _contact(value: str) -> str:
-    if value and not value.startswith("https://") and not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+    if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
         raise InvalidSetting(
             f"CONTACT is {value!r}; it must be an https address or an e-mail address."
         )

@@ -37,10 +37,10 @@ function draw() {
   const figures = Object.entries(told.figures).filter(([name, value]) => value !== null && words.figures[name]);
   element.querySelector(".cd-figures").replaceChildren(...figures.map(([name, value]) => row(words.figures[name], shown(name, value))));
   const picture = element.querySelector(".cd-plot img");
-  if (picture.src) return;
+  if (picture.src || !told.plot) return;
   picture.addEventListener("load", () => { picture.parentElement.hidden = false; });
   picture.loading = "eager";
-  picture.src = base + "/plot.png";
+  picture.src = base + told.plot;
 }
 
 watch("value", draw);

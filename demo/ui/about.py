@@ -26,7 +26,8 @@ class Owner:
     def report_link(self) -> str:
         """Where to report something; empty if nobody said."""
         if self.contact:
-            return f"mailto:{self.contact}" if "@" in self.contact else self.contact
+            is_page = self.contact.startswith("https://")
+            return self.contact if is_page else f"mailto:{self.contact}"
         return f"{self._space}/discussions" if self.space_id else ""
 
     def duplicate_link(self) -> str:

@@ -57,6 +57,12 @@ def answer_mcp_in_json(page: gr.Blocks) -> None:
     server.postprocess_output_data = as_json  # type: ignore[assignment]
 
 
+def input_counts(page: gr.Blocks) -> Mapping[str | int, int]:
+    """How many values every call takes, by its number and, where it has one, its name."""
+    counts: dict[str | int, int] = {number: len(fn.inputs) for number, fn in page.fns.items()}
+    return counts | {str(fn.api_name): len(fn.inputs) for fn in page.fns.values() if fn.api_name}
+
+
 def openapi_rule() -> Rule:
     """Gradio's OpenAPI file without the upload, a door that this demo keeps closed."""
 

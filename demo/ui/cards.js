@@ -72,7 +72,9 @@ function drawAll() {
   while (cards.children.length < texts.length) cards.append(newCard());
   cards.dataset.count = texts.length;
   texts.forEach((result, i) => draw(cards.children[i], result));
-  element.querySelectorAll(".cd-carry").forEach((button) => { button.disabled = !(value && value.finished); });
+  // Others of this page's scripts look here before they ask for more.
+  root.computerDumpBusy = Boolean(value && !value.finished);
+  element.querySelectorAll(".cd-carry, .cd-history button").forEach((button) => { button.disabled = root.computerDumpBusy; });
   if (value && value.finished) remember(texts);
 }
 
@@ -132,8 +134,8 @@ function entry(result) {
   const show = document.createElement("button");
   show.type = "button";
   show.textContent = words.history_show;
+  show.disabled = root.computerDumpBusy;
   show.addEventListener("click", () => {
-    if (props.value && !props.value.finished) return;
     props.value = { texts: [result], finished: true };
     drawAll();
     cards.scrollIntoView({ block: "nearest" });

@@ -12,8 +12,9 @@ from demo.judging.judges import Trust
 # --- the page -------------------------------------------------------------------------------
 
 DISCLAIMER = (
-    "Parody. Every text here is made up by a computer; nobody said it, "
-    "and none of it is news, advice or an endorsement."
+    "Parody. What is written here is made up by a computer: nobody said it, and none of it is "
+    "news, advice or an endorsement. Real tweets are in the guessing game alone, which says "
+    "which they are."
 )
 TABS: Mapping[str, str] = {
     "write": "Write",
@@ -66,7 +67,8 @@ RESET = "Reset to defaults"
 COUNTER: Mapping[str, str] = {
     "characters": "{0} of {1} characters",
     "tokens": "{0} of {1} tokens",
-    "over": "too long for this model",
+    "over": "more than this model can read",
+    "too_long": "too long",
 }
 LOADING = "The model is still loading. Your text starts as soon as it can."
 NO_ANSWER = (

@@ -11,7 +11,9 @@ function show(text, counted) {
   const parts = [filled(props.words.characters, characters.toLocaleString(), props.limit.toLocaleString())];
   if (counted) parts.push(filled(props.words.tokens, counted.tokens, counted.limit));
   const over = characters > props.limit || (counted && counted.tokens > counted.limit);
-  if (over) parts.push(props.words.over);
+  if (over) parts.push(characters > props.limit ? props.words.too_long : props.words.over);
+  // A reader is told when it is too much, not at every key.
+  line.setAttribute("aria-live", over ? "polite" : "off");
   line.classList.toggle("cd-over", Boolean(over));
   put(line, text ? parts.join(" · ") : "");
 }
@@ -31,5 +33,5 @@ watch("value", () => {
   latest += 1;
   clearTimeout(timer);
   show(text, null);
-  if (text) timer = setTimeout(() => count(text), PAUSE_MILLISECONDS);
+  if (text && [...text].length <= props.limit) timer = setTimeout(() => count(text), PAUSE_MILLISECONDS);
 });

@@ -34,6 +34,7 @@ def make_checkpoint(service: Service, introduction: Introduction) -> Any:
             "limits": _limits(engine.context_tokens),
             "defaults": {name: getattr(introduction.defaults, name) for name in SAMPLING},
             "figures": figures(service.metrics()),
+            "plot": "/plot.png" if service.plot() else None,
         }
 
     checkpoint.__doc__ = copy.CHECKPOINT_DESCRIPTION

@@ -8,6 +8,7 @@ const score = { answers: 0, right: 0, machine: 0, machineRight: 0, round: [] };
 let visit = null;
 let item = null;
 let busy = false;
+let retry = null;
 
 function percent(right, of) {
   return of ? Math.round((100 * right) / of) + "%" : "–";
@@ -40,12 +41,14 @@ function drawProgress() {
 async function next() {
   if (busy) return;
   busy = true;
+  clearTimeout(retry);
   try {
     const answer = await send("/guess/next", { visit });
     if (answer.state === "off") return state("off", answer.reason);
     if (answer.state === "waiting") {
       state("waiting", words.waiting);
-      setTimeout(() => { if (element.isConnected) next(); }, RETRY_MILLISECONDS);
+      put(part("next"), "");
+      retry = setTimeout(again, RETRY_MILLISECONDS);
       return;
     }
     ({ visit } = answer);
@@ -56,12 +59,20 @@ async function next() {
     state("asking");
     drawProgress();
     drawScores(item.everyone);
+    // The button that was pressed is gone; a reader goes on at the text.
+    part("item").focus({ preventScroll: true });
   } catch (error) {
     state("waiting", error.message || words.unreachable);
     put(part("next"), words.again);
   } finally {
     busy = false;
   }
+}
+
+// Nobody is asked for who looks at another tab.
+function again() {
+  if (element.offsetParent) next();
+  else if (element.isConnected) retry = setTimeout(again, RETRY_MILLISECONDS);
 }
 
 async function answer(guess) {
@@ -83,6 +94,8 @@ function refuse(sentence) {
   state("told", sentence);
   ["outcome", "truth", "machine", "source"].forEach((name) => put(part(name), ""));
   part("item-link").hidden = true;
+  delete game.dataset.truth;
+  delete game.dataset.right;
   put(part("next"), words.next);
 }
 
@@ -127,11 +140,14 @@ part("next").addEventListener("click", next);
 part("share-copy").addEventListener("click", () => {
   copyAndSay(part("share-copy"), part("share").textContent, words.share_copied, words.refused);
 });
-// Keys count while the game is on screen and nobody is typing.
+// Keys count while the game is there to be seen and they mean nothing else where they are pressed; in
+// a page of others only inside the game.
+const MEANT_OTHERWISE = "input, textarea, select, [contenteditable], [role=tab]";
 function onKey(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", onKey);
-  const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !element.offsetParent) return;
+  if (event.repeat || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!element.offsetParent || (isEmbed && !game.contains(event.target))) return;
+  if (event.target.closest && event.target.closest(MEANT_OTHERWISE)) return;
   const key = event.key.toLowerCase();
   if (event.key === "ArrowLeft" || key === "r") answer("real");
   else if (event.key === "ArrowRight" || key === "c") answer("computer");

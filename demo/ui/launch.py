@@ -21,7 +21,7 @@ from demo.serving.limits import middleware
 from demo.serving.service import Service
 from demo.serving.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import answer_mcp_in_json, openapi_rule
+from demo.ui.api import answer_mcp_in_json, input_counts, openapi_rule
 from demo.ui.assets import asset_routes
 from demo.ui.embedding import style_rules
 from demo.ui.page import build_page
@@ -82,7 +82,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
                     *guess_routes(game),
                 ],
                 "middleware": [
-                    *middleware(settings.max_body_bytes),
+                    *middleware(settings.max_body_bytes, input_counts(page)),
                     Middleware(Rewriting, rules=rules),
                 ],
             },
@@ -95,9 +95,11 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
     try:
         stopped.wait()
     finally:
+        # Whoever writes is told, before the doors are closed on those who read.
+        game.leave()
+        service.close()
         page.close(verbose=False)
         game.close()
-        service.close()
     # What a stopped app had not loaded yet is no failure.
     if service.state() == "failed" and not signalled.is_set():
         service.wait()

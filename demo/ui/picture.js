@@ -5,23 +5,27 @@ const PICTURE = {
   paper: "#fffefb", bar: "#e9f5ec", ink: "#1f1b16", quiet: "#5f584e", edge: "#d9d3c7",
   hole: "#efebe1", red: "#a61b12", redGround: "#fdecea", marker: "#ffe9a8", green: "#046c4e", ground: "#f7f5ef",
 };
+// Lines are drawn from the left; where words run the other way, yours are not marked.
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}]/u;
 const SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 const MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, monospace';
 
-// Lines no wider than `width`; a word that is wider than that is cut.
+// Lines no wider than `width`, together the whole text; a word that is wider than that is cut.
 function wrapped(pen, text, width) {
   const lines = [];
-  for (const paragraph of text.split("\n")) {
+  for (const paragraph of text.split(/(?<=\n)/)) {
     let line = "";
     for (const piece of paragraph.split(/(?<=\s)/)) {
       let word = piece;
       if (pen.measureText(line + word.trimEnd()).width <= width) { line += word; continue; }
       if (line) { lines.push(line); line = ""; }
       while (pen.measureText(word.trimEnd()).width > width) {
-        let end = word.length - 1;
-        while (end > 1 && pen.measureText(word.slice(0, end)).width > width) end -= 1;
-        lines.push(word.slice(0, end));
-        word = word.slice(end);
+        // Between code points: half an emoji is none.
+        const points = [...word];
+        let end = points.length - 1;
+        while (end > 1 && pen.measureText(points.slice(0, end).join("")).width > width) end -= 1;
+        lines.push(points.slice(0, end).join(""));
+        word = points.slice(end).join("");
       }
       line = word;
     }
@@ -89,9 +93,9 @@ function drawPicture(result) {
   text.forEach((line, i) => {
     if (i % 2 === 0) { pen.fillStyle = PICTURE.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
     const yours = line.slice(0, Math.max(0, prompt - drawn));
-    if (yours) { pen.fillStyle = PICTURE.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
+    if (yours && !RIGHT_TO_LEFT.test(result.text)) { pen.fillStyle = PICTURE.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
     pen.fillStyle = PICTURE.ink;
-    pen.fillText(line, left, y + 31);
+    pen.fillText(line.trimEnd(), left, y + 31);
     drawn += line.length;
     y += 60;
   });

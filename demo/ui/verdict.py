@@ -63,9 +63,10 @@ def record(judges: Judges, text: str) -> Record:
     trust = judges.trust_in(len(bare))
     repeats = judges.repeats(text)
     if judges.detector is None:
-        why, verdict = copy.DETECT_NO_JUDGE, None
+        why, verdict, trust = copy.DETECT_NO_JUDGE, None, None
     elif canonical.is_too_short(bare):
-        why, verdict = copy.detect_too_short(canonical.MIN_CHARACTERS, canonical.MIN_WORDS), None
+        why = copy.detect_too_short(canonical.MIN_CHARACTERS, canonical.MIN_WORDS)
+        verdict = trust = None
     elif trust is not None and not trust.tells_apart():
         why, verdict = copy.detect_untrusted(trust), None
     else:

@@ -28,6 +28,7 @@ from demo.ui.scripts import script
 
 # In the order that `/generate_many` takes them, after the prompt and the count.
 SETTINGS = tuple(FIELDS)
+LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 NUMBERS = tuple(name for name in SETTINGS if name != "seed")
 
 # What the browser does by itself. Texts are being made until the cards are `finished`.
@@ -64,7 +65,9 @@ _FILL = f"""(asked, ...now) => {{
     return names.map((name, i) => {{
         if (!asked || !(name in asked)) return now[i];
         if (name === "prompt" || name === "seed") return String(asked[name]);
-        return Number.isFinite(Number(asked[name])) ? Number(asked[name]) : now[i];
+        const [least, most] = {json.dumps(LIMITS)}[name];
+        const number = Number(asked[name]);
+        return String(asked[name]).trim() && least <= number && number <= most ? number : now[i];
     }});
 }}"""
 
@@ -124,7 +127,7 @@ def _prompt_box() -> gr.Textbox:
         elem_id="cd-prompt",
     )
     counter = gr.HTML(
-        html_template='<p class="cd-counter" role="status" hidden></p>',
+        html_template='<p class="cd-counter" hidden></p>',
         js_on_load=script("counter.js"),
         apply_default_css=False,
         elem_id="cd-counter",

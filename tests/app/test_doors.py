@@ -78,6 +78,26 @@ def test_an_unknown_endpoint_is_the_callers_mistake(scripted_app: AppProcess, pa
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("values", [[], ["SECRET words"], ["SECRET words"] * 9])
+@pytest.mark.parametrize("path", ["call/generate", "queue/join"])
+def test_a_call_with_a_wrong_number_of_values_is_told_and_not_logged(
+    scripted_app: AppProcess, path: str, values: list[str]
+) -> None:
+    body = {"data": values, "fn_index": 0, "session_hash": "a"}
+    answer = httpx.post(f"{scripted_app.url}/gradio_api/{path}", json=body)
+    assert answer.status_code == 400
+    assert f"data holds {len(values)} values; this call takes 7" in answer.json()["detail"]
+    assert "SECRET" not in scripted_app.log()
+
+
+@pytest.mark.parametrize("body", [b'{"text": "\\ud800"}', b"[" * 60_000, b'{"text": "a\\u0000"}'])
+def test_what_cannot_be_counted_is_the_callers_mistake(
+    scripted_app: AppProcess, body: bytes
+) -> None:
+    assert httpx.post(f"{scripted_app.url}/count", content=body).status_code == 400
+    assert "Traceback" not in scripted_app.log()
+
+
 def test_an_unknown_function_is_the_callers_mistake(scripted_app: AppProcess) -> None:
     body = {"data": [], "fn_index": 999, "session_hash": "a"}
     answer = httpx.post(f"{scripted_app.url}/gradio_api/queue/join", json=body)

@@ -90,6 +90,26 @@ def test_nothing_is_continued_while_another_text_is_written(page: Page) -> None:
     page.locator("#cd-stop").click()
 
 
+def test_whatever_asks_while_texts_are_written_waits_for_the_next_time(page: Page) -> None:
+    page.evaluate("location.hash = 'prompt=slow&seed=4'")
+    card = page.locator(".cd-card")
+    expect(card.locator(".cd-generated")).to_contain_text("word word")
+    prompt_box(page).press("Enter")
+    page.evaluate("location.hash = 'prompt=second&seed=5'")
+    page.locator("#cd-stop").click()
+    expect(card.locator(".cd-finish")).to_have_text("You stopped it.")
+    page.wait_for_timeout(1_000)
+    expect(card.locator(".cd-prompt")).to_have_text("slow")
+    expect(prompt_box(page)).to_have_value("slow")
+
+
+def test_what_was_typed_outlives_a_reload(page: Page) -> None:
+    prompt_box(page).fill("half a thought")
+    page.reload()
+    expect(prompt_box(page)).to_have_value("half a thought")
+    expect(page.locator(".cd-counter")).to_contain_text("14 of 1,000 characters")
+
+
 def test_the_visits_texts_are_listed_shown_again_and_forgotten(page: Page) -> None:
     finished(page, "First")
     finished(page, "Second")

@@ -115,6 +115,24 @@ def test_two_quick_answers_are_one(game: Page) -> None:
     expect(game.locator(".cd-you-n")).to_have_text("1")
 
 
+def test_the_keyboard_goes_on_at_the_next_tweet(game: Page) -> None:
+    start(game)
+    expect(game.locator(".cd-item")).to_be_focused()
+    game.keyboard.press("ArrowRight")
+    told(game)
+    expect(game.locator(".cd-next")).to_be_focused()
+    game.keyboard.press("Enter")
+    expect(game.locator(".cd-item")).to_be_focused()
+
+
+def test_arrows_that_choose_a_tab_answer_nothing(game: Page) -> None:
+    start(game)
+    game.get_by_role("tab", name="Guess").focus()
+    game.keyboard.press("ArrowRight")
+    game.wait_for_timeout(300)
+    expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking")
+
+
 def test_keys_do_nothing_on_another_tab(game: Page) -> None:
     start(game)
     game.get_by_role("tab", name="Detect").click()
@@ -141,6 +159,7 @@ def test_a_round_that_was_answered_elsewhere_says_so_and_another_comes(game: Pag
     game.route("**/guess/answer", lambda r: r.fulfill(status=409, json={"detail": said}))
     game.keyboard.press("ArrowLeft")
     expect(game.locator(".cd-message")).to_have_text(said)
+    expect(game.locator(".cd-truth")).to_be_hidden()
     game.get_by_role("button", name="Next").click()
     expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking")
 

@@ -1,6 +1,7 @@
 """What is being guessed is not given away by the index of real tweets."""
 
 from demo.guessing.in_play import InPlay
+from demo.guessing.tickets import MAX_AGE_SECONDS
 from demo.judging.originals import window_digests
 from tests.scripted import REAL_TWEET
 
@@ -8,7 +9,7 @@ OTHER = "Nobody has ever seen a kettle as beautiful as the one that stands in my
 
 
 def is_hidden(in_play: InPlay, text: str) -> bool:
-    return all(digest in in_play.windows for digest in window_digests(text))
+    return all(digest in in_play for digest in window_digests(text))
 
 
 def test_a_text_is_hidden_from_when_it_is_asked_until_it_is_answered() -> None:
@@ -46,3 +47,13 @@ def test_only_so_many_are_remembered() -> None:
     in_play.add(OTHER)
     assert not is_hidden(in_play, REAL_TWEET)
     assert is_hidden(in_play, OTHER)
+
+
+def test_one_that_nobody_can_answer_any_more_is_not_hidden() -> None:
+    now = [0.0]
+    in_play = InPlay(clock=lambda: now[0])
+    in_play.add(REAL_TWEET)
+    now[0] = MAX_AGE_SECONDS
+    assert is_hidden(in_play, REAL_TWEET)
+    now[0] += 1
+    assert not is_hidden(in_play, REAL_TWEET)

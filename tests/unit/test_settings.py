@@ -33,7 +33,7 @@ def test_every_variable_is_read() -> None:
         "GRADIO_SERVER_NAME": "::1",
         "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
         "MAX_BODY_BYTES": "2048", "TWEETS": "/f", "TWEETS_DATASET": "g/h",
-        "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j",
+        "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j", "CONTACT": "https://k/@l",
     }  # fmt: skip
     settings = read_settings(given)
     shown = {str(value) for value in vars(settings).values()}
@@ -47,6 +47,11 @@ def test_a_space_listens_to_the_world_unless_told_otherwise() -> None:
     told = {"SYSTEM": "spaces", "GRADIO_SERVER_NAME": "127.0.0.1"}
     assert read_settings(told).server_name == "127.0.0.1"
     assert read_settings({"SYSTEM": "spaces"}).on_spaces
+
+
+@pytest.mark.parametrize("contact", ["me", "http://a", "https://", "https://a b", "a@b c", "@a"])
+def test_a_contact_is_an_https_or_an_e_mail_address(contact: str) -> None:
+    assert "https address or an e-mail address" in refusal(CONTACT=contact)
 
 
 @pytest.mark.parametrize("revision", ["", "main", COMMIT[:12], COMMIT + "0", "g" * 40])

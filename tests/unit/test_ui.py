@@ -13,6 +13,7 @@ from demo.generation.request import FIELDS, GenerationRequest
 from demo.judging.judges import Judges, read_metrics
 from demo.serving.service import ready
 from demo.ui import copy
+from demo.ui.about import Owner
 from demo.ui.endpoint import make_generate, make_generate_many
 from demo.ui.facts import figures
 from demo.ui.presets import presets
@@ -209,3 +210,22 @@ def test_figures_are_numbers_or_nothing() -> None:
     assert set(copy.FIGURES) <= set(known)
     odd = {"evaluation": {"test": {"checkpoint": {"bits_per_byte": "<b>"}}}, "data": []}
     assert set(figures(odd).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("owner", "report", "duplicate"),
+    [
+        (Owner(), "", ""),
+        (Owner("me@example.org"), "mailto:me@example.org", ""),
+        (Owner("https://social.example/@me"), "https://social.example/@me", ""),
+        (
+            Owner("", "user/demo"),
+            "https://huggingface.co/spaces/user/demo/discussions",
+            "https://huggingface.co/spaces/user/demo?duplicate=true",
+        ),
+    ],
+)
+def test_reports_go_to_the_owner_and_copies_are_made_of_the_space(
+    owner: Owner, report: str, duplicate: str
+) -> None:
+    assert (owner.report_link(), owner.duplicate_link()) == (report, duplicate)
