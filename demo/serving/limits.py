@@ -130,7 +130,7 @@ class WholeCalls:
             await self.app(scope, _replay(messages, receive), send)
 
     def _wrong(self, path: str, content: bytes) -> str:
-        """What is wrong with the call; what is no JSON, or names its values, is Gradio's to read."""
+        """What is wrong; a call that is no JSON, or names its values, is Gradio's to read."""
         try:
             body = json.loads(content)
             name = path.split("/")[-1] if path.startswith(_CALLS[0]) else body.get("fn_index")
