@@ -1,6 +1,6 @@
 """Draws the picture that a shared link shows: `python -m tests.preview`.
 
-Knows the picture's drawing (demo/ui/preview.svg) and a browser that can turn it into pixels; the
+Knows the picture's drawing (demo/ui/static/preview.svg) and a browser that can turn it into pixels; the
 picture names nobody, so that it does for every persona.
 """
 
@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 1200, 630
 
 
 def main() -> None:
-    """Writes demo/ui/preview.png."""
+    """Writes demo/ui/static/preview.png."""
     drawing = PREVIEW.with_suffix(".svg").read_text(encoding="utf-8")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])

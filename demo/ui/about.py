@@ -12,7 +12,7 @@ import gradio as gr
 
 from demo.generation.persona import Persona
 from demo.ui import copy, snippets
-from demo.ui.scripts import markup, script
+from demo.ui.static_files import markup, script
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Knows where they lie and under which addresses; must not know what is in them.
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,8 +14,9 @@ from starlette.routing import Route
 from demo.serving.service import Service
 from demo.ui import snippets
 from demo.ui.embedding import lazy_script
+from demo.ui.static_files import STATIC
 
-PREVIEW = Path(__file__).with_name("preview.png")
+PREVIEW = STATIC / "preview.png"
 # A new version of the server must be seen by the next reader of a post.
 _FRESH = {"cache-control": "public, max-age=300"}
 _DAY = {"cache-control": "public, max-age=86400"}

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demo.ui import copy
-from demo.ui.scripts import markup, script
+from demo.ui.static_files import markup, script
 from demo.ui.verdict import MAX_CHARACTERS
 
 

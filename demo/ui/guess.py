@@ -8,7 +8,7 @@ import gradio as gr
 
 from demo.generation.persona import Persona
 from demo.ui import copy
-from demo.ui.scripts import markup, script
+from demo.ui.static_files import markup, script
 
 ROUNDS = 10
 

@@ -17,7 +17,7 @@ from demo.ui.detect import build_detect_tab
 from demo.ui.endpoint import make_generate, make_generate_many
 from demo.ui.facts import make_checkpoint
 from demo.ui.guess import build_guess_tab
-from demo.ui.scripts import script
+from demo.ui.static_files import script
 from demo.ui.status import build_status
 from demo.ui.verdict import make_detect
 from demo.ui.write import build_write_tab

@@ -6,7 +6,7 @@ Knows the words and the probe it asks (status.js); must not know engines.
 import gradio as gr
 
 from demo.ui import copy
-from demo.ui.scripts import script
+from demo.ui.static_files import script
 
 
 def build_status() -> gr.HTML:

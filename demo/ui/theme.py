@@ -3,11 +3,11 @@
 Knows Gradio's theme variables; what they cannot say is in style.css.
 """
 
-from pathlib import Path
-
 import gradio as gr
 
-CSS_FILE = Path(__file__).with_name("style.css")
+from demo.ui.static_files import STATIC
+
+CSS_FILE = STATIC / "style.css"
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

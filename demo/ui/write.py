@@ -24,7 +24,7 @@ from demo.ui.api import ENGINE_CALLS
 from demo.ui.cards import build_cards
 from demo.ui.endpoint import Endpoint
 from demo.ui.presets import presets
-from demo.ui.scripts import script
+from demo.ui.static_files import script
 
 # In the order that `/generate_many` takes them, after the prompt and the count.
 SETTINGS = tuple(FIELDS)

@@ -105,6 +105,7 @@ def test_whatever_asks_while_texts_are_written_waits_for_the_next_time(page: Pag
 
 def test_what_was_typed_outlives_a_reload(page: Page) -> None:
     prompt_box(page).fill("half a thought")
+    page.wait_for_function("window.history.state && window.history.state.computerDump")
     page.reload()
     expect(prompt_box(page)).to_have_value("half a thought")
     expect(page.locator(".cd-counter")).to_contain_text("14 of 1,000 characters")

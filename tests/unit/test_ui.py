@@ -18,13 +18,13 @@ from demo.ui.endpoint import make_generate, make_generate_many
 from demo.ui.facts import figures
 from demo.ui.presets import presets
 from demo.ui.result import Record, Result
+from demo.ui.static_files import STATIC, markup
 from demo.ui.theme import CSS_FILE
 from demo.ui.verdict import record
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
 from training.card import EMBEDDED
 
 INTRODUCTION = introduce(EMBEDDED)
-UI = CSS_FILE.parent
 # What is said once for the whole sheet, and what is said of narrow screens: Gradio puts the latter
 # in with a prefix, in which there is no gradio-app.
 SCOPES = ("gradio-app", "body.dark > gradio-app:not([src]) #computer-dump")
@@ -96,7 +96,7 @@ def test_no_style_reaches_a_page_that_embeds_ours() -> None:
 
 def test_every_class_that_is_styled_exists() -> None:
     css = CSS_FILE.read_text(encoding="utf-8")
-    sources = [path for path in UI.iterdir() if path.suffix in (".py", ".js", ".html")]
+    sources = [*STATIC.glob("*.js"), *STATIC.glob("*.html"), *STATIC.parent.glob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     # Put together by the scripts: "cd-for-" and a side, "." and a name.
     built = re.findall(r'(?:part|on)\("([\w-]+)"', text) + ["for-computer", "for-person"]
@@ -118,7 +118,7 @@ def test_every_class_that_is_styled_exists() -> None:
 def test_what_scripts_say_is_what_there_is_to_be_said(
     files: tuple[str, ...], words: Mapping[str, str]
 ) -> None:
-    text = "\n".join((UI / name).read_text(encoding="utf-8") for name in files)
+    text = "\n".join(markup(name) for name in files)
     own = {"duplicate", "report"} if "about.js" in files else set()
     assert set(re.findall(r"\bwords\.(\w+)", text)) == set(words) - own
 

@@ -1,16 +1,16 @@
-"""Reads what a component does in the browser: HTML and JavaScript files of this folder.
+"""What runs and is shown in a browser: the HTML, JavaScript, CSS and pictures in static/.
 
-Knows files; must not know what is in them.
+Knows where these files are; must not know what is in them.
 """
 
 from pathlib import Path
 
-_HERE = Path(__file__).parent
+STATIC = Path(__file__).with_name("static")
 
 
 def markup(name: str) -> str:
     """An HTML template."""
-    return (_HERE / name).read_text(encoding="utf-8")
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def script(*names: str) -> str:

@@ -17,8 +17,13 @@ root.addEventListener("keydown", (event) => {
 // with this entry of the tab's history, which no other page can read; not in a page of others.
 const typed = () => root.querySelector("#cd-prompt textarea");
 if (!isEmbed) {
-  window.addEventListener("pagehide", () => {
-    if (typed()) window.history.replaceState({ ...window.history.state, computerDump: typed().value }, "");
+  let pause = null;
+  root.addEventListener("input", (event) => {
+    if (event.target !== typed()) return;
+    clearTimeout(pause);
+    pause = setTimeout(() => {
+      window.history.replaceState({ ...window.history.state, computerDump: event.target.value }, "");
+    }, 400);
   });
 }
 
