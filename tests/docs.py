@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from benchmarks.report import readme_table
-from demo.generation.request import FIELDS, MAX_PROMPT_CHARACTERS
+from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS
 from demo.serving.settings import settings_table
 from demo.ui.snippets import SNIPPETS
 
@@ -27,6 +27,10 @@ def fields_table() -> str:
         f"| {field.help} |"
         for field in FIELDS.values()
     ]
+    rows.append(
+        f"| {COUNT.name} | {COUNT.maximum:g} | {COUNT.minimum:g} to {COUNT.maximum:g}, whole "
+        f"| {COUNT.help} `/generate_many` alone takes it. |"
+    )
     return "\n".join(["| field | default | limits | what it does |", "|---|---|---|---|", *rows])
 
 

@@ -32,7 +32,10 @@ STOP_SECONDS = 5.0
 # With fewer, a visitor would soon have seen them all.
 MIN_TWEETS = 20
 
-NO_TWEETS = "The guessing game needs real tweets, and this demo was started without any."
+NO_TWEETS = (
+    "The guessing game needs real tweets, and this demo was started without any. Its owner turns "
+    "it on by setting TWEETS or TWEETS_DATASET; the README says what to put there."
+)
 UNUSABLE_TWEETS = "The guessing game is off: its real tweets could not be read."
 NOTHING_AHEAD = "The guessing game is off: here no text is written before it is asked for."
 SEEN_EVERYTHING = "You have seen every tweet there is to guess. Reload the page to start over."
@@ -77,6 +80,10 @@ class Game:
             target=self._run, args=(open_tweets, say), name="guessing", daemon=True
         )
         self._thread.start()
+
+    def why_off(self) -> str:
+        """A sentence for visitors, if it is known already that there is no game; else empty."""
+        return self._off
 
     def next(self, visit: str | None) -> Record:
         """The next round of a visit; of a new one, if it is not known."""

@@ -13,8 +13,8 @@ from demo.ui.static_files import markup, script
 ROUNDS = 10
 
 
-def build_guess_tab(persona: Persona) -> None:
-    """Lays the tab out inside the current Blocks."""
+def build_guess_tab(persona: Persona, why_off: str) -> None:
+    """Lays the tab out inside the current Blocks; `why_off` says why there is no game, if so."""
     gr.HTML(
         html_template=markup("guess.html"),
         js_on_load=script("guess.js"),
@@ -22,5 +22,6 @@ def build_guess_tab(persona: Persona) -> None:
         elem_id="cd-guess",
         title=persona.title,
         rounds=ROUNDS,
+        off=why_off,
         words=copy.guess_words(persona),
     )

@@ -48,8 +48,9 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
-    page = build_page(service, introduction, Owner(settings.contact, settings.space_id))
     game = build_game(service, introduction, settings, _say)
+    owner = Owner(settings.contact, settings.space_id)
+    page = build_page(service, introduction, owner, game.why_off())
     # As many as the engine is given at once; the queue is where others wait, and it is bounded.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots

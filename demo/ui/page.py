@@ -28,8 +28,11 @@ UNBROKEN_CHARACTERS = 16
 _FOOTER = """<p>${words.disclaimer} <a target="_blank" rel="noopener">${words.more}</a></p>"""
 
 
-def build_page(service: Service, introduction: Introduction, owner: Owner) -> gr.Blocks:
-    """The page, whether its engine is there yet or not."""
+def build_page(
+    service: Service, introduction: Introduction, owner: Owner, why_no_game: str = ""
+) -> gr.Blocks:
+    """The page, whether its engine is there yet or not. `why_no_game` is a sentence for visitors if
+    it is known already that there is no guessing game."""
     persona = introduction.persona
     page = gr.Blocks(title=persona.title, analytics_enabled=False)
     with page, gr.Column(elem_id="computer-dump"):
@@ -47,7 +50,7 @@ def build_page(service: Service, introduction: Introduction, owner: Owner) -> gr
             with gr.Tab(copy.TABS["write"], id="write"):
                 build_write_tab(generate_many, introduction)
             with gr.Tab(copy.TABS["guess"], id="guess"):
-                build_guess_tab(persona)
+                build_guess_tab(persona, why_no_game)
             with gr.Tab(copy.TABS["detect"], id="detect"):
                 build_detect_tab(detect)
             with gr.Tab(copy.TABS["about"], id="about") as about:

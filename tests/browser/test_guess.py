@@ -168,8 +168,8 @@ def test_without_tweets_one_sentence_says_so(
     context: BrowserContext, scripted_app: AppProcess
 ) -> None:
     page = open_page(context, f"{scripted_app.url}/#guess")
-    page.get_by_role("button", name="Start").click()
     expect(page.locator(".cd-message")).to_contain_text("started without any")
+    expect(page.locator(".cd-message")).to_contain_text("setting TWEETS or TWEETS_DATASET")
     expect(page.locator(".cd-answer").first).to_be_hidden()
 
 

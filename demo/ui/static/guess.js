@@ -154,7 +154,11 @@ function onKey(event) {
 }
 document.addEventListener("keydown", onKey);
 
-state("waiting", words.begin);
-put(part("next"), words.start);
+if (props.off) {
+  state("off", props.off);
+} else {
+  state("waiting", words.begin);
+  put(part("next"), words.start);
+}
 drawScores(null);
 ["everyone", "machine-all"].forEach((name) => { part(name).textContent = "–"; });
