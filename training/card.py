@@ -6,6 +6,7 @@ Knows the card's template and the Hub's metadata; must not know how figures are 
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ METHODS = {
 }
 
 
+@dataclass(frozen=True)
+class Publication:
+    """What a card says beside its folder once that is on the Hub as `repo_id`.
+
+    `base` is the file that went into the weights, if one did, `remarks` what was published in spite
+    of; `base_is_folder` says that the recipe's base is no Hub id, but the name of a folder.
+    """
+
+    repo_id: str
+    base: BaseFile | None = None
+    remarks: tuple[str, ...] = ()
+    base_is_folder: bool = False
+
+
 def card_path(folder: Path) -> Path:
     """Where a checkpoint's card is kept: beside the weights, but for the embedded one."""
     return ROOT / "model_card.md" if folder.resolve() == EMBEDDED else folder / "README.md"
@@ -51,22 +66,26 @@ def write_card(folder: Path) -> None:
     card_path(folder).write_text(render_card(folder), encoding="utf-8")
 
 
-def render_card(folder: Path) -> str:
-    """The card of a checkpoint folder, with the Hub's metadata as front matter."""
+def render_card(folder: Path, publication: Publication | None = None) -> str:
+    """The card of a checkpoint folder, with the Hub's metadata as front matter; by `publication`
+    as it stands on the Hub."""
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     base_json = folder / "base.json"
     base = BaseFile.read(base_json) if base_json.is_file() else None
-    origin = _origin(metrics["recipe"]["base"], base)
+    published = publication or Publication("FOLDER")
+    origin = _origin(metrics["recipe"]["base"], base or published.base)
     decoding = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     recipe = metrics["recipe"]
     persona = persona_of(folder)
     card = ModelCard.from_template(
-        _metadata(metrics, origin, persona),
+        _metadata(metrics, origin, persona, published),
         template_path=str(TEMPLATE),
         persona=persona,
-        folder="FOLDER",
+        folder=published.repo_id,
+        remarks=published.remarks,
         size=(folder / DIFFERENCE).stat().st_size / 1e6 if base else 0,
         base=base,
+        origin=origin,
         base_name=PACKAGED_BASE_ID if origin else recipe["base"] or "none",
         method=METHODS[recipe["method"]],
         decoding=decoding,
@@ -145,14 +164,18 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split()).replace("```", "` ` `")
 
 
-def _metadata(metrics: dict[str, Any], origin: BaseFile | None, persona: Persona) -> ModelCardData:
+def _metadata(
+    metrics: dict[str, Any], origin: BaseFile | None, persona: Persona, published: Publication
+) -> ModelCardData:
     recipe = metrics["recipe"]
+    hub_base = None if published.base_is_folder else recipe["base"] or None
     return ModelCardData(
         language="en",
         license=origin.license.lower() if origin else "mit",
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=PACKAGED_BASE_ID if origin else recipe["base"] or None,
+        base_model=PACKAGED_BASE_ID if origin else hub_base,
+        datasets=[_slug(persona.archive)],
         tags=["parody", "tweets", "text-generation", recipe["method"]],
         model_name=_slug(persona.title),
         eval_results=_results(metrics.get("evaluation", {}), persona) or None,

@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from demo.generation.persona import InvalidPersona, Persona
 from demo.judging import canonical
-from training import near_duplicates
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row
 from training.errors import TrainingError
@@ -78,6 +77,9 @@ def _persona(path: Path) -> Persona:
 
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
     """Canonical tweets in the order of their ids, and what was dropped at each step."""
+    # Half a second, which who only reads prepared data must not pay.
+    from training import near_duplicates  # noqa: PLC0415
+
     unique = _last_of_each_id(rows)
     kept = [row for row in unique if not row.is_retweet]
     own = [row for row in kept if not canonical.is_manual_retweet(row.text)]

@@ -1,67 +1,52 @@
-"""A Hub on loopback, as far as `huggingface_hub` needs one to fetch a snapshot, to make a
-repository and to commit small files.
+"""A Hub on loopback, as far as `huggingface_hub` needs one to make a repository, to push to it and
+to fetch from it: history, tags and large files in git-lfs' way.
 
 Knows the Hub's paths, headers and error codes, and how to misbehave; knows nothing of models.
 Large files are redirected from 127.0.0.1 to localhost, which stands for the Hub's file store.
+What is pushed is answered in pushing.py; Xet is not spoken: clients must set HF_HUB_DISABLE_XET.
 """
 
 import asyncio
-import base64
-import hashlib
-import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-READER = "hf_reader"
-WRITER = "hf_writer"
-STRANGER = "hf_stranger"
-Fault = Literal["", "stall", "stall_files", "stall_commits", "die", "wrong_bytes"]
+from tests.hub import pushing
+from tests.hub.repositories import (
+    READER,
+    STRANGER,
+    WRITER,
+    Broken,
+    Repo,
+    State,
+    is_large,
+    listed,
+    opened,
+    refused,
+    sha256,
+    step,
+    token,
+)
 
-
-@dataclass(frozen=True)
-class Repo:
-    """One repository with one commit. A private one opens to `READER` and `WRITER` alone, a
-    gated one shows itself but gives its files to `READER` alone."""
-
-    files: Mapping[str, bytes]
-    private: bool = False
-    gated: bool = False
-
-    @property
-    def commit(self) -> str:
-        """40 hexadecimal digits that follow from the files."""
-        parts = [f"{name} {sha256(content)}" for name, content in sorted(self.files.items())]
-        return hashlib.sha1("\n".join(parts).encode()).hexdigest()
+__all__ = ["READER", "STRANGER", "WRITER", "Broken", "Hub", "Repo"]
 
 
 @dataclass
-class Hub:
+class Hub(State):
     """The server: runs in a thread on a port that stays its own across restarts."""
-
-    repos: dict[str, Repo] = field(default_factory=dict)
-    fault: Fault = ""
-    served: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+            self.port = probe.getsockname()[1]
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
-
-    @property
-    def endpoint(self) -> str:
-        """What HF_ENDPOINT is to be."""
-        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Begins to listen; nothing happens if it does already."""
@@ -111,7 +96,8 @@ def application(hub: Hub) -> Starlette:
         return await resolved(hub, repo, name, content)
 
     async def store(request: Request) -> Response:
-        every = (content for repo in hub.repos.values() for content in repo.files.values())
+        heads = (one for repo in hub.repos.values() for one in repo.history())
+        every = (content for one in heads for content in one.files.values())
         content = next(c for c in every if sha256(c) == request.path_params["digest"])
         return await stored(hub, content)
 
@@ -120,104 +106,19 @@ def application(hub: Hub) -> Starlette:
         asked = (await request.form()).getlist("paths")
         return JSONResponse([listed(n, c) for n, c in repo.files.items() if n in asked])
 
-    async def create(request: Request) -> Response:
-        body = await request.json()
-        if token(request) != WRITER:
-            raise refused(403 if token(request) else 401, "")
-        repo_id = f"{body['organization']}/{body['name']}"
-        known = {"url": f"{hub.endpoint}/{body['type']}s/{repo_id}", "id": repo_id}
-        if repo_id in hub.repos:
-            return JSONResponse(known, status_code=409)
-        hub.repos[repo_id] = Repo({}, private=body.get("visibility") == "private")
-        return JSONResponse(known)
-
-    async def preupload(request: Request) -> Response:
-        await opened(hub, request)
-        asked = (await request.json())["files"]
-        known = {"uploadMode": "regular", "shouldIgnore": False}
-        return JSONResponse({"files": [{"path": file["path"], **known} for file in asked]})
-
-    async def commit(request: Request) -> Response:
-        repo_id, repo = await opened(hub, request)
-        if token(request) != WRITER:
-            raise refused(403, "")
-        if hub.fault == "stall_commits":
-            await asyncio.sleep(3_600)
-        lines = [json.loads(line) for line in (await request.body()).splitlines()]
-        new = {
-            line["value"]["path"]: base64.b64decode(line["value"]["content"])
-            for line in lines
-            if line["key"] == "file"
-        }
-        hub.repos[repo_id] = committed = replace(repo, files={**repo.files, **new})
-        url = f"{hub.endpoint}/datasets/{repo_id}/commit/{committed.commit}"
-        return JSONResponse({"success": True, "commitOid": committed.commit, "commitUrl": url})
-
     repository = "{owner}/{name}"
     both = ["GET", "HEAD"]
-    routes = [
-        Route("/store/{digest}", store),
-        Route("/api/repos/create", create, methods=["POST"]),
-    ]
+    routes = [Route("/store/{digest}", store)]
     for kind, prefix in (("models", ""), ("datasets", "/datasets")):
-        api = f"/api/{kind}/{repository}"
+        api, at = f"/api/{kind}/{repository}", f"{prefix}/{repository}/resolve/{{revision}}"
         routes += [
-            Route(f"{api}/revision/{{revision}}", info),
-            Route(f"{api}/tree/{{revision}}", tree),
-            Route(f"{api}/paths-info/{{revision}}", paths, methods=["POST"]),
-            Route(f"{api}/preupload/{{revision}}", preupload, methods=["POST"]),
-            Route(f"{api}/commit/{{revision}}", commit, methods=["POST"]),
-            Route(
-                f"{prefix}/{repository}/resolve/{{revision}}/{{path:path}}", resolve, methods=both
-            ),
+            step(hub, "info", f"{api}/revision/{{revision}}", info),
+            step(hub, "tree", f"{api}/tree/{{revision}}", tree),
+            step(hub, "paths", f"{api}/paths-info/{{revision}}", paths, ["POST"]),
+            step(hub, "resolve", f"{at}/{{path:path}}", resolve, both),
+            *pushing.routes(hub, kind, prefix),
         ]
-    return Starlette(routes=routes)
-
-
-async def opened(hub: Hub, request: Request) -> tuple[str, Repo]:
-    """The repository that is asked for, if this token and this commit open it."""
-    if hub.fault == "stall":
-        await asyncio.sleep(3_600)
-    given = token(request)
-    if given not in (None, READER, WRITER, STRANGER):
-        raise refused(401, "", "Invalid credentials in Authorization header")
-    model_id = f"{request.path_params['owner']}/{request.path_params['name']}"
-    repo = hub.repos.get(model_id)
-    if repo is None or (repo.private and given not in (READER, WRITER)):
-        raise refused(404 if given else 401, "RepoNotFound")
-    if request.path_params["revision"] not in ("main", repo.commit):
-        raise refused(404, "RevisionNotFound")
-    return model_id, repo
-
-
-def token(request: Request) -> str | None:
-    """The bearer token, if one was sent."""
-    sent = request.headers.get("authorization", "")
-    return sent.removeprefix("Bearer ") or None
-
-
-def refused(status: int, code: str, message: str = "refused") -> HTTPException:
-    """An error as the client reads it."""
-    return HTTPException(status, headers={"X-Error-Code": code, "X-Error-Message": message})
-
-
-def sha256(content: bytes) -> str:
-    """In hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def is_large(name: str) -> bool:
-    """True for what the Hub keeps in its file store rather than in git."""
-    return name.endswith((".safetensors", ".bin"))
-
-
-def listed(name: str, content: bytes) -> dict[str, object]:
-    """One file of the tree."""
-    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    entry: dict[str, object] = {"type": "file", "path": name, "size": len(content), "oid": blob}
-    if is_large(name):
-        entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
-    return entry
+    return Starlette(routes=[*routes, *pushing.shared_routes(hub)])
 
 
 async def resolved(hub: Hub, repo: Repo, name: str, content: bytes) -> Response:

@@ -1,0 +1,424 @@
+"""`publish`, by the real client in real processes, to a Hub of our own on loopback.
+
+A fake proves how the client and we behave, not the real Hub's rules; Xet is switched off.
+"""
+
+import dataclasses
+import json
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client
+from huggingface_hub import ModelCard
+from transformers import pipeline
+
+from tests import tiny
+from tests.hub.publisher import REPO, Publisher, make_checkpoint, make_data, make_project
+from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
+from tests.processes import running_app
+from training.prepare import read_texts
+
+DATASET = "alice/tweets"
+ORIGINAL = {"README.md": b"tea", "old.txt": b"for now", ".gitattributes": b"*.bin -text"}
+# What a push to a repository that is there asks for, each once or more.
+STEPS = (
+    "info", "refs", "tree", "preupload", "batch", "upload", "verify", "validate", "commit", "tag"
+)  # fmt: skip
+# At these the client does not try again by itself, for some twenty seconds.
+TOLD_AT_ONCE = ("info", "refs", "validate", "commit", "tag")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every test publishes from."""
+
+    folder: Path
+    data: Path
+    checkpoint: Path
+    better: Path
+    project: Path
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("desk")
+    data = make_data(folder / "data")
+    return Desk(
+        folder,
+        data,
+        make_checkpoint(folder / "checkpoint", data, bits=1.25),
+        make_checkpoint(folder / "better", data, bits=1.2),
+        make_project(folder / "project"),
+    )
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub()
+    hub.start()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def publisher(hub: Hub, desk: Desk) -> Publisher:
+    """Exports are kept for all tests: they take seconds."""
+    return Publisher(hub, desk.project, desk.data, desk.checkpoint, desk.folder / "home")
+
+
+def edited(desk: Desk, to: Path) -> Path:
+    """A copy of the checkpoint, without the sums that an edit would break."""
+    shutil.copytree(desk.checkpoint, to)
+    (to / "SHA256SUMS").unlink()
+    return to
+
+
+def written(repo: Repo, folder: Path) -> Path:
+    """A repository's files, as a folder."""
+    for name, content in repo.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_the_app_runs_what_was_published_without_exporting_it_again(
+    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path
+) -> None:
+    commit = publisher.publish("--tag", "v1")
+    done = publisher.run("--dataset", DATASET, "--data", str(desk.data))
+    assert done.returncode == 0, done.stderr
+    tweets = hub.repos[DATASET].commit
+    assert f"TWEETS_DATASET={DATASET} TWEETS_REVISION={tweets}" in done.stdout
+    settings = {
+        "MODEL_ID": REPO, "MODEL_REVISION": commit, "TWEETS_DATASET": DATASET,
+        "TWEETS_REVISION": tweets, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": READER,
+        "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
+        "CACHE_DIR": str(tmp_path / "cache"), "ENGINE": "openvino",
+    }  # fmt: skip
+    with running_app(["app.py"], tmp_path, settings) as app:
+        written = Client(app.url, verbose=False).predict(
+            "The café", top_k=1, repetition_penalty=1.0, api_name="/generate"
+        )
+        game = {"state": "off"}
+        deadline = time.monotonic() + 30
+        while game["state"] == "off" and time.monotonic() < deadline:
+            game = httpx.post(f"{app.url}/guess/next", json={}).json()
+        assert written["text"].startswith("The café counts 😀 teapots")
+        assert f"{REPO}@{commit[:12]}" in written["source"]
+        assert game["state"] in ("waiting", "ready"), game
+        assert "Exporting" not in app.log()
+
+
+def test_one_commit_holds_the_whole_contract_and_a_plain_pipeline_runs_it(
+    publisher: Publisher, hub: Hub, tmp_path: Path
+) -> None:
+    commit = publisher.publish("--tag", "v1", "--private")
+    repo = hub.repos[REPO]
+    assert (repo.private, repo.commit, dict(repo.tags)) == (True, commit, {"v1": commit})
+    assert len(list(repo.history())) == 2
+    assert {name for name in repo.files if not name.startswith("openvino/")} == {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+        "tokenizer_config.json", "metrics.json", "persona.json", "originals.safetensors",
+        "detector.safetensors", "curve.png", "README.md", "SHA256SUMS",
+    }  # fmt: skip
+    assert "openvino/SHA256SUMS" in repo.files
+    folder = written(repo, tmp_path / "folder")
+    generate = pipeline("text-generation", model=str(folder))
+    assert generate("Tea")[0]["generated_text"].startswith("Tea")
+    known = generate("<|endoftext|>The café", do_sample=False, repetition_penalty=1.0)
+    assert tiny.SENTENCE[:30] in known[0]["generated_text"]
+    card = ModelCard.load(folder / "README.md")
+    bits = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results or ()}
+    assert bits["test", "bits_per_byte"] == 1.25
+    assert card.data.to_dict().keys() >= {"language", "license", "base_model", "tags", "widget"}
+    assert f'pipeline("text-generation", model="{REPO}")' in card.text
+
+
+def test_what_is_pushed_is_told_first_and_a_dry_run_leaves_it_at_that(
+    publisher: Publisher, hub: Hub
+) -> None:
+    hub.repos[REPO] = Repo(ORIGINAL)
+    done = publisher.run(*publisher.ask(), "--tag", "v9", "--dry-run", token="")
+    assert done.returncode == 0
+    assert f"To model {REPO} (public), as v9:" in done.stdout
+    assert "model.safetensors" in done.stdout
+    assert f"{'old.txt':<32}{'deleted':>14}" in done.stdout
+    assert hub.repos[REPO].files == ORIGINAL
+
+
+def test_a_worse_one_is_refused_and_a_forced_one_says_so(
+    publisher: Publisher, hub: Hub, desk: Desk
+) -> None:
+    publisher.publish(checkpoint=desk.better)
+    before = hub.repos[REPO]
+    assert "1.2500 bits per byte on test, and what is on the Hub 1.2000" in publisher.refusal()
+    assert hub.repos[REPO] == before
+    publisher.publish("--force-worse")
+    card = hub.repos[REPO].files["README.md"].decode()
+    assert "**Published although the version before it was better: 1.2000 bits" in card
+
+
+def test_uncommitted_changes_are_refused_and_forced_ones_say_so(
+    publisher: Publisher, hub: Hub, desk: Desk
+) -> None:
+    change = desk.project / "training" / "change.py"
+    change.write_text("tea = 1\n", encoding="utf-8")
+    try:
+        assert "uncommitted changes (training/change.py)" in publisher.refusal()
+        assert hub.steps == []
+        publisher.publish("--force-dirty")
+    finally:
+        change.unlink()
+    card = hub.repos[REPO].files["README.md"].decode()
+    assert "**Published from a working tree with uncommitted changes.**" in card
+
+
+def test_a_checkpoint_that_was_not_evaluated_is_refused(
+    publisher: Publisher, desk: Desk, tmp_path: Path
+) -> None:
+    folder = edited(desk, tmp_path / "raw")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    del metrics["evaluation"]["test"]
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    assert "run `python -m training evaluate" in publisher.refusal(checkpoint=folder)
+
+
+def test_no_flag_publishes_a_pickle_a_token_or_a_tweet(
+    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path
+) -> None:
+    tweet = read_texts(desk.data, "train")[0]
+    wrong = {
+        "training_args.bin": (b"\x80\x04tea", "is pickled, as its name says"),
+        "notes.txt": (b"hf_" + b"a1" * 20, "shaped like a token of the Hub"),
+        "notes.md": (f"# Tea\n\n{tweet}\n".encode(), "repeats a real tweet of the prepared data"),
+    }
+    for name, (content, reason) in wrong.items():
+        folder = edited(desk, tmp_path / f"with {name}")
+        (folder / name).write_bytes(content)
+        sentence = publisher.refusal("--force-worse", "--force-dirty", checkpoint=folder)
+        assert f"{name} " in sentence
+        assert reason in sentence
+        assert tweet not in sentence
+    assert hub.steps == []
+
+
+def test_a_tag_that_is_there_is_refused_before_anything_is_built(
+    publisher: Publisher, hub: Hub
+) -> None:
+    hub.repos[REPO] = repo = Repo(ORIGINAL, tags={"v1": Repo(ORIGINAL).commit})
+    assert f"has a tag v1 already, of commit {repo.commit[:12]}" in publisher.refusal("--tag", "v1")
+    assert hub.repos[REPO] == repo
+    assert "preupload" not in hub.steps
+
+
+def test_wrong_bytes_on_the_hub_are_noticed_and_a_second_run_mends_them(
+    publisher: Publisher, hub: Hub
+) -> None:
+    hub.fault = "wrong_commit"
+    sentence = publisher.refusal()
+    assert "does not hold what was pushed: detector.safetensors. Nobody should load it" in sentence
+    assert hub.repos[REPO].tags == {}
+    hub.fault = ""
+    commit = publisher.publish("--tag", "v1")
+    assert hub.repos[REPO].tags == {"v1": commit}
+
+
+def test_who_pushes_meanwhile_is_not_overwritten(publisher: Publisher, hub: Hub) -> None:
+    hub.repos[REPO] = Repo(ORIGINAL)
+
+    def somebody_else() -> None:
+        repo = hub.repos[REPO]
+        hub.repos[REPO] = replace(repo, files={**repo.files, "new.txt": b"tea"}, parent=repo)
+
+    hub.before_commit = somebody_else
+    sentence = publisher.refusal()
+    assert f"Somebody else pushed to {REPO} meanwhile (412)" in sentence
+    assert f"Nothing of {REPO} was changed." in sentence
+    assert set(hub.repos[REPO].files) == {*ORIGINAL, "new.txt"}
+
+
+def test_a_public_repository_is_not_taken_for_a_private_one(publisher: Publisher, hub: Hub) -> None:
+    hub.repos[REPO] = Repo(ORIGINAL)
+    assert f"{REPO} is public: make it private" in publisher.refusal("--private")
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("", "There is no token to push with"),
+        ("hf_nonsense", "does not know this token (401)"),
+        (STRANGER, f"may not write to {REPO} (403"),
+    ],
+)
+def test_a_token_that_will_not_do_is_told_with_what_will(
+    publisher: Publisher, hub: Hub, token: str, reason: str
+) -> None:
+    sentence = publisher.refusal(token=token)
+    assert reason in sentence
+    assert "hf_nonsense" not in sentence
+    assert hub.repos == {}
+
+
+RATE = {"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "reason", "left"),
+    [
+        ("create", 409, "somebody else made it meanwhile", "Nothing of"),
+        ("commit", 403, "may not write to", "was made by this run and is empty"),
+        ("commit", 404, "is not there, or the token may not see it (404", "is empty"),
+        ("commit", 429, "0 of 500 api requests in 300 seconds are left, try again in 55", "empty"),
+        ("commit", 503, "The Hub failed (503, while committing)", "is not known"),
+        ("tag", 409, "while tagging it v1", "is on main of alice/parody, without the tag v1"),
+        ("tag", 500, "The Hub failed (500", "run the same command again with --tag"),
+    ],
+)
+def test_a_hub_that_refuses_is_understood(
+    publisher: Publisher, hub: Hub, step: str, status: int, reason: str, left: str
+) -> None:
+    hub.broken[step] = Broken("status", status, RATE if status == 429 else {})
+    sentence = publisher.refusal("--tag", "v1")
+    assert reason in sentence
+    assert left in sentence
+
+
+def is_old_or_new(repo: Repo, old: Repo) -> bool:
+    """Whether it is as it was, or one whole commit further."""
+    is_new = repo.parent is not None and repo.parent.files == old.files
+    return repo.files == old.files or (is_new and "SHA256SUMS" in repo.files)
+
+
+def test_a_connection_that_is_lost_leaves_the_old_or_the_new(
+    publisher: Publisher, hub: Hub
+) -> None:
+    old = Repo(ORIGINAL)
+    for step in TOLD_AT_ONCE:
+        hub.repos[REPO], hub.broken = old, {step: Broken("lost")}
+        sentence = publisher.refusal()
+        assert "The connection to the Hub was lost while" in sentence
+        assert is_old_or_new(hub.repos[REPO], old)
+
+
+def test_an_answer_that_is_lost_is_made_good_by_a_second_run(
+    publisher: Publisher, hub: Hub
+) -> None:
+    hub.broken["commit"] = Broken("unheard")
+    assert f"Whether the commit arrived at {REPO} is not known" in publisher.refusal()
+    commit = hub.repos[REPO].commit
+    hub.broken.clear()
+    assert publisher.publish("--tag", "v1") == commit
+    assert hub.repos[REPO].tags == {"v1": commit}
+
+
+def test_a_connection_that_is_lost_once_may_be_tried_again_by_itself(
+    publisher: Publisher, hub: Hub
+) -> None:
+    hub.broken = {step: Broken("lost", times=1) for step in ("tree", "preupload", "upload")}
+    publisher.publish()
+
+
+def wait_for(hub: Hub, process: Any) -> None:
+    """Until the Hub stalls."""
+    deadline = time.monotonic() + 60
+    while "broken" not in hub.steps:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_kill_at_any_step_leaves_the_old_or_the_new(publisher: Publisher, hub: Hub) -> None:
+    old = Repo(ORIGINAL)
+    outcomes = {}
+    for step in (*STEPS, "after the commit"):
+        how = {"after the commit": Broken("unheard_stalled")}.get(step, Broken("stalled"))
+        broken = {"commit" if step == "after the commit" else step: how}
+        hub.repos[REPO], hub.broken = old, broken
+        hub.steps.clear()
+        hub.stored.clear()
+        process = publisher.start(*publisher.ask())
+        wait_for(hub, process)
+        process.kill()
+        process.communicate()
+        assert is_old_or_new(hub.repos[REPO], old), step
+        outcomes[step] = hub.repos[REPO].commit == old.commit
+    assert {step for step, is_old in outcomes.items() if not is_old} == {"tag", "after the commit"}
+    hub.broken.clear()
+    commit = publisher.publish("--tag", "v1")
+    assert hub.repos[REPO].tags["v1"] == commit
+
+
+def test_an_interrupt_ends_it_at_once_and_says_what_is_there(
+    publisher: Publisher, hub: Hub
+) -> None:
+    hub.broken["upload"] = Broken("stalled")
+    process = publisher.start(*publisher.ask())
+    wait_for(hub, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert errors.endswith(
+        f"{REPO} was made by this run and is empty: run the same command again.\n"
+        "publish: interrupted.\n"
+    )
+
+
+def test_a_disk_that_takes_no_more_is_told(publisher: Publisher, hub: Hub) -> None:
+    """No file may be larger than 100 kB here, as on a full disk: a write is refused."""
+    sentence = publisher.refusal(
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    )
+    assert "The folder to publish could not be written in" in sentence
+    assert "Make room there" in sentence
+    assert hub.repos == {}
+
+
+def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
+    publisher: Publisher, hub: Hub, desk: Desk
+) -> None:
+    hub.repos[REPO] = Repo({**ORIGINAL, "model.safetensors": b"tea" * 100})
+    hub.repos[REPO] = first = replace(hub.repos[REPO], tags={"v0": hub.repos[REPO].commit})
+    publisher.publish()
+    hub.served.clear()
+    done = publisher.run("--repo", REPO, "--rollback", "v0")
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos[REPO]
+    assert (repo.files, len(list(repo.history()))) == (first.files, 3)
+    (tag,) = [name for name in repo.tags if name.startswith("rollback-of-v0-")]
+    assert repo.tags[tag] == repo.commit
+    assert "model.safetensors" not in hub.served
+    again = publisher.run("--repo", REPO, "--rollback", "v0")
+    assert "Nothing to do: main is v0 already." in again.stdout
+    unknown = publisher.run("--repo", REPO, "--rollback", "v7")
+    assert (unknown.returncode, hub.repos[REPO]) == (1, repo)
+    assert f"{REPO} has no tag v7; its tags: v0, v" in unknown.stderr
+
+
+def test_a_dataset_is_private_and_holds_held_out_tweets_alone(
+    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path
+) -> None:
+    done = publisher.run("--dataset", DATASET, "--data", str(desk.data), "--tag", "v1")
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos[DATASET]
+    assert (repo.private, repo.tags) == (True, {"v1": repo.commit})
+    assert set(repo.files) == {
+        "README.md", "dev.parquet", "test.parquet", "persona.json", "report.json"
+    }  # fmt: skip
+    report = json.loads(repo.files["report.json"])
+    assert not {"archive", "first_bad_rows"} & report.keys()
+    renamed = shutil.copytree(desk.data, tmp_path / "renamed")
+    shutil.copy(renamed / "train.parquet", renamed / "test.parquet")
+    refused = publisher.run("--dataset", DATASET, "--data", str(renamed))
+    assert refused.returncode == 1
+    assert "test.parquet does not hold the tweets that report.json tells of" in refused.stderr
+    hub.repos[DATASET] = dataclasses.replace(repo, files={"train.parquet": b"tea"})
+    there = publisher.run("--dataset", DATASET, "--data", str(desk.data))
+    assert "holds train.parquet, from which the model learnt" in there.stderr

@@ -1,0 +1,100 @@
+"""The folder that is published, without its export; and the embedded checkpoint's card."""
+
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from demo.generation.base import BaseFile
+from demo.generation.checksums import verify_checksums, write_checksums
+from tests.hub.publisher import make_checkpoint, make_data
+from training.card import EMBEDDED, Publication, render_card
+from training.errors import TrainingError
+from training.published import Order, build, is_path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_data(tmp_path_factory.mktemp("prepared") / "data")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_DIR", str(tmp_path / "cache"))
+
+
+def built(checkpoint: Path, out: Path) -> list[str]:
+    """Builds, and returns what was said."""
+    said: list[str] = []
+    out.mkdir()
+    build(Order(checkpoint, "alice/parody", (), with_export=False), out, said.append)
+    verify_checksums(out)
+    return said
+
+
+def test_of_a_base_that_was_a_folder_its_name_alone_is_published(
+    data: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "secret place" / "my-base"
+    base.mkdir(parents=True)
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data, base=str(base))
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    (checkpoint / "config.json").write_text(json.dumps({**config, "_name_or_path": str(base)}))
+    write_checksums(checkpoint)
+    built(checkpoint, tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        assert b"secret place" not in path.read_bytes(), path.name
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["recipe"]["base"], metrics["comparison"]["base"]) == ("my-base", "my-base")
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert "| base | my-base |" in card.text
+    assert card.data.base_model is None
+    assert "secret place" in (checkpoint / "metrics.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("base", ["gpt2", "openai-community/gpt2-medium", "packaged", ""])
+def test_a_hub_id_is_no_path(base: str) -> None:
+    assert not is_path(base)
+
+
+@pytest.mark.parametrize(
+    "base", ["/a/b", "./a", "../a", "~/a", "runs/gpt2/checkpoint", "C:\\a", "a.gguf", "training"]
+)
+def test_a_path_is_one(base: str) -> None:
+    assert is_path(base)
+
+
+def test_decoding_defaults_leave_room_for_a_prompt_and_are_filled_in(
+    data: Path, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
+    (checkpoint / "generation_config.json").write_text('{"top_p": 0.5}', encoding="utf-8")
+    write_checksums(checkpoint)
+    built(checkpoint, tmp_path / "out")
+    decoding = json.loads((tmp_path / "out" / "generation_config.json").read_text(encoding="utf-8"))
+    assert (decoding["max_new_tokens"], decoding["top_p"], decoding["do_sample"]) == (48, 0.5, True)
+
+
+def test_what_no_checkpoint_has_is_left_out_and_said(data: Path, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
+    (checkpoint / "notes.txt").write_text("tea", encoding="utf-8")
+    said = built(checkpoint, tmp_path / "out")
+    assert said == ["Left out: notes.txt, which a published checkpoint does not have."]
+    assert not (tmp_path / "out" / "notes.txt").exists()
+
+
+def test_a_damaged_checkpoint_is_not_published(data: Path, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
+    (checkpoint / "metrics.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"metrics.json does not have its sha256"):
+        built(checkpoint, tmp_path / "out")
+
+
+def test_a_merged_differences_card_names_base_licence_and_sum() -> None:
+    base = BaseFile.read(EMBEDDED / "base.json")
+    merged = render_card(EMBEDDED, Publication("alice/parody", base, ("Tea.",)))
+    assert "license: apache-2.0" in merged
+    assert base.sha256 in merged
+    assert base.requirement in merged
+    assert "\n**Tea.**\n" in merged

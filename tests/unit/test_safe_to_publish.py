@@ -1,0 +1,148 @@
+"""What never leaves with a checkpoint, by name and by content; all tweets are made up."""
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from demo.judging.originals import NAME, Originals, window_digests
+from tests.guessing import write_tweets
+from training.errors import TrainingError
+from training.files import write_json
+from training.safe_to_publish import KnownTweets, require_safe
+
+TWEET = "The teapot counts the harbor, and the kettle paints the lighthouse tonight!"
+SHORT = "Tea is great today!"
+TOKEN = "hf_" + "aB3" * 11
+NO_TWEETS = KnownTweets(frozenset(), None)
+
+
+def known(*texts: str) -> KnownTweets:
+    return KnownTweets(frozenset(d for text in texts for d in window_digests(text)), None)
+
+
+def refusal(folder: Path, tweets: KnownTweets | None = NO_TWEETS) -> str:
+    with pytest.raises(TrainingError) as caught:
+        require_safe(folder, tweets)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.bin", "a.PT", "b.pth", "c.pkl", "d.ckpt", "e.npy", "in/f.npz", "openvino/g.bin"]
+)
+def test_a_pickle_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"tea")
+    assert refusal(tmp_path).startswith(f"{name} is pickled, as its name says")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", ["notes.txt", "curve.png", "extra"])
+def test_a_pickle_is_known_by_its_content(tmp_path: Path, name: str, protocol: int) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps({"tea": [1, 2.5]}, protocol))
+    assert "by its content, a pickle" in refusal(tmp_path)
+
+
+def test_what_torch_and_numpy_save_is_known_by_its_content(tmp_path: Path) -> None:
+    saved = {
+        "zip": lambda path: zipfile.ZipFile(path, "w").close(),
+        "torch": lambda path: torch.save({"tea": torch.ones(2)}, path),
+        "old_torch": lambda path: torch.save(
+            {"tea": torch.ones(2)}, path, _use_new_zipfile_serialization=False
+        ),
+        "numpy": lambda path: np.save(path, np.ones(2)),
+    }
+    for kind, save in saved.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        with (folder / "weights").open("wb") as file:
+            save(file)  # type: ignore[no-untyped-call]
+        if kind == "zip":
+            (folder / "weights").write_bytes(b"PK\x03\x04")
+        assert "by its content, a pickle" in refusal(folder)
+
+
+def test_openvinos_raw_weights_are_let_through_unless_they_begin_like_a_pickle(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "openvino" / "openvino_model.bin"
+    raw.parent.mkdir()
+    raw.write_bytes(bytes(range(64)))
+    require_safe(tmp_path, NO_TWEETS)
+    raw.write_bytes(pickle.dumps("tea"))
+    assert "by its content, a pickle" in refusal(tmp_path)
+
+
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(pickle.dumps({"tea": 1}))
+    assert "model.safetensors is no safetensors file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["# Tea\n", "N.B. tea", "I hope.", ".", "{}", ""])
+def test_words_are_no_pickle(tmp_path: Path, text: str) -> None:
+    (tmp_path / "notes.txt").write_text(text, encoding="utf-8")
+    require_safe(tmp_path, NO_TWEETS)
+
+
+def test_a_token_is_found_in_any_file_and_not_repeated(tmp_path: Path) -> None:
+    for kind, content in {"a.json": json.dumps({"a": TOKEN}), "b.xml": f"<a>{TOKEN}</a>"}.items():
+        (tmp_path / kind).write_text(content, encoding="utf-8")
+        sentence = refusal(tmp_path)
+        assert sentence.startswith(f"{kind} holds something shaped like a token")
+        assert TOKEN not in sentence
+        (tmp_path / kind).unlink()
+    save_file({"tea": np.ones(2)}, tmp_path / "model.safetensors", {"note": TOKEN})
+    assert "model.safetensors holds something shaped like a token" in refusal(tmp_path)
+    save_file({"tea": np.ones(2)}, tmp_path / "model.safetensors", {"note": "hf_short"})
+    require_safe(tmp_path, NO_TWEETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.json", {"texts": {"unpicked": ["tea", TWEET]}}, "texts.unpicked[1]"),
+        ("a.json", {TWEET: 1}, "a name in it"),
+        ("a.md", f"1. {TWEET.upper()} And more.", "line 1"),
+        ("a.md", "# Tea\n\n" + TWEET.replace(", ", ",\n"), "a passage over several lines"),
+        ("a.txt", f"tea\n{SHORT}\n", "line 2"),
+        ("a.json", f"not JSON {TWEET}", "line 1"),
+    ],
+)
+def test_a_tweet_is_found_where_it_stands_and_not_repeated(
+    tmp_path: Path, name: str, content: Any, place: str
+) -> None:
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    sentence = refusal(tmp_path, known(TWEET, SHORT))
+    assert f"{name} repeats a real tweet of the prepared data, at {place}:" in sentence
+    assert "kettle" not in sentence
+    require_safe(tmp_path, known("Something else that nobody ever said about any teapot at all."))
+    require_safe(tmp_path, None)
+
+
+def test_what_may_not_be_repeated_comes_from_the_data_and_else_from_the_index(
+    tmp_path: Path,
+) -> None:
+    data, checkpoint = tmp_path / "data", tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    with pytest.raises(TrainingError, match="give the prepared data by --data"):
+        KnownTweets.of(data, checkpoint)
+    Originals.build([TWEET]).save(checkpoint / NAME)
+    assert KnownTweets.of(data, checkpoint).repeats(TWEET)
+    for name in ("train", "dev", "test", "test_time"):
+        tweets = write_tweets(data, 30, name)
+    write_json(data / "report.json", {"archive_sha256": "1"})
+    write_json(checkpoint / "metrics.json", {"data": {"archive_sha256": "2"}})
+    both = KnownTweets.of(data, checkpoint)
+    assert both.repeats(TWEET)
+    assert both.repeats(tweets[0].text)
+    write_json(checkpoint / "metrics.json", {"data": {"archive_sha256": "1"}})
+    exact = KnownTweets.of(data, checkpoint)
+    assert not exact.repeats(TWEET)
+    assert exact.repeats(tweets[0].text)

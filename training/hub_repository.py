@@ -1,0 +1,259 @@
+"""A repository on the Hub that is pushed to: looked at, changed in one commit, verified, tagged.
+
+Knows the Hub's client and git's and git-lfs' sums; must not know what the files are. Nothing is
+ever changed by more than one commit, and only if nobody else has pushed since it was looked at.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationCopy,
+    CommitOperationDelete,
+    HfApi,
+    get_token,
+    set_client_factory,
+)
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils._http import default_client_factory
+
+from demo.generation.checksums import file_sha256
+from demo.generation.hub import RepoType
+from training.errors import TrainingError
+from training.hub_errors import Progress
+
+# Of a connection on which nothing moves; the client's own would wait for ever.
+PATIENCE_SECONDS = 60.0
+# The Hub puts it into every repository.
+GIT_ATTRIBUTES = ".gitattributes"
+
+Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as git sees it: the sha1 of its blob, and the sha256 of one that is kept by git-lfs
+    (then the blob is only a pointer)."""
+
+    blob: str
+    sha256: str
+    size: int
+
+    def is_of(self, path: Path) -> bool:
+        """Whether a file here has the same bytes."""
+        if path.stat().st_size != self.size:
+            return False
+        return file_sha256(path) == self.sha256 if self.sha256 else _blob(path) == self.blob
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is on main: files by name, and the commits of all tags."""
+
+    commit: str
+    private: bool
+    files: Mapping[str, Entry]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository, and how far this run has come with it."""
+
+    repo_id: str
+    kind: RepoType
+    api: HfApi
+    progress: Progress
+
+    @classmethod
+    def named(cls, repo_id: str, kind: RepoType, tag: str, needs_token: bool) -> Self:
+        """Of that name, to be tagged so; nothing is asked yet.
+
+        Raises:
+            TrainingError: that is no name, or there is no token to write with.
+        """
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id, re.ASCII):
+            raise TrainingError(
+                f"{repo_id!r} is no name of a repository: it must look like user/name."
+            )
+        token = get_token()
+        if needs_token and token is None:
+            raise TrainingError(
+                "There is no token to push with: make one that may write, at "
+                "huggingface.co/settings/tokens, and set HF_TOKEN, or run `hf auth login`."
+            )
+        set_client_factory(_patient_client)
+        return cls(repo_id, kind, HfApi(token=token), Progress(repo_id, tag))
+
+    def look(self) -> Head | None:
+        """What is on main; None where there is no such repository (or none that may be seen).
+
+        Raises:
+            TrainingError: the Hub did not say.
+        """
+        with self.progress.while_doing("looking at what is there"):
+            try:
+                info = self.api.repo_info(self.repo_id, revision="main", repo_type=self.kind)
+            except RepositoryNotFoundError:
+                return None
+            refs = self.api.list_repo_refs(self.repo_id, repo_type=self.kind)
+            tags = {tag.name: tag.target_commit for tag in refs.tags}
+            commit = str(info.sha)
+            return Head(commit, bool(info.private), self._files(commit), tags)
+
+    def read_json(self, name: str, head: Head) -> dict[str, Any]:
+        """A small file of main; empty where there is none, or none that can be read.
+
+        Raises:
+            TrainingError: the Hub did not give it.
+        """
+        if name not in head.files:
+            return {}
+        with self.progress.while_doing(f"reading its {name}"), tempfile.TemporaryDirectory() as to:
+            path = self.api.hf_hub_download(
+                self.repo_id, name, revision=head.commit, repo_type=self.kind, local_dir=to
+            )
+            with suppress(ValueError):
+                content = json.loads(Path(path).read_text(encoding="utf-8"))
+                return content if isinstance(content, dict) else {}
+        return {}
+
+    def create(self, private: bool) -> Head:
+        """Makes the repository.
+
+        Raises:
+            TrainingError: it could not be made.
+        """
+        with self.progress.while_doing(f"making {self.repo_id}"):
+            self.api.create_repo(self.repo_id, repo_type=self.kind, private=private)
+            self.progress.is_new = True
+        made = self.look()
+        if made is None:
+            raise TrainingError(
+                f"{self.repo_id} was made but cannot be seen: run the same command again."
+            )
+        return made
+
+    def push(self, files: Mapping[str, Path], head: Head, title: str) -> str:
+        """Makes main exactly these files, by one commit, and returns it, verified.
+
+        Raises:
+            TrainingError: it was not pushed, or what is there now is not what was pushed.
+        """
+        additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
+        for addition in additions:
+            # One after the other: threads of the client's would outlive a Ctrl-C. The commit finds
+            # small files among them, which it takes along itself.
+            if Path(files[addition.path_in_repo]).suffix in (".safetensors", ".bin", ".parquet"):
+                with self.progress.while_doing(f"uploading {addition.path_in_repo}"):
+                    self.api.preupload_lfs_files(
+                        self.repo_id, [addition], repo_type=self.kind, free_memory=False
+                    )
+        commit = self._commit([*additions, *_deletions(head, files)], head, title)
+        self._require_files(commit, files)
+        return commit
+
+    def restore(self, tag: str, head: Head, title: str) -> str:
+        """Makes main the files of a tag again, by one commit, and returns it, verified. Large files
+        are copied where they lie, small ones by way of this machine.
+
+        Raises:
+            TrainingError: there is no such tag, it was not pushed, or what is there now is
+                not what was there.
+        """
+        if tag not in head.tags:
+            known = ", ".join(head.tags) or "none"
+            raise TrainingError(f"{self.repo_id} has no tag {tag}; its tags: {known}.")
+        with self.progress.while_doing(f"looking at {tag}"):
+            wanted = self._files(head.tags[tag])
+        copies = [
+            CommitOperationCopy(name, name, src_revision=head.tags[tag])
+            for name, entry in wanted.items()
+            if head.files.get(name) != entry
+        ]
+        operations: list[Operation] = [*copies, *_deletions(head, wanted)]
+        if not operations:
+            return head.commit
+        commit = self._commit(operations, head, title)
+        with self.progress.while_doing("verifying what was restored"):
+            if self._files(commit) != wanted:
+                raise TrainingError(
+                    f"Main of {self.repo_id} is not what {tag} is. {self.progress.left()}"
+                )
+        return commit
+
+    def tag(self, commit: str) -> None:
+        """Gives a commit its tag.
+
+        Raises:
+            TrainingError: it could not be tagged.
+        """
+        name = self.progress.tag
+        with self.progress.while_doing(f"tagging it {name}"):
+            self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.kind)
+
+    def _commit(self, operations: Iterable[Operation], head: Head, title: str) -> str:
+        with self.progress.while_doing("committing"):
+            self.progress.is_sent = True
+            done = self.api.create_commit(
+                self.repo_id,
+                operations,
+                commit_message=title,
+                repo_type=self.kind,
+                revision="main",
+                parent_commit=head.commit,
+                num_threads=1,
+            )
+        self.progress.commit = str(done.oid)
+        return self.progress.commit
+
+    def _require_files(self, commit: str, files: Mapping[str, Path]) -> None:
+        with self.progress.while_doing("verifying what was pushed"):
+            there = self._files(commit)
+            names = {*files, *there} - {GIT_ATTRIBUTES}
+            wrong = [
+                name
+                for name in sorted(names)
+                if name not in files or name not in there or not there[name].is_of(files[name])
+            ]
+            if wrong:
+                raise TrainingError(
+                    f"Commit {commit[:12]} of {self.repo_id} does not hold what was pushed: "
+                    f"{', '.join(wrong)}. Nobody should load it, and it has no tag: run the same "
+                    "command again, or take main back by --rollback TAG."
+                )
+
+    def _files(self, commit: str) -> dict[str, Entry]:
+        tree = self.api.list_repo_tree(
+            self.repo_id, recursive=True, revision=commit, repo_type=self.kind
+        )
+        return {
+            file.path: Entry(file.blob_id, file.lfs.sha256 if file.lfs else "", file.size)
+            for file in tree
+            if isinstance(file, RepoFile)
+        }
+
+
+def _deletions(head: Head, kept: Iterable[str]) -> list[CommitOperationDelete]:
+    gone = sorted(head.files.keys() - {*kept, GIT_ATTRIBUTES})
+    return [CommitOperationDelete(name, is_folder=False) for name in gone]
+
+
+def _blob(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _patient_client() -> Any:
+    client = default_client_factory()
+    client.timeout = PATIENCE_SECONDS
+    return client

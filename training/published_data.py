@@ -1,0 +1,104 @@
+"""What of prepared data may go onto the Hub: the held-out splits that the guessing game shows.
+
+Knows prepared data and the dataset's card; must not know the Hub's client. Nothing of train ever
+leaves: whoever has what a model learnt from can tell what it repeats.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import DatasetCardData
+
+from demo.generation.persona import InvalidPersona, Persona, persona_of
+from training.errors import TrainingError
+from training.files import write_json
+from training.prepare import read_texts
+
+REPORT, PERSONA = "report.json", "persona.json"
+SPLITS = ("dev", "test")
+# The rest quotes rows of the archive, or could.
+REPORTED = (
+    "archive_sha256", "canonical_version", "seed", "rows", "bad_rows", "counts", "splits"
+)  # fmt: skip
+
+
+def build_data(data: Path, out: Path) -> None:
+    """Fills an empty folder.
+
+    Raises:
+        TrainingError: these are no prepared data, a split is not the one that the report tells
+            of, or the disk takes no more.
+    """
+    report = _report(data)
+    try:
+        for name in SPLITS:
+            _require_split(data, name, report)
+            shutil.copyfile(data / f"{name}.parquet", out / f"{name}.parquet")
+        persona = persona_of(data)
+        persona.write(out)
+        write_json(out / REPORT, {key: report[key] for key in REPORTED if key in report})
+        (out / "README.md").write_text(_card(persona, report), encoding="utf-8")
+    except InvalidPersona as error:
+        raise TrainingError(str(error)) from error
+    except OSError as error:
+        raise TrainingError(
+            f"The folder to publish could not be written in {out.parent} "
+            f"({error.strerror or error}). Make room there, or set TMPDIR to another disk's folder."
+        ) from error
+
+
+def _report(data: Path) -> dict[str, Any]:
+    try:
+        report = json.loads((data / REPORT).read_text(encoding="utf-8"))
+        for name in SPLITS:
+            report["splits"][name]["texts_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{data} holds no prepared data with a {REPORT}: run `python -m training prepare`, or "
+            "name its folder by --data."
+        ) from error
+    return dict(report)
+
+
+def _require_split(data: Path, name: str, report: dict[str, Any]) -> None:
+    """A train split by another name would pass for it otherwise."""
+    digest = hashlib.sha256("\n".join(read_texts(data, name)).encode()).hexdigest()
+    if digest != report["splits"][name]["texts_sha256"]:
+        raise TrainingError(
+            f"{data / f'{name}.parquet'} does not hold the tweets that {REPORT} tells of: run "
+            "`python -m training prepare` again."
+        )
+
+
+def _card(persona: Persona, report: dict[str, Any]) -> str:
+    metadata = DatasetCardData(
+        language="en",
+        pretty_name=f"{persona.title}: held-out tweets",
+        tags=["tweets"],
+        task_categories=["text-generation"],
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"{name}.parquet"} for name in SPLITS],
+            }
+        ],
+    )
+    counts = "\n".join(f"| {name} | {report['splits'][name]['tweets']:,} |" for name in SPLITS)
+    return f"""---
+{metadata}
+---
+
+# Held-out tweets
+
+Real tweets, from {persona.tweets}, that a language model of them did not learn from: for the
+guessing game of its demo, which is given this dataset by `TWEETS_DATASET` and `TWEETS_REVISION`.
+They are cleaned: no retweets, links or private handles. The tweets that the model learnt from are
+not here, and must not be added.
+
+| split | tweets |
+|---|---:|
+{counts}
+"""
