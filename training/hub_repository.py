@@ -149,7 +149,8 @@ class Repository:
         Raises:
             TrainingError: it was not pushed, or what is there now is not what was pushed.
         """
-        additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
+        with self.progress.while_doing("reading what is pushed"):
+            additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
         for addition in additions:
             # One after the other: threads of the client's would outlive a Ctrl-C. The commit finds
             # small files among them, which it takes along itself.
@@ -185,7 +186,8 @@ class Repository:
             return head.commit
         commit = self._commit(operations, head, title)
         with self.progress.while_doing("verifying what was restored"):
-            if self._files(commit) != wanted:
+            there = self._files(commit)
+            if any(there.get(name) != wanted.get(name) for name in _besides(there, wanted)):
                 raise TrainingError(
                     f"Main of {self.repo_id} is not what {tag} is. {self.progress.left()}"
                 )
@@ -219,10 +221,9 @@ class Repository:
     def _require_files(self, commit: str, files: Mapping[str, Path]) -> None:
         with self.progress.while_doing("verifying what was pushed"):
             there = self._files(commit)
-            names = {*files, *there} - {GIT_ATTRIBUTES}
             wrong = [
                 name
-                for name in sorted(names)
+                for name in sorted(_besides(there, files))
                 if name not in files or name not in there or not there[name].is_of(files[name])
             ]
             if wrong:
@@ -241,6 +242,11 @@ class Repository:
             for file in tree
             if isinstance(file, RepoFile)
         }
+
+
+def _besides(*names: Iterable[str]) -> set[str]:
+    """All of them but the Hub's own."""
+    return {name for some in names for name in some} - {GIT_ATTRIBUTES}
 
 
 def _deletions(head: Head, kept: Iterable[str]) -> list[CommitOperationDelete]:

@@ -24,10 +24,10 @@ from demo.generation.checkpoint import (
 from demo.generation.checksums import SUMS, write_checksums
 from demo.generation.exported import exported_folder
 from demo.generation.hub import EXPORT_SUBFOLDER, NEEDED_OF_EXPORT
-from demo.generation.persona import PERSONA
+from demo.generation.persona import PERSONA, InvalidPersona
 from demo.generation.request import FIELDS
 from demo.judging import detector, originals
-from demo.serving.settings import read_settings
+from demo.serving.settings import InvalidSetting, read_settings
 from training.card import EMBEDDED, Publication, render_card
 from training.errors import TrainingError
 from training.files import write_json
@@ -78,8 +78,13 @@ def build(order: Order, out: Path, say: Callable[[str], None]) -> None:
         )
         (out / "README.md").write_text(render_card(out, publication), encoding="utf-8")
         write_checksums(out)
-    except CheckpointError as error:
+    except (CheckpointError, InvalidPersona, InvalidSetting) as error:
         raise TrainingError(str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"{order.checkpoint} cannot be published: its {METRICS} or config is not as training "
+            f"writes it ({type(error).__name__}: {error}). Train or evaluate it again."
+        ) from error
     except OSError as error:
         raise TrainingError(
             f"The folder to publish could not be written in {out.parent} "

@@ -22,6 +22,11 @@ from tests.processes import ROOT
 from training import prepare
 
 REPO = "alice/parody"
+# The client tries again for twenty seconds; this one does not wait in between.
+_IMPATIENT = (
+    "import runpy, time; time.sleep = lambda seconds: None; "
+    "runpy.run_module('training', run_name='__main__', alter_sys=True)"
+)
 _GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -74,17 +79,20 @@ class Publisher:
     checkpoint: Path
     home: Path
 
-    def start(self, *arguments: str, token: str = WRITER, **options: Any) -> Any:
+    def start(
+        self, *arguments: str, token: str = WRITER, is_patient: bool = True, **options: Any
+    ) -> Any:
         """The verb, with these arguments and no others."""
+        start = ["-m", "training"] if is_patient else ["-c", _IMPATIENT]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         settings = {
             "HF_ENDPOINT": self.hub.endpoint, "HF_HOME": str(self.home / "hf"),
-            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "0" if self.hub.xet else "1", "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "localhost,127.0.0.1",
             "CACHE_DIR": str(self.home / "cache"), **({"HF_TOKEN": token} if token else {}),
         }  # fmt: skip
         return subprocess.Popen(
-            [sys.executable, "-m", "training", "publish", *arguments], cwd=self.project,
+            [sys.executable, *start, "publish", *arguments], cwd=self.project,
             env={**kept, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             **options,
         )  # fmt: skip

@@ -6,6 +6,7 @@ Knows the client's protocol and how a commit becomes one; must not know how file
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from tests.hub.repositories import (
     READER,
     STRANGER,
     WRITER,
+    InXet,
     Repo,
     State,
     is_large,
@@ -58,6 +60,18 @@ def routes(hub: State, kind: str, prefix: str) -> list[Route]:
         asked = (await request.json())["objects"]
         return JSONResponse({"transfer": "basic", "objects": [_upload(hub, o) for o in asked]})
 
+    async def xet(request: Request) -> Response:
+        await opened(hub, request)
+        _require_writer(request)
+        expires = int(time.time()) + 3_600
+        told = {"casUrl": hub.xet, "accessToken": "tea", "exp": expires}
+        headers = {
+            "X-Xet-Cas-Url": hub.xet,
+            "X-Xet-Access-Token": "tea",
+            "X-Xet-Token-Expiration": str(expires),
+        }
+        return JSONResponse(told, headers=headers)
+
     async def commit(request: Request) -> Response:
         repo_id, _ = await opened(hub, request)
         _require_writer(request)
@@ -84,6 +98,7 @@ def routes(hub: State, kind: str, prefix: str) -> list[Route]:
         step(hub, "refs", f"{api}/refs", refs),
         step(hub, "preupload", f"{api}/preupload/{{revision}}", preupload, ["POST"]),
         step(hub, "batch", f"{repository}/info/lfs/objects/batch", large_batch, ["POST"]),
+        step(hub, "xet", f"{api}/xet-write-token/{{revision}}", xet),
         step(hub, "commit", f"{api}/commit/{{revision}}", commit, ["POST"]),
         step(hub, "tag", f"{api}/tag/{{revision}}", tag, ["POST"]),
     ]
@@ -171,7 +186,11 @@ def _committed(hub: State, repo: Repo, lines: list[dict[str, Any]]) -> Repo:
             case "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             case "lfsFile":
-                files[value["path"]] = _stored(hub, repo, value["oid"])
+                files[value["path"]] = (
+                    InXet.of(value["oid"], value["size"])
+                    if hub.xet
+                    else _stored(hub, repo, value["oid"])
+                )
             case "deletedFile":
                 if files.pop(value["path"], None) is None:
                     raise refused(404, "EntryNotFound", "A file with this name doesn't exist")

@@ -21,6 +21,20 @@ STRANGER = "hf_stranger"
 Fault = Literal["", "stall", "stall_files", "stall_commits", "die", "wrong_bytes", "wrong_commit"]
 
 
+class InXet(bytes):
+    """A file whose bytes went into Xet's store, of which the Hub has sum and size alone."""
+
+    digest: str
+    size: int
+
+    @classmethod
+    def of(cls, digest: str, size: int) -> "InXet":
+        """That file: as bytes, nothing but its sum."""
+        file = cls(digest.encode())
+        file.digest, file.size = digest, size
+        return file
+
+
 @dataclass(frozen=True)
 class Repo:
     """One repository at its latest commit; `parent` is how it was before that.
@@ -73,7 +87,8 @@ class State:
     """Everything there is on the Hub, and what is to go wrong.
 
     `steps` are those that were asked for, by the names of their routes, and `broken` what goes
-    wrong at them; `stored` are large files by their sha256. `before_commit` is called once, when a
+    wrong at them; `stored` are large files by their sha256. `xet` is the
+    address of a store of Xet's, for clients that speak it. `before_commit` is called once, when a
     commit is asked for: for what somebody else does meanwhile.
     """
 
@@ -83,6 +98,7 @@ class State:
     broken: dict[str, Broken] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
+    xet: str = ""
     before_commit: Callable[[], None] | None = None
     port: int = 0
 
@@ -163,6 +179,9 @@ def listed(name: str, content: bytes) -> dict[str, Any]:
     """One file of the tree."""
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     entry: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": blob}
-    if is_large(name):
+    if isinstance(content, InXet):
+        lfs = {"oid": content.digest, "size": content.size, "pointerSize": 130}
+        entry |= {"size": content.size, "lfs": lfs}
+    elif is_large(name):
         entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
     return entry

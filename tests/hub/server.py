@@ -3,7 +3,8 @@ to fetch from it: history, tags and large files in git-lfs' way.
 
 Knows the Hub's paths, headers and error codes, and how to misbehave; knows nothing of models.
 Large files are redirected from 127.0.0.1 to localhost, which stands for the Hub's file store.
-What is pushed is answered in pushing.py; Xet is not spoken: clients must set HF_HUB_DISABLE_XET.
+What is pushed is answered in pushing.py. Of Xet, large files can be pushed, not fetched: a client
+must set HF_HUB_DISABLE_XET unless the Hub is given a store of Xet's.
 """
 
 import asyncio
@@ -43,8 +44,8 @@ class Hub(State):
     """The server: runs in a thread on a port that stays its own across restarts."""
 
     def __post_init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self._socket: socket.socket | None = bound(0)
+        self.port = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -53,7 +54,8 @@ class Hub(State):
         if self._server is not None:
             return
         # One socket for both names: localhost may be ::1 as well, where nobody listens.
-        listening = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        listening, self._socket = self._socket or bound(self.port), None
+        listening.listen()
         config = uvicorn.Config(
             application(self), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
         )
@@ -68,6 +70,14 @@ class Hub(State):
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(timeout=10)
         self._server = None
+
+
+def bound(port: int) -> socket.socket:
+    """A socket that nobody else can take, and that refuses connections until it listens."""
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", port))
+    return taken
 
 
 def application(hub: Hub) -> Starlette:

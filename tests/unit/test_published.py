@@ -91,6 +91,14 @@ def test_a_damaged_checkpoint_is_not_published(data: Path, tmp_path: Path) -> No
         built(checkpoint, tmp_path / "out")
 
 
+def test_figures_that_training_did_not_write_end_in_a_sentence(data: Path, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
+    (checkpoint / "metrics.json").write_text("{}", encoding="utf-8")
+    write_checksums(checkpoint)
+    with pytest.raises(TrainingError, match=r"not as training writes it \(KeyError: 'recipe'\)"):
+        built(checkpoint, tmp_path / "out")
+
+
 def test_a_merged_differences_card_names_base_licence_and_sum() -> None:
     base = BaseFile.read(EMBEDDED / "base.json")
     merged = render_card(EMBEDDED, Publication("alice/parody", base, ("Tea.",)))
