@@ -143,8 +143,14 @@ class Repository:
             )
         return made
 
+    def gone(self, head: Head, files: Iterable[str]) -> list[str]:
+        """What a push of these files deletes: of a model the rest, which the app could take for a
+        part of it; of a dataset nothing, since the game's counts may lie in it."""
+        return sorted(_besides(head.files) - set(files)) if self.kind == "model" else []
+
     def push(self, files: Mapping[str, Path], head: Head, title: str) -> str:
-        """Makes main exactly these files, by one commit, and returns it, verified.
+        """Pushes these files, and makes main of a model exactly them, by one commit; returns it,
+        verified.
 
         Raises:
             TrainingError: it was not pushed, or what is there now is not what was pushed.
@@ -159,7 +165,8 @@ class Repository:
                     self.api.preupload_lfs_files(
                         self.repo_id, [addition], repo_type=self.kind, free_memory=False
                     )
-        commit = self._commit([*additions, *_deletions(head, files)], head, title)
+        deletions = _deletions(self.gone(head, files))
+        commit = self._commit([*additions, *deletions], head, title)
         self._require_files(commit, files)
         return commit
 
@@ -181,7 +188,8 @@ class Repository:
             for name, entry in wanted.items()
             if head.files.get(name) != entry
         ]
-        operations: list[Operation] = [*copies, *_deletions(head, wanted)]
+        gone = sorted(_besides(head.files) - wanted.keys())
+        operations: list[Operation] = [*copies, *_deletions(gone)]
         if not operations:
             return head.commit
         commit = self._commit(operations, head, title)
@@ -223,7 +231,7 @@ class Repository:
             there = self._files(commit)
             wrong = [
                 name
-                for name in sorted(_besides(there, files))
+                for name in sorted(_besides(there if self.kind == "model" else (), files))
                 if name not in files or name not in there or not there[name].is_of(files[name])
             ]
             if wrong:
@@ -249,9 +257,8 @@ def _besides(*names: Iterable[str]) -> set[str]:
     return {name for some in names for name in some} - {GIT_ATTRIBUTES}
 
 
-def _deletions(head: Head, kept: Iterable[str]) -> list[CommitOperationDelete]:
-    gone = sorted(head.files.keys() - {*kept, GIT_ATTRIBUTES})
-    return [CommitOperationDelete(name, is_folder=False) for name in gone]
+def _deletions(names: Iterable[str]) -> list[CommitOperationDelete]:
+    return [CommitOperationDelete(name, is_folder=False) for name in names]
 
 
 def _blob(path: Path) -> str:

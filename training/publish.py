@@ -21,7 +21,7 @@ from typing import Any
 from demo.generation.hub import SETTINGS, RepoType
 from training.card import EMBEDDED, ROOT
 from training.errors import TrainingError
-from training.hub_repository import GIT_ATTRIBUTES, Head, Repository
+from training.hub_repository import Head, Repository
 from training.published import METRICS, Order, build
 from training.published_data import build_data
 from training.safe_to_publish import KnownTweets, require_safe
@@ -261,7 +261,7 @@ def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
     repository = target.repository
     lines = [f"To {repository.kind} {repository.repo_id} ({visibility}), as {target.tag}:"]
     lines += [f"  {name:<32}{path.stat().st_size:>14,} bytes" for name, path in files.items()]
-    gone = sorted(head.files.keys() - {*files, GIT_ATTRIBUTES}) if head else []
+    gone = repository.gone(head, files) if head else []
     lines += [f"  {name:<32}{'deleted':>14}" for name in gone]
     if target.public and is_private:
         lines.append("It stays private: change that in its settings.")

@@ -436,7 +436,7 @@ def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
     (tag,) = [name for name in repo.tags if name.startswith("rollback-of-v0-")]
     assert repo.tags[tag] == repo.commit
     assert "model.safetensors" not in hub.served
-    again = publisher.run("--repo", REPO, "--rollback", "v0")
+    again = publisher.run("--repo", REPO, "--rollback", "v0", "--tag", "again")
     assert "Nothing to do: main is v0 already." in again.stdout
     unknown = publisher.run("--repo", REPO, "--rollback", "v7")
     assert (unknown.returncode, hub.repos[REPO]) == (1, repo)
@@ -455,6 +455,10 @@ def test_a_dataset_is_private_and_holds_held_out_tweets_alone(
     }  # fmt: skip
     report = json.loads(repo.files["report.json"])
     assert not {"archive", "first_bad_rows"} & report.keys()
+    hub.repos[DATASET] = replace(repo, files={**repo.files, "counts.json": b"{}"})
+    again = publisher.run("--dataset", DATASET, "--data", str(desk.data), "--tag", "v2")
+    assert again.returncode == 0, again.stderr
+    assert hub.repos[DATASET].files["counts.json"] == b"{}"
     renamed = shutil.copytree(desk.data, tmp_path / "renamed")
     shutil.copy(renamed / "train.parquet", renamed / "test.parquet")
     refused = publisher.run("--dataset", DATASET, "--data", str(renamed))
