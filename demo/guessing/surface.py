@@ -73,11 +73,10 @@ class Surface:
         """From each of these real texts to a generated one, in logits; all 0 until enough is
         known."""
         there = self._real[list(numbers)] - self._scaled(features(text))
-        return np.abs(np.asarray(there @ self._weights))
+        return np.asarray(np.abs(there @ self._weights))
 
     def _scaled(self, rows: np.ndarray) -> np.ndarray:
-        scaled: np.ndarray = np.clip((rows - self._mean) / self._deviation, -3, 3)
-        return scaled
+        return np.asarray(np.clip((rows - self._mean) / self._deviation, -3, 3))
 
 
 def _fitted(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
