@@ -20,7 +20,7 @@ from training.space.front_matter import HARDWARE
 from training.space.hub_steps import Steps, complain, connected, require_token, say
 from training.space.pins import Pin, pin
 from training.space.push import SECRET, Space
-from training.space.waiting import headers_for, page, wait_until_it_runs
+from training.space.waiting import Change, headers_for, page, wait_until_it_runs
 from training.space.wishes import Wishes
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +97,7 @@ def deploy(api: HfApi, steps: Steps, wishes: Wishes, arguments: argparse.Namespa
     pinned = pinned.completed(api, steps, there)
     space_push.set_variables(api, steps, wishes.space, there, pinned.variables)
     _secret(api, steps, pinned, variables, arguments.secret_token)
-    before = space.commit
+    before, settings = space.commit, bool(steps.done)
     space_push.push(api, steps, space, pinned.files())
     # Its address may be new.
     space = _there(space_push.look_up(api, steps, wishes.space), wishes.space)
@@ -106,7 +106,8 @@ def deploy(api: HfApi, steps: Steps, wishes: Wishes, arguments: argparse.Namespa
         return
     say(f"The Space's stages, for at most {arguments.timeout_minutes:g} minutes:")
     headers = headers_for(space, get_token())
-    wait_until_it_runs(api, space, before, headers, 60 * arguments.timeout_minutes)
+    change = Change(files=space.commit != before, settings=settings)
+    wait_until_it_runs(api, space, change, headers, 60 * arguments.timeout_minutes)
     ask(space, headers, variables.get("MODEL_ID", ""), variables.get("MODEL_REVISION", ""))
     say(f"{wishes.space} is up: {space.address} (its page: {page(space)})")
 

@@ -210,6 +210,9 @@ async def _variables(hub: SpaceHub, request: Request) -> Response:
     space = _opened(hub, request, write=True)
     if request.method == "POST":
         await _keys(space.variables, request)
+        # One that runs is started anew, if not at once.
+        if space.stages == ["RUNNING"]:
+            space.stages = ["RUNNING", "RUNNING_APP_STARTING", "RUNNING"]
     return JSONResponse({key: {"value": value} for key, value in space.variables.items()})
 
 

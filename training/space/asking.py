@@ -68,13 +68,14 @@ def _tell(facts: Mapping[str, Any], result: Mapping[str, Any], visitor: Mapping[
     say(f"/generate answers in {result.get('seconds', 0):.1f} s:" if "seconds" in result
         else "/generate answers:")  # fmt: skip
     for line in str(result["shareable"]).splitlines():
-        say(f"    {line}")
+        # A model may write what a terminal would obey.
+        say("    " + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
     forwarded = visitor["forwarded_for"]
     hops = len([address for address in (forwarded or "").split(",") if address.strip()])
     say(f"/visitor saw this machine as {visitor['peer']}, with X-Forwarded-For: {forwarded!r}")
     # This request was sent without that header, so every address in it is a proxy's doing.
-    say(f"    so {hops} of its proxies can be trusted to add an address" if hops
-        else "    so no proxy adds addresses, and a visitor's is the peer's")  # fmt: skip
+    say(f"    so proxies in front of the Space add {hops} address{'es' * (hops > 1)}" if hops
+        else "    so no proxy adds an address, and a visitor's is the peer's")  # fmt: skip
 
 
 def _require_model(

@@ -139,13 +139,13 @@ def _refusal(error: HfHubHTTPError) -> str:
         case 404:
             return f"the Hub does not find it ({said}). Correct the name."
         case 409:
-            return f"another change is under way ({said}). Wait a minute. {AGAIN}"
+            return f"another change is under way ({said}). Wait a minute."
         case 412:
-            return f"somebody else changed it meanwhile ({said}). {AGAIN}"
+            return f"somebody else changed it meanwhile ({said}). Try once more."
         case 429:
-            return f"the Hub's rate limit is reached ({_rate(error.response)}). {AGAIN}"
+            return f"the Hub's rate limit is reached ({_rate(error.response)})."
         case _ if status >= 500:
-            return f"the Hub has a fault of its own ({said}). Wait a while. {AGAIN}"
+            return f"the Hub has a fault of its own ({said}). Try again later."
     return f"the Hub refused it ({said}). Correct that."
 
 

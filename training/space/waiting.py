@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -26,16 +27,23 @@ LOG_LINES = 15
 LOG_SECONDS = 20.0
 
 
+@dataclass(frozen=True)
+class Change:
+    """What a Space is to be started anew for."""
+
+    files: bool
+    settings: bool
+
+
 def wait_until_it_runs(
-    api: HfApi, space: Space, before: str, headers: Mapping[str, str], patience_seconds: float
+    api: HfApi, space: Space, change: Change, headers: Mapping[str, str], patience_seconds: float
 ) -> None:
-    """Returns once the Space could write a text; `before` is the commit that it was at before
-    this one, and `headers` open a private one.
+    """Returns once the Space could write a text; `headers` open a private one.
 
     Raises:
         TrainingError: it failed (with the end of its log), was halted, or did not come up in time.
     """
-    started, told, waited = time.monotonic(), "", _Settling(space.commit, before)
+    started, told, waited = time.monotonic(), "", _Settling(space.commit, change)
     lost = 0
     for elapsed in _pauses(started):
         try:
@@ -72,10 +80,10 @@ def page(space: Space) -> str:
 
 
 class _Settling:
-    """Tells the version before, which may still run, from the one that was pushed."""
+    """Tells what ran before, and may still do, from what was pushed or set."""
 
-    def __init__(self, commit: str, before: str) -> None:
-        self._commit, self._changed, self._moved = commit, commit != before, False
+    def __init__(self, commit: str, change: Change) -> None:
+        self._commit, self._change, self._moved = commit, change, False
 
     def state(self, runtime: SpaceRuntime, elapsed: float) -> str:
         """What to tell the owner; empty if the new version runs."""
@@ -86,8 +94,10 @@ class _Settling:
         sha = runtime.raw.get("sha")
         if sha and sha != self._commit:
             return "RUNNING the version before"
-        if not sha and self._changed and not self._moved and elapsed < SETTLED_SECONDS:
-            return "RUNNING, maybe the version before"
+        proven = sha and self._change.files
+        expected = self._change.files or self._change.settings
+        if expected and not proven and not self._moved and elapsed < SETTLED_SECONDS:
+            return "RUNNING, maybe what ran before"
         return ""
 
 
