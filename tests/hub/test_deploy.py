@@ -1,11 +1,13 @@
 """`training deploy`, a real process with the real client, against Spaces on loopback."""
 
+import http.server
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,11 @@ from tests import tiny
 from tests.hub.server import READER, STRANGER, WRITER, Repo
 from tests.hub.spaces import HANG_UP, STALL, Fault, Space, SpaceHub
 from tests.processes import ROOT, AppProcess, free_port
+from training.errors import TrainingError
+from training.space.files import space_readme
 from training.space.front_matter import split_readme
+from training.space.push import Space as DeployedSpace
+from training.space.waiting import headers_for
 
 SPACE = "alice/parody"
 MODEL = "alice/gpt2-tweets"
@@ -265,7 +271,7 @@ REFUSALS = {
     "401": ("info", Fault(401, "Invalid credentials in Authorization header"),
             "the Hub does not accept the token (401"),
     "402 plan": ("create", Fault(402, "Gradio Spaces require a PRO subscription"),
-                 "Since July 2026 the free cpu-basic needs PRO"),
+                 "Since July 2026 a new Space on cpu-basic needs PRO"),
     "409": ("POST variables", Fault(409, "conflict"), "change is under way (409: conflict)"),
     "412": ("commit", Fault(412, "A commit has happened since"), "else changed it meanwhile"),
     "429": ("commit", Fault(429, "Too many", {"RateLimit": '"api";r=0;t=55',
@@ -403,11 +409,46 @@ def test_ctrl_c_tells_what_was_done(
     assert "Traceback" not in err
 
 
+def test_only_a_private_space_is_shown_the_owners_token() -> None:
+    def space(private: bool) -> DeployedSpace:
+        return DeployedSpace(SPACE, NOWHERE, frozenset(), private, "http://127.0.0.1:9")
+
+    assert headers_for(space(private=False), WRITER) == {}
+    assert headers_for(space(private=True), WRITER) == {"Authorization": f"Bearer {WRITER}"}
+
+
+def test_a_space_that_sleeps_is_woken_by_a_visit(
+    running: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    visits: list[str] = []
+    asleep = http.server.HTTPServer(("127.0.0.1", 0), recorder(visits))
+    threading.Thread(target=asleep.serve_forever, daemon=True).start()
+    running.build = lambda _: f"http://127.0.0.1:{asleep.server_port}"
+    running.stages = ("SLEEPING", "SLEEPING", "PAUSED")
+    done = deploy()
+    asleep.shutdown()
+    asleep.server_close()
+    assert "0 s  SLEEPING" in done.stdout
+    assert visits == ["/", "/"]
+
+
+def recorder(visits: list[str]) -> type[http.server.BaseHTTPRequestHandler]:
+    """A server that answers nothing of use, and notes what was asked for."""
+
+    class Recorder(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visits.append(self.path)
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Recorder
+
+
 def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> None:
     """Each wrong value, in a copy of this checkout's few files that count."""
-    from training.errors import TrainingError  # noqa: PLC0415
-    from training.space.files import space_readme  # noqa: PLC0415
-
     for name in ("README.md", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     good = (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ Knows the demo's API; must not know how the Space was made.
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import TimeoutError as Late
 from typing import Any
 
 import httpx
@@ -34,7 +33,7 @@ def ask(space: Space, headers: Mapping[str, str], model: str, commit: str) -> No
         notice = str(httpx.get(f"{space.address}/readyz", headers=dict(headers), timeout=20).json()
                      .get("notice", ""))  # fmt: skip
     # gradio_client raises what it likes, plain Exception among it.
-    except (Exception, Late) as error:
+    except Exception as error:
         raise TrainingError(
             f"{space.space_id} runs, but did not answer a call ({type(error).__name__}: {error}). "
             f"Look at {page(space)}?logs=container and run the same command again."

@@ -3,6 +3,7 @@
 Knows the client's errors and the Hub's status codes; must not know what a step is for.
 """
 
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -29,8 +30,9 @@ REQUEST_TIMEOUT_SECONDS = 120.0
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 AGAIN = "Run the same command again; it goes on from what is there."
 PLAN = (
-    "Since July 2026 the free cpu-basic needs PRO (for an organisation Team or Enterprise), paid "
-    "hardware only prepaid credits: see https://huggingface.co/pricing, or choose with --hardware."
+    "Since July 2026 a new Space on cpu-basic needs PRO (an organisation: Team or Enterprise), "
+    "paid hardware prepaid credits; --hardware zero-a10g is open to free accounts older than 30 "
+    "days with a verified e-mail, for two Spaces. See https://huggingface.co/pricing."
 )
 # What the client raises that is the world's fault: not a bug of ours, which may show itself.
 CLIENT_ERRORS = (httpx2.HTTPError, OSError, HFValidationError, ValueError, RuntimeError)
@@ -39,6 +41,9 @@ CLIENT_ERRORS = (httpx2.HTTPError, OSError, HFValidationError, ValueError, Runti
 def connected() -> HfApi:
     """The client, with patience that ends. Its token is that of HF_TOKEN or `hf auth login`."""
     set_client_factory(_client)
+    # It warns where nothing has changed, which we say ourselves; that it waits and tries again, as
+    # after a 429, is another logger's to tell.
+    logging.getLogger("huggingface_hub.hf_api").setLevel(logging.ERROR)
     return HfApi()
 
 

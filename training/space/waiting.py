@@ -60,6 +60,8 @@ def wait_until_it_runs(
         else:
             _require_no_failure(api, space, runtime)
             state = waited.state(runtime, elapsed) or _readiness(api, space, headers)
+        if state == "SLEEPING":
+            _wake(space, headers)
         if state == "ready":
             say(f"{elapsed:6.0f} s  RUNNING")
             return
@@ -126,6 +128,12 @@ def _require_no_failure(api: HfApi, space: Space, runtime: SpaceRuntime) -> None
             f"{space.space_id} is {stage}{because}, so nothing runs. Restart it on "
             f"{page(space)}/settings, then run the same command again."
         )
+
+
+def _wake(space: Space, headers: Mapping[str, str]) -> None:
+    """Visits it: that is what wakes a Space."""
+    with suppress(httpx.HTTPError):
+        httpx.get(space.address, headers=dict(headers), timeout=20)
 
 
 def _readiness(api: HfApi, space: Space, headers: Mapping[str, str]) -> str:
