@@ -341,6 +341,8 @@ def test_a_model_that_cannot_be_had_is_named(
 def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]) -> None:
     done = deploy(token=READER)
     assert "Could not create the Space alice/parody: the Hub does not allow it (403" in done.stderr
+    assert "must have the role write" in done.stderr
+    assert "PRO" not in done.stderr
     assert not hub.spaces
 
 

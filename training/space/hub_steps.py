@@ -34,6 +34,7 @@ PLAN = (
     "paid hardware prepaid credits; --hardware zero-a10g is open to free accounts older than 30 "
     "days with a verified e-mail, for two Spaces. See https://huggingface.co/pricing."
 )
+_MONEY = re.compile(r"\bplan|\bPRO\b|subscri|billing|credit|hardware", re.IGNORECASE)
 # What the client raises that is the world's fault: not a bug of ours, which may show itself.
 CLIENT_ERRORS = (httpx2.HTTPError, OSError, HFValidationError, ValueError, RuntimeError)
 
@@ -139,7 +140,7 @@ def _refusal(error: HfHubHTTPError) -> str:
         case 403:
             return (
                 f"the Hub does not allow it ({said}). The token must have the role write for that "
-                f"name ({TOKENS_PAGE}). {PLAN}"
+                f"name ({TOKENS_PAGE}).{f' {PLAN}' if _MONEY.search(said) else ''}"
             )
         case 404:
             return f"the Hub does not find it ({said}). Correct the name."
