@@ -18,6 +18,7 @@ VERBS = {
     "compare": "recipes on the same tweets and budget → bits per byte side by side",
     "evaluate": "a checkpoint → perplexity and bits per byte, beside classical baselines",
     "publish": "a checkpoint, or held-out tweets → a repository on the Hub, in one verified commit",
+    "deploy": "this checkout and a published checkpoint → a Space on the Hub that runs",
 }
 
 

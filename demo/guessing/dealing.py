@@ -2,9 +2,9 @@
 
 Knows what each visit has seen; must not know tickets, counts or HTTP.
 
-Each round has a generated text and a real one of the same length, and one of both is shown: so
-half of what is shown is real, whatever its length. Both are chosen before the coin is thrown, so
-that neither takes longer than the other.
+Each round has a generated text and a real one of the same length and looks, and one of both is
+shown: so half of what is shown is real, whatever its length and its marks. Both are chosen before
+the coin is thrown, so that neither takes longer than the other.
 """
 
 import secrets
@@ -17,9 +17,13 @@ from typing import Literal
 
 from demo.guessing.deck import Deck
 from demo.guessing.pool import Pool, Written
+from demo.guessing.surface import CALIPER, Surface
 from demo.guessing.tweets import Tweet
 
 MAX_VISITS = 10_000
+# So many texts in a row that look like no real one, and looks are let go: the game of a model that
+# is easily told from the person is an easy one, but it is one.
+MAX_MISFITS = 100
 
 Truth = Literal["real", "computer"]
 
@@ -74,11 +78,18 @@ class Dealer:
     """Pairs generated texts with real tweets. Safe to use from many threads."""
 
     def __init__(
-        self, tweets: Sequence[Tweet], deck: Deck, pool: Pool, chance: Random, visits: Visits
+        self,
+        tweets: Sequence[Tweet],
+        deck: Deck,
+        surface: Surface,
+        pool: Pool,
+        chance: Random,
+        visits: Visits,
     ) -> None:
-        """The deck's numbers are the tweets' places."""
+        """The deck's and the surface's numbers are the tweets' places."""
         self._tweets, self._deck, self._pool = tweets, deck, pool
-        self._chance, self._visits = chance, visits
+        self._surface, self._chance, self._visits = surface, chance, visits
+        self._misfits = 0
         self._lock = threading.Lock()
 
     def deal(self, visit: str | None) -> Deal | None:
@@ -104,12 +115,27 @@ class Dealer:
         for written in texts:
             if seen & _only(written.root):
                 continue
-            number = self._deck.nearest(len(written.text), seen)
+            number = self._twin(written.text, seen)
             if number is not None:
+                self._misfits = 0
                 return written, number
             if not self._deck.wants(len(written.text)):
                 self._pool.remove(written)
+            elif self._twin(written.text, 0) is None:
+                self._misfits += 1
+                self._pool.remove(written)
         return None
+
+    def _twin(self, text: str, seen: int) -> int | None:
+        """Of the real ones of about its length, the one that looks most like it, if any does."""
+        near = self._deck.near(len(text), seen)
+        if not near:
+            return None
+        distances = self._surface.distances(near, text)
+        # The first of equals: before anything is known of looks, the nearest in length.
+        best = int(distances.argmin())
+        is_alike = distances[best] <= CALIPER or self._misfits >= MAX_MISFITS
+        return near[best] if is_alike else None
 
     def _show(self, visit: str, written: Written, number: int) -> Shown:
         """One of both; the other stays where it is."""

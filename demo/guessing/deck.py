@@ -44,19 +44,16 @@ class Deck:
                     self._left, self._misses = set(range(self._size)), 0
             return not self._left.isdisjoint(near)
 
-    def nearest(self, length: int, seen: int) -> int | None:
-        """Of those left and near enough that were not seen, the nearest in length; ties are
-        drawn. It stays in the deck until it is taken."""
+    def near(self, length: int, seen: int = 0) -> list[int]:
+        """Those left of about that length that were not seen, the nearest first; ties are drawn.
+        They stay in the deck until they are taken."""
         with self._lock:
             near = [
-                (number, distance)
+                (distance, self._chance.random(), number)
                 for number, distance in self._near(length)
                 if number in self._left and not seen >> number & 1
             ]
-        if not near:
-            return None
-        least = min(distance for _, distance in near)
-        return self._chance.choice([number for number, distance in near if distance == least])
+        return [number for _, _, number in sorted(near)]
 
     def take(self, number: int) -> None:
         """It was shown."""

@@ -17,6 +17,7 @@ from demo.guessing.fitness import Fitness
 from demo.guessing.in_play import InPlay
 from demo.guessing.orders import Orders
 from demo.guessing.pool import Pool
+from demo.guessing.surface import Surface
 from demo.guessing.tally import Counts
 from demo.guessing.tickets import Refused, Tickets
 from demo.guessing.tweets import NoTweets, RealTweets, fetch_tweets, link_to, read_tweets
@@ -165,12 +166,18 @@ class Game:
         if len(tweets) < MIN_TWEETS:
             raise NoTweets(f"Only {len(tweets)} tweets may be shown; it takes {MIN_TWEETS}.")
         texts = [tweet.text for tweet in tweets]
-        deck = Deck([len(text) for text in texts], chance)
+        deck, surface = Deck([len(text) for text in texts], chance), Surface(texts)
         orders = Orders(
-            texts, fitness, self._introduction.defaults, deck.wants, self._repeats, chance
+            texts,
+            fitness,
+            self._introduction.defaults,
+            deck.wants,
+            self._repeats,
+            surface.learn,
+            chance,
         )
         self._persona = real.persona or self._persona
-        self._dealer = Dealer(tweets, deck, self._pool, chance, Visits())
+        self._dealer = Dealer(tweets, deck, surface, self._pool, chance, Visits())
         return Filler(self._service, self._pool, orders.draw, orders.accept, self._pause_seconds)
 
     def _repeats(self, text: str) -> bool:

@@ -26,7 +26,8 @@ class Orders:
     """Half from nothing, half from the opening words of a real tweet.
 
     `texts` are the real ones by their numbers, `wants` says whether one that could be shown
-    instead is about as long, `repeats` whether a text repeats a real one.
+    instead is about as long, `repeats` whether a text repeats a real one; `learn` is told of every
+    text that may be shown.
     """
 
     texts: Sequence[str]
@@ -34,6 +35,7 @@ class Orders:
     defaults: GenerationRequest
     wants: Callable[[int], bool]
     repeats: Callable[[str], object]
+    learn: Callable[[str], None]
     chance: Random
 
     def draw(self) -> Order:
@@ -49,7 +51,10 @@ class Orders:
         if len(text.split()) < len(order.request.opening.split()) + MIN_NEW_WORDS:
             return None
         shown = self.fitness.generated(text)
-        if shown is None or not self.wants(len(shown)) or self.repeats(shown):
+        if shown is None or self.repeats(shown):
+            return None
+        self.learn(shown)
+        if not self.wants(len(shown)):
             return None
         return Written(shown, source_line(identity, order.request), order.root)
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from hashlib import blake2b
 
-CAPACITY = 64
+CAPACITY = 128
 # Of how many texts it is remembered that they were here.
 REMEMBERED = 20_000
 

@@ -20,6 +20,7 @@ from demo.serving.health import health_routes
 from demo.serving.limits import middleware
 from demo.serving.service import Service
 from demo.serving.settings import Settings
+from demo.serving.visitor import visitor_routes
 from demo.ui.about import Owner
 from demo.ui.api import answer_mcp_in_json, input_counts, openapi_rule
 from demo.ui.assets import asset_routes
@@ -81,6 +82,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
                     *count_routes(service),
                     *asset_routes(service),
                     *guess_routes(game),
+                    *visitor_routes(),
                 ],
                 "middleware": [
                     *middleware(settings.max_body_bytes, input_counts(page)),

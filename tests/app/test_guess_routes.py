@@ -20,7 +20,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The scripted app with made-up tweets to play with."""
     folder = tmp_path_factory.mktemp("guessing")
     write_tweets(folder / "data")
-    with running_app(SCRIPTED, folder, {"TWEETS": str(folder / "data")}) as app:
+    settings = {"TWEETS": str(folder / "data"), "STORIES": "1"}
+    with running_app(SCRIPTED, folder, settings) as app:
         yield app
 
 

@@ -36,7 +36,10 @@ from tests.hub.repositories import (
     token,
 )
 
-__all__ = ["READER", "STRANGER", "WRITER", "Broken", "Hub", "Repo"]
+# What tests need of a Hub, whichever module it is in.
+__all__ = [
+    "READER", "STRANGER", "WRITER", "Broken", "Hub", "Repo", "listed", "refused", "sha256", "token"
+]  # fmt: skip
 
 
 @dataclass

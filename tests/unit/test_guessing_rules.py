@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from statistics import mean
 
 import pytest
 
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
-from demo.guessing.dealing import Deal, Dealer, SeenEverything, Shown, Visits
+from demo.guessing.dealing import MAX_MISFITS, Deal, Dealer, SeenEverything, Shown, Visits
 from demo.guessing.deck import MAX_MISSES, Deck
 from demo.guessing.filler import Order
 from demo.guessing.fitness import Fitness
 from demo.guessing.orders import Orders
 from demo.guessing.pool import Pool, Written
+from demo.guessing.surface import BATCH, Surface
 from demo.guessing.tally import Counts, Tally
 from demo.guessing.tickets import Refused, Tickets
 from demo.guessing.tweets import Tweet
@@ -40,7 +42,8 @@ def dealer(
         assert pool.put(one)
     tweets = [Tweet(str(i), "", text_of(length, i)) for i, length in enumerate(real)]
     chance = random.SystemRandom()
-    return Dealer(tweets, Deck(real, chance), pool, chance, Visits()), pool
+    surface = Surface([tweet.text for tweet in tweets])
+    return Dealer(tweets, Deck(real, chance), surface, pool, chance, Visits()), pool
 
 
 def generated(lengths: Sequence[int], root: int | None = None) -> list[Written]:
@@ -70,6 +73,57 @@ def test_a_length_says_nothing_even_if_it_is_rare_among_real_ones() -> None:
         assert len(truths) > 300
 
 
+def marked(count: int, share: float, seed: int) -> list[str]:
+    """Made-up texts of one length, so many of which end with an exclamation mark."""
+    chance = random.Random(seed)
+    return [
+        text_of(60, seed + i).rstrip("x") + "a tea pot".ljust(60 - len(f"{seed + i} "), "x")[:-1]
+        + ("!" if chance.random() < share else ".")
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def test_what_one_kind_has_more_of_is_as_frequent_in_both_once_it_is_known() -> None:
+    real, written = marked(800, 0.4, 1_000), marked(800, 0.8, 9_000)
+    surface, chance, pool = Surface(real), random.SystemRandom(), Pool(1_000)
+    for text in written:
+        surface.learn(text)
+        assert pool.put(Written(text, ""))
+    tweets = [Tweet(str(i), "", text) for i, text in enumerate(real)]
+    deck = Deck([len(text) for text in real], chance)
+    table = Dealer(tweets, deck, surface, pool, chance, Visits())
+    shown = [deal.shown for deal in deals(table, 400)]
+    shares = [
+        mean(one.text.endswith("!") for one in shown if one.truth == truth)
+        for truth in ("real", "computer")
+    ]
+    assert abs(shares[0] - shares[1]) < 0.2
+    assert len(shown) > 300
+
+
+def test_a_model_whose_texts_look_like_none_is_played_all_the_same() -> None:
+    real, written = marked(400, 0.0, 1_000), marked(400, 1.0, 9_000)
+    surface, chance, pool = Surface(real), random.SystemRandom(), Pool(1_000)
+    for text in written:
+        surface.learn(text)
+        assert pool.put(Written(text, ""))
+    tweets = [Tweet(str(i), "", text) for i, text in enumerate(real)]
+    deck = Deck([len(text) for text in real], chance)
+    table = Dealer(tweets, deck, surface, pool, chance, Visits())
+    assert table.deal(None)
+    assert len(pool.texts()) >= 400 - MAX_MISFITS - 1
+
+
+def test_nothing_is_known_of_looks_before_there_are_texts_enough_to_learn_from() -> None:
+    surface = Surface(["The teapot sings!", "The teapot is silent."])
+    for i in range(BATCH - 1):
+        surface.learn(f"{i} teapots sing!")
+    assert surface.distances([0, 1], "A teapot sings!").tolist() == [0, 0]
+    surface.learn("The last teapot sings!")
+    near, far = surface.distances([0, 1], "A teapot sings!")
+    assert near < far
+
+
 def test_without_a_real_one_as_long_a_text_is_not_shown() -> None:
     table, pool = dealer([50] * 30, generated([54]))
     assert table.deal(None) is None
@@ -82,21 +136,21 @@ def test_the_nearest_in_length_is_taken_and_none_beyond_three(
 ) -> None:
     deck = Deck([50, 54], random.Random())
     assert [deck.wants(length) for _ in range(20)] == [bool(found)] * 20
-    assert [number for number in [deck.nearest(length, seen=0)] if number is not None] == found
+    assert deck.near(length)[:1] == found
 
 
 def test_a_tie_is_drawn() -> None:
     deck = Deck([49, 51], random.Random())
-    assert {deck.nearest(50, seen=0) for _ in range(100)} == {0, 1}
+    assert {deck.near(50)[0] for _ in range(100)} == {0, 1}
 
 
 def test_no_real_one_comes_again_before_the_deck_is_gone_through() -> None:
     deck = Deck([50, 51, 52, 53, 80], random.Random())
     for expected in range(4):
         assert deck.wants(50)
-        assert deck.nearest(50, seen=0) == expected
+        assert deck.near(50)[0] == expected
         deck.take(expected)
-    assert deck.nearest(50, seen=0) is None
+    assert deck.near(50) == []
     assert not deck.wants(50)
 
 
@@ -104,7 +158,7 @@ def test_a_deck_of_which_no_model_writes_the_rest_counts_as_gone_through() -> No
     deck = Deck([50, 80], random.Random())
     deck.take(0)
     assert [deck.wants(50) for _ in range(MAX_MISSES)] == [False] * (MAX_MISSES - 1) + [True]
-    assert deck.nearest(50, seen=0) == 0
+    assert deck.near(50) == [0]
     # One that is wanted starts the count anew.
     deck.take(0)
     asked = [deck.wants(length) for length in (50, 80) * MAX_MISSES]
@@ -212,6 +266,7 @@ def orders(texts: Sequence[str] = REAL, **changes: object) -> Orders:
     values = {
         "texts": texts, "fitness": Fitness.of(texts), "defaults": GenerationRequest(top_k=7),
         "wants": lambda length: True, "repeats": lambda text: (), "chance": random.Random(3),
+        "learn": lambda text: None,
         **changes,
     }  # fmt: skip
     return Orders(**values)  # type: ignore[arg-type]

@@ -27,7 +27,11 @@ from training.card import EMBEDDED
 INTRODUCTION = introduce(EMBEDDED)
 # What is said once for the whole sheet, and what is said of narrow screens: Gradio puts the latter
 # in with a prefix, in which there is no gradio-app.
-SCOPES = ("gradio-app", "body.dark > gradio-app:not([src]) #computer-dump")
+SCOPES = (
+    "gradio-app",
+    "#computer-dump:not(.column)",
+    "body.dark > gradio-app:not([src]) #computer-dump",
+)
 MEDIA_SCOPES = ("#computer-dump",)
 
 

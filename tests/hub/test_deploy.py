@@ -1,0 +1,474 @@
+"""`training deploy`, a real process with the real client, against Spaces on loopback."""
+
+import http.server
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.hub.server import READER, STRANGER, WRITER, Repo
+from tests.hub.spaces import HANG_UP, STALL, Fault, Space, SpaceHub
+from tests.processes import ROOT, AppProcess, free_port
+from training.errors import TrainingError
+from training.space.files import space_readme
+from training.space.front_matter import split_readme
+from training.space.push import Space as DeployedSpace
+from training.space.waiting import headers_for
+
+SPACE = "alice/parody"
+MODEL = "alice/gpt2-tweets"
+NOWHERE = "0" * 40
+AGAIN = "Run the same command again; it goes on from what is there."
+
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def hub() -> Iterator[SpaceHub]:
+    hub = SpaceHub()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def running(hub: SpaceHub, scripted_app: AppProcess) -> SpaceHub:
+    """The same, whose Spaces are the real app over a scripted engine."""
+    hub.build = lambda _: scripted_app.url
+    return hub
+
+
+@pytest.fixture
+def begin(hub: SpaceHub, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts the verb; what still runs when the test ends is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*options: str, token: str = WRITER, space: str = SPACE) -> "subprocess.Popen[str]":
+        environment = {name: v for name, v in os.environ.items() if not name.startswith("HF_")}
+        settings = {
+            "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": token,
+            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "localhost,127.0.0.1",
+        }  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training", "deploy", "--space", space, *options],
+            cwd=ROOT, env={**environment, **settings}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def deploy(begin: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Done]:
+    """Runs the verb to its end."""
+
+    def run(*options: str, token: str = WRITER, space: str = SPACE) -> Done:
+        process = begin(*options, token=token, space=space)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A published checkpoint's files, and some that no demo reads."""
+    folder = tiny.write(tmp_path_factory.mktemp("published"), tiny.gpt2())
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {**files, "README.md": b"a card", "pytorch_model.bin": b"pickled"}
+
+
+def started(space: Space, hub: SpaceHub, folder: Path) -> tuple[str, "subprocess.Popen[bytes]"]:
+    """What the Hub does with a Space: its files alone in a folder, its variables, `app.py`."""
+    for name, content in space.files.items():
+        path = folder / "space" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    port = free_port()
+    outside = folder / "outside.log"
+    outside.touch()
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "GRADIO_SERVER_PORT": str(port),
+        "PYTHONPATH": str(ROOT / "tests" / "watched"), "OUTSIDE_LOG": str(outside),
+        "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1",
+        "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "localhost,127.0.0.1", **space.variables, **space.secrets,
+    }  # fmt: skip
+    with (folder / "app.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=folder / "space",
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    return f"http://127.0.0.1:{port}", process
+
+
+def test_from_nothing_to_a_space_that_runs_the_published_model(
+    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The Space is what was pushed, and nothing else of this checkout."""
+    hub.models.repos[MODEL] = repo = Repo(checkpoint)
+    hub.tags["v1"] = repo.commit
+    processes = []
+
+    def build(space: Space) -> str:
+        address, process = started(space, hub, tmp_path)
+        processes.append(process)
+        return address
+
+    hub.build = build
+    try:
+        done = deploy("--model", MODEL, "--model-revision", "v1", "--contact", "alice@example.org")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert done.returncode == 0, done.stderr + (tmp_path / "app.log").read_text()
+    space = hub.spaces[SPACE]
+    assert space.variables == {
+        "MODEL_ID": MODEL, "MODEL_REVISION": repo.commit, "CONTACT": "alice@example.org",
+    }  # fmt: skip
+    assert len(space.commits) == 1
+    assert not space.secrets
+    assert f"/checkpoint answers: {MODEL} at {repo.commit}" in done.stdout
+    assert re.search(r"BUILDING\n.*APP_STARTING\n(.*\n)*.*RUNNING\n", done.stdout)
+    assert "/visitor saw this machine as 127.0.0.1, with X-Forwarded-For: None" in done.stdout
+    assert "so no proxy adds an address" in done.stdout
+    assert f"{SPACE} is up: " in done.stdout
+    assert (tmp_path / "outside.log").read_text() == ""
+
+
+def test_only_what_the_app_needs_is_pushed(
+    running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    running.models.repos[MODEL] = repo = Repo(checkpoint)
+    assert deploy("--model", MODEL, "--no-wait").returncode == 0
+    files = running.spaces[SPACE].files
+    allowed = r"(app\.py|requirements\.txt|README\.md|LICENSE|\.gitattributes|(demo|embedded)/.+)"
+    assert not [name for name in files if not re.fullmatch(allowed, name)]
+    assert not [name for name in files if "__pycache__" in name or name.endswith(".pyc")]
+    assert {"app.py", "demo/ui/static/card.js", "embedded/difference.safetensors"} & set(files)
+    for name in ("demo", "embedded"):
+        there = [path for path in (ROOT / name).rglob("*") if path.is_file()]
+        kept = [p for p in there if "__pycache__" not in p.parts and not p.name.startswith(".")]
+        assert {p.relative_to(ROOT).as_posix() for p in kept} <= set(files)
+    for secret in (WRITER, str(ROOT), str(Path.home())):
+        assert not [name for name, content in files.items() if secret.encode() in content]
+    values, body = split_readme(files["README.md"].decode())
+    line = values["preload_from_hub"][0].split(" ")
+    assert (values["models"], line[0], line[2]) == ([MODEL], MODEL, repo.commit)
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(line[1].split(","))
+    assert not {"README.md", "pytorch_model.bin"} & set(line[1].split(","))
+    assert "# Trump or Computer Dump?" in body
+
+
+def test_an_update_is_one_commit_that_deletes_what_went_away_and_sets_what_is_named(
+    running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    running.models.repos[MODEL] = repo = Repo(checkpoint)
+    variables = {"MODEL_ID": MODEL, "MODEL_REVISION": repo.commit, "SLOTS": "8"}
+    running.spaces[SPACE] = space = Space(variables=dict(variables))
+    space.files |= {"old/app.py": b"1", "demo/gone.py": b"2", "app.py": b"3"}
+    first = deploy("--contact", "https://example.org/me", "--hardware", "cpu-upgrade", "--no-wait")
+    assert first.returncode == 0, first.stderr
+    assert len(space.commits) == 1
+    assert not {"old/app.py", "demo/gone.py"} & set(space.files)
+    assert ".gitattributes" in space.files
+    assert "no longer needed, and deleted: demo/gone.py" in first.stdout
+    assert space.variables == {**variables, "CONTACT": "https://example.org/me"}
+    assert space.hardware == "cpu-upgrade"
+    # The README goes on to name the model that the Space was set to.
+    values, _ = split_readme(space.files["README.md"].decode())
+    assert values["preload_from_hub"][0].endswith(repo.commit)
+    running.asked.clear()
+    second = deploy("--contact", "https://example.org/me", "--hardware", "cpu-upgrade", "--no-wait")
+    assert second.returncode == 0, second.stderr
+    assert "the Space has these files already" in second.stdout
+    assert not {"POST variables", "POST hardware", "POST commit"} & set(running.asked)
+
+
+def test_a_dry_run_touches_nothing_and_needs_no_token(
+    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    hub.models.repos[MODEL] = repo = Repo(checkpoint)
+    done = deploy("--model", MODEL, "--hardware", "cpu-upgrade", "--dry-run", token="")
+    assert done.returncode == 0, done.stderr
+    assert hub.asked == ["GET repo_info"]
+    assert not hub.spaces
+    for told in (
+        f"MODEL_REVISION={repo.commit}",
+        "Hardware: cpu-upgrade",
+        "Files, ",
+        "  app.py",
+        f"{repo.commit}\n",
+        "suggested_hardware: cpu-upgrade",
+        "nothing was touched",
+    ):
+        assert told in done.stdout  # fmt: skip
+
+
+def test_a_private_model_needs_a_secret_that_is_never_sent_unasked(
+    running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    running.models.repos[MODEL] = Repo(checkpoint, private=True)
+    told = deploy("--model", MODEL, "--private", "--no-wait")
+    space = running.spaces[SPACE]
+    assert (told.returncode, space.private, space.secrets) == (0, True, {})
+    assert f"needs a token of its own, to read {MODEL}. None is sent" in told.stdout
+    assert f"spaces/{SPACE}/settings; or say --secret-token" in told.stdout
+    assert "preload_from_hub" not in split_readme(space.files["README.md"].decode())[0]
+    sent = deploy("--model", MODEL, "--secret-token", "--no-wait")
+    assert space.secrets == {"HF_TOKEN": WRITER}
+    assert "--secret-token: HF_TOKEN of this environment goes to" in sent.stdout
+    assert WRITER not in told.stdout + told.stderr + sent.stdout + sent.stderr
+    assert "needs a token" not in sent.stdout
+
+
+def test_a_space_that_runs_another_model_is_told_with_the_reason(
+    running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    running.models.repos[MODEL] = repo = Repo(checkpoint)
+    running.tells_commit = False
+    done = deploy("--model", MODEL)
+    assert done.returncode == 1
+    assert "/checkpoint answers: scripted at 0123456789ab" in done.stdout
+    assert "/generate answers in 0.1 s:\n    Today I'll be going to make" in done.stdout
+    assert f"runs scripted at 0123456789ab, not {MODEL} at {repo.commit}" in done.stderr
+    assert "because no other one was named" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_space_that_is_only_set_anew_is_waited_for_until_it_has_restarted(
+    running: SpaceHub, deploy: Callable[..., Done], scripted_app: AppProcess
+) -> None:
+    assert deploy("--no-wait").returncode == 0
+    running.spaces[SPACE].stages = ["RUNNING"]
+    done = deploy("--contact", "https://example.org/me")
+    assert done.returncode == 0, done.stderr
+    assert "the Space has these files already" in done.stdout
+    stages = re.findall(r"^ +\d+ s  (.+)$", done.stdout, re.MULTILINE)
+    assert stages == ["RUNNING, maybe what ran before", "RUNNING_APP_STARTING", "RUNNING"]
+    assert f"{SPACE} is up: {scripted_app.url}" in done.stdout
+
+
+REFUSALS = {
+    "401": ("info", Fault(401, "Invalid credentials in Authorization header"),
+            "the Hub does not accept the token (401"),
+    "402 plan": ("create", Fault(402, "Gradio Spaces require a PRO subscription"),
+                 "Since July 2026 a new Space on cpu-basic needs PRO"),
+    "409": ("POST variables", Fault(409, "conflict"), "change is under way (409: conflict)"),
+    "412": ("commit", Fault(412, "A commit has happened since"), "else changed it meanwhile"),
+    "429": ("commit", Fault(429, "Too many", {"RateLimit": '"api";r=0;t=55',
+            "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}),
+            "429: 500 requests in 300 seconds; wait 55 seconds"),
+    "503": ("commit", Fault(503, "Service Unavailable"), "a fault of its own (503"),
+    "lost": ("commit", Fault(HANG_UP), "the connection was lost"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
+    hub: SpaceHub, deploy: Callable[..., Done], name: str
+) -> None:
+    step, fault, sentence = REFUSALS[name]
+    hub.faults[step] = fault
+    done = deploy("--contact", "https://example.org/me")
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    if step in ("info", "create"):
+        assert done.stderr.endswith("Nothing on the Hub was changed.\n")
+    else:
+        created = f"Done before, and still so: created the public Space {SPACE}"
+        assert created in done.stderr
+        assert ("set CONTACT=" in done.stderr) == (step != "POST variables")
+        assert done.stderr.endswith(f"{AGAIN}\n")
+    assert ("'push the files to alice/parody' is not known" in done.stderr) == (name == "lost")
+    # And it does go on from there.
+    hub.faults.clear()
+    if name == "lost":
+        assert deploy("--contact", "https://example.org/me", "--no-wait").returncode == 0
+
+
+def test_what_cannot_be_meant_is_refused_before_the_hub_is_asked(
+    hub: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    wrong = {
+        "There is no token. Make one with the role write": ([], ""),
+        "--hardware is 'cpu-huge'; it must be one of": (["--hardware", "cpu-huge"], WRITER),
+        "--model-revision is 'v1', of no repository": (["--model-revision", "v1"], WRITER),
+        "CONTACT is 'me'; it must be an https address": (["--contact", "me"], WRITER),
+        "--timeout-minutes is 0; it must be more": (["--timeout-minutes", "0"], WRITER),
+        "where it is not set": (["--secret-token", "--dry-run"], ""),
+    }  # fmt: skip
+    for sentence, (options, token) in wrong.items():
+        done = deploy(*options, token=token)
+        assert (done.returncode, sentence in done.stderr) == (1, True), done.stderr
+    assert "--space is 'parody'; it must look like" in deploy(space="parody").stderr
+    assert not hub.asked
+
+
+def test_a_model_that_cannot_be_had_is_named(
+    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    absent = deploy("--model", "alice/absent").stderr
+    assert "Could not read the model alice/absent: it does not exist, or this token" in absent
+    hub.models.repos[MODEL] = Repo(checkpoint, private=True)
+    assert "may not see it" in deploy("--model", MODEL, token=STRANGER).stderr
+    lost = deploy("--model", MODEL, "--model-revision", NOWHERE).stderr
+    assert f"{MODEL} at {NOWHERE}: there is no such branch, tag or commit" in lost
+    hub.models.repos[MODEL] = Repo({"README.md": b"tea"})
+    assert f"{MODEL} holds no config.json" in deploy("--model", MODEL).stderr
+    assert not hub.spaces
+
+
+def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]) -> None:
+    done = deploy(token=READER)
+    assert "Could not create the Space alice/parody: the Hub does not allow it (403" in done.stderr
+    assert "must have the role write" in done.stderr
+    assert "PRO" not in done.stderr
+    assert not hub.spaces
+
+
+def test_a_public_space_is_not_taken_for_a_private_one(
+    hub: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    hub.spaces[SPACE] = Space()
+    done = deploy("--private")
+    assert "alice/parody is public, and --private only makes new Spaces" in done.stderr
+    assert not hub.spaces[SPACE].commits
+
+
+@pytest.mark.parametrize(
+    ("stage", "log", "sentence"),
+    [
+        ("BUILD_ERROR", "build", "logs=build"),
+        ("RUNTIME_ERROR", "run", "logs=container"),
+        ("PAUSED", "", "is PAUSED (the reason), so nothing runs. Restart it on"),
+    ],
+)
+def test_a_space_that_fails_is_told_with_the_end_of_its_log(
+    hub: SpaceHub, deploy: Callable[..., Done], stage: str, log: str, sentence: str
+) -> None:
+    hub.stages, hub.error_message = ("BUILDING", stage), "the reason"
+    hub.logs = {log: [f"line {i}" for i in range(40)]}
+    done = deploy()
+    assert done.returncode == 1
+    assert f"{stage} (the reason)" in done.stderr
+    assert sentence in done.stderr
+    assert ("line 39" in done.stderr, "line 20" in done.stderr) == (bool(log), False)
+    assert "pushed " in done.stderr
+
+
+def test_a_space_that_never_comes_up_is_given_up(
+    hub: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    done = deploy("--timeout-minutes", "0.02")
+    assert done.returncode == 1
+    assert "did not come up within 0.02 minutes; its last state was APP_STARTING" in done.stderr
+
+
+def test_a_hub_that_is_lost_while_a_space_is_built_is_asked_again_and_then_given_up(
+    hub: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    hub.faults["runtime"] = Fault(HANG_UP)
+    done = deploy()
+    assert done.returncode == 1
+    assert "no answer from the Hub; asking again" in done.stdout
+    assert "Could not ask how alice/parody is getting on: the connection was lost" in done.stderr
+    assert hub.asked.count("GET runtime") == 5
+
+
+def test_ctrl_c_tells_what_was_done(
+    hub: SpaceHub, begin: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    hub.faults["commit"] = Fault(STALL)
+    process = begin()
+    deadline = time.monotonic() + 60
+    while "POST commit" not in hub.asked and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "created the public Space alice/parody" in err
+    assert "'push the files to alice/parody' is not known" in err
+    assert "Traceback" not in err
+
+
+def test_only_a_private_space_is_shown_the_owners_token() -> None:
+    def space(private: bool) -> DeployedSpace:
+        return DeployedSpace(SPACE, NOWHERE, frozenset(), private, "http://127.0.0.1:9")
+
+    assert headers_for(space(private=False), WRITER) == {}
+    assert headers_for(space(private=True), WRITER) == {"Authorization": f"Bearer {WRITER}"}
+
+
+def test_a_space_that_sleeps_is_woken_by_a_visit(
+    running: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    visits: list[str] = []
+    asleep = http.server.HTTPServer(("127.0.0.1", 0), recorder(visits))
+    threading.Thread(target=asleep.serve_forever, daemon=True).start()
+    running.build = lambda _: f"http://127.0.0.1:{asleep.server_port}"
+    running.stages = ("SLEEPING", "SLEEPING", "PAUSED")
+    done = deploy()
+    asleep.shutdown()
+    asleep.server_close()
+    assert "0 s  SLEEPING" in done.stdout
+    assert visits == ["/", "/"]
+
+
+def recorder(visits: list[str]) -> type[http.server.BaseHTTPRequestHandler]:
+    """A server that answers nothing of use, and notes what was asked for."""
+
+    class Recorder(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visits.append(self.path)
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Recorder
+
+
+def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> None:
+    """Each wrong value, in a copy of this checkout's few files that count."""
+    for name in ("README.md", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    good = (tmp_path / "README.md").read_text(encoding="utf-8")
+    space_readme(tmp_path, None, [], "")
+    wrong = {
+        "colorFrom: indigo": ("colorFrom: orange", "colorFrom is 'orange'; it must be one of red"),
+        "emoji: 🦜": ("emoji: X", "emoji is 'X'; it must be one emoji"),
+        "sdk_version: 6.31.0": ("sdk_version: 6.30.0", "requirements.txt pins gradio to 6.31.0"),
+        'python_version: "3.12"': ("python_version: 3.10", "python_version is 3.1; it must be a"),
+        "app_file: app.py": ("app_file: main.py", "app_file is 'main.py', which is not pushed"),
+        "sdk: gradio": ("sdk: docker", "sdk is 'docker'; it must be one of gradio"),
+        "disable_embedding: false": ("disable_embedding: true", "disable_embedding is True"),
+        "short_description: A": (f"short_description: {'A' * 60}", "at most 60 characters"),
+        "license: mit": ("licence: mit", "has licence, which a Gradio Space does not take"),
+        "title: Trump": ("tags: Trump", "lacks title. Add it"),
+        "suggested_hardware: cpu-basic": ("suggested_hardware: cpu", "suggested_hardware is 'cpu'"),
+    }
+    for line, (instead, sentence) in wrong.items():
+        (tmp_path / "README.md").write_text(good.replace(line, instead, 1), encoding="utf-8")
+        with pytest.raises(TrainingError, match=re.escape(sentence)):
+            space_readme(tmp_path, None, [], "")
