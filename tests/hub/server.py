@@ -52,6 +52,11 @@ class Hub(State):
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
+    def __del__(self) -> None:
+        # Of one that was never started.
+        if self._socket is not None:
+            self._socket.close()
+
     def start(self) -> None:
         """Begins to listen; nothing happens if it does already."""
         if self._server is not None:
