@@ -23,7 +23,8 @@ ENGINE_CALLS = "engine"
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
     """Makes the function an endpoint of the current Blocks under its own name; it returns one
-    JSON object, or yields some."""
+    JSON object, or yields some. To be called inside something that is not shown: parameters and
+    result are components, too."""
     blocks = gr.context.Context.root_block
     assert blocks is not None
     endpoint = api(
@@ -39,7 +40,7 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         component = blocks.blocks[number]
         assert isinstance(component, Api)
         name = component.label = names.get(number, "result")
-        # Nothing is drawn of it. Gradio 4's bundle, in old posts, stops at a kind it does not know.
+        # Gradio 4's bundle, in old posts, stops at a kind it does not know.
         vars(component)["get_block_name"] = lambda: "json"
         component._api_info = _described(component._api_info, helps.get(name))
 

@@ -40,10 +40,11 @@ def build_page(
         generate_many = make_generate_many(service, introduction)
         checkpoint = make_checkpoint(service, introduction)
         # Before the page's own events, which would take the names.
-        publish(make_generate(service, introduction), uses_engine=True)
-        publish(generate_many, uses_engine=True)
-        publish(detect)
-        publish(checkpoint)
+        with gr.Column(visible=False):
+            publish(make_generate(service, introduction), uses_engine=True)
+            publish(generate_many, uses_engine=True)
+            publish(detect)
+            publish(checkpoint)
         gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
         build_status()
         with gr.Tabs(elem_id="cd-tabs"):
