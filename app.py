@@ -1,7 +1,9 @@
 """The demo's entry point: settings → checkpoint → engine → page → launch. Nothing else."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demo.generation.introduction import FILES, Introduction, introduce
 from demo.generation.persona import InvalidPersona
@@ -9,6 +11,9 @@ from demo.judging.judges import Judges, read_metrics
 from demo.serving.address import CannotListen, require_free_port
 from demo.serving.service import Loaded, Service
 from demo.serving.settings import InvalidSetting, Settings, read_settings
+
+if TYPE_CHECKING:
+    from demo.generation.checkpoint import Checkpoint
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -77,23 +82,15 @@ def introduction(settings: Settings) -> Introduction:
 
 
 def load(settings: Settings) -> Loaded:
-    """The engine over the checkpoint that the settings name.
+    """The engine over the checkpoint that the settings name; over the embedded one where that is
+    the Hub's and cannot be run: whole, but without a weight, say.
 
     Raises:
         CheckpointError: it cannot be had or run.
     """
-    from demo.generation.checkpoint import PLOT, resolve_checkpoint  # noqa: PLC0415
+    from demo.generation.checkpoint import PLOT, CheckpointError  # noqa: PLC0415
     from demo.generation.choosing import EngineSettings, load_engine  # noqa: PLC0415
 
-    checkpoint = resolve_checkpoint(
-        model_id=settings.model_id,
-        model_revision=settings.model_revision,
-        folder=settings.checkpoint,
-        embedded=EMBEDDED,
-        base_file=settings.base_file,
-        cache_dir=settings.cache_dir,
-        say=_say,
-    )
     engine_settings = EngineSettings(
         name=settings.engine,
         device=settings.device,
@@ -103,11 +100,35 @@ def load(settings: Settings) -> Loaded:
         cache_dir=settings.cache_dir,
         zero_gpu=settings.zero_gpu,
     )
-    engine = load_engine(checkpoint, engine_settings, _say)
+    checkpoint = _resolved(settings)
+    try:
+        engine = load_engine(checkpoint, engine_settings, _say)
+    except CheckpointError as error:
+        if not settings.model_id or checkpoint.is_embedded:
+            raise
+        _say(str(error))
+        notice = f"{settings.model_id} could not be run. The embedded checkpoint runs instead."
+        embedded = _resolved(replace(settings, model_id="", checkpoint=None))
+        checkpoint = replace(embedded, notice=notice)
+        engine = load_engine(checkpoint, engine_settings, _say)
     folder = checkpoint.folder
     judges, metrics = Judges.load(folder, _say), read_metrics(folder)
     plot = folder / PLOT
     return Loaded(engine, checkpoint.notice, judges, metrics, plot if plot.is_file() else None)
+
+
+def _resolved(settings: Settings) -> "Checkpoint":
+    from demo.generation.checkpoint import resolve_checkpoint  # noqa: PLC0415
+
+    return resolve_checkpoint(
+        model_id=settings.model_id,
+        model_revision=settings.model_revision,
+        folder=settings.checkpoint,
+        embedded=EMBEDDED,
+        base_file=settings.base_file,
+        cache_dir=settings.cache_dir,
+        say=_say,
+    )
 
 
 def _say(sentence: str) -> None:
