@@ -1,5 +1,6 @@
 """Fixtures of more than one ring: the app in a process of its own, over a scripted engine."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,14 @@ from tests.processes import AppProcess, running_app
 from tests.scripted import ScriptedEngine
 
 NOTICE = "The <embedded> checkpoint answers, because no other one was named."
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C, and with them every
+    process that they start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
