@@ -45,6 +45,8 @@ def take(browser: Browser, url: str, width: int, theme: str) -> None:
     page = open_page(context, f"{url}/?__theme={theme}")
     finished(page, PROMPT)
     path = FOLDER / name(width, theme)
+    # A button is else caught halfway between two colours.
+    page.emulate_media(reduced_motion="reduce")
     page.screenshot(path=path, full_page=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
     context.close()

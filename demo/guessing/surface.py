@@ -7,6 +7,7 @@ propensity score: Rosenbaum and Rubin 1983).
 """
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,8 @@ class Surface:
         rows = np.array([features(text) for text in real])
         self._mean, self._deviation = rows.mean(axis=0), rows.std(axis=0) + 1e-6
         self._real = self._scaled(rows)
-        self._generated: list[np.ndarray] = []
+        self._generated: deque[np.ndarray] = deque(maxlen=MAX_TEXTS)
+        self._learnt = 0
         self._weights = np.zeros(rows.shape[1])
         self._lock = threading.Lock()
 
@@ -65,8 +67,9 @@ class Surface:
         """One more generated text."""
         row = self._scaled(features(text))
         with self._lock:
-            self._generated = [*self._generated[1 - MAX_TEXTS :], row]
-            if len(self._generated) % BATCH == 0:
+            self._generated.append(row)
+            self._learnt += 1
+            if self._learnt % BATCH == 0:
                 self._weights = _fitted(self._real, np.array(self._generated))
 
     def distances(self, numbers: Sequence[int], text: str) -> np.ndarray:

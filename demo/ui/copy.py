@@ -1,7 +1,8 @@
-"""Every sentence a visitor reads, in one place, but for those of the persona.
+"""Every sentence of the page, in one place, but for those of the persona.
 
 Knows words only; must not know how they are laid out, nor whose tweets are imitated. What the
-browser says by itself is handed to its scripts from here.
+browser says by itself is handed to its scripts from here. With what sentence a request or an answer
+is refused is said where its limit is: request.py, the engines, limits.py, demo/guessing.
 """
 
 from collections.abc import Mapping
@@ -250,8 +251,8 @@ ABOUT: Mapping[str, str] = {
     "embed": "From this server: always its own version",
     "embed_cdn": "From Gradio's CDN: must be this very version",
     "embed_iframe": "In a frame: nothing of ours can touch your page",
-    "embed_margin": "Gradio's style sheet sets the margin of body to 0, also on your page. Put the "
-    "margins of your text on an element inside body, as the post at /embed.html does.",
+    "embed_margin": "The first and the last leave your page as it is. Gradio's CDN brings a style "
+    "sheet that sets the margin of body to 0: there, put margins on an element inside body.",
     "embed_old": "A post that loads an older gradio.js, such as 4.39.0, shows nothing usable: the "
     "script and the server must have the same version. Change the script's address to the one "
     "above, once; it stays right when the server is updated.",

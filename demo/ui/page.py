@@ -58,7 +58,7 @@ def build_page(
                 build_about_tab(about, checkpoint, persona, owner)
         gr.HTML(
             html_template=_FOOTER,
-            js_on_load=script("footer.js"),
+            js_on_load=script("page.js"),
             apply_default_css=False,
             elem_id="cd-footer",
             words={"disclaimer": copy.DISCLAIMER, "more": copy.MORE_ON_THE_PAGE},

@@ -7,9 +7,9 @@ Must not know where the demo runs: `URL` stands for its address.
 from collections.abc import Mapping
 from pathlib import Path
 
+import gradio as gr
+
 URL = "http://127.0.0.1:7860"
-# The version that a page must load is the server's own.
-GRADIO_VERSION = "6.31.0"
 
 EMBED = f"""\
 <script type="module" src="{URL}/gradio.js"></script>
@@ -19,7 +19,7 @@ EMBED = f"""\
 """
 
 EMBED_CDN = f"""\
-<script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/{GRADIO_VERSION}/gradio.js"></script>
+<script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/{gr.__version__}/gradio.js"></script>
 <gradio-app src="{URL}" style="display: block; min-height: 780px">
   <p>The demo loads here. If it does not, <a href="{URL}">open its own page</a>.</p>
 </gradio-app>

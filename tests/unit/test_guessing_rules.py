@@ -77,21 +77,25 @@ def marked(count: int, share: float, seed: int) -> list[str]:
     """Made-up texts of one length, so many of which end with an exclamation mark."""
     chance = random.Random(seed)
     return [
-        text_of(60, seed + i).rstrip("x") + "a tea pot".ljust(60 - len(f"{seed + i} "), "x")[:-1]
-        + ("!" if chance.random() < share else ".")
+        f"{seed + i} a tea pot".ljust(59, "x") + ("!" if chance.random() < share else ".")
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
-def test_what_one_kind_has_more_of_is_as_frequent_in_both_once_it_is_known() -> None:
-    real, written = marked(800, 0.4, 1_000), marked(800, 0.8, 9_000)
+def dealer_that_knows(real: Sequence[str], written: Sequence[str]) -> tuple[Dealer, Pool]:
+    """Over these texts, the generated ones of which it has learnt from."""
     surface, chance, pool = Surface(real), random.SystemRandom(), Pool(1_000)
     for text in written:
         surface.learn(text)
         assert pool.put(Written(text, ""))
     tweets = [Tweet(str(i), "", text) for i, text in enumerate(real)]
     deck = Deck([len(text) for text in real], chance)
-    table = Dealer(tweets, deck, surface, pool, chance, Visits())
+    return Dealer(tweets, deck, surface, pool, chance, Visits()), pool
+
+
+def test_what_one_kind_has_more_of_is_as_frequent_in_both_once_it_is_known() -> None:
+    real, written = marked(800, 0.4, 1_000), marked(800, 0.8, 9_000)
+    table, _ = dealer_that_knows(real, written)
     shown = [deal.shown for deal in deals(table, 400)]
     shares = [
         mean(one.text.endswith("!") for one in shown if one.truth == truth)
@@ -103,13 +107,7 @@ def test_what_one_kind_has_more_of_is_as_frequent_in_both_once_it_is_known() -> 
 
 def test_a_model_whose_texts_look_like_none_is_played_all_the_same() -> None:
     real, written = marked(400, 0.0, 1_000), marked(400, 1.0, 9_000)
-    surface, chance, pool = Surface(real), random.SystemRandom(), Pool(1_000)
-    for text in written:
-        surface.learn(text)
-        assert pool.put(Written(text, ""))
-    tweets = [Tweet(str(i), "", text) for i, text in enumerate(real)]
-    deck = Deck([len(text) for text in real], chance)
-    table = Dealer(tweets, deck, surface, pool, chance, Visits())
+    table, pool = dealer_that_knows(real, written)
     assert table.deal(None)
     assert len(pool.texts()) >= 400 - MAX_MISFITS - 1
 

@@ -19,19 +19,20 @@ function mark(target, text, offset, passages) {
   target.replaceChildren();
   let at = offset;
   const end = offset + text.length;
-  const add = (until, tag) => {
-    if (until <= at) return;
-    const piece = document.createElement(tag);
-    piece.textContent = text.slice(at - offset, until - offset);
-    if (tag === "u") piece.title = words.repeated;
-    target.append(tag === "u" ? piece : document.createTextNode(piece.textContent));
-    at = until;
+  const take = (until) => {
+    const piece = text.slice(at - offset, Math.min(until, end) - offset);
+    at += piece.length;
+    return piece;
   };
   for (const [from, to] of passages) {
-    add(Math.min(Math.max(from, at), end), "span");
-    add(Math.min(to, end), "u");
+    if (to <= at || from >= end) continue;
+    target.append(take(Math.max(from, at)));
+    const repeated = document.createElement("u");
+    repeated.title = words.repeated;
+    repeated.textContent = take(to);
+    target.append(repeated);
   }
-  add(end, "span");
+  target.append(take(end));
   target.hidden = !text;
 }
 

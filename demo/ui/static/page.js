@@ -1,5 +1,5 @@
-// Shows the page as an embed where it is asked to in a frame's address, opens the tab that a link
-// names, and says where the whole page is.
+// Of the page as a whole: shows it as an embed where a frame asks for that, opens the tab that a link
+// names, and says in the footer where the whole page is.
 element.querySelector("a").href = base + "/#guess";
 
 const query = new URLSearchParams(window.location.search);
