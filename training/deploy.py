@@ -13,11 +13,12 @@ from typing import Any
 from huggingface_hub import HfApi, get_token
 
 from training.errors import TrainingError
+from training.hub.client import connected, require_token
+from training.hub.steps import Steps, say
 from training.space import push as space_push
 from training.space.asking import ask
 from training.space.files import README, Files, space_files, space_readme
 from training.space.front_matter import HARDWARE
-from training.space.hub_steps import Steps, complain, connected, require_token, say
 from training.space.pins import Pin, pin
 from training.space.push import SECRET, Space
 from training.space.waiting import Change, headers_for, page, wait_until_it_runs
@@ -60,17 +61,12 @@ def run(arguments: argparse.Namespace) -> None:
     )
     _require_plausible(arguments)
     api, steps = connected(), Steps()
-    try:
+    with steps.told_at_the_end():
         if arguments.dry_run:
             list_everything(api, steps, wishes, arguments.secret_token)
         else:
             require_token()
             deploy(api, steps, wishes, arguments)
-    except TrainingError as error:
-        raise TrainingError(f"{error}\n{steps.told()}") from error
-    except KeyboardInterrupt:
-        complain(steps.told())
-        raise
 
 
 def deploy(api: HfApi, steps: Steps, wishes: Wishes, arguments: argparse.Namespace) -> None:

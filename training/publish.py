@@ -1,7 +1,7 @@
 """`publish`: a checkpoint, or held-out tweets, onto the Hub: one commit, verified, with a tag.
 
 Knows what must be so before anything is pushed, and what is told of it; must not know how a
-folder is filled (published, published_data) or the Hub is spoken to (hub_repository).
+folder is filled (publishing/) or the Hub is spoken to (hub/).
 """
 
 import argparse
@@ -9,7 +9,6 @@ import json
 import math
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +20,12 @@ from typing import Any
 from demo.generation.hub import SETTINGS, RepoType
 from training.card import EMBEDDED, ROOT
 from training.errors import TrainingError
-from training.hub_repository import Head, Repository
-from training.published import METRICS, Order, build
-from training.published_data import build_data
-from training.safe_to_publish import KnownTweets, require_safe
+from training.hub.client import connected, require_name, require_token
+from training.hub.repository import Head, Repository
+from training.hub.steps import Steps, say
+from training.publishing.checkpoint import METRICS, Order, build
+from training.publishing.dataset import build_data
+from training.publishing.safety import KnownTweets, require_safe
 
 MAX_NAMED = 5
 
@@ -68,16 +69,15 @@ class Target:
 def run(arguments: argparse.Namespace) -> int:
     """Checks, builds, tells, pushes, verifies, tags."""
     target = _target(arguments)
-    try:
+    with target.repository.steps.told_at_the_end():
+        if not target.dry_run:
+            require_token()
         if arguments.rollback:
             _roll_back(target, arguments.rollback)
         elif arguments.dataset:
             _publish_data(target, arguments.data)
         else:
             _publish_checkpoint(target, arguments)
-    except KeyboardInterrupt:
-        print(target.repository.progress.left(), file=sys.stderr)
-        raise
     return 0
 
 
@@ -89,9 +89,9 @@ def _target(arguments: argparse.Namespace) -> Target:
     tag = arguments.tag or f"{begins}{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if not re.fullmatch(r"\w[\w.-]*", tag, re.ASCII) or ".." in tag:
         raise TrainingError(f"--tag is {tag!r}; it takes letters, digits, dots, - and _.")
-    repository = Repository.named(
-        arguments.repo or arguments.dataset, kind, tag, needs_token=not arguments.dry_run
-    )
+    repo_id = arguments.repo or arguments.dataset
+    require_name("--repo" if arguments.repo else "--dataset", repo_id)
+    repository = Repository(repo_id, kind, connected(), Steps())
     private = arguments.private or (kind == "dataset" and not arguments.public)
     return Target(repository, tag, private, arguments.public, arguments.dry_run)
 
@@ -108,7 +108,7 @@ def _publish_checkpoint(target: Target, arguments: argparse.Namespace) -> None:
         remarks += _worse(metrics, before, arguments.force_worse)
     order = Order(folder, arguments.repo, remarks, with_export=not arguments.no_openvino)
     with _empty_folder() as out:
-        build(order, out, print)
+        build(order, out, say)
         require_safe(out, tweets)
         _push(target, head, out, f"{folder.resolve().name}, {target.tag}")
 
@@ -130,15 +130,15 @@ def _roll_back(target: Target, tag: str) -> None:
     repository, head = target.repository, _look(target)
     if head is None:
         raise TrainingError(f"{repository.repo_id} is not there, or the token may not see it.")
-    print(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}.")
+    say(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}.")
     if target.dry_run:
         return
     commit = repository.restore(tag, head, f"Roll back to {tag}")
     if commit == head.commit:
-        print(f"Nothing to do: main is {tag} already.")
+        say(f"Nothing to do: main is {tag} already.")
         return
-    repository.tag(commit)
-    _tell(repository, commit, target.tag)
+    repository.tag(commit, target.tag)
+    _tell(repository, commit)
 
 
 def _look(target: Target) -> Head | None:
@@ -245,14 +245,14 @@ def _push(target: Target, head: Head | None, folder: Path, title: str) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    print(_plan(target, head, files))
+    say(_plan(target, head, files))
     if target.dry_run:
-        print("A dry run: nothing was pushed.")
+        say("A dry run: nothing was pushed.")
         return
     head = head or repository.create(target.private)
     commit = repository.push(files, head, title)
-    repository.tag(commit)
-    _tell(repository, commit, target.tag)
+    repository.tag(commit, target.tag)
+    _tell(repository, commit)
 
 
 def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
@@ -268,7 +268,7 @@ def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
     return "\n".join(lines)
 
 
-def _tell(repository: Repository, commit: str, tag: str) -> None:
+def _tell(repository: Repository, commit: str) -> None:
     name, revision = SETTINGS[repository.kind]
-    print(f"Pushed and verified, as {tag}. To run the demo with it:")
-    print(f"{name}={repository.repo_id} {revision}={commit}", flush=True)
+    say("Verified. To run the demo with it:")
+    say(f"{name}={repository.repo_id} {revision}={commit}")

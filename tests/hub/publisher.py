@@ -116,9 +116,9 @@ class Publisher:
         return done.stdout.strip().rpartition("=")[2]
 
     def refusal(self, *more: str, checkpoint: Path | None = None, **options: Any) -> str:
-        """Tries to publish, which must fail, and returns the one sentence it ends with."""
+        """Tries to publish, which must fail, and returns why, and what is on the Hub now."""
         done = self.run(*self.ask(checkpoint), *more, **options)
         assert done.returncode == 1, done.stdout
-        last = done.stderr.strip().splitlines()[-1]
-        assert last.startswith("publish: ")
-        return last
+        _, is_there, told = done.stderr.rpartition("publish: ")
+        assert is_there, done.stderr
+        return " ".join(told.split())

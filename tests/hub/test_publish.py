@@ -268,8 +268,8 @@ def test_who_pushes_meanwhile_is_not_overwritten(publisher: Publisher, hub: Hub)
 
     hub.before_commit = somebody_else
     sentence = publisher.refusal()
-    assert f"Somebody else pushed to {REPO} meanwhile (412)" in sentence
-    assert f"Nothing of {REPO} was changed." in sentence
+    assert f"Could not commit to {REPO}: somebody else changed it meanwhile (412" in sentence
+    assert sentence.endswith("Nothing on the Hub was changed.")
     assert set(hub.repos[REPO].files) == {*ORIGINAL, "new.txt"}
 
 
@@ -281,9 +281,9 @@ def test_a_public_repository_is_not_taken_for_a_private_one(publisher: Publisher
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
-        ("", "There is no token to push with"),
-        ("hf_nonsense", "does not know this token (401)"),
-        (STRANGER, f"may not write to {REPO} (403"),
+        ("", "There is no token. Make one with the role write"),
+        ("hf_nonsense", "the Hub does not accept the token (401"),
+        (STRANGER, f"Could not make the public model {REPO}: the Hub does not allow it (403"),
     ],
 )
 def test_a_token_that_will_not_do_is_told_with_what_will(
@@ -295,19 +295,20 @@ def test_a_token_that_will_not_do_is_told_with_what_will(
     assert hub.repos == {}
 
 
+MADE = f"Done before, and still so: made the public model {REPO}, still empty."
 RATE = {"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}
 
 
 @pytest.mark.parametrize(
     ("step", "status", "reason", "left"),
     [
-        ("create", 409, "somebody else made it meanwhile", "Nothing of"),
-        ("commit", 403, "may not write to", "was made by this run and is empty"),
-        ("commit", 404, "is not there, or the token may not see it (404", "is empty"),
-        ("commit", 429, "0 of 500 api requests in 300 seconds are left, try again in 55", "empty"),
-        ("commit", 503, "The Hub failed (503, while committing)", "is not known"),
-        ("tag", 409, "while tagging it v1", "is on main of alice/parody, without the tag v1"),
-        ("tag", 500, "The Hub failed (500", "run the same command again with --tag"),
+        ("create", 409, "it is there already", "Nothing on the Hub was changed."),
+        ("commit", 403, "does not allow it (403)", MADE),
+        ("commit", 404, "does not find it (404)", MADE),
+        ("commit", 429, "(429: 500 requests in 300 seconds; wait 55 seconds)", MADE),
+        ("commit", 503, "(503). Try again later. Whether the Hub did 'commit to", MADE),
+        ("tag", 409, "Could not tag it v1: it is there already", "which is on main now"),
+        ("tag", 500, "Whether the Hub did 'tag it v1' is not known", "which is on main now"),
     ],
 )
 def test_a_hub_that_refuses_is_understood(
@@ -337,7 +338,7 @@ def test_a_connection_that_is_lost_at_any_step_leaves_the_old_or_the_new(
             hub.repos[REPO] = old = Repo(ORIGINAL)
             hub.broken = {step: Broken("lost")}
             sentence = publisher_to(hub, desk).refusal(is_patient=False)
-            assert "The connection to the Hub was lost while" in sentence
+            assert "the connection was lost" in sentence
             return outcome(hub.repos[REPO], old)
 
     assert side_by_side(lost, STEPS) == {**dict.fromkeys(STEPS, "old"), "tag": "new"}
@@ -347,7 +348,7 @@ def test_an_answer_that_is_lost_is_made_good_by_a_second_run(
     publisher: Publisher, hub: Hub
 ) -> None:
     hub.broken["commit"] = Broken("unheard")
-    assert f"Whether the commit arrived at {REPO} is not known" in publisher.refusal()
+    assert f"Whether the Hub did 'commit to {REPO}' is not known" in publisher.refusal()
     commit = hub.repos[REPO].commit
     hub.broken.clear()
     assert publisher.publish("--tag", "v1") == commit
@@ -407,7 +408,7 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_there(
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
     assert errors.endswith(
-        f"{REPO} was made by this run and is empty: run the same command again.\n"
+        f"{MADE} Run the same command again; it goes on from what is there.\n"
         "publish: interrupted.\n"
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from training.errors import TrainingError
-from training.space.hub_steps import say
+from training.hub.steps import say
 from training.space.push import Space
 from training.space.waiting import page
 

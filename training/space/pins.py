@@ -12,7 +12,7 @@ from huggingface_hub.utils._paths import filter_repo_objects
 
 from demo.generation.hub import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT, RepoType
 from training.errors import TrainingError
-from training.space.hub_steps import Steps
+from training.hub.steps import Steps
 
 WEIGHTS = ".safetensors"
 

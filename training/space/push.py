@@ -11,8 +11,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from training.errors import TrainingError
+from training.hub.steps import Steps, say
 from training.space.files import KEPT, Files
-from training.space.hub_steps import Steps, say
 
 MESSAGE = "Deployed by `python -m training deploy`"
 SECRET = "HF_TOKEN"

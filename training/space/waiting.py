@@ -14,7 +14,8 @@ import httpx
 from huggingface_hub import HfApi, SpaceRuntime
 
 from training.errors import TrainingError
-from training.space.hub_steps import CLIENT_ERRORS, say, sentence
+from training.hub.errors import sentence
+from training.hub.steps import say
 from training.space.push import Space
 
 FAILED = ("BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE")
@@ -49,7 +50,8 @@ def wait_until_it_runs(
         try:
             runtime = api.get_space_runtime(space.space_id)
             lost = 0
-        except CLIENT_ERRORS as error:
+        # It goes on by itself whatever the client meets.
+        except Exception as error:
             lost += 1
             if lost >= LOST_IN_A_ROW:
                 raise TrainingError(
@@ -159,7 +161,7 @@ def _log(api: HfApi, space: Space, build: bool) -> str:
     """The end of the Space's log, if it can be had."""
     lines: list[str] = []
     deadline = time.monotonic() + LOG_SECONDS
-    with suppress(*CLIENT_ERRORS, KeyError):
+    with suppress(Exception):
         for line in api.fetch_space_logs(space.space_id, build=build):
             lines += line.splitlines()
             if time.monotonic() > deadline:

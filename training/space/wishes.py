@@ -1,13 +1,13 @@
 """What a Space is to run: names, settings and hardware, checked by the demo's own rules.
 
-Knows the demo's settings; must not know the Hub's client.
+Knows the demo's settings; must not ask the Hub.
 """
 
-import re
 from dataclasses import dataclass, replace
 
 from demo.serving.settings import InvalidSetting, read_settings
 from training.errors import TrainingError
+from training.hub.client import require_name
 from training.space.front_matter import HARDWARE
 
 
@@ -34,8 +34,8 @@ class Wishes:
                  "--tweets-dataset": self.tweets_dataset,
                  "--counts-dataset": self.counts_dataset}  # fmt: skip
         for option, name in names.items():
-            if name and not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
-                raise TrainingError(f"{option} is {name!r}; it must look like user/name.")
+            if name:
+                require_name(option, name)
         for option, revision, of in (
             ("--model-revision", self.model_revision, self.model),
             ("--tweets-revision", self.tweets_revision, self.tweets_dataset),

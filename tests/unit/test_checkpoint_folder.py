@@ -11,7 +11,7 @@ from demo.generation.checksums import verify_checksums, write_checksums
 from tests.hub.publisher import make_checkpoint, make_data
 from training.card import EMBEDDED, Publication, render_card
 from training.errors import TrainingError
-from training.published import Order, build, is_path
+from training.publishing.checkpoint import Order, build, is_path
 
 
 @pytest.fixture(scope="module")

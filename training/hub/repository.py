@@ -6,33 +6,27 @@ ever changed by more than one commit, and only if nobody else has pushed since i
 
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
-    get_token,
-    set_client_factory,
 )
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils._http import default_client_factory
 
 from demo.generation.checksums import file_sha256
 from demo.generation.hub import RepoType
 from training.errors import TrainingError
-from training.hub_errors import Progress
+from training.hub.steps import Steps
 
-# Of a connection on which nothing moves; the client's own would wait for ever.
-PATIENCE_SECONDS = 60.0
 # The Hub puts it into every repository.
 GIT_ATTRIBUTES = ".gitattributes"
 
@@ -67,32 +61,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository, and how far this run has come with it."""
+    """One repository, and what this run did to it."""
 
     repo_id: str
     kind: RepoType
     api: HfApi
-    progress: Progress
-
-    @classmethod
-    def named(cls, repo_id: str, kind: RepoType, tag: str, needs_token: bool) -> Self:
-        """Of that name, to be tagged so; nothing is asked yet.
-
-        Raises:
-            TrainingError: that is no name, or there is no token to write with.
-        """
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id, re.ASCII):
-            raise TrainingError(
-                f"{repo_id!r} is no name of a repository: it must look like user/name."
-            )
-        token = get_token()
-        if needs_token and token is None:
-            raise TrainingError(
-                "There is no token to push with: make one that may write, at "
-                "huggingface.co/settings/tokens, and set HF_TOKEN, or run `hf auth login`."
-            )
-        set_client_factory(_patient_client)
-        return cls(repo_id, kind, HfApi(token=token), Progress(repo_id, tag))
+    steps: Steps
 
     def look(self) -> Head | None:
         """What is on main; None where there is no such repository (or none that may be seen).
@@ -100,7 +74,7 @@ class Repository:
         Raises:
             TrainingError: the Hub did not say.
         """
-        with self.progress.while_doing("looking at what is there"):
+        with self.steps.step(f"look at {self.repo_id}"):
             try:
                 info = self.api.repo_info(self.repo_id, revision="main", repo_type=self.kind)
             except RepositoryNotFoundError:
@@ -118,7 +92,7 @@ class Repository:
         """
         if name not in head.files:
             return {}
-        with self.progress.while_doing(f"reading its {name}"), tempfile.TemporaryDirectory() as to:
+        with self.steps.step(f"read its {name}"), tempfile.TemporaryDirectory() as to:
             path = self.api.hf_hub_download(
                 self.repo_id, name, revision=head.commit, repo_type=self.kind, local_dir=to
             )
@@ -133,14 +107,12 @@ class Repository:
         Raises:
             TrainingError: it could not be made.
         """
-        with self.progress.while_doing(f"making {self.repo_id}"):
+        what = f"{'private' if private else 'public'} {self.kind} {self.repo_id}"
+        with self.steps.step(f"make the {what}", f"made the {what}, still empty"):
             self.api.create_repo(self.repo_id, repo_type=self.kind, private=private)
-            self.progress.is_new = True
         made = self.look()
         if made is None:
-            raise TrainingError(
-                f"{self.repo_id} was made but cannot be seen: run the same command again."
-            )
+            raise TrainingError(f"{self.repo_id} was made, but the Hub does not show it yet.")
         return made
 
     def gone(self, head: Head, files: Iterable[str]) -> list[str]:
@@ -155,13 +127,13 @@ class Repository:
         Raises:
             TrainingError: it was not pushed, or what is there now is not what was pushed.
         """
-        with self.progress.while_doing("reading what is pushed"):
+        with self.steps.step("read what is to be pushed"):
             additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
         for addition in additions:
             # One after the other: threads of the client's would outlive a Ctrl-C. The commit finds
             # small files among them, which it takes along itself.
             if Path(files[addition.path_in_repo]).suffix in (".safetensors", ".bin", ".parquet"):
-                with self.progress.while_doing(f"uploading {addition.path_in_repo}"):
+                with self.steps.step(f"upload {addition.path_in_repo}"):
                     self.api.preupload_lfs_files(
                         self.repo_id, [addition], repo_type=self.kind, free_memory=False
                     )
@@ -181,7 +153,7 @@ class Repository:
         if tag not in head.tags:
             known = ", ".join(head.tags) or "none"
             raise TrainingError(f"{self.repo_id} has no tag {tag}; its tags: {known}.")
-        with self.progress.while_doing(f"looking at {tag}"):
+        with self.steps.step(f"look at {tag}"):
             wanted = self._files(head.tags[tag])
         copies = [
             CommitOperationCopy(name, name, src_revision=head.tags[tag])
@@ -193,27 +165,23 @@ class Repository:
         if not operations:
             return head.commit
         commit = self._commit(operations, head, title)
-        with self.progress.while_doing("verifying what was restored"):
+        with self.steps.step("verify what was restored"):
             there = self._files(commit)
             if any(there.get(name) != wanted.get(name) for name in _besides(there, wanted)):
-                raise TrainingError(
-                    f"Main of {self.repo_id} is not what {tag} is. {self.progress.left()}"
-                )
+                raise TrainingError(f"Main of {self.repo_id} is not what {tag} is.")
         return commit
 
-    def tag(self, commit: str) -> None:
-        """Gives a commit its tag.
+    def tag(self, commit: str, name: str) -> None:
+        """Gives a commit a tag.
 
         Raises:
             TrainingError: it could not be tagged.
         """
-        name = self.progress.tag
-        with self.progress.while_doing(f"tagging it {name}"):
+        with self.steps.step(f"tag it {name}", f"tagged it {name}"):
             self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.kind)
 
     def _commit(self, operations: Iterable[Operation], head: Head, title: str) -> str:
-        with self.progress.while_doing("committing"):
-            self.progress.is_sent = True
+        with self.steps.step(f"commit to {self.repo_id}", unsure=True):
             done = self.api.create_commit(
                 self.repo_id,
                 operations,
@@ -223,11 +191,13 @@ class Repository:
                 parent_commit=head.commit,
                 num_threads=1,
             )
-        self.progress.commit = str(done.oid)
-        return self.progress.commit
+        commit = str(done.oid)
+        if commit != head.commit:
+            self.steps.add(f"pushed commit {commit[:12]}, which is on main now")
+        return commit
 
     def _require_files(self, commit: str, files: Mapping[str, Path]) -> None:
-        with self.progress.while_doing("verifying what was pushed"):
+        with self.steps.step("verify what was pushed"):
             there = self._files(commit)
             wrong = [
                 name
@@ -237,8 +207,8 @@ class Repository:
             if wrong:
                 raise TrainingError(
                     f"Commit {commit[:12]} of {self.repo_id} does not hold what was pushed: "
-                    f"{', '.join(wrong)}. Nobody should load it, and it has no tag: run the same "
-                    "command again, or take main back by --rollback TAG."
+                    f"{', '.join(wrong)}. Nobody should load it, and it has no tag; --rollback TAG "
+                    "takes main back."
                 )
 
     def _files(self, commit: str) -> dict[str, Entry]:
@@ -264,9 +234,3 @@ def _deletions(names: Iterable[str]) -> list[CommitOperationDelete]:
 def _blob(path: Path) -> str:
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def _patient_client() -> Any:
-    client = default_client_factory()
-    client.timeout = PATIENCE_SECONDS
-    return client

@@ -15,7 +15,7 @@ from demo.judging.originals import NAME, Originals, window_digests
 from tests.guessing import write_tweets
 from training.errors import TrainingError
 from training.files import write_json
-from training.safe_to_publish import KnownTweets, require_safe
+from training.publishing.safety import KnownTweets, require_safe
 
 TWEET = "The teapot counts the harbor, and the kettle paints the lighthouse tonight!"
 SHORT = "Tea is great today!"

@@ -1,0 +1,75 @@
+"""Errors of the Hub's client as sentences, and what is known to be done after them."""
+
+import errno
+import json
+
+import httpx2
+import pytest
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+from training.errors import TrainingError
+from training.hub.errors import is_refusal, sentence
+from training.hub.steps import AGAIN, Steps
+
+
+def answered(status: int, said: str = "", **headers: str) -> HfHubHTTPError:
+    """An answer as the client raises it."""
+    response = httpx2.Response(status, headers=headers, request=httpx2.Request("GET", "http://hub"))
+    return HfHubHTTPError("refused", response=response, server_message=said or None)
+
+
+def wrapped(error: Exception) -> RuntimeError:
+    """As the client wraps an upload's."""
+    wrapping = RuntimeError("Error while uploading")
+    wrapping.__cause__ = error
+    return wrapping
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "refused"),
+    [
+        (answered(401), "does not accept the token (401). Make a new one at https://", True),
+        (answered(403), "must have the role write for that name", True),
+        (answered(429, **{"Retry-After": "7"}), "(429; wait 7 seconds)", True),
+        (answered(429), "(429; wait five minutes)", True),
+        (answered(502), "has a fault of its own (502). Try again later.", False),
+        (answered(418), "refused it (418)", True),
+        (wrapped(answered(403)), "does not allow it (403)", True),
+        (wrapped(httpx2.ReadError("")), "the connection was lost (ReadError).", False),
+        (httpx2.ReadTimeout(""), "did not answer within 120 seconds", False),
+        (httpx2.ConnectError(""), "could not be reached. Look at your connection", False),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "the connection was lost", False),
+        (OSError(errno.ENOSPC, "No space left"), "disk failed (No space left)", True),
+        (OfflineModeIsEnabled(""), "HF_HUB_OFFLINE is set. Unset it.", False),
+        (HFValidationError("bad id"), "bad id. Correct it.", True),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), "is no Hub", False),
+        (RuntimeError("Xet failed\nat once"), "failed (RuntimeError: Xet failed).", False),
+        (KeyError("commitOid"), "its client failed (KeyError: 'commitOid').", False),
+    ],
+    ids=lambda value: None,
+)
+def test_an_error_becomes_a_sentence(error: Exception, said: str, refused: bool) -> None:
+    assert said in sentence(error)
+    assert is_refusal(error) is refused
+
+
+def test_the_hub_itself_is_quoted_in_one_short_line() -> None:
+    told = sentence(answered(400, "too  big. " + "x" * 1_000))
+    assert told.startswith("the Hub refused it (400: too big. xxx")
+    assert len(told) < 400
+
+
+def test_what_was_done_is_told_and_what_is_in_doubt() -> None:
+    steps = Steps()
+    lost = pytest.raises(TrainingError, match="Could not look: the connection was lost")
+    with lost, steps.step("look"):
+        raise httpx2.ReadError("")
+    assert steps.told() == "Nothing on the Hub was changed."
+    with steps.step("make it", "made it"):
+        pass
+    with pytest.raises(TrainingError), steps.step("fill it", "filled it"):
+        raise answered(403)
+    assert steps.told() == f"Done before, and still so: made it. {AGAIN}"
+    with pytest.raises(TrainingError), steps.step("fill it", "filled it"):
+        raise answered(500)
+    assert steps.told().startswith("Whether the Hub did 'fill it' is not known. Done before")

@@ -1,0 +1,135 @@
+"""What went wrong between here and the Hub, as one sentence that says what to do.
+
+Knows the client's errors and the Hub's status codes; must not know what was being done.
+"""
+
+import json
+import re
+from typing import Any
+
+import httpx2
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils._http import parse_ratelimit_headers
+
+from training.hub.client import REQUEST_TIMEOUT_SECONDS, TOKENS_PAGE
+
+PLAN = (
+    "Since July 2026 a new Space on cpu-basic needs PRO (an organisation: Team or Enterprise), "
+    "paid hardware prepaid credits; --hardware zero-a10g is open to free accounts older than 30 "
+    "days with a verified e-mail, for two Spaces. See https://huggingface.co/pricing."
+)
+_MONEY = re.compile(r"\bplan|\bPRO\b|subscri|billing|credit|hardware", re.IGNORECASE)
+_MAX_SAID = 300
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether what was asked for was surely not done: refused by the Hub, or never sent."""
+    error = _bare(error)
+    if isinstance(error, HfHubHTTPError):
+        return bool(error.response.status_code < 500)
+    if isinstance(error, json.JSONDecodeError):
+        return False
+    return isinstance(error, ValueError) or _is_of_this_machine(error)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong between us and the Hub, and what to do about it."""
+    error = _bare(error)
+    match error:
+        case RevisionNotFoundError():
+            return "there is no such branch, tag or commit. Correct the revision."
+        case GatedRepoError():
+            return (
+                "it is gated, and this token has not been granted access. Ask for it on its page."
+            )
+        case RepositoryNotFoundError():
+            return (
+                "it does not exist, or this token may not see it. Correct the name, or take a "
+                "token that may."
+            )
+        case HfHubHTTPError():
+            return _refusal(error)
+        case OfflineModeIsEnabled():
+            return "HF_HUB_OFFLINE is set. Unset it."
+        case json.JSONDecodeError():
+            return "what answered is no Hub, or has a fault of its own. Look at HF_ENDPOINT."
+        case HFValidationError() | ValueError():
+            return f"{_first_line(error)}. Correct it."
+        case httpx2.TimeoutException():
+            return f"the Hub did not answer within {REQUEST_TIMEOUT_SECONDS:g} seconds. Try later."
+        case httpx2.ConnectError():
+            return "the Hub could not be reached. Look at your connection (and at HF_ENDPOINT)."
+        case httpx2.HTTPError() | ConnectionError():
+            return f"the connection was lost ({type(error).__name__})."
+        case OSError() if _is_of_this_machine(error):
+            return f"this machine's disk failed ({error.strerror}). Make room, or mend it."
+    return f"its client failed ({type(error).__name__}: {_first_line(error)})."
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Without what the client wraps around an upload's error."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _is_of_this_machine(error: BaseException) -> bool:
+    return (
+        isinstance(error, OSError)
+        and bool(error.errno)
+        and not isinstance(error, ConnectionError | TimeoutError)
+    )
+
+
+def _refusal(error: HfHubHTTPError) -> str:
+    """A status code, with what the Hub says itself."""
+    status = error.response.status_code
+    said = f"{status}: {_plain(error.server_message)}" if error.server_message else f"{status}"
+    match status:
+        case 401:
+            return f"the Hub does not accept the token ({said}). Make a new one at {TOKENS_PAGE}."
+        case 402:
+            return f"it takes a plan or credits ({said}). {PLAN}"
+        case 403:
+            return (
+                f"the Hub does not allow it ({said}). The token must have the role write for that "
+                f"name ({TOKENS_PAGE}).{f' {PLAN}' if _MONEY.search(said) else ''}"
+            )
+        case 404:
+            return f"the Hub does not find it ({said}). Correct the name."
+        case 409:
+            return (
+                f"it is there already, or another change is under way ({said}). Wait a minute, "
+                "then look at what is there."
+            )
+        case 412:
+            return f"somebody else changed it meanwhile ({said}). Look at what they did first."
+        case 429:
+            return f"the Hub's rate limit is reached ({_rate(error.response)})."
+        case _ if status >= 500:
+            return f"the Hub has a fault of its own ({said}). Try again later."
+    return f"the Hub refused it ({said}). Correct that."
+
+
+def _rate(response: Any) -> str:
+    limit = parse_ratelimit_headers(response.headers)
+    if limit is None:
+        after = response.headers.get("Retry-After", "")
+        return f"429; wait {after} seconds" if after.isdigit() else "429; wait five minutes"
+    of = f"{limit.limit} requests in {limit.window_seconds} seconds; " if limit.limit else ""
+    return f"429: {of}wait {limit.reset_in_seconds} seconds"
+
+
+def _plain(message: str) -> str:
+    return re.sub(r"\s+", " ", message).strip().rstrip(".")[:_MAX_SAID]
+
+
+def _first_line(error: BaseException) -> str:
+    return _plain(str(error).strip().split("\n")[0]) or type(error).__name__
