@@ -36,7 +36,7 @@ LARGE_BYTES = 10 * 2**20
 
 
 def routes(hub: State, kind: str, prefix: str) -> list[Route]:
-    """Of the repositories of a kind ("models", "datasets")."""
+    """Of the repositories of a kind ("models", "datasets", "spaces")."""
     api = f"/api/{kind}/{{owner}}/{{name}}"
     repository = f"{prefix}/{{owner}}/{{name}}.git"
 
@@ -62,7 +62,8 @@ def routes(hub: State, kind: str, prefix: str) -> list[Route]:
 
     async def xet(request: Request) -> Response:
         await opened(hub, request)
-        _require_writer(request)
+        if request.path_params["access"] == "write":
+            require_writer(request)
         expires = int(time.time()) + 3_600
         told = {"casUrl": hub.xet, "accessToken": "tea", "exp": expires}
         headers = {
@@ -74,7 +75,7 @@ def routes(hub: State, kind: str, prefix: str) -> list[Route]:
 
     async def commit(request: Request) -> Response:
         repo_id, _ = await opened(hub, request)
-        _require_writer(request)
+        require_writer(request)
         if hub.fault == "stall_commits":
             await asyncio.sleep(3_600)
         if hub.before_commit:
@@ -82,12 +83,13 @@ def routes(hub: State, kind: str, prefix: str) -> list[Route]:
             hub.before_commit = None
         lines = [json.loads(line) for line in (await request.body()).splitlines()]
         hub.repos[repo_id] = committed = _committed(hub, hub.repos[repo_id], lines)
+        await hub.committed(repo_id)
         url = f"{hub.endpoint}{prefix}/{repo_id}/commit/{committed.commit}"
         return JSONResponse({"success": True, "commitOid": committed.commit, "commitUrl": url})
 
     async def tag(request: Request) -> Response:
         repo_id, at = await opened(hub, request)
-        _require_writer(request)
+        require_writer(request)
         name, repo = (await request.json())["tag"], hub.repos[repo_id]
         if name in repo.tags:
             raise refused(409, "", f"Tag reference {name} already exists")
@@ -98,7 +100,7 @@ def routes(hub: State, kind: str, prefix: str) -> list[Route]:
         step(hub, "refs", f"{api}/refs", refs),
         step(hub, "preupload", f"{api}/preupload/{{revision}}", preupload, ["POST"]),
         step(hub, "batch", f"{repository}/info/lfs/objects/batch", large_batch, ["POST"]),
-        step(hub, "xet", f"{api}/xet-write-token/{{revision}}", xet),
+        step(hub, "xet", f"{api}/xet-{{access}}-token/{{revision}}", xet),
         step(hub, "commit", f"{api}/commit/{{revision}}", commit, ["POST"]),
         step(hub, "tag", f"{api}/tag/{{revision}}", tag, ["POST"]),
     ]
@@ -109,12 +111,14 @@ def shared_routes(hub: State) -> list[Route]:
 
     async def create(request: Request) -> Response:
         body = await request.json()
-        _require_writer(request)
+        require_writer(request)
         repo_id = f"{body['organization']}/{body['name']}"
         known = {"url": f"{hub.endpoint}/{body['type']}s/{repo_id}", "id": repo_id}
         if repo_id in hub.repos:
             return JSONResponse(known, status_code=409)
-        hub.repos[repo_id] = Repo({}, private=body.get("visibility") == "private")
+        first = {".gitattributes": b"*.safetensors filter=lfs\n"}
+        hub.repos[repo_id] = Repo(first, private=body.get("visibility") == "private")
+        hub.created(repo_id, body)
         return JSONResponse(known)
 
     async def validate(request: Request) -> Response:
@@ -146,7 +150,8 @@ def shared_routes(hub: State) -> list[Route]:
     ]
 
 
-def _require_writer(request: Request) -> None:
+def require_writer(request: Request) -> None:
+    """Refuses whoever may not write."""
     given = token(request)
     if given not in (None, READER, WRITER, STRANGER):
         raise refused(401, "", "Invalid credentials in Authorization header")

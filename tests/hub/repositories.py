@@ -102,6 +102,16 @@ class State:
     before_commit: Callable[[], None] | None = None
     port: int = 0
 
+    def created(self, repo_id: str, asked: Mapping[str, Any]) -> None:
+        """Called once a repository was made."""
+
+    async def committed(self, repo_id: str) -> None:
+        """Called once a commit is there."""
+
+    def described(self, repo_id: str) -> Mapping[str, Any]:
+        """What is told of a repository besides what is told of all."""
+        return {}
+
     @property
     def endpoint(self) -> str:
         """What HF_ENDPOINT is to be."""
@@ -172,7 +182,7 @@ def sha256(content: bytes) -> str:
 
 def is_large(name: str) -> bool:
     """True for what the Hub keeps in its file store rather than in git."""
-    return name.endswith((".safetensors", ".bin"))
+    return name.endswith((".safetensors", ".bin", ".parquet", ".png"))
 
 
 def listed(name: str, content: bytes) -> dict[str, Any]:

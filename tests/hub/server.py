@@ -3,14 +3,14 @@ to fetch from it: history, tags and large files in git-lfs' way.
 
 Knows the Hub's paths, headers and error codes, and how to misbehave; knows nothing of models.
 Large files are redirected from 127.0.0.1 to localhost, which stands for the Hub's file store.
-What is pushed is answered in pushing.py. Of Xet, large files can be pushed, not fetched: a client
-must set HF_HUB_DISABLE_XET unless the Hub is given a store of Xet's.
+What is pushed is answered in pushing.py. A client must set HF_HUB_DISABLE_XET unless the Hub is
+given a store of Xet's; what was pushed there is fetched from there.
 """
 
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import uvicorn
@@ -19,12 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.hub import pushing
+from tests.hub import pushing, xet
 from tests.hub.repositories import (
     READER,
     STRANGER,
     WRITER,
     Broken,
+    InXet,
     Repo,
     State,
     is_large,
@@ -65,11 +66,18 @@ class Hub(State):
         listening, self._socket = self._socket or bound(self.port), None
         listening.listen()
         config = uvicorn.Config(
-            application(self), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+            Starlette(routes=self.routes()),
+            log_level="critical",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
         self._thread.start()
+
+    def routes(self) -> list[Route]:
+        """Everything that it answers to."""
+        return hub_routes(self)
 
     def stop(self) -> None:
         """Refuses connections from now on."""
@@ -88,21 +96,23 @@ def bound(port: int) -> socket.socket:
     return taken
 
 
-def application(hub: Hub) -> Starlette:
+def hub_routes(hub: Hub) -> list[Route]:
     """The Hub's API, file addresses and file store, for the repositories of `hub`."""
 
     async def info(request: Request) -> Response:
         model_id, repo = await opened(hub, request)
         siblings = [{"rfilename": name} for name in repo.files]
         known = {"_id": "1", "id": model_id, "modelId": model_id, "sha": repo.commit}
-        return JSONResponse({**known, "private": repo.private, "siblings": siblings})
+        access = {"private": repo.private, "gated": repo.gated}
+        more = hub.described(model_id)
+        return JSONResponse({**known, **access, **more, "siblings": siblings, "tags": []})
 
     async def tree(request: Request) -> Response:
         _, repo = await opened(hub, request)
         return JSONResponse([listed(name, content) for name, content in repo.files.items()])
 
     async def resolve(request: Request) -> Response:
-        _, repo = await opened(hub, request)
+        repo_id, repo = await opened(hub, request)
         if repo.gated and token(request) != READER:
             raise refused(403, "GatedRepo")
         name = request.path_params["path"]
@@ -111,12 +121,20 @@ def application(hub: Hub) -> Starlette:
             raise refused(404, "EntryNotFound")
         if request.method == "GET":
             hub.served.append(name)
-        return await resolved(hub, repo, name, content)
+        headers = {"X-Repo-Commit": repo.commit, "ETag": f'"{listed(name, content)["oid"]}"'}
+        if isinstance(content, InXet):
+            headers["X-Xet-Hash"] = xet.hash_of(hub.xet, content.digest)
+            api = f"{hub.endpoint}/api/{kind_of(request)}/{repo_id}"
+            headers["X-Xet-Refresh-Route"] = f"{api}/xet-read-token/{repo.commit}"
+        elif not is_large(name):
+            return Response(content, headers=headers)
+        return elsewhere(hub, content, headers)
 
     async def store(request: Request) -> Response:
         heads = (one for repo in hub.repos.values() for one in repo.history())
-        every = (content for one in heads for content in one.files.values())
-        content = next(c for c in every if sha256(c) == request.path_params["digest"])
+        every = (file for one in heads for file in one.files.items())
+        name, content = next(f for f in every if sha256(f[1]) == request.path_params["digest"])
+        hub.served.append(name)
         return await stored(hub, content)
 
     async def paths(request: Request) -> Response:
@@ -127,28 +145,33 @@ def application(hub: Hub) -> Starlette:
     repository = "{owner}/{name}"
     both = ["GET", "HEAD"]
     routes = [Route("/store/{digest}", store)]
-    for kind, prefix in (("models", ""), ("datasets", "/datasets")):
+    for kind, prefix in (("models", ""), ("datasets", "/datasets"), ("spaces", "/spaces")):
         api, at = f"/api/{kind}/{repository}", f"{prefix}/{repository}/resolve/{{revision}}"
         routes += [
+            step(hub, "info", api, info),
             step(hub, "info", f"{api}/revision/{{revision}}", info),
             step(hub, "tree", f"{api}/tree/{{revision}}", tree),
             step(hub, "paths", f"{api}/paths-info/{{revision}}", paths, ["POST"]),
             step(hub, "resolve", f"{at}/{{path:path}}", resolve, both),
             *pushing.routes(hub, kind, prefix),
         ]
-    return Starlette(routes=[*routes, *pushing.shared_routes(hub)])
+    return [*routes, *pushing.shared_routes(hub)]
 
 
-async def resolved(hub: Hub, repo: Repo, name: str, content: bytes) -> Response:
-    """A small file itself, or where a large one is."""
-    blob = str(listed(name, content)["oid"])
-    headers = {"X-Repo-Commit": repo.commit, "ETag": f'"{blob}"'}
-    if not is_large(name):
-        return Response(content, headers=headers)
-    digest = sha256(content)
-    headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+def kind_of(request: Request) -> str:
+    """Of the repository whose file is asked for, as the API names it."""
+    first = request.url.path.split("/")[1]
+    return first if first in ("datasets", "spaces") else "models"
+
+
+def elsewhere(hub: Hub, content: bytes, headers: Mapping[str, str]) -> Response:
+    """Where a large file is."""
+    digest, size = sha256(content), len(content)
+    if isinstance(content, InXet):
+        digest, size = content.digest, content.size
+    linked = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(size)}
     location = f"http://localhost:{hub.port}/store/{digest}"
-    return Response(status_code=302, headers={**headers, "Location": location})
+    return Response(status_code=302, headers={**headers, **linked, "Location": location})
 
 
 async def stored(hub: Hub, content: bytes) -> Response:

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests import tiny
-from tests.hub.server import READER, STRANGER, WRITER, Repo
-from tests.hub.spaces import HANG_UP, STALL, Fault, Space, SpaceHub
+from tests.hub.server import READER, STRANGER, WRITER, Broken, Repo
+from tests.hub.spaces import Space, SpaceHub
 from tests.processes import ROOT, AppProcess, free_port
 from training.errors import TrainingError
 from training.space.files import space_readme
@@ -35,6 +35,7 @@ Done = subprocess.CompletedProcess[str]
 @pytest.fixture
 def hub() -> Iterator[SpaceHub]:
     hub = SpaceHub()
+    hub.start()
     yield hub
     hub.stop()
 
@@ -42,7 +43,7 @@ def hub() -> Iterator[SpaceHub]:
 @pytest.fixture
 def running(hub: SpaceHub, scripted_app: AppProcess) -> SpaceHub:
     """The same, whose Spaces are the real app over a scripted engine."""
-    hub.build = lambda _: scripted_app.url
+    hub.build = lambda *_: scripted_app.url
     return hub
 
 
@@ -92,9 +93,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {**files, "README.md": b"a card", "pytorch_model.bin": b"pickled"}
 
 
-def started(space: Space, hub: SpaceHub, folder: Path) -> tuple[str, "subprocess.Popen[bytes]"]:
+def started(
+    repo: Repo, space: Space, hub: SpaceHub, folder: Path
+) -> tuple[str, "subprocess.Popen[bytes]"]:
     """What the Hub does with a Space: its files alone in a folder, its variables, `app.py`."""
-    for name, content in space.files.items():
+    for name, content in repo.files.items():
         path = folder / "space" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -119,16 +122,21 @@ def started(space: Space, hub: SpaceHub, folder: Path) -> tuple[str, "subprocess
     return f"http://127.0.0.1:{port}", process
 
 
+def commits(hub: SpaceHub) -> int:
+    """How many there are after the first."""
+    return len(list(hub.repos[SPACE].history())) - 1
+
+
 def test_from_nothing_to_a_space_that_runs_the_published_model(
     hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes], tmp_path: Path
 ) -> None:
     """The Space is what was pushed, and nothing else of this checkout."""
-    hub.models.repos[MODEL] = repo = Repo(checkpoint)
-    hub.tags["v1"] = repo.commit
+    commit = Repo(checkpoint).commit
+    hub.repos[MODEL] = Repo(checkpoint, tags={"v1": commit})
     processes = []
 
-    def build(space: Space) -> str:
-        address, process = started(space, hub, tmp_path)
+    def build(repo: Repo, space: Space) -> str:
+        address, process = started(repo, space, hub, tmp_path)
         processes.append(process)
         return address
 
@@ -142,11 +150,11 @@ def test_from_nothing_to_a_space_that_runs_the_published_model(
     assert done.returncode == 0, done.stderr + (tmp_path / "app.log").read_text()
     space = hub.spaces[SPACE]
     assert space.variables == {
-        "MODEL_ID": MODEL, "MODEL_REVISION": repo.commit, "CONTACT": "alice@example.org",
+        "MODEL_ID": MODEL, "MODEL_REVISION": commit, "CONTACT": "alice@example.org",
     }  # fmt: skip
-    assert len(space.commits) == 1
+    assert commits(hub) == 1
     assert not space.secrets
-    assert f"/checkpoint answers: {MODEL} at {repo.commit}" in done.stdout
+    assert f"/checkpoint answers: {MODEL} at {commit}" in done.stdout
     assert re.search(r"BUILDING\n.*APP_STARTING\n(.*\n)*.*RUNNING\n", done.stdout)
     assert "/visitor saw this machine as 127.0.0.1, with X-Forwarded-For: None" in done.stdout
     assert "so no proxy adds an address" in done.stdout
@@ -157,9 +165,9 @@ def test_from_nothing_to_a_space_that_runs_the_published_model(
 def test_only_what_the_app_needs_is_pushed(
     running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
 ) -> None:
-    running.models.repos[MODEL] = repo = Repo(checkpoint)
+    running.repos[MODEL] = repo = Repo(checkpoint)
     assert deploy("--model", MODEL, "--no-wait").returncode == 0
-    files = running.spaces[SPACE].files
+    files = running.repos[SPACE].files
     allowed = r"(app\.py|requirements\.txt|README\.md|LICENSE|\.gitattributes|(demo|embedded)/.+)"
     assert not [name for name in files if not re.fullmatch(allowed, name)]
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyc")]
@@ -181,35 +189,37 @@ def test_only_what_the_app_needs_is_pushed(
 def test_an_update_is_one_commit_that_deletes_what_went_away_and_sets_what_is_named(
     running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
 ) -> None:
-    running.models.repos[MODEL] = repo = Repo(checkpoint)
+    running.repos[MODEL] = repo = Repo(checkpoint)
     variables = {"MODEL_ID": MODEL, "MODEL_REVISION": repo.commit, "SLOTS": "8"}
+    there = {".gitattributes": b"*.png filter=lfs\n", "app.py": b"3"}
+    running.repos[SPACE] = Repo({**there, "old/app.py": b"1", "demo/gone.py": b"2"})
     running.spaces[SPACE] = space = Space(variables=dict(variables))
-    space.files |= {"old/app.py": b"1", "demo/gone.py": b"2", "app.py": b"3"}
     first = deploy("--contact", "https://example.org/me", "--hardware", "cpu-upgrade", "--no-wait")
     assert first.returncode == 0, first.stderr
-    assert len(space.commits) == 1
-    assert not {"old/app.py", "demo/gone.py"} & set(space.files)
-    assert ".gitattributes" in space.files
+    assert commits(running) == 1
+    files = running.repos[SPACE].files
+    assert not {"old/app.py", "demo/gone.py"} & set(files)
+    assert files[".gitattributes"] == there[".gitattributes"]
     assert "no longer needed, and deleted: demo/gone.py" in first.stdout
     assert space.variables == {**variables, "CONTACT": "https://example.org/me"}
     assert space.hardware == "cpu-upgrade"
     # The README goes on to name the model that the Space was set to.
-    values, _ = split_readme(space.files["README.md"].decode())
+    values, _ = split_readme(files["README.md"].decode())
     assert values["preload_from_hub"][0].endswith(repo.commit)
-    running.asked.clear()
+    running.steps.clear()
     second = deploy("--contact", "https://example.org/me", "--hardware", "cpu-upgrade", "--no-wait")
     assert second.returncode == 0, second.stderr
     assert "the Space has these files already" in second.stdout
-    assert not {"POST variables", "POST hardware", "POST commit"} & set(running.asked)
+    assert not {"set variable", "set hardware", "commit"} & set(running.steps)
 
 
 def test_a_dry_run_touches_nothing_and_needs_no_token(
     hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
 ) -> None:
-    hub.models.repos[MODEL] = repo = Repo(checkpoint)
+    hub.repos[MODEL] = repo = Repo(checkpoint)
     done = deploy("--model", MODEL, "--hardware", "cpu-upgrade", "--dry-run", token="")
     assert done.returncode == 0, done.stderr
-    assert hub.asked == ["GET repo_info"]
+    assert hub.steps == ["info"]
     assert not hub.spaces
     for told in (
         f"MODEL_REVISION={repo.commit}",
@@ -226,13 +236,14 @@ def test_a_dry_run_touches_nothing_and_needs_no_token(
 def test_a_private_model_needs_a_secret_that_is_never_sent_unasked(
     running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
 ) -> None:
-    running.models.repos[MODEL] = Repo(checkpoint, private=True)
+    running.repos[MODEL] = Repo(checkpoint, private=True)
     told = deploy("--model", MODEL, "--private", "--no-wait")
     space = running.spaces[SPACE]
-    assert (told.returncode, space.private, space.secrets) == (0, True, {})
+    repo = running.repos[SPACE]
+    assert (told.returncode, repo.private, space.secrets) == (0, True, {})
     assert f"needs a token of its own, to read {MODEL}. None is sent" in told.stdout
     assert f"spaces/{SPACE}/settings; or say --secret-token" in told.stdout
-    assert "preload_from_hub" not in split_readme(space.files["README.md"].decode())[0]
+    assert "preload_from_hub" not in split_readme(repo.files["README.md"].decode())[0]
     sent = deploy("--model", MODEL, "--secret-token", "--no-wait")
     assert space.secrets == {"HF_TOKEN": WRITER}
     assert "--secret-token: HF_TOKEN of this environment goes to" in sent.stdout
@@ -243,7 +254,7 @@ def test_a_private_model_needs_a_secret_that_is_never_sent_unasked(
 def test_a_space_that_runs_another_model_is_told_with_the_reason(
     running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
 ) -> None:
-    running.models.repos[MODEL] = repo = Repo(checkpoint)
+    running.repos[MODEL] = repo = Repo(checkpoint)
     running.tells_commit = False
     done = deploy("--model", MODEL)
     assert done.returncode == 1
@@ -267,18 +278,23 @@ def test_a_space_that_is_only_set_anew_is_waited_for_until_it_has_restarted(
     assert f"{SPACE} is up: {scripted_app.url}" in done.stdout
 
 
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Broken:
+    """An answer of the Hub's, with what it says."""
+    return Broken("status", status, {"X-Error-Message": message, **(headers or {})})
+
+
 REFUSALS = {
-    "401": ("info", Fault(401, "Invalid credentials in Authorization header"),
+    "401": ("info", refusal(401, "Invalid credentials in Authorization header"),
             "the Hub does not accept the token (401"),
-    "402 plan": ("create", Fault(402, "Gradio Spaces require a PRO subscription"),
+    "402 plan": ("create", refusal(402, "Gradio Spaces require a PRO subscription"),
                  "Since July 2026 a new Space on cpu-basic needs PRO"),
-    "409": ("POST variables", Fault(409, "conflict"), "change is under way (409: conflict)"),
-    "412": ("commit", Fault(412, "A commit has happened since"), "else changed it meanwhile"),
-    "429": ("commit", Fault(429, "Too many", {"RateLimit": '"api";r=0;t=55',
+    "409": ("set variable", refusal(409, "conflict"), "change is under way (409: conflict)"),
+    "412": ("commit", refusal(412, "A commit has happened since"), "else changed it meanwhile"),
+    "429": ("commit", refusal(429, "Too many", {"RateLimit": '"api";r=0;t=55',
             "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}),
             "429: 500 requests in 300 seconds; wait 55 seconds"),
-    "503": ("commit", Fault(503, "Service Unavailable"), "a fault of its own (503"),
-    "lost": ("commit", Fault(HANG_UP), "the connection was lost"),
+    "503": ("commit", refusal(503, "Service Unavailable"), "a fault of its own (503"),
+    "lost": ("commit", Broken("lost"), "the connection was lost"),
 }  # fmt: skip
 
 
@@ -287,7 +303,7 @@ def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
     hub: SpaceHub, deploy: Callable[..., Done], name: str
 ) -> None:
     step, fault, sentence = REFUSALS[name]
-    hub.faults[step] = fault
+    hub.broken[step] = fault
     done = deploy("--contact", "https://example.org/me")
     assert done.returncode == 1
     assert sentence in done.stderr
@@ -297,12 +313,12 @@ def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
     else:
         created = f"Done before, and still so: created the public Space {SPACE}"
         assert created in done.stderr
-        assert ("set CONTACT=" in done.stderr) == (step != "POST variables")
+        assert ("set CONTACT=" in done.stderr) == (step != "set variable")
         assert done.stderr.endswith(f"{AGAIN}\n")
     in_doubt = "'push the files to alice/parody' is not known" in done.stderr
     assert in_doubt == (name in ("lost", "503"))
     # And it does go on from there.
-    hub.faults.clear()
+    hub.broken.clear()
     if name == "lost":
         assert deploy("--contact", "https://example.org/me", "--no-wait").returncode == 0
 
@@ -322,7 +338,7 @@ def test_what_cannot_be_meant_is_refused_before_the_hub_is_asked(
         done = deploy(*options, token=token)
         assert (done.returncode, sentence in done.stderr) == (1, True), done.stderr
     assert "--space is 'parody'; it must look like" in deploy(space="parody").stderr
-    assert not hub.asked
+    assert not hub.steps
 
 
 def test_a_model_that_cannot_be_had_is_named(
@@ -330,11 +346,11 @@ def test_a_model_that_cannot_be_had_is_named(
 ) -> None:
     absent = deploy("--model", "alice/absent").stderr
     assert "Could not read the model alice/absent: it does not exist, or this token" in absent
-    hub.models.repos[MODEL] = Repo(checkpoint, private=True)
+    hub.repos[MODEL] = Repo(checkpoint, private=True)
     assert "may not see it" in deploy("--model", MODEL, token=STRANGER).stderr
     lost = deploy("--model", MODEL, "--model-revision", NOWHERE).stderr
     assert f"{MODEL} at {NOWHERE}: there is no such branch, tag or commit" in lost
-    hub.models.repos[MODEL] = Repo({"README.md": b"tea"})
+    hub.repos[MODEL] = Repo({"README.md": b"tea"})
     assert f"{MODEL} holds no config.json" in deploy("--model", MODEL).stderr
     assert not hub.spaces
 
@@ -350,10 +366,10 @@ def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]
 def test_a_public_space_is_not_taken_for_a_private_one(
     hub: SpaceHub, deploy: Callable[..., Done]
 ) -> None:
-    hub.spaces[SPACE] = Space()
+    hub.repos[SPACE], hub.spaces[SPACE] = Repo({}), Space()
     done = deploy("--private")
     assert "alice/parody is public, and --private only makes new Spaces" in done.stderr
-    assert not hub.spaces[SPACE].commits
+    assert commits(hub) == 0
 
 
 @pytest.mark.parametrize(
@@ -388,21 +404,21 @@ def test_a_space_that_never_comes_up_is_given_up(
 def test_a_hub_that_is_lost_while_a_space_is_built_is_asked_again_and_then_given_up(
     hub: SpaceHub, deploy: Callable[..., Done]
 ) -> None:
-    hub.faults["runtime"] = Fault(HANG_UP)
+    hub.broken["runtime"] = Broken("lost")
     done = deploy()
     assert done.returncode == 1
     assert "no answer from the Hub; asking again" in done.stdout
     assert "Could not ask how alice/parody is getting on: the connection was lost" in done.stderr
-    assert hub.asked.count("GET runtime") == 5
+    assert hub.steps.count("runtime") == 5
 
 
 def test_ctrl_c_tells_what_was_done(
     hub: SpaceHub, begin: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    hub.faults["commit"] = Fault(STALL)
+    hub.broken["commit"] = Broken("stalled")
     process = begin()
     deadline = time.monotonic() + 60
-    while "POST commit" not in hub.asked and time.monotonic() < deadline:
+    while "commit" not in hub.steps and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
@@ -426,7 +442,7 @@ def test_a_space_that_sleeps_is_woken_by_a_visit(
     visits: list[str] = []
     asleep = http.server.HTTPServer(("127.0.0.1", 0), recorder(visits))
     threading.Thread(target=asleep.serve_forever, daemon=True).start()
-    running.build = lambda _: f"http://127.0.0.1:{asleep.server_port}"
+    running.build = lambda *_: f"http://127.0.0.1:{asleep.server_port}"
     running.stages = ("SLEEPING", "SLEEPING", "PAUSED")
     done = deploy()
     asleep.shutdown()

@@ -1,12 +1,9 @@
 """Checkpoints from the Hub: fetched, verified, kept, and replaced when they cannot be had."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,83 +16,8 @@ from demo.generation.introduction import FILES, introduce
 from demo.generation.openvino_export import export
 from demo.generation.persona import NOBODY
 from tests import tiny
+from tests.hub.resolving import PATIENCE_SECONDS, Client
 from tests.hub.server import READER, STRANGER, Hub, Repo
-
-PATIENCE_SECONDS = 3.0
-INSTEAD = "The embedded checkpoint runs instead."
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the client process tells of one call."""
-
-    folder: Path
-    name: str
-    revision: str
-    notice: str
-    said: list[str]
-    seconds: float
-
-    def is_embedded_because(self, reason: str) -> bool:
-        """True if the embedded one runs, and the notice says why."""
-        said_so = reason in self.notice and self.notice.endswith(INSTEAD)
-        return self.name == "embedded" and said_so and self.notice in self.said
-
-
-class Client:
-    """A process with the real client in it, whose Hub is `hub`."""
-
-    def __init__(self, hub: Hub, embedded: Path, home: Path) -> None:
-        self._embedded, self._cache = embedded, home / "cache"
-        self.hub_cache = home / "hf" / "hub"
-        settings = {
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_HOME": str(home / "hf"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_HUB_DOWNLOAD_TIMEOUT": "1",
-            "NO_PROXY": "localhost,127.0.0.1",
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hub.client"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **settings},
-        )
-
-    def resolve(self, model_id: str, revision: str, token: str = "") -> Result:
-        """One `resolve_checkpoint` there."""
-        arguments = {
-            "model_id": model_id, "model_revision": revision, "token": token, "folder": "",
-            "embedded": str(self._embedded), "base_file": "", "cache_dir": str(self._cache),
-            "hub_patience_seconds": PATIENCE_SECONDS,
-        }  # fmt: skip
-        answer = self._ask(arguments)
-        return Result(**{**answer, "folder": Path(answer["folder"])})
-
-    def early(self, model_id: str, revision: str) -> Path:
-        """One `early_folder` there, for the files of an introduction."""
-        arguments = {
-            "model_id": model_id, "model_revision": revision, "token": "", "folder": "",
-            "embedded": str(self._embedded), "names": FILES,
-            "hub_patience_seconds": PATIENCE_SECONDS,
-        }  # fmt: skip
-        return Path(self._ask(arguments)["early"])
-
-    def _ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(arguments) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        """Ends the process, whatever its threads still wait for."""
-        self._process.kill()
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")

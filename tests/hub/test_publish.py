@@ -1,7 +1,7 @@
 """`publish`, by the real client in real processes, to a Hub of our own on loopback.
 
-A fake proves how the client and we behave, not the real Hub's rules. Xet is switched off but in one
-test.
+A fake proves how the client and we behave, not the real Hub's rules. Xet is switched off where a
+test does not say that it is on.
 """
 
 import json
@@ -24,6 +24,7 @@ from transformers import pipeline
 
 from tests import tiny
 from tests.hub.publisher import REPO, Publisher, make_checkpoint, make_data, make_project
+from tests.hub.resolving import Client as Demo
 from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
 from tests.processes import running_app
 from training.prepare import read_texts
@@ -107,19 +108,23 @@ def written(repo: Repo, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("by_xet", [False, True], ids=["git_lfs", "xet"])
 def test_the_app_runs_what_was_published_without_exporting_it_again(
-    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path
+    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path, by_xet: bool
 ) -> None:
+    """By Xet into a folder, by a store that hf_xet has built in; the Hub knows sums alone."""
+    hub.xet = f"local://{tmp_path / 'xet'}" if by_xet else ""
     commit = publisher.publish("--tag", "v1")
     done = publisher.run("--dataset", DATASET, "--data", str(desk.data))
     assert done.returncode == 0, done.stderr
+    assert ("xet" in hub.steps, "upload" in hub.steps) == (by_xet, not by_xet)
     tweets = hub.repos[DATASET].commit
     assert f"TWEETS_DATASET={DATASET} TWEETS_REVISION={tweets}" in done.stdout
     settings = {
         "MODEL_ID": REPO, "MODEL_REVISION": commit, "TWEETS_DATASET": DATASET,
         "TWEETS_REVISION": tweets, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": READER,
-        "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
-        "CACHE_DIR": str(tmp_path / "cache"), "ENGINE": "openvino",
+        "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": str(int(not by_xet)),
+        "HF_HUB_OFFLINE": "0", "CACHE_DIR": str(tmp_path / "cache"), "ENGINE": "openvino",
     }  # fmt: skip
     with running_app(["app.py"], tmp_path, settings) as app:
         written = Client(app.url, verbose=False).predict(
@@ -133,6 +138,7 @@ def test_the_app_runs_what_was_published_without_exporting_it_again(
         assert f"{REPO}@{commit[:12]}" in written["source"]
         assert game["state"] in ("waiting", "ready"), game
         assert "Exporting" not in app.log()
+        assert ("model.safetensors" in hub.served) == (not by_xet)
 
 
 def test_one_commit_holds_the_whole_contract_and_a_plain_pipeline_runs_it(
@@ -145,7 +151,7 @@ def test_one_commit_holds_the_whole_contract_and_a_plain_pipeline_runs_it(
     assert {name for name in repo.files if not name.startswith("openvino/")} == {
         "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
         "tokenizer_config.json", "metrics.json", "persona.json", "originals.safetensors",
-        "detector.safetensors", "curve.png", "README.md", "SHA256SUMS",
+        "detector.safetensors", "curve.png", "README.md", "SHA256SUMS", ".gitattributes",
     }  # fmt: skip
     assert "openvino/SHA256SUMS" in repo.files
     folder = written(repo, tmp_path / "folder")
@@ -249,14 +255,21 @@ def test_wrong_bytes_on_the_hub_are_noticed_and_a_second_run_mends_them(
     assert hub.repos[REPO].tags == {"v1": commit}
 
 
-def test_large_files_may_go_by_xet(publisher: Publisher, hub: Hub, tmp_path: Path) -> None:
-    """Into a folder, by a store that hf_xet has built in; the Hub knows their sums alone."""
+def test_what_xet_has_damaged_is_never_loaded(
+    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path
+) -> None:
     hub.xet = f"local://{tmp_path / 'xet'}"
-    commit = publisher.publish("--tag", "v1")
-    assert hub.repos[REPO].tags == {"v1": commit}
-    assert "xet" in hub.steps
-    assert "upload" not in hub.steps
-    assert list((tmp_path / "xet").rglob("*.mdb"))
+    commit = publisher.publish()
+    for stored in (tmp_path / "xet").rglob("xorbs/default.*"):
+        content = bytearray(stored.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        stored.write_bytes(content)
+    client = Demo(hub, desk.better, tmp_path, by_xet=True)
+    try:
+        result = client.resolve(REPO, commit)
+    finally:
+        client.close()
+    assert result.is_embedded_because("is damaged and was not loaded")
 
 
 def test_who_pushes_meanwhile_is_not_overwritten(publisher: Publisher, hub: Hub) -> None:
@@ -452,7 +465,8 @@ def test_a_dataset_is_private_and_holds_held_out_tweets_alone(
     repo = hub.repos[DATASET]
     assert (repo.private, repo.tags) == (True, {"v1": repo.commit})
     assert set(repo.files) == {
-        "README.md", "dev.parquet", "test.parquet", "persona.json", "report.json"
+        "README.md", "dev.parquet", "test.parquet", "persona.json", "report.json",
+        ".gitattributes",
     }  # fmt: skip
     report = json.loads(repo.files["report.json"])
     assert not {"archive", "first_bad_rows"} & report.keys()
