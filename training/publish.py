@@ -270,5 +270,5 @@ def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
 
 def _tell(repository: Repository, commit: str) -> None:
     name, revision = SETTINGS[repository.kind]
-    say("Verified. To run the demo with it:")
+    say("To run the demo with it:")
     say(f"{name}={repository.repo_id} {revision}={commit}")

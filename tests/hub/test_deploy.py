@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.generation.checksums import file_sha256
 from tests import tiny
+from tests.hub.repositories import InXet
 from tests.hub.server import READER, STRANGER, WRITER, Broken, Repo
 from tests.hub.spaces import Space, SpaceHub
 from tests.processes import ROOT, AppProcess, free_port
@@ -56,7 +58,7 @@ def begin(hub: SpaceHub, tmp_path: Path) -> Iterator[Callable[..., "subprocess.P
         environment = {name: v for name, v in os.environ.items() if not name.startswith("HF_")}
         settings = {
             "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": token,
-            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "0" if hub.xet else "1", "HF_HUB_DISABLE_TELEMETRY": "1",
             "NO_PROXY": "localhost,127.0.0.1",
         }  # fmt: skip
         process = subprocess.Popen(
@@ -184,6 +186,19 @@ def test_only_what_the_app_needs_is_pushed(
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(line[1].split(","))
     assert not {"README.md", "pytorch_model.bin"} & set(line[1].split(","))
     assert "# Trump or Computer Dump?" in body
+
+
+def test_large_files_go_by_xet_where_the_hub_has_it(
+    hub: SpaceHub, deploy: Callable[..., Done], tmp_path: Path
+) -> None:
+    hub.xet = f"local://{tmp_path / 'xet'}"
+    done = deploy("--no-wait")
+    assert done.returncode == 0, done.stderr
+    name = "embedded/difference.safetensors"
+    pushed = hub.repos[SPACE].files[name]
+    assert isinstance(pushed, InXet)
+    assert pushed.digest == file_sha256(ROOT / name)
+    assert "upload" not in hub.steps
 
 
 def test_an_update_is_one_commit_that_deletes_what_went_away_and_sets_what_is_named(

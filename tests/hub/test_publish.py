@@ -22,11 +22,15 @@ from gradio_client import Client
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
+from demo.generation.base import SMOLLM2_135M_INSTRUCT, locate_base
+from demo.serving.settings import read_settings
 from tests import tiny
 from tests.hub.publisher import REPO, Publisher, make_checkpoint, make_data, make_project
+from tests.hub.repositories import InXet
 from tests.hub.resolving import Client as Demo
 from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
 from tests.processes import running_app
+from training.card import EMBEDDED
 from training.prepare import read_texts
 
 DATASET = "alice/tweets"
@@ -108,23 +112,16 @@ def written(repo: Repo, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("by_xet", [False, True], ids=["git_lfs", "xet"])
 def test_the_app_runs_what_was_published_without_exporting_it_again(
-    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path, by_xet: bool
+    publisher: Publisher, hub: Hub, desk: Desk, tmp_path: Path
 ) -> None:
-    """By Xet into a folder, by a store that hf_xet has built in; the Hub knows sums alone."""
-    hub.xet = f"local://{tmp_path / 'xet'}" if by_xet else ""
     commit = publisher.publish("--tag", "v1")
     done = publisher.run("--dataset", DATASET, "--data", str(desk.data))
     assert done.returncode == 0, done.stderr
-    assert ("xet" in hub.steps, "upload" in hub.steps) == (by_xet, not by_xet)
     tweets = hub.repos[DATASET].commit
     assert f"TWEETS_DATASET={DATASET} TWEETS_REVISION={tweets}" in done.stdout
     settings = {
-        "MODEL_ID": REPO, "MODEL_REVISION": commit, "TWEETS_DATASET": DATASET,
-        "TWEETS_REVISION": tweets, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": READER,
-        "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": str(int(not by_xet)),
-        "HF_HUB_OFFLINE": "0", "CACHE_DIR": str(tmp_path / "cache"), "ENGINE": "openvino",
+        **demo_of(hub, commit, tmp_path), "TWEETS_DATASET": DATASET, "TWEETS_REVISION": tweets
     }  # fmt: skip
     with running_app(["app.py"], tmp_path, settings) as app:
         written = Client(app.url, verbose=False).predict(
@@ -138,7 +135,40 @@ def test_the_app_runs_what_was_published_without_exporting_it_again(
         assert f"{REPO}@{commit[:12]}" in written["source"]
         assert game["state"] in ("waiting", "ready"), game
         assert "Exporting" not in app.log()
-        assert ("model.safetensors" in hub.served) == (not by_xet)
+
+
+def test_the_embedded_checkpoint_goes_up_merged_by_xet_and_runs_elsewhere(
+    publisher: Publisher, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a folder, by a store that hf_xet has built in; the Hub knows sums alone."""
+    kept = read_settings()
+    base = locate_base(SMOLLM2_135M_INSTRUCT, kept.base_file, kept.cache_dir, print)
+    monkeypatch.setenv("BASE_FILE", str(base))
+    hub.xet = f"local://{tmp_path / 'xet'}"
+    commit = publisher.publish("--tag", "v1", checkpoint=EMBEDDED)
+    assert hub.repos[REPO].tags == {"v1": commit}
+    assert ("xet" in hub.steps, "upload" in hub.steps) == (True, False)
+    merged = hub.repos[REPO].files["model.safetensors"]
+    assert isinstance(merged, InXet)
+    assert merged.size > 500_000_000
+    settings = {**demo_of(hub, commit, tmp_path), "BASE_FILE": "", "HF_HUB_DISABLE_XET": "0"}
+    with running_app(["app.py"], tmp_path, settings) as app:
+        client = Client(app.url, verbose=False)
+        facts = client.predict(api_name="/checkpoint")
+        result = client.predict("Today I'll be", max_new_tokens=12, api_name="/generate")
+        log = app.log()
+    assert (facts["checkpoint"], facts["revision"]) == (REPO, commit)
+    assert result["text"].startswith("Today I'll be ")
+    assert not [word for word in ("Adding our weights", "Exporting") if word in log]
+
+
+def demo_of(hub: Hub, commit: str, folder: Path) -> dict[str, str]:
+    """The settings of a demo that keeps nothing but in a folder."""
+    return {
+        "MODEL_ID": REPO, "MODEL_REVISION": commit, "HF_ENDPOINT": hub.endpoint,
+        "HF_TOKEN": READER, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0", "CACHE_DIR": str(folder / "cache"), "ENGINE": "openvino",
+    }  # fmt: skip
 
 
 def test_one_commit_holds_the_whole_contract_and_a_plain_pipeline_runs_it(

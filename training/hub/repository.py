@@ -25,7 +25,7 @@ from huggingface_hub.hf_api import RepoFile
 from demo.generation.checksums import file_sha256
 from demo.generation.hub import RepoType
 from training.errors import TrainingError
-from training.hub.steps import Steps
+from training.hub.steps import Steps, say
 
 # The Hub puts it into every repository.
 GIT_ATTRIBUTES = ".gitattributes"
@@ -140,6 +140,7 @@ class Repository:
         deletions = _deletions(self.gone(head, files))
         commit = self._commit([*additions, *deletions], head, title)
         self._require_files(commit, files)
+        say(f"verified its {len(files)} files, as the Hub has them")
         return commit
 
     def restore(self, tag: str, head: Head, title: str) -> str:
@@ -169,6 +170,7 @@ class Repository:
             there = self._files(commit)
             if any(there.get(name) != wanted.get(name) for name in _besides(there, wanted)):
                 raise TrainingError(f"Main of {self.repo_id} is not what {tag} is.")
+        say(f"verified its {len(wanted)} files: they are those of {tag}")
         return commit
 
     def tag(self, commit: str, name: str) -> None:
