@@ -22,6 +22,13 @@ EMBEDDED = ROOT / "embedded"
 TEMPLATE = Path(__file__).parent / "card.md"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+# Of the Hub's models that recipes name; a base that is not here may have any.
+LICENSES = {
+    "openai-community/gpt2": "mit",
+    "openai-community/gpt2-medium": "mit",
+    "gpt2": "mit",
+    "gpt2-medium": "mit",
+}
 TEXT_FIGURES = {
     "distinct_1": "different words, of all (distinct-1)",
     "distinct_2": "different pairs of words, of all (distinct-2)",
@@ -171,7 +178,7 @@ def _metadata(
     hub_base = None if published.base_is_folder else recipe["base"] or None
     return ModelCardData(
         language="en",
-        license=origin.license.lower() if origin else "mit",
+        license=_license(recipe["base"], origin),
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=PACKAGED_BASE_ID if origin else hub_base,
@@ -181,6 +188,14 @@ def _metadata(
         eval_results=_results(metrics.get("evaluation", {}), persona) or None,
         widget=[{"text": example} for example in persona.examples],
     )
+
+
+def _license(base: str, origin: BaseFile | None) -> str:
+    """The weights': their base's, and ours of those that were trained from nothing; "other" is what
+    the Hub calls one that is not known."""
+    if origin is not None:
+        return origin.license.lower()
+    return LICENSES.get(base, "other") if base else "mit"
 
 
 def _results(evaluation: dict[str, Any], persona: Persona) -> list[EvalResult]:

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from training.card import EMBEDDED, render_card
 
 
@@ -26,3 +28,15 @@ def test_whole_weights_of_the_packaged_base_name_it_and_its_licence(tmp_path: Pa
     assert "license: apache-2.0" in card
     assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in card
     assert "holds all weights as their difference" not in card
+
+
+@pytest.mark.parametrize(
+    ("base", "license_id"),
+    [("", "mit"), ("openai-community/gpt2", "mit"), ("somebody/else", "other")],
+)
+def test_no_license_is_made_up(tmp_path: Path, base: str, license_id: str) -> None:
+    shutil.copy(EMBEDDED / "generation_config.json", tmp_path)
+    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
+    metrics["recipe"]["base"] = base
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    assert f"\nlicense: {license_id}\n" in render_card(tmp_path)
