@@ -81,14 +81,16 @@ def deploy(api: HfApi, steps: Steps, wishes: Wishes, arguments: argparse.Namespa
     pinned.files()
     space = space_push.look_up(api, steps, wishes.space)
     if space is None:
-        space_push.create(api, steps, wishes.space, wishes.private, wishes.hardware)
+        # Set as it is made: it never starts without them.
+        there = pinned.variables
+        space_push.create(api, steps, wishes.space, wishes.private, wishes.hardware, there)
         space = _there(space_push.look_up(api, steps, wishes.space), wishes.space)
     else:
         if wishes.private:
             space_push.require_private(space)
         if wishes.hardware:
             space_push.request_hardware(api, steps, wishes.space, wishes.hardware)
-    there = space_push.variables_of(api, steps, wishes.space)
+        there = space_push.variables_of(api, steps, wishes.space)
     variables = {**there, **pinned.variables}
     pinned = pinned.completed(api, steps, there)
     space_push.set_variables(api, steps, wishes.space, there, pinned.variables)

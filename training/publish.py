@@ -21,7 +21,7 @@ from demo.generation.hub import SETTINGS, RepoType
 from training.card import EMBEDDED, ROOT
 from training.errors import TrainingError
 from training.hub.client import connected, require_name, require_token
-from training.hub.repository import Head, Repository
+from training.hub.repository import Head, Repository, differences
 from training.hub.steps import Steps, say
 from training.publishing.checkpoint import METRICS, Order, build
 from training.publishing.dataset import build_data
@@ -130,13 +130,20 @@ def _roll_back(target: Target, tag: str) -> None:
     repository, head = target.repository, _look(target)
     if head is None:
         raise TrainingError(f"{repository.repo_id} is not there, or the token may not see it.")
-    say(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}.")
+    wanted = repository.tagged(tag, head)
+    changed, gone = differences(head.files, wanted)
+    if not changed and not gone:
+        say(f"Nothing to do: main of {repository.repo_id} is {tag} already.")
+        return
+    say(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}:")
+    for name in changed:
+        say(f"  {name:<32}{wanted[name].size:>14,} bytes")
+    for name in gone:
+        say(f"  {name:<32}{'deleted':>14}")
     if target.dry_run:
+        say("A dry run: nothing was pushed.")
         return
-    commit = repository.restore(tag, head, f"Roll back to {tag}")
-    if commit == head.commit:
-        say(f"Nothing to do: main is {tag} already.")
-        return
+    commit = repository.restore(tag, wanted, head, f"Roll back to {tag}")
     repository.tag(commit, target.tag)
     _tell(repository, commit)
 

@@ -70,7 +70,7 @@ class Repo:
 
 @dataclass
 class Broken:
-    """What goes wrong at one step of a push or a pull, the next `times` times.
+    """What goes wrong at one step of a push or a pull, the next `times` times `after` so many.
 
     `how` is an answer of that `status`, a connection that is `lost` or that `stalls`; what is
     `unheard` was done, and only its answer is lost or never comes.
@@ -80,6 +80,7 @@ class Broken:
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int = 1_000
+    after: int = 0
 
 
 @dataclass
@@ -131,6 +132,9 @@ def step(
         hub.steps.append(name)
         broken = hub.broken.get(name)
         if broken is None or broken.times < 1:
+            return await endpoint(request)
+        if broken.after > 0:
+            broken.after -= 1
             return await endpoint(request)
         broken.times -= 1
         if broken.how == "status":

@@ -52,7 +52,8 @@ class SpaceHub(Hub):
         """Sets a new Space to what was asked for."""
         if asked["type"] == "space":
             assert asked["sdk"] == "gradio"
-            self.spaces[repo_id] = Space(asked.get("hardware") or "cpu-basic")
+            given = {one["key"]: one["value"] for one in asked.get("variables", ())}
+            self.spaces[repo_id] = Space(asked.get("hardware") or "cpu-basic", given)
 
     async def committed(self, repo_id: str) -> None:
         """Builds the Space that was committed to, if one was."""

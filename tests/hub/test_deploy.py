@@ -303,7 +303,7 @@ REFUSALS = {
             "the Hub does not accept the token (401"),
     "402 plan": ("create", refusal(402, "Gradio Spaces require a PRO subscription"),
                  "Since July 2026 a new Space on cpu-basic needs PRO"),
-    "409": ("set variable", refusal(409, "conflict"), "change is under way (409: conflict)"),
+    "409": ("commit", refusal(409, "conflict"), "change is under way (409: conflict)"),
     "412": ("commit", refusal(412, "A commit has happened since"), "else changed it meanwhile"),
     "429": ("commit", refusal(429, "Too many", {"RateLimit": '"api";r=0;t=55',
             "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}),
@@ -326,9 +326,8 @@ def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
     if step in ("info", "create"):
         assert done.stderr.endswith("Nothing on the Hub was changed.\n")
     else:
-        created = f"Done before, and still so: created the public Space {SPACE}"
+        created = f"Done before, and still so: created the public Space {SPACE}, CONTACT=https://"
         assert created in done.stderr
-        assert ("set CONTACT=" in done.stderr) == (step != "set variable")
         assert done.stderr.endswith(f"{AGAIN}\n")
     in_doubt = "'push the files to alice/parody' is not known" in done.stderr
     assert in_doubt == (name in ("lost", "503"))
@@ -336,6 +335,18 @@ def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
     hub.broken.clear()
     if name == "lost":
         assert deploy("--contact", "https://example.org/me", "--no-wait").returncode == 0
+
+
+def test_a_variable_that_cannot_be_set_is_told_with_those_that_were(
+    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    assert deploy("--no-wait").returncode == 0
+    hub.repos[MODEL] = Repo(checkpoint)
+    hub.broken["set variable"] = Broken("status", 409, {"X-Error-Message": "conflict"}, after=1)
+    done = deploy("--model", MODEL, "--no-wait")
+    assert "Could not set MODEL_REVISION: it is there already, or another change" in done.stderr
+    assert f"Done before, and still so: set MODEL_ID={MODEL}. {AGAIN}" in done.stderr
+    assert commits(hub) == 1
 
 
 def test_what_cannot_be_meant_is_refused_before_the_hub_is_asked(

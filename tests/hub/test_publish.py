@@ -473,6 +473,10 @@ def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
     hub.repos[REPO] = first = replace(hub.repos[REPO], tags={"v0": hub.repos[REPO].commit})
     publisher.publish()
     hub.served.clear()
+    told = publisher.run("--repo", REPO, "--rollback", "v0", "--dry-run", token="")
+    assert f"{'README.md':<32}{3:>14,} bytes" in told.stdout
+    assert f"{'metrics.json':<32}{'deleted':>14}" in told.stdout
+    assert len(list(hub.repos[REPO].history())) == 2
     done = publisher.run("--repo", REPO, "--rollback", "v0")
     assert done.returncode == 0, done.stderr
     repo = hub.repos[REPO]
@@ -481,7 +485,7 @@ def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
     assert repo.tags[tag] == repo.commit
     assert "model.safetensors" not in hub.served
     again = publisher.run("--repo", REPO, "--rollback", "v0", "--tag", "again")
-    assert "Nothing to do: main is v0 already." in again.stdout
+    assert f"Nothing to do: main of {REPO} is v0 already." in again.stdout
     unknown = publisher.run("--repo", REPO, "--rollback", "v7")
     assert (unknown.returncode, hub.repos[REPO]) == (1, repo)
     assert f"{REPO} has no tag v7; its tags: v0, v" in unknown.stderr

@@ -143,29 +143,29 @@ class Repository:
         say(f"verified its {len(files)} files, as the Hub has them")
         return commit
 
-    def restore(self, tag: str, head: Head, title: str) -> str:
-        """Makes main the files of a tag again, by one commit, and returns it, verified. Large files
-        are copied where they lie, small ones by way of this machine.
+    def tagged(self, tag: str, head: Head) -> Mapping[str, Entry]:
+        """The files of a tag.
 
         Raises:
-            TrainingError: there is no such tag, it was not pushed, or what is there now is
-                not what was there.
+            TrainingError: there is no such tag, or the Hub did not say.
         """
         if tag not in head.tags:
             known = ", ".join(head.tags) or "none"
             raise TrainingError(f"{self.repo_id} has no tag {tag}; its tags: {known}.")
         with self.steps.step(f"look at {tag}"):
-            wanted = self._files(head.tags[tag])
-        copies = [
-            CommitOperationCopy(name, name, src_revision=head.tags[tag])
-            for name, entry in wanted.items()
-            if head.files.get(name) != entry
-        ]
-        gone = sorted(_besides(head.files) - wanted.keys())
-        operations: list[Operation] = [*copies, *_deletions(gone)]
-        if not operations:
-            return head.commit
-        commit = self._commit(operations, head, title)
+            return self._files(head.tags[tag])
+
+    def restore(self, tag: str, wanted: Mapping[str, Entry], head: Head, title: str) -> str:
+        """Makes main the `wanted` files of a tag again, by one commit, and returns it, verified.
+        Large files are copied where they lie, small ones by way of this machine.
+
+        Raises:
+            TrainingError: it was not pushed, or what is there now is not what was there.
+        """
+        changed, gone = differences(head.files, wanted)
+        revision = head.tags[tag]
+        copies = [CommitOperationCopy(name, name, src_revision=revision) for name in changed]
+        commit = self._commit([*copies, *_deletions(gone)], head, title)
         with self.steps.step("verify what was restored"):
             there = self._files(commit)
             if any(there.get(name) != wanted.get(name) for name in _besides(there, wanted)):
@@ -194,7 +194,9 @@ class Repository:
                 num_threads=1,
             )
         commit = str(done.oid)
-        if commit != head.commit:
+        if commit == head.commit:
+            say("main has exactly these files already")
+        else:
             self.steps.add(f"pushed commit {commit[:12]}, which is on main now")
         return commit
 
@@ -222,6 +224,14 @@ class Repository:
             for file in tree
             if isinstance(file, RepoFile)
         }
+
+
+def differences(
+    there: Mapping[str, Entry], wanted: Mapping[str, Entry]
+) -> tuple[list[str], list[str]]:
+    """The files that must change, and those that must go, for `there` to be as `wanted`."""
+    changed = sorted(name for name, entry in wanted.items() if there.get(name) != entry)
+    return changed, sorted(_besides(there) - wanted.keys())
 
 
 def _besides(*names: Iterable[str]) -> set[str]:

@@ -57,8 +57,16 @@ def require_private(space: Space) -> None:
         )
 
 
-def create(api: HfApi, steps: Steps, space_id: str, private: bool, hardware: str) -> None:
-    """Makes the Space, at once on its hardware: the free one may not be allowed.
+def create(
+    api: HfApi,
+    steps: Steps,
+    space_id: str,
+    private: bool,
+    hardware: str,
+    variables: Mapping[str, str],
+) -> None:
+    """Makes the Space, at once on its hardware (the free one may not be allowed) and with its
+    variables.
 
     Raises:
         TrainingError: the Hub does not allow it, or cannot be asked.
@@ -67,9 +75,16 @@ def create(api: HfApi, steps: Steps, space_id: str, private: bool, hardware: str
     flavor: Any = hardware or None
     kind = "private" if private else "public"
     on = f" on {hardware}" if hardware else ""
-    with steps.step(f"create the Space {space_id}", f"created the {kind} Space {space_id}{on}"):
+    set_to = "".join(f", {name}={value}" for name, value in variables.items())
+    made = f"created the {kind} Space {space_id}{on}{set_to}"
+    with steps.step(f"create the Space {space_id}", made):
         api.create_repo(
-            space_id, repo_type="space", space_sdk="gradio", private=private, space_hardware=flavor
+            space_id,
+            repo_type="space",
+            space_sdk="gradio",
+            private=private,
+            space_hardware=flavor,
+            space_variables=[{"key": key, "value": value} for key, value in variables.items()],
         )
 
 
