@@ -19,6 +19,19 @@ def run_verb(
     130 if interrupted.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
+    try:
+        return _run(parser, verbs, package, mendable)
+    except KeyboardInterrupt:
+        print(f"{sys.argv[1] if len(sys.argv) > 1 else package}: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _run(
+    parser: argparse.ArgumentParser,
+    verbs: Mapping[str, str],
+    package: str,
+    mendable: type[Exception],
+) -> int:
     choices = parser.add_subparsers(dest="verb", required=True)
     # Only the verb that is asked for is imported: torch takes seconds, `--help` must not.
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -34,6 +47,3 @@ def run_verb(
     except mendable as error:
         print(f"{arguments.verb}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"{arguments.verb}: interrupted.", file=sys.stderr)
-        return 130

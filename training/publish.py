@@ -5,29 +5,33 @@ folder is filled (publishing/) or the Hub is spoken to (hub/).
 """
 
 import argparse
-import json
-import math
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from demo.generation.hub import SETTINGS, RepoType
-from training.card import EMBEDDED, ROOT
+from training.card import EMBEDDED
 from training.errors import TrainingError
 from training.hub.client import connected, require_name, require_token
-from training.hub.repository import Head, Repository, differences
+from training.hub.repository import Entry, Head, Repository
 from training.hub.steps import Steps, say
 from training.publishing.checkpoint import METRICS, Order, build
+from training.publishing.conditions import evaluated, uncommitted, worse
 from training.publishing.dataset import build_data
-from training.publishing.safety import KnownTweets, require_safe
+from training.safety.check import files_below, require_safe
+from training.safety.pickles import is_named_like_a_pickle
+from training.safety.tweets import KnownTweets
 
 MAX_NAMED = 5
+# Of what git takes as a name, what needs no quoting; nothing that could be meant as a commit.
+_TAG = re.compile(r"(?![0-9a-f]{7,40}\Z)(?!.*(?:\.\.|\.lock\Z|\.\Z))\w[\w.-]{0,99}", re.ASCII)
+# What makes a repository hold a model.
+WEIGHTS = (".safetensors", ".bin", ".gguf")
+_NO_TAGS = ("main", "head")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     with target.repository.steps.told_at_the_end():
         if not target.dry_run:
             require_token()
-        if arguments.rollback:
+        if arguments.rollback is not None:
             _roll_back(target, arguments.rollback)
         elif arguments.dataset:
             _publish_data(target, arguments.data)
@@ -85,10 +89,15 @@ def _target(arguments: argparse.Namespace) -> Target:
     kind: RepoType = "dataset" if arguments.dataset else "model"
     if arguments.public and (arguments.repo or arguments.private):
         raise TrainingError("--public belongs to --dataset, without --private.")
-    begins = f"rollback-of-{arguments.rollback}-" if arguments.rollback else "v"
+    begins = "v"
+    if arguments.rollback is not None:
+        begins = f"rollback-of-{re.sub(r'[^A-Za-z0-9-]+', '-', arguments.rollback)[:50]}-"
     tag = arguments.tag or f"{begins}{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    if not re.fullmatch(r"\w[\w.-]*", tag, re.ASCII) or ".." in tag:
-        raise TrainingError(f"--tag is {tag!r}; it takes letters, digits, dots, - and _.")
+    if not _TAG.fullmatch(tag) or tag.lower() in _NO_TAGS:
+        raise TrainingError(
+            f"--tag is {tag!r}; it must be a name that git takes: at most 100 letters, digits, "
+            "dots, - and _, and no branch or commit."
+        )
     repo_id = arguments.repo or arguments.dataset
     require_name("--repo" if arguments.repo else "--dataset", repo_id)
     repository = Repository(repo_id, kind, connected(), Steps())
@@ -98,18 +107,18 @@ def _target(arguments: argparse.Namespace) -> Target:
 
 def _publish_checkpoint(target: Target, arguments: argparse.Namespace) -> None:
     folder: Path = arguments.checkpoint
-    metrics = _evaluated(folder)
-    remarks = _dirty(arguments.force_dirty)
+    metrics = evaluated(folder)
+    remarks = uncommitted(arguments.force_dirty)
     tweets = KnownTweets.of(arguments.data, folder)
-    require_safe(folder, tweets)
+    require_safe(files_below(folder), tweets)
     head = _look(target)
-    if head is not None:
+    if head is not None and any(name.endswith(WEIGHTS) for name in head.files):
         before = target.repository.read_json(METRICS, head)
-        remarks += _worse(metrics, before, arguments.force_worse)
+        remarks += worse(metrics, before, arguments.force_worse)
     order = Order(folder, arguments.repo, remarks, with_export=not arguments.no_openvino)
     with _empty_folder() as out:
         build(order, out, say)
-        require_safe(out, tweets)
+        require_safe(files_below(out), tweets)
         _push(target, head, out, f"{folder.resolve().name}, {target.tag}")
 
 
@@ -122,18 +131,23 @@ def _publish_data(target: Target, data: Path) -> None:
         )
     with _empty_folder() as out:
         build_data(data, out)
-        require_safe(out, tweets=None)
+        require_safe(files_below(out), tweets=None)
         _push(target, head, out, f"Held-out tweets, {target.tag}")
 
 
 def _roll_back(target: Target, tag: str) -> None:
-    repository, head = target.repository, _look(target)
+    repository, head = target.repository, target.repository.look()
     if head is None:
         raise TrainingError(f"{repository.repo_id} is not there, or the token may not see it.")
+    _require_free(target, head)
     wanted = repository.tagged(tag, head)
-    changed, gone = differences(head.files, wanted)
+    _require_no_pickle(repository, tag, wanted)
+    changed, gone = repository.differences(head, wanted)
     if not changed and not gone:
-        say(f"Nothing to do: main of {repository.repo_id} is {tag} already.")
+        say(f"Main of {repository.repo_id} is {tag} already.")
+        # An earlier run may have been ended before it came to that.
+        if not target.dry_run and head.commit not in head.tags.values():
+            repository.tag(head.commit, target.tag)
         return
     say(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}:")
     for name in changed:
@@ -148,89 +162,41 @@ def _roll_back(target: Target, tag: str) -> None:
     _tell(repository, commit)
 
 
+def _require_no_pickle(repository: Repository, tag: str, files: Mapping[str, Entry]) -> None:
+    pickled = [name for name in files if is_named_like_a_pickle(name)]
+    if pickled:
+        raise TrainingError(
+            f"{tag} of {repository.repo_id} holds what is named like a pickle, which is never "
+            f"published: {', '.join(pickled[:MAX_NAMED])}."
+        )
+
+
+def _require_free(target: Target, head: Head) -> None:
+    """A tag may be there on main itself: then an earlier run was ended before it could say so."""
+    if head.tags.get(target.tag, head.commit) != head.commit:
+        raise _taken(target, head)
+
+
+def _taken(target: Target, head: Head) -> TrainingError:
+    return TrainingError(
+        f"{target.repository.repo_id} has a tag {target.tag} already, of commit "
+        f"{head.tags[target.tag][:12]}: give another by --tag."
+    )
+
+
 def _look(target: Target) -> Head | None:
     """What is there, if it may be pushed to so."""
     repository = target.repository
     head = repository.look()
     if head is None:
         return None
-    if target.tag in head.tags:
-        raise TrainingError(
-            f"{repository.repo_id} has a tag {target.tag} already, of commit "
-            f"{head.tags[target.tag][:12]}: give another by --tag."
-        )
+    _require_free(target, head)
     if target.private and not head.private:
         flag = " or give --public" if repository.kind == "dataset" else ", or leave out --private"
         raise TrainingError(
             f"{repository.repo_id} is public: make it private in its settings{flag}."
         )
     return head
-
-
-def _evaluated(folder: Path) -> dict[str, Any]:
-    """Its figures, with bits per byte on test among them."""
-    try:
-        metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"{folder} has no {METRICS} that can be read: it is no checkpoint of finetune's."
-        ) from error
-    if _bits(metrics) is None:
-        raise TrainingError(
-            f"{folder} was not evaluated on test: run `python -m training evaluate --checkpoint "
-            f"{folder}` first."
-        )
-    return metrics
-
-
-def _bits(metrics: Mapping[str, Any]) -> float | None:
-    """Bits per byte on test; None where there are none."""
-    try:
-        bits = float(metrics["evaluation"]["test"]["checkpoint"]["bits_per_byte"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return bits if math.isfinite(bits) and bits > 0 else None
-
-
-def _worse(ours: Mapping[str, Any], theirs: Mapping[str, Any], is_forced: bool) -> tuple[str, ...]:
-    """What the card must say of it, if what is on the Hub is better."""
-    bits, before = _bits(ours), _bits(theirs)
-    if bits is None or before is None or bits <= before:
-        return ()
-    other = "" if _test_set(ours) == _test_set(theirs) else ", though on another set of tweets"
-    if not is_forced:
-        raise TrainingError(
-            f"It takes {bits:.4f} bits per byte on test, and what is on the Hub {before:.4f}"
-            f"{other}: publish a better one, or give --force-worse, and the card says so."
-        )
-    return (
-        f"Published although the version before it was better: {before:.4f} bits per byte on "
-        f"test, where this one takes {bits:.4f}{other}.",
-    )
-
-
-def _test_set(metrics: Mapping[str, Any]) -> Any:
-    try:
-        return metrics["data"]["splits"]["test"]["texts_sha256"]
-    except (KeyError, TypeError):
-        return None
-
-
-def _dirty(is_forced: bool) -> tuple[str, ...]:
-    """What the card must say of the working tree, if it is not what a commit holds."""
-    command = ["git", "status", "--porcelain"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        changed = [line[3:] for line in done.stdout.splitlines()]
-        named = ", ".join(changed[:MAX_NAMED]) + (" …" if len(changed) > MAX_NAMED else "")
-        reason = f"The working tree has uncommitted changes ({named})" if changed else ""
-        remark = "Published from a working tree with uncommitted changes."
-    except (OSError, subprocess.CalledProcessError):
-        reason = f"{ROOT.name} is under no version control that git tells of"
-        remark = "Published from code that was under no version control."
-    if reason and not is_forced:
-        raise TrainingError(f"{reason}: commit first, or give --force-dirty, and the card says so.")
-    return (remark,) if reason else ()
 
 
 @contextmanager
@@ -247,11 +213,9 @@ def _empty_folder() -> Iterator[Path]:
 
 def _push(target: Target, head: Head | None, folder: Path, title: str) -> None:
     repository = target.repository
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    files = files_below(folder)
+    if head is not None and target.tag in head.tags and not repository.holds(head, files):
+        raise _taken(target, head)
     say(_plan(target, head, files))
     if target.dry_run:
         say("A dry run: nothing was pushed.")

@@ -398,6 +398,14 @@ def test_an_answer_that_is_lost_is_made_good_by_a_second_run(
     assert hub.repos[REPO].tags == {"v1": commit}
 
 
+def test_a_tag_whose_answer_is_lost_is_found(publisher: Publisher, hub: Hub) -> None:
+    hub.broken["tag"] = Broken("unheard")
+    commit = publisher.publish("--tag", "v1")
+    assert hub.repos[REPO].tags == {"v1": commit}
+    again = publisher.publish("--tag", "v1")
+    assert (again, len(list(hub.repos[REPO].history()))) == (commit, 2)
+
+
 def test_a_connection_that_is_lost_once_may_be_tried_again_by_itself(
     publisher: Publisher, hub: Hub
 ) -> None:
@@ -471,7 +479,9 @@ def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
 ) -> None:
     hub.repos[REPO] = Repo({**ORIGINAL, "model.safetensors": b"tea" * 100})
     hub.repos[REPO] = first = replace(hub.repos[REPO], tags={"v0": hub.repos[REPO].commit})
-    publisher.publish()
+    assert "nobody can tell which is better" in publisher.refusal()
+    publisher.publish("--force-worse")
+    assert b"**Published over a version that had no figures" in hub.repos[REPO].files["README.md"]
     hub.served.clear()
     told = publisher.run("--repo", REPO, "--rollback", "v0", "--dry-run", token="")
     assert f"{'README.md':<32}{3:>14,} bytes" in told.stdout
@@ -485,10 +495,70 @@ def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
     assert repo.tags[tag] == repo.commit
     assert "model.safetensors" not in hub.served
     again = publisher.run("--repo", REPO, "--rollback", "v0", "--tag", "again")
-    assert f"Nothing to do: main of {REPO} is v0 already." in again.stdout
+    assert f"Main of {REPO} is v0 already." in again.stdout
     unknown = publisher.run("--repo", REPO, "--rollback", "v7")
     assert (unknown.returncode, hub.repos[REPO]) == (1, repo)
     assert f"{REPO} has no tag v7; its tags: v0, v" in unknown.stderr
+
+
+def test_a_rollback_that_was_cut_off_is_tagged_by_a_second_run(
+    publisher: Publisher, hub: Hub
+) -> None:
+    first = Repo(ORIGINAL)
+    hub.repos[REPO] = Repo({"new.txt": b"tea"}, tags={"v0": first.commit}, parent=first)
+    hub.broken["tag"] = Broken("lost")
+    rollback = ["--repo", REPO, "--rollback", "v0", "--tag", "back"]
+    assert publisher.run(*rollback).returncode == 1
+    hub.broken.clear()
+    done = publisher.run(*rollback)
+    repo = hub.repos[REPO]
+    assert (done.returncode, repo.tags["back"], len(list(repo.history()))) == (0, repo.commit, 3)
+
+
+def test_no_pickle_comes_back_by_a_rollback(publisher: Publisher, hub: Hub) -> None:
+    first = Repo({**ORIGINAL, "evil.pt": b"tea"})
+    hub.repos[REPO] = repo = Repo(ORIGINAL, tags={"v0": first.commit}, parent=first)
+    done = publisher.run("--repo", REPO, "--rollback", "v0")
+    assert "v0 of alice/parody holds what is named like a pickle" in done.stderr
+    assert (done.returncode, hub.repos[REPO]) == (1, repo)
+
+
+def test_a_public_dataset_is_rolled_back_and_keeps_its_counts(
+    publisher: Publisher, hub: Hub
+) -> None:
+    first = Repo({"test.parquet": b"tea"})
+    files = {"test.parquet": b"later", "counts.json": b"{}"}
+    hub.repos[DATASET] = Repo(files, tags={"v0": first.commit}, parent=first)
+    done = publisher.run("--dataset", DATASET, "--rollback", "v0")
+    assert done.returncode == 0, done.stderr
+    assert hub.repos[DATASET].files == {"test.parquet": b"tea", "counts.json": b"{}"}
+
+
+@pytest.mark.parametrize(
+    "tag", ["main", "HEAD", "v1.lock", "v1.", "a..b", ".a", "a/b", "-a", "a" * 101, "0" * 40]
+)
+def test_a_tag_that_git_or_the_hub_would_not_take_is_refused_first(
+    publisher: Publisher, hub: Hub, tag: str
+) -> None:
+    done = publisher.run(*publisher.ask(), f"--tag={tag}")
+    assert (done.returncode, hub.steps) == (1, [])
+    assert "it must be a name that git takes" in done.stderr
+
+
+def test_a_rollback_to_nothing_publishes_nothing(publisher: Publisher, hub: Hub) -> None:
+    hub.repos[REPO] = repo = Repo(ORIGINAL)
+    done = publisher.run(*publisher.ask(), "--rollback", "")
+    assert f"{REPO} has no tag ; its tags: none." in done.stderr
+    assert (done.returncode, hub.repos[REPO]) == (1, repo)
+
+
+def test_a_reader_that_goes_away_ends_no_push(publisher: Publisher, hub: Hub) -> None:
+    process = publisher.start(*publisher.ask(), "--tag", "v1")
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert "v1" in hub.repos[REPO].tags
 
 
 def test_a_dataset_is_private_and_holds_held_out_tweets_alone(

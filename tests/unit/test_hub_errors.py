@@ -2,12 +2,20 @@
 
 import errno
 import json
+import socket
 
 import httpx2
 import pytest
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub import get_session
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 
 from training.errors import TrainingError
+from training.hub.client import connected
 from training.hub.errors import is_refusal, sentence
 from training.hub.steps import AGAIN, Steps
 
@@ -35,8 +43,8 @@ def wrapped(error: Exception) -> RuntimeError:
         (answered(502), "has a fault of its own (502). Try again later.", False),
         (answered(418), "refused it (418)", True),
         (wrapped(answered(403)), "does not allow it (403)", True),
-        (wrapped(httpx2.ReadError("")), "the connection was lost (ReadError).", False),
-        (httpx2.ReadTimeout(""), "did not answer within 120 seconds", False),
+        (wrapped(httpx2.ReadError("")), "the connection was lost (ReadError). Look at it", False),
+        (httpx2.ReadTimeout(""), "did not answer within 60 seconds", False),
         (httpx2.ConnectError(""), "could not be reached. Look at your connection", False),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "the connection was lost", False),
         (OSError(errno.ENOSPC, "No space left"), "disk failed (No space left)", True),
@@ -44,6 +52,8 @@ def wrapped(error: Exception) -> RuntimeError:
         (HFValidationError("bad id"), "bad id. Correct it.", True),
         (json.JSONDecodeError("Expecting value", "<html>", 0), "is no Hub", False),
         (RuntimeError("Xet failed\nat once"), "failed (RuntimeError: Xet failed).", False),
+        (ConnectionError("Xet: HTTP status client error (403 Forbidden) for url"), "(403)", True),
+        (LocalEntryNotFoundError("no such file"), "no such file", False),
         (KeyError("commitOid"), "its client failed (KeyError: 'commitOid').", False),
     ],
     ids=lambda value: None,
@@ -51,6 +61,16 @@ def wrapped(error: Exception) -> RuntimeError:
 def test_an_error_becomes_a_sentence(error: Exception, said: str, refused: bool) -> None:
     assert said in sentence(error)
     assert is_refusal(error) is refused
+
+
+def test_no_request_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the client asks for no timeout in most of its calls."""
+    monkeypatch.setattr("training.hub.client.REQUEST_TIMEOUT_SECONDS", 0.2)
+    silent = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    connected()
+    with silent, pytest.raises(httpx2.ReadTimeout):
+        get_session().get(address, timeout=None)
 
 
 def test_the_hub_itself_is_quoted_in_one_short_line() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from safetensors.numpy import save_file
 
 from demo.judging.originals import NAME, Originals, window_digests
 from tests.guessing import write_tweets
+from tests.processes import ROOT
 from training.errors import TrainingError
 from training.files import write_json
-from training.publishing.safety import KnownTweets, require_safe
+from training.safety.check import files_below, require_safe
+from training.safety.tweets import KnownTweets
 
 TWEET = "The teapot counts the harbor, and the kettle paints the lighthouse tonight!"
 SHORT = "Tea is great today!"
@@ -29,7 +32,7 @@ def known(*texts: str) -> KnownTweets:
 
 def refusal(folder: Path, tweets: KnownTweets | None = NO_TWEETS) -> str:
     with pytest.raises(TrainingError) as caught:
-        require_safe(folder, tweets)
+        require_safe(files_below(folder), tweets)
     return str(caught.value)
 
 
@@ -47,6 +50,30 @@ def test_a_pickle_is_known_by_its_name(tmp_path: Path, name: str) -> None:
 def test_a_pickle_is_known_by_its_content(tmp_path: Path, name: str, protocol: int) -> None:
     (tmp_path / name).write_bytes(pickle.dumps({"tea": [1, 2.5]}, protocol))
     assert "by its content, a pickle" in refusal(tmp_path)
+
+
+class Caller:
+    """Has pickle call something."""
+
+    def __reduce__(self) -> Any:
+        return print, ("tea",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", ["vocab.json", "openvino/openvino_model.bin"])
+def test_a_pickle_that_calls_is_known_whatever_follows_it(
+    tmp_path: Path, name: str, protocol: int
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(pickle.dumps(Caller(), protocol) + b"\n{}")
+    assert "by its content, a pickle" in refusal(tmp_path)
+
+
+def test_an_archive_is_refused_whatever_is_in_it(tmp_path: Path) -> None:
+    for mode in ("w", "w:gz", "w:bz2", "w:xz"):
+        with tarfile.open(tmp_path / "notes.txt", mode) as archive:
+            archive.add(ROOT / "LICENSE", "notes")
+        assert "an archive that can hold one" in refusal(tmp_path), mode
 
 
 def test_what_torch_and_numpy_save_is_known_by_its_content(tmp_path: Path) -> None:
@@ -74,7 +101,7 @@ def test_openvinos_raw_weights_are_let_through_unless_they_begin_like_a_pickle(
     raw = tmp_path / "openvino" / "openvino_model.bin"
     raw.parent.mkdir()
     raw.write_bytes(bytes(range(64)))
-    require_safe(tmp_path, NO_TWEETS)
+    require_safe(files_below(tmp_path), NO_TWEETS)
     raw.write_bytes(pickle.dumps("tea"))
     assert "by its content, a pickle" in refusal(tmp_path)
 
@@ -87,7 +114,23 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["# Tea\n", "N.B. tea", "I hope.", ".", "{}", ""])
 def test_words_are_no_pickle(tmp_path: Path, text: str) -> None:
     (tmp_path / "notes.txt").write_text(text, encoding="utf-8")
-    require_safe(tmp_path, NO_TWEETS)
+    require_safe(files_below(tmp_path), NO_TWEETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", json.dumps({"a": TOKEN}).replace("hf_", "\\u0068f_").encode()),
+        ("a.json", json.dumps(f"tea\n{TOKEN}").encode()),
+        ("a.png", TOKEN.encode("utf-16-le")),
+        ("a.txt", TOKEN.encode("utf-16-be")),
+        ("a.txt", b"api_org_" + b"aB3" * 11),
+        ("a.txt", b"hf_oauth_" + b"aB3." * 9),
+    ],
+)
+def test_a_token_is_found_in_other_clothes(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert f"{name} holds something shaped like a token" in refusal(tmp_path)
 
 
 def test_a_token_is_found_in_any_file_and_not_repeated(tmp_path: Path) -> None:
@@ -100,7 +143,7 @@ def test_a_token_is_found_in_any_file_and_not_repeated(tmp_path: Path) -> None:
     save_file({"tea": np.ones(2)}, tmp_path / "model.safetensors", {"note": TOKEN})
     assert "model.safetensors holds something shaped like a token" in refusal(tmp_path)
     save_file({"tea": np.ones(2)}, tmp_path / "model.safetensors", {"note": "hf_short"})
-    require_safe(tmp_path, NO_TWEETS)
+    require_safe(files_below(tmp_path), NO_TWEETS)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +155,11 @@ def test_a_token_is_found_in_any_file_and_not_repeated(tmp_path: Path) -> None:
         ("a.md", "# Tea\n\n" + TWEET.replace(", ", ",\n"), "a passage over several lines"),
         ("a.txt", f"tea\n{SHORT}\n", "line 2"),
         ("a.json", f"not JSON {TWEET}", "line 1"),
+        ("a.json", {"words": TWEET.split()}, "words"),
+        ("a.json", "[" * 100_000 + f"\n{TWEET}", "line 2"),
+        ("a.html", TWEET.replace(" ", "<br>"), "line 1"),
+        ("a.html", TWEET.replace("the", "&#116;he").replace(" ", "&nbsp;"), "line 1"),
+        ("a.txt", TWEET.replace(" ", "_"), "line 1"),
     ],
 )
 def test_a_tweet_is_found_where_it_stands_and_not_repeated(
@@ -122,8 +170,23 @@ def test_a_tweet_is_found_where_it_stands_and_not_repeated(
     sentence = refusal(tmp_path, known(TWEET, SHORT))
     assert f"{name} repeats a real tweet of the prepared data, at {place}:" in sentence
     assert "kettle" not in sentence
-    require_safe(tmp_path, known("Something else that nobody ever said about any teapot at all."))
-    require_safe(tmp_path, None)
+    require_safe(
+        files_below(tmp_path),
+        known("Something else that nobody ever said about any teapot at all."),
+    )
+    require_safe(files_below(tmp_path), None)
+
+
+def test_a_tweet_is_found_beside_weights_and_a_table_is_not_looked_into(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    save_file({"tea": np.ones(2)}, weights, {"note": TWEET})
+    assert "model.safetensors repeats a real tweet" in refusal(tmp_path, known(TWEET))
+    save_file({TWEET: np.ones(2)}, weights)
+    assert "at its tensors[0]" in refusal(tmp_path, known(TWEET))
+    weights.unlink()
+    write_tweets(tmp_path, 5, "train")
+    assert "train.parquet is a table" in refusal(tmp_path)
+    require_safe(files_below(tmp_path), None)
 
 
 def test_what_may_not_be_repeated_comes_from_the_data_and_else_from_the_index(

@@ -13,7 +13,8 @@ from huggingface_hub.utils._http import default_client_factory
 from training.errors import TrainingError
 
 # Of a connection on which nothing moves; the client itself would wait for ever.
-REQUEST_TIMEOUT_SECONDS = 120.0
+REQUEST_TIMEOUT_SECONDS = 60.0
+WAITS = ("connect", "read", "write", "pool")
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
 
@@ -32,10 +33,16 @@ def require_token() -> None:
     Raises:
         TrainingError: there is no token.
     """
-    if not get_token():
+    token = get_token()
+    if not token:
         raise TrainingError(
             f"There is no token. Make one with the role write at {TOKENS_PAGE}, then set HF_TOKEN "
             "to it or run `hf auth login`. (--dry-run needs none.)"
+        )
+    if not (token.isascii() and token.isprintable()):
+        raise TrainingError(
+            "The token holds a character that no token has. Set HF_TOKEN to exactly what "
+            f"{TOKENS_PAGE} showed."
         )
 
 
@@ -50,5 +57,12 @@ def require_name(option: str, name: str) -> None:
 
 def _patient_client() -> Any:
     client = default_client_factory()
-    client.timeout = REQUEST_TIMEOUT_SECONDS
+    client.event_hooks["request"].append(_give_an_end)
     return client
+
+
+def _give_an_end(request: Any) -> None:
+    """Many of the client's calls ask for no timeout at all, which goes before the client's own."""
+    given = request.extensions.get("timeout") or {}
+    ends = {wait: given.get(wait) or REQUEST_TIMEOUT_SECONDS for wait in WAITS}
+    request.extensions["timeout"] = ends

@@ -5,13 +5,14 @@ Knows the client's errors and the Hub's status codes; must not know what was bei
 
 import json
 import re
-from typing import Any
+from collections.abc import Mapping
 
 import httpx2
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -27,13 +28,14 @@ PLAN = (
 )
 _MONEY = re.compile(r"\bplan|\bPRO\b|subscri|billing|credit|hardware", re.IGNORECASE)
 _MAX_SAID = 300
+_IN_WORDS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
 
 
 def is_refusal(error: BaseException) -> bool:
     """Whether what was asked for was surely not done: refused by the Hub, or never sent."""
     error = _bare(error)
-    if isinstance(error, HfHubHTTPError):
-        return bool(error.response.status_code < 500)
+    if status := _status(error):
+        return status < 500
     if isinstance(error, json.JSONDecodeError):
         return False
     return isinstance(error, ValueError) or _is_of_this_machine(error)
@@ -54,8 +56,8 @@ def sentence(error: BaseException) -> str:
                 "it does not exist, or this token may not see it. Correct the name, or take a "
                 "token that may."
             )
-        case HfHubHTTPError():
-            return _refusal(error)
+        case _ if status := _status(error):
+            return _refusal(status, error)
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE is set. Unset it."
         case json.JSONDecodeError():
@@ -67,17 +69,26 @@ def sentence(error: BaseException) -> str:
         case httpx2.ConnectError():
             return "the Hub could not be reached. Look at your connection (and at HF_ENDPOINT)."
         case httpx2.HTTPError() | ConnectionError():
-            return f"the connection was lost ({type(error).__name__})."
+            return f"the connection was lost ({type(error).__name__}). Look at it, then try again."
         case OSError() if _is_of_this_machine(error):
             return f"this machine's disk failed ({error.strerror}). Make room, or mend it."
     return f"its client failed ({type(error).__name__}: {_first_line(error)})."
 
 
 def _bare(error: BaseException) -> BaseException:
-    """Without what the client wraps around an upload's error."""
-    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+    """Without what the client wraps around an upload's or a download's error."""
+    wrappers = RuntimeError, LocalEntryNotFoundError
+    while isinstance(error, wrappers) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _status(error: BaseException) -> int:
+    """The Hub's status code; 0 if it did not answer. Xet's client tells it in words alone."""
+    if isinstance(error, HfHubHTTPError):
+        return int(error.response.status_code)
+    told = _IN_WORDS.search(str(error))
+    return int(told[1]) if told else 0
 
 
 def _is_of_this_machine(error: BaseException) -> bool:
@@ -88,10 +99,10 @@ def _is_of_this_machine(error: BaseException) -> bool:
     )
 
 
-def _refusal(error: HfHubHTTPError) -> str:
+def _refusal(status: int, error: BaseException) -> str:
     """A status code, with what the Hub says itself."""
-    status = error.response.status_code
-    said = f"{status}: {_plain(error.server_message)}" if error.server_message else f"{status}"
+    message = getattr(error, "server_message", None)
+    said = f"{status}: {_plain(message)}" if message else f"{status}"
     match status:
         case 401:
             return f"the Hub does not accept the token ({said}). Make a new one at {TOKENS_PAGE}."
@@ -112,16 +123,17 @@ def _refusal(error: HfHubHTTPError) -> str:
         case 412:
             return f"somebody else changed it meanwhile ({said}). Look at what they did first."
         case 429:
-            return f"the Hub's rate limit is reached ({_rate(error.response)})."
+            return f"the Hub's rate limit is reached ({_rate(error)})."
         case _ if status >= 500:
             return f"the Hub has a fault of its own ({said}). Try again later."
     return f"the Hub refused it ({said}). Correct that."
 
 
-def _rate(response: Any) -> str:
-    limit = parse_ratelimit_headers(response.headers)
+def _rate(error: BaseException) -> str:
+    headers: Mapping[str, str] = error.response.headers if isinstance(error, HfHubHTTPError) else {}
+    limit = parse_ratelimit_headers(headers)
     if limit is None:
-        after = response.headers.get("Retry-After", "")
+        after = headers.get("Retry-After", "")
         return f"429; wait {after} seconds" if after.isdigit() else "429; wait five minutes"
     of = f"{limit.limit} requests in {limit.window_seconds} seconds; " if limit.limit else ""
     return f"429: {of}wait {limit.reset_in_seconds} seconds"

@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +79,8 @@ class Repository:
                 info = self.api.repo_info(self.repo_id, revision="main", repo_type=self.kind)
             except RepositoryNotFoundError:
                 return None
-            refs = self.api.list_repo_refs(self.repo_id, repo_type=self.kind)
-            tags = {tag.name: tag.target_commit for tag in refs.tags}
             commit = str(info.sha)
-            return Head(commit, bool(info.private), self._files(commit), tags)
+            return Head(commit, bool(info.private), self._files(commit), self._tags())
 
     def read_json(self, name: str, head: Head) -> dict[str, Any]:
         """A small file of main; empty where there is none, or none that can be read.
@@ -96,7 +94,7 @@ class Repository:
             path = self.api.hf_hub_download(
                 self.repo_id, name, revision=head.commit, repo_type=self.kind, local_dir=to
             )
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 content = json.loads(Path(path).read_text(encoding="utf-8"))
                 return content if isinstance(content, dict) else {}
         return {}
@@ -116,9 +114,14 @@ class Repository:
         return made
 
     def gone(self, head: Head, files: Iterable[str]) -> list[str]:
-        """What a push of these files deletes: of a model the rest, which the app could take for a
+        """What goes when these files come: of a model the rest, which the app could take for a
         part of it; of a dataset nothing, since the game's counts may lie in it."""
         return sorted(_besides(head.files) - set(files)) if self.kind == "model" else []
+
+    def holds(self, head: Head, files: Mapping[str, Path]) -> bool:
+        """Whether main is what a push of these files would make of it."""
+        is_there = all(n in head.files and head.files[n].is_of(path) for n, path in files.items())
+        return is_there and not self.gone(head, files)
 
     def push(self, files: Mapping[str, Path], head: Head, title: str) -> str:
         """Pushes these files, and makes main of a model exactly them, by one commit; returns it,
@@ -155,6 +158,11 @@ class Repository:
         with self.steps.step(f"look at {tag}"):
             return self._files(head.tags[tag])
 
+    def differences(self, head: Head, wanted: Mapping[str, Entry]) -> tuple[list[str], list[str]]:
+        """The files of main that must change, and those that must go, for it to be as wanted."""
+        changed = sorted(name for name, entry in wanted.items() if head.files.get(name) != entry)
+        return changed, self.gone(head, wanted)
+
     def restore(self, tag: str, wanted: Mapping[str, Entry], head: Head, title: str) -> str:
         """Makes main the `wanted` files of a tag again, by one commit, and returns it, verified.
         Large files are copied where they lie, small ones by way of this machine.
@@ -162,25 +170,34 @@ class Repository:
         Raises:
             TrainingError: it was not pushed, or what is there now is not what was there.
         """
-        changed, gone = differences(head.files, wanted)
+        changed, gone = self.differences(head, wanted)
         revision = head.tags[tag]
         copies = [CommitOperationCopy(name, name, src_revision=revision) for name in changed]
         commit = self._commit([*copies, *_deletions(gone)], head, title)
         with self.steps.step("verify what was restored"):
-            there = self._files(commit)
-            if any(there.get(name) != wanted.get(name) for name in _besides(there, wanted)):
+            now = replace(head, commit=commit, files=self._files(commit))
+            if any(self.differences(now, wanted)):
                 raise TrainingError(f"Main of {self.repo_id} is not what {tag} is.")
         say(f"verified its {len(wanted)} files: they are those of {tag}")
         return commit
 
     def tag(self, commit: str, name: str) -> None:
-        """Gives a commit a tag.
+        """Gives a commit a tag, if it does not have it.
 
         Raises:
             TrainingError: it could not be tagged.
         """
         with self.steps.step(f"tag it {name}", f"tagged it {name}"):
-            self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.kind)
+            try:
+                self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.kind)
+            except Exception:
+                # An answer may be lost, or be to an earlier run.
+                with suppress(Exception):
+                    if self._tags().get(name) == commit:
+                        return
+                raise
+            if self._tags().get(name) != commit:
+                raise TrainingError(f"The Hub took the tag {name}, and does not show it.")
 
     def _commit(self, operations: Iterable[Operation], head: Head, title: str) -> str:
         with self.steps.step(f"commit to {self.repo_id}", unsure=True):
@@ -215,6 +232,10 @@ class Repository:
                     "takes main back."
                 )
 
+    def _tags(self) -> dict[str, str]:
+        refs = self.api.list_repo_refs(self.repo_id, repo_type=self.kind)
+        return {tag.name: tag.target_commit for tag in refs.tags}
+
     def _files(self, commit: str) -> dict[str, Entry]:
         tree = self.api.list_repo_tree(
             self.repo_id, recursive=True, revision=commit, repo_type=self.kind
@@ -224,14 +245,6 @@ class Repository:
             for file in tree
             if isinstance(file, RepoFile)
         }
-
-
-def differences(
-    there: Mapping[str, Entry], wanted: Mapping[str, Entry]
-) -> tuple[list[str], list[str]]:
-    """The files that must change, and those that must go, for `there` to be as `wanted`."""
-    changed = sorted(name for name, entry in wanted.items() if there.get(name) != entry)
-    return changed, sorted(_besides(there) - wanted.keys())
 
 
 def _besides(*names: Iterable[str]) -> set[str]:

@@ -3,6 +3,7 @@
 Knows that a step may fail and what it leaves; must not know what a step is for.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,5 +74,9 @@ class Steps:
 
 
 def say(line: str) -> None:
-    """To the owner, at once."""
-    print(line, flush=True)
+    """To the owner, at once. A reader that went away, as of a pipe, ends no push half-way."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        # What is still buffered would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
