@@ -16,8 +16,8 @@ from demo.generation.base import SMOLLM2_135M_INSTRUCT, BaseFile
 from demo.generation.checkpoint import DIFFERENCE, PLOT
 from demo.generation.persona import Persona, persona_of
 from training.recipe import PACKAGED_BASE
+from training.working_tree import ROOT
 
-ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "embedded"
 TEMPLATE = Path(__file__).parent / "card.md"
 # The Hub's name of the model inside the pinned base file.

@@ -5,26 +5,21 @@ Knows the order of the steps; `training/space/` knows each. Must not know models
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, get_token
 
+from training import working_tree
 from training.errors import TrainingError
 from training.hub.client import connected, require_token
+from training.hub.repository import Head, Repository
 from training.hub.steps import Steps, say
-from training.space import push as space_push
+from training.space import settings
 from training.space.asking import ask
-from training.space.files import README, Files, space_files, space_readme
 from training.space.front_matter import HARDWARE
-from training.space.pins import Pin, pin
-from training.space.push import SECRET, Space
+from training.space.plan import Plan, advise, list_everything, pinned
+from training.space.settings import SECRET
 from training.space.waiting import Change, headers_for, page, wait_until_it_runs
 from training.space.wishes import Wishes
-
-ROOT = Path(__file__).parent.parent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="list everything, touch nothing")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Pins, sets, pushes, waits, asks; or only lists."""
     wishes = Wishes(
         space=arguments.space,
@@ -62,172 +57,80 @@ def run(arguments: argparse.Namespace) -> None:
     _require_plausible(arguments)
     api, steps = connected(), Steps()
     with steps.told_at_the_end():
-        if arguments.dry_run:
-            list_everything(api, steps, wishes, arguments.secret_token)
-        else:
+        if not arguments.dry_run:
             require_token()
-            deploy(api, steps, wishes, arguments)
+        plan = pinned(api, steps, wishes)
+        if arguments.dry_run:
+            list_everything(plan, arguments.secret_token)
+        else:
+            _deploy(api, steps, plan, arguments)
+    return 0
 
 
-def deploy(api: HfApi, steps: Steps, wishes: Wishes, arguments: argparse.Namespace) -> None:
-    """Everything that changes the Hub, in an order that leaves what was there running until the
-    commit.
-
-    Raises:
-        TrainingError: a step failed.
-    """
-    pinned = pin_all(api, steps, wishes)
-    # Whatever can be wrong with what we have is found before anything is changed.
-    pinned.files()
-    space = space_push.look_up(api, steps, wishes.space)
-    if space is None:
-        # Set as it is made: it never starts without them.
-        there = pinned.variables
-        space_push.create(api, steps, wishes.space, wishes.private, wishes.hardware, there)
-        space = _there(space_push.look_up(api, steps, wishes.space), wishes.space)
+def _deploy(api: HfApi, steps: Steps, plan: Plan, arguments: argparse.Namespace) -> None:
+    """Everything that changes the Hub. What can be wrong is found before the first change; what
+    already runs goes on with its old files until the commit, though each setting restarts it."""
+    # Made for what it raises: a Space that cannot be filled is not made either.
+    plan.files()
+    space_id = plan.wishes.space
+    repository = Repository(space_id, "space", api, steps)
+    head = repository.look()
+    if head is None:
+        wishes, there = plan.wishes, plan.variables
+        head = settings.create(repository, wishes.private, wishes.hardware, there)
     else:
-        if wishes.private:
-            space_push.require_private(space)
-        if wishes.hardware:
-            space_push.request_hardware(api, steps, wishes.space, wishes.hardware)
-        there = space_push.variables_of(api, steps, wishes.space)
-    variables = {**there, **pinned.variables}
-    pinned = pinned.completed(api, steps, there)
-    space_push.set_variables(api, steps, wishes.space, there, pinned.variables)
-    _secret(api, steps, pinned, variables, arguments.secret_token)
-    before, settings = space.commit, bool(steps.done)
-    space_push.push(api, steps, space, pinned.files())
-    # Its address may be new.
-    space = _there(space_push.look_up(api, steps, wishes.space), wishes.space)
+        there, plan = _set(api, steps, plan, head)
+    variables = {**there, **plan.variables}
+    _send_token(api, steps, plan, variables, arguments.secret_token)
+    is_set = bool(steps.done)
+    commit = repository.push(plan.files(), head, _title())
+    space = settings.find(api, steps, space_id)
     if arguments.no_wait:
         say(f"Not waited for: {page(space)} shows how it gets on; then it is at {space.address}")
         return
     say(f"The Space's stages, for at most {arguments.timeout_minutes:g} minutes:")
     headers = headers_for(space, get_token())
-    change = Change(files=space.commit != before, settings=settings)
+    change = Change(commit, files=commit != head.commit, settings=is_set)
     wait_until_it_runs(api, space, change, headers, 60 * arguments.timeout_minutes)
     ask(space, headers, variables.get("MODEL_ID", ""), variables.get("MODEL_REVISION", ""))
-    say(f"{wishes.space} is up: {space.address} (its page: {page(space)})")
+    say(f"{space_id} is up: {space.address} (its page: {page(space)})")
 
 
-@dataclass(frozen=True)
-class Pinned:
-    """The wishes at commits."""
-
-    wishes: Wishes
-    model: Pin | None
-    tweets: Pin | None
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return self.wishes.variables()
-
-    def completed(self, api: HfApi, steps: Steps, before: Mapping[str, str]) -> "Pinned":
-        """The same with the model and tweets that the Space has been set to, where none is named:
-        the README must go on to name them."""
-        model, tweets = self.model, self.tweets
-        if model is None and before.get("MODEL_ID"):
-            revision = before.get("MODEL_REVISION", "")
-            model = pin(api, steps, before["MODEL_ID"], revision, "model")
-        if tweets is None and before.get("TWEETS_DATASET"):
-            revision = before.get("TWEETS_REVISION", "")
-            tweets = pin(api, steps, before["TWEETS_DATASET"], revision, "dataset")
-        return Pinned(self.wishes, model, tweets)
-
-    def readme(self) -> tuple[str, dict[str, Any]]:
-        """The README that is pushed, and its front matter."""
-        # Nobody is told of a dataset that is private.
-        shown = [self.tweets.repo_id] if self.tweets and not self.tweets.closed else []
-        return space_readme(ROOT, self.model, shown, self.wishes.hardware)
-
-    def files(self) -> Files:
-        """All that is pushed."""
-        return space_files(ROOT, self.readme()[0])
-
-    def needs_token(self, variables: Mapping[str, str]) -> list[str]:
-        """What the Space cannot do without one."""
-        closed = [p.repo_id for p in (self.model, self.tweets) if p is not None and p.closed]
-        reads = [f"read {name}" for name in closed]
-        counts = variables.get("COUNTS_DATASET")
-        return [*reads, f"write to {counts}"] if counts else reads
+def _set(api: HfApi, steps: Steps, plan: Plan, head: Head) -> tuple[dict[str, str], Plan]:
+    """Sets a Space that is there to what is wished; returns its variables before, and the plan with
+    what it keeps."""
+    space_id, hardware = plan.wishes.space, plan.wishes.hardware
+    if plan.wishes.private and not head.private:
+        raise TrainingError(
+            f"{space_id} is public, and --private only makes new Spaces private. Change it on its "
+            "settings page, or leave --private out."
+        )
+    space = settings.find(api, steps, space_id)
+    there = settings.variables_of(api, steps, space_id)
+    completed = plan.completed(api, steps, there, space.hardware)
+    completed.files()
+    if hardware:
+        settings.request_hardware(api, steps, space, hardware)
+    settings.set_variables(api, steps, space_id, there, plan.variables)
+    return there, completed
 
 
-def pin_all(api: HfApi, steps: Steps, wishes: Wishes) -> Pinned:
-    """What is named, at commits.
-
-    Raises:
-        TrainingError: something cannot be read, or the demo would not start with it.
-    """
-    model = tweets = None
-    if wishes.model:
-        model = pin(api, steps, wishes.model, wishes.model_revision, "model")
-        say(f"{wishes.model} at {wishes.model_revision or 'main'} is {model.commit}")
-    if wishes.tweets_dataset:
-        tweets = pin(api, steps, wishes.tweets_dataset, wishes.tweets_revision, "dataset")
-        say(f"{wishes.tweets_dataset} at {wishes.tweets_revision or 'main'} is {tweets.commit}")
-    commits = (model.commit if model else "", tweets.commit if tweets else "")
-    pinned = Pinned(wishes.pinned(*commits), model, tweets)
-    # Read, so that a bad one is told before anything is done.
-    _ = pinned.variables
-    return pinned
-
-
-def list_everything(api: HfApi, steps: Steps, wishes: Wishes, secret_token: bool) -> None:
-    """What a deploy would do, as far as it can be told without looking at the Space.
-
-    Raises:
-        TrainingError: a deploy would end with it, too.
-    """
-    pinned = pin_all(api, steps, wishes)
-    files = pinned.files()
-    say(f"Space: {wishes.space}, {'private' if wishes.private else 'public'} if it is new")
-    say(f"Hardware: {wishes.hardware or 'as it is; cpu-basic if the Space is new'}")
-    say("Variables, others are left alone:")
-    for name, value in pinned.variables.items() or {"(none)": ""}.items():
-        say(f"    {name}{f'={value}' if value else ''}")
-    say(f"Secrets: {f'{SECRET}, from this environment' if secret_token else 'none is sent'}")
-    for line in _advice(wishes.space, pinned.needs_token(pinned.variables), secret_token):
-        say(line)
-    say(f"{README} begins with:")
-    for line in pinned.readme()[0].split("---\n")[1].splitlines():
-        say(f"    {line}")
-    _list_files(files)
-    say("This was a dry run: nothing was touched. Files that the Space has besides are deleted.")
-
-
-def _list_files(files: Files) -> None:
-    total = sum(map(len, files.values()))
-    say(f"Files, {len(files)} of them, {total / 1e6:.1f} MB, in one commit:")
-    for name, content in files.items():
-        say(f"    {len(content):>12,}  {name}")
-
-
-def _secret(
-    api: HfApi, steps: Steps, pinned: Pinned, variables: Mapping[str, str], send: bool
+def _send_token(
+    api: HfApi, steps: Steps, plan: Plan, variables: dict[str, str], sends_token: bool
 ) -> None:
     """Sends the token if that was asked for; else says which one is needed, if one is."""
-    space_id = pinned.wishes.space
-    if send:
-        token = os.environ[SECRET]
+    space_id, needs = plan.wishes.space, plan.needs_token(variables)
+    if sends_token:
         say(f"--secret-token: {SECRET} of this environment goes to {space_id}, where whoever may "
             "change its code can read it")  # fmt: skip
-        space_push.set_secret(api, steps, space_id, token)
-        return
-    needs = pinned.needs_token(variables)
-    if needs and not space_push.has_secret(api, steps, space_id):
-        for line in _advice(space_id, needs, send):
-            say(line)
+        settings.set_secret(api, steps, space_id, os.environ[SECRET])
+    elif needs and not settings.has_secret(api, steps, space_id):
+        advise(space_id, needs)
 
 
-def _advice(space_id: str, needs: Sequence[str], sent: bool) -> list[str]:
-    if not needs or sent:
-        return []
-    return [
-        f"The Space needs a token of its own, to {' and to '.join(needs)}. None is sent: make a "
-        "fine-grained one that may do just that,",
-        f"    and set it as the secret {SECRET} on "
-        f"https://huggingface.co/spaces/{space_id}/settings; or say --secret-token.",
-    ]
+def _title() -> str:
+    revision = working_tree.revision()
+    return f"Deployed by `python -m training deploy`{f' from {revision}' if revision else ''}"
 
 
 def _require_plausible(arguments: argparse.Namespace) -> None:
@@ -240,9 +143,3 @@ def _require_plausible(arguments: argparse.Namespace) -> None:
             f"--secret-token sends {SECRET} of this environment, where it is not set. Set it, or "
             "leave the option out and set the secret on the Space's settings page."
         )
-
-
-def _there(space: Space | None, space_id: str) -> Space:
-    if space is None:
-        raise TrainingError(f"{space_id} was created, but the Hub does not show it yet. Try again.")
-    return space

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 import transformers
 
 from demo.generation.persona import PERSONA, persona_of
+from training import working_tree
 from training.checkpoints import write_checkpoint
 from training.curves import draw_run
 from training.documents import TokenRows
@@ -194,7 +194,7 @@ def _facts(recipe: Recipe, trainer: BitsTrainer, rows: TokenRows, data: Path) ->
     return {
         "data": report,
         "recipe": dataclasses.asdict(recipe),
-        "git_revision": _git_revision(),
+        "git_revision": working_tree.revision(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "training": {
             "steps": state.global_step,
@@ -222,17 +222,3 @@ def _curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
         if f"eval_{METRIC}" in entry
     }
     return [found[step] for step in sorted(found)]
-
-
-def _git_revision() -> str:
-    """The commit this was trained with, marked if the tree had changes; empty outside git."""
-    here = Path(__file__).parent
-    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
-    try:
-        commit, changes = (
-            subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-            for c in commands
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit + ("+changes" if changes else "")

@@ -240,6 +240,6 @@ def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
 
 
 def _tell(repository: Repository, commit: str) -> None:
-    name, revision = SETTINGS[repository.kind]
+    name, revision = SETTINGS["model" if repository.kind == "model" else "dataset"]
     say("To run the demo with it:")
     say(f"{name}={repository.repo_id} {revision}={commit}")

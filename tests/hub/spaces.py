@@ -67,8 +67,13 @@ class SpaceHub(Hub):
         if repo_id not in self.spaces:
             return {}
         subdomain = repo_id.replace("/", "-")
-        host = self.spaces[repo_id].address or f"http://{subdomain}.invalid"
-        return {"subdomain": subdomain, "host": host}
+        space = self.spaces[repo_id]
+        hardware = {"current": space.hardware, "requested": space.hardware}
+        return {
+            "subdomain": subdomain,
+            "host": space.address or f"http://{subdomain}.invalid",
+            "runtime": {"stage": (space.stages or ["NO_APP_FILE"])[0], "hardware": hardware},
+        }
 
 
 def space_routes(hub: SpaceHub) -> list[Route]:

@@ -23,7 +23,7 @@ from tests.processes import ROOT, AppProcess, free_port
 from training.errors import TrainingError
 from training.space.files import space_readme
 from training.space.front_matter import split_readme
-from training.space.push import Space as DeployedSpace
+from training.space.settings import Space as DeployedSpace
 from training.space.waiting import headers_for
 
 SPACE = "alice/parody"
@@ -173,7 +173,7 @@ def test_only_what_the_app_needs_is_pushed(
     allowed = r"(app\.py|requirements\.txt|README\.md|LICENSE|\.gitattributes|(demo|embedded)/.+)"
     assert not [name for name in files if not re.fullmatch(allowed, name)]
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyc")]
-    assert {"app.py", "demo/ui/static/card.js", "embedded/difference.safetensors"} & set(files)
+    assert {"app.py", "demo/ui/static/cards.js", "embedded/difference.safetensors"} <= set(files)
     for name in ("demo", "embedded"):
         there = [path for path in (ROOT / name).rglob("*") if path.is_file()]
         kept = [p for p in there if "__pycache__" not in p.parts and not p.name.startswith(".")]
@@ -215,7 +215,7 @@ def test_an_update_is_one_commit_that_deletes_what_went_away_and_sets_what_is_na
     files = running.repos[SPACE].files
     assert not {"old/app.py", "demo/gone.py"} & set(files)
     assert files[".gitattributes"] == there[".gitattributes"]
-    assert "no longer needed, and deleted: demo/gone.py" in first.stdout
+    assert "no longer needed, and deleted: demo/gone.py, old/app.py" in first.stdout
     assert space.variables == {**variables, "CONTACT": "https://example.org/me"}
     assert space.hardware == "cpu-upgrade"
     # The README goes on to name the model that the Space was set to.
@@ -224,7 +224,7 @@ def test_an_update_is_one_commit_that_deletes_what_went_away_and_sets_what_is_na
     running.steps.clear()
     second = deploy("--contact", "https://example.org/me", "--hardware", "cpu-upgrade", "--no-wait")
     assert second.returncode == 0, second.stderr
-    assert "the Space has these files already" in second.stdout
+    assert "main holds these files already" in second.stdout
     assert not {"set variable", "set hardware", "commit"} & set(running.steps)
 
 
@@ -287,9 +287,9 @@ def test_a_space_that_is_only_set_anew_is_waited_for_until_it_has_restarted(
     running.spaces[SPACE].stages = ["RUNNING"]
     done = deploy("--contact", "https://example.org/me")
     assert done.returncode == 0, done.stderr
-    assert "the Space has these files already" in done.stdout
+    assert "main holds these files already" in done.stdout
     stages = re.findall(r"^ +\d+ s  (.+)$", done.stdout, re.MULTILINE)
-    assert stages == ["RUNNING, maybe what ran before", "RUNNING_APP_STARTING", "RUNNING"]
+    assert stages == ["RUNNING, maybe of what was there before", "RUNNING_APP_STARTING", "RUNNING"]
     assert f"{SPACE} is up: {scripted_app.url}" in done.stdout
 
 
@@ -326,10 +326,10 @@ def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
     if step in ("info", "create"):
         assert done.stderr.endswith("Nothing on the Hub was changed.\n")
     else:
-        created = f"Done before, and still so: created the public Space {SPACE}, CONTACT=https://"
+        created = f"Done before, and still so: made the public space {SPACE}, CONTACT=https://"
         assert created in done.stderr
         assert done.stderr.endswith(f"{AGAIN}\n")
-    in_doubt = "'push the files to alice/parody' is not known" in done.stderr
+    in_doubt = "'commit to alice/parody' is not known" in done.stderr
     assert in_doubt == (name in ("lost", "503"))
     # And it does go on from there.
     hub.broken.clear()
@@ -344,8 +344,9 @@ def test_a_variable_that_cannot_be_set_is_told_with_those_that_were(
     hub.repos[MODEL] = Repo(checkpoint)
     hub.broken["set variable"] = Broken("status", 409, {"X-Error-Message": "conflict"}, after=1)
     done = deploy("--model", MODEL, "--no-wait")
-    assert "Could not set MODEL_REVISION: it is there already, or another change" in done.stderr
-    assert f"Done before, and still so: set MODEL_ID={MODEL}. {AGAIN}" in done.stderr
+    assert "Could not set MODEL_ID: it is there already, or another change" in done.stderr
+    revision = hub.repos[MODEL].commit
+    assert f"Done before, and still so: set MODEL_REVISION={revision}. {AGAIN}" in done.stderr
     assert commits(hub) == 1
 
 
@@ -383,7 +384,10 @@ def test_a_model_that_cannot_be_had_is_named(
 
 def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]) -> None:
     done = deploy(token=READER)
-    assert "Could not create the Space alice/parody: the Hub does not allow it (403" in done.stderr
+    assert (
+        "Could not make the public space alice/parody: the Hub does not allow it (403"
+        in done.stderr
+    )
     assert "must have the role write" in done.stderr
     assert "PRO" not in done.stderr
     assert not hub.spaces
@@ -402,6 +406,7 @@ def test_a_public_space_is_not_taken_for_a_private_one(
     ("stage", "log", "sentence"),
     [
         ("BUILD_ERROR", "build", "logs=build"),
+        ("NO_APP_FILE", "build", "logs=build"),
         ("RUNTIME_ERROR", "run", "logs=container"),
         ("PAUSED", "", "is PAUSED (the reason), so nothing runs. Restart it on"),
     ],
@@ -409,7 +414,8 @@ def test_a_public_space_is_not_taken_for_a_private_one(
 def test_a_space_that_fails_is_told_with_the_end_of_its_log(
     hub: SpaceHub, deploy: Callable[..., Done], stage: str, log: str, sentence: str
 ) -> None:
-    hub.stages, hub.error_message = ("BUILDING", stage), "the reason"
+    # The Hub tells of what was there before for a while.
+    hub.stages, hub.error_message = ("NO_APP_FILE", "BUILDING", stage), "the reason"
     hub.logs = {log: [f"line {i}" for i in range(40)]}
     done = deploy()
     assert done.returncode == 1
@@ -449,14 +455,14 @@ def test_ctrl_c_tells_what_was_done(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "created the public Space alice/parody" in err
-    assert "'push the files to alice/parody' is not known" in err
+    assert "made the public space alice/parody" in err
+    assert "'commit to alice/parody' is not known" in err
     assert "Traceback" not in err
 
 
 def test_only_a_private_space_is_shown_the_owners_token() -> None:
     def space(private: bool) -> DeployedSpace:
-        return DeployedSpace(SPACE, NOWHERE, frozenset(), private, "http://127.0.0.1:9")
+        return DeployedSpace(SPACE, private, "http://127.0.0.1:9", "cpu-basic")
 
     assert headers_for(space(private=False), WRITER) == {}
     assert headers_for(space(private=True), WRITER) == {"Authorization": f"Bearer {WRITER}"}

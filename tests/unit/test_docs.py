@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from tests.docs import README, rendered
-from training.card import EMBEDDED, ROOT, render_card
+from training.card import EMBEDDED, render_card
+from training.working_tree import ROOT
 
 FRONT_MATTER = yaml.safe_load(README.read_text(encoding="utf-8").split("---\n")[1])
 

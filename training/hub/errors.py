@@ -21,12 +21,6 @@ from huggingface_hub.utils._http import parse_ratelimit_headers
 
 from training.hub.client import REQUEST_TIMEOUT_SECONDS, TOKENS_PAGE
 
-PLAN = (
-    "Since July 2026 a new Space on cpu-basic needs PRO (an organisation: Team or Enterprise), "
-    "paid hardware prepaid credits; --hardware zero-a10g is open to free accounts older than 30 "
-    "days with a verified e-mail, for two Spaces. See https://huggingface.co/pricing."
-)
-_MONEY = re.compile(r"\bplan|\bPRO\b|subscri|billing|credit|hardware", re.IGNORECASE)
 _MAX_SAID = 300
 _IN_WORDS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
 
@@ -107,11 +101,11 @@ def _refusal(status: int, error: BaseException) -> str:
         case 401:
             return f"the Hub does not accept the token ({said}). Make a new one at {TOKENS_PAGE}."
         case 402:
-            return f"it takes a plan or credits ({said}). {PLAN}"
+            return f"it takes a plan or credits ({said}). See https://huggingface.co/pricing."
         case 403:
             return (
                 f"the Hub does not allow it ({said}). The token must have the role write for that "
-                f"name ({TOKENS_PAGE}).{f' {PLAN}' if _MONEY.search(said) else ''}"
+                f"name ({TOKENS_PAGE})."
             )
         case 404:
             return f"the Hub does not find it ({said}). Correct the name."

@@ -11,25 +11,29 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
+    RepoCard,
 )
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from demo.generation.checksums import file_sha256
-from demo.generation.hub import RepoType
 from training.errors import TrainingError
 from training.hub.steps import Steps, say
 
 # The Hub puts it into every repository.
 GIT_ATTRIBUTES = ".gitattributes"
+README = "README.md"
 
+Kind = Literal["model", "dataset", "space"]
+# What a file is to hold: that of a file here, or these bytes.
+Content = Path | bytes
 Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 
@@ -42,11 +46,11 @@ class Entry:
     sha256: str
     size: int
 
-    def is_of(self, path: Path) -> bool:
-        """Whether a file here has the same bytes."""
-        if path.stat().st_size != self.size:
+    def is_of(self, content: Content) -> bool:
+        """Whether those are its bytes."""
+        if size_of(content) != self.size:
             return False
-        return file_sha256(path) == self.sha256 if self.sha256 else _blob(path) == self.blob
+        return _sha256(content) == self.sha256 if self.sha256 else _blob(content) == self.blob
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Repository:
     """One repository, and what this run did to it."""
 
     repo_id: str
-    kind: RepoType
+    kind: Kind
     api: HfApi
     steps: Steps
 
@@ -72,13 +76,17 @@ class Repository:
         """What is on main; None where there is no such repository (or none that may be seen).
 
         Raises:
-            TrainingError: the Hub did not say.
+            TrainingError: the Hub did not say, or has it under another name.
         """
-        with self.steps.step(f"look at {self.repo_id}"):
+        with self.steps.step(f"look at {self.kind} {self.repo_id}"):
             try:
                 info = self.api.repo_info(self.repo_id, revision="main", repo_type=self.kind)
+            except GatedRepoError:
+                raise
             except RepositoryNotFoundError:
                 return None
+            if info.id != self.repo_id:
+                raise TrainingError(f"{self.repo_id} is called {info.id} now: name it so.")
             commit = str(info.sha)
             return Head(commit, bool(info.private), self._files(commit), self._tags())
 
@@ -99,51 +107,60 @@ class Repository:
                 return content if isinstance(content, dict) else {}
         return {}
 
-    def create(self, private: bool) -> Head:
-        """Makes the repository.
+    def create(self, private: bool, settings: str = "", **options: Any) -> Head:
+        """Makes the repository; `settings` tells the owner of the client's `options`.
 
         Raises:
             TrainingError: it could not be made.
         """
-        what = f"{'private' if private else 'public'} {self.kind} {self.repo_id}"
+        what = f"{'private' if private else 'public'} {self.kind} {self.repo_id}{settings}"
         with self.steps.step(f"make the {what}", f"made the {what}, still empty"):
-            self.api.create_repo(self.repo_id, repo_type=self.kind, private=private)
+            self.api.create_repo(self.repo_id, repo_type=self.kind, private=private, **options)
         made = self.look()
         if made is None:
             raise TrainingError(f"{self.repo_id} was made, but the Hub does not show it yet.")
         return made
 
     def gone(self, head: Head, files: Iterable[str]) -> list[str]:
-        """What goes when these files come: of a model the rest, which the app could take for a
-        part of it; of a dataset nothing, since the game's counts may lie in it."""
-        return sorted(_besides(head.files) - set(files)) if self.kind == "model" else []
+        """What goes when these files come: the rest, which the app could take for a part of a
+        model, or of itself; but of a dataset nothing, since the game's counts may lie in it."""
+        return sorted(_besides(head.files) - set(files)) if self.kind != "dataset" else []
 
-    def holds(self, head: Head, files: Mapping[str, Path]) -> bool:
+    def holds(self, head: Head, files: Mapping[str, Content]) -> bool:
         """Whether main is what a push of these files would make of it."""
-        is_there = all(n in head.files and head.files[n].is_of(path) for n, path in files.items())
-        return is_there and not self.gone(head, files)
+        return not self._other(head.files, files) and not self.gone(head, files)
 
-    def push(self, files: Mapping[str, Path], head: Head, title: str) -> str:
-        """Pushes these files, and makes main of a model exactly them, by one commit; returns it,
-        verified.
+    def push(self, files: Mapping[str, Content], head: Head, title: str) -> str:
+        """Pushes these files, and makes main of all but a dataset exactly them, by one commit;
+        returns it, verified.
 
         Raises:
             TrainingError: it was not pushed, or what is there now is not what was pushed.
         """
+        if README in files:
+            # Before the weights: the commit would be refused for it after hours.
+            with self.steps.step(f"have the Hub check {README}"):
+                RepoCard(_bytes(files[README]).decode()).validate(repo_type=self.kind)
         with self.steps.step("read what is to be pushed"):
-            additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
+            additions = [
+                CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
+                for name, content in files.items()
+            ]
         for addition in additions:
             # One after the other: threads of the client's would outlive a Ctrl-C. The commit finds
             # small files among them, which it takes along itself.
-            if Path(files[addition.path_in_repo]).suffix in (".safetensors", ".bin", ".parquet"):
+            if addition.path_in_repo.endswith((".safetensors", ".bin", ".parquet")):
                 with self.steps.step(f"upload {addition.path_in_repo}"):
                     self.api.preupload_lfs_files(
                         self.repo_id, [addition], repo_type=self.kind, free_memory=False
                     )
-        deletions = _deletions(self.gone(head, files))
+        gone = self.gone(head, files)
+        if gone:
+            say(f"no longer needed, and deleted: {', '.join(gone)}")
+        deletions = _deletions(gone)
         commit = self._commit([*additions, *deletions], head, title)
-        self._require_files(commit, files)
-        say(f"verified its {len(files)} files, as the Hub has them")
+        self._require_files(commit, head, files)
+        say(f"verified its {len(files)} files by the sums that the Hub has of them")
         return commit
 
     def tagged(self, tag: str, head: Head) -> Mapping[str, Entry]:
@@ -212,25 +229,24 @@ class Repository:
             )
         commit = str(done.oid)
         if commit == head.commit:
-            say("main has exactly these files already")
+            say("main holds these files already")
         else:
             self.steps.add(f"pushed commit {commit[:12]}, which is on main now")
         return commit
 
-    def _require_files(self, commit: str, files: Mapping[str, Path]) -> None:
+    def _require_files(self, commit: str, head: Head, files: Mapping[str, Content]) -> None:
         with self.steps.step("verify what was pushed"):
-            there = self._files(commit)
-            wrong = [
-                name
-                for name in sorted(_besides(there if self.kind == "model" else (), files))
-                if name not in files or name not in there or not there[name].is_of(files[name])
-            ]
+            now = replace(head, commit=commit, files=self._files(commit))
+            wrong = sorted({*self._other(now.files, files), *self.gone(now, files)})
             if wrong:
                 raise TrainingError(
                     f"Commit {commit[:12]} of {self.repo_id} does not hold what was pushed: "
-                    f"{', '.join(wrong)}. Nobody should load it, and it has no tag; --rollback TAG "
-                    "takes main back."
+                    f"{', '.join(wrong)}. Nobody should load it, and it has no tag."
                 )
+
+    def _other(self, there: Mapping[str, Entry], files: Mapping[str, Content]) -> list[str]:
+        """Those files that are not there as they are here."""
+        return [n for n, content in files.items() if n not in there or not there[n].is_of(content)]
 
     def _tags(self) -> dict[str, str]:
         refs = self.api.list_repo_refs(self.repo_id, repo_type=self.kind)
@@ -247,15 +263,30 @@ class Repository:
         }
 
 
-def _besides(*names: Iterable[str]) -> set[str]:
+def size_of(content: Content) -> int:
+    """In bytes."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _besides(names: Iterable[str]) -> set[str]:
     """All of them but the Hub's own."""
-    return {name for some in names for name in some} - {GIT_ATTRIBUTES}
+    return set(names) - {GIT_ATTRIBUTES}
 
 
 def _deletions(names: Iterable[str]) -> list[CommitOperationDelete]:
     return [CommitOperationDelete(name, is_folder=False) for name in names]
 
 
-def _blob(path: Path) -> str:
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+def _bytes(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _sha256(content: Content) -> str:
+    if isinstance(content, Path):
+        return file_sha256(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _blob(content: Content) -> str:
+    held = _bytes(content)
+    return hashlib.sha1(b"blob %d\0" % len(held) + held).hexdigest()

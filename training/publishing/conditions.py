@@ -5,12 +5,11 @@ Knows a checkpoint's figures and the working tree; must not know the Hub.
 
 import json
 import math
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.card import ROOT
+from training import working_tree
 from training.errors import TrainingError
 from training.publishing.checkpoint import METRICS
 
@@ -87,16 +86,14 @@ def uncommitted(is_forced: bool) -> tuple[str, ...]:
     Raises:
         TrainingError: so it is, and it is not forced.
     """
-    command = ["git", "status", "--porcelain"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        changed = [line[3:] for line in done.stdout.splitlines()]
+    changed = working_tree.changed()
+    if changed is None:
+        reason = f"{working_tree.ROOT.name} is under no version control that git tells of"
+        remark = "Published from code that was under no version control."
+    else:
         named = ", ".join(changed[:MAX_NAMED]) + (" …" if len(changed) > MAX_NAMED else "")
         reason = f"The working tree has uncommitted changes ({named})" if changed else ""
         remark = "Published from a working tree with uncommitted changes."
-    except (OSError, subprocess.CalledProcessError):
-        reason = f"{ROOT.name} is under no version control that git tells of"
-        remark = "Published from code that was under no version control."
     if reason and not is_forced:
         raise TrainingError(f"{reason}: commit first, or give --force-dirty, and the card says so.")
     return (remark,) if reason else ()

@@ -11,7 +11,7 @@ import httpx
 
 from training.errors import TrainingError
 from training.hub.steps import say
-from training.space.push import Space
+from training.space.settings import Space
 from training.space.waiting import page
 
 PROMPT = "Today I'll be"
@@ -32,13 +32,13 @@ def ask(space: Space, headers: Mapping[str, str], model: str, commit: str) -> No
         visitor = seen.raise_for_status().json()
         notice = str(httpx.get(f"{space.address}/readyz", headers=dict(headers), timeout=20).json()
                      .get("notice", ""))  # fmt: skip
+        _tell(facts, result, visitor)
     # gradio_client raises what it likes, plain Exception among it.
     except Exception as error:
         raise TrainingError(
             f"{space.space_id} runs, but did not answer a call ({type(error).__name__}: {error}). "
             f"Look at {page(space)}?logs=container and run the same command again."
         ) from error
-    _tell(facts, result, visitor)
     _require_model(space, facts, notice, model, commit)
 
 

@@ -1,49 +1,42 @@
 """The files that a Space needs of this checkout, and no others.
 
-Knows which folders the demo runs from; must not know the Hub.
+Knows which folders the demo runs from, and what the Hub demands of a README; must not ask the Hub.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training import working_tree
+from training.card import EMBEDDED
 from training.errors import TrainingError
+from training.safety.check import require_safe
+from training.safety.tweets import KnownTweets
 from training.space.front_matter import join_readme, require_accepted, split_readme
 from training.space.pins import Pin
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE")
-FOLDERS = ("demo", "embedded")
+FOLDERS = ("demo", EMBEDDED.name)
 README = "README.md"
-# Made by the Hub with the Space, and its own.
-KEPT = frozenset({".gitattributes"})
-_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
-
-Files = Mapping[str, bytes]
 
 
-def space_files(root: Path, readme: str) -> dict[str, bytes]:
-    """What is to be in the Space, by path; nothing hidden and no caches.
+def checkout_files() -> dict[str, Path]:
+    """What of this checkout is to be in the Space, by name; the README comes to it.
 
     Raises:
-        TrainingError: a file is missing, or has a token in it.
+        TrainingError: something that does not belong there lies among it, or is missing, or is
+            never published: a pickle, a token, a tweet beside the weights.
     """
-    paths = [root / name for name in SINGLE]
-    for name in FOLDERS:
-        paths += [path for path in sorted((root / name).rglob("*")) if path.is_file()]
-    files = {README: readme.encode()}
-    for path in paths:
-        relative = path.relative_to(root)
-        if "__pycache__" in relative.parts or any(part.startswith(".") for part in relative.parts):
-            continue
-        try:
-            files[relative.as_posix()] = path.read_bytes()
-        except OSError as error:
-            raise TrainingError(f"Cannot read {relative}: {error.strerror}.") from error
-    for name, content in files.items():
-        if _TOKEN.search(content):
-            raise TrainingError(f"{name} has a Hub token in it. Remove it, and revoke the token.")
-    return dict(sorted(files.items()))
+    root = working_tree.ROOT
+    paths = {name: root / name for name in working_tree.files([*SINGLE, *FOLDERS])}
+    for name, path in paths.items():
+        if path.is_symlink():
+            raise TrainingError(f"{name} is a link, and a Space takes files alone: replace it.")
+    require_safe({**paths, README: root / README}, tweets=None)
+    # Code holds no texts; an index of tweets would some day take a line of it for one.
+    weights = {name: path for name, path in paths.items() if EMBEDDED in path.parents}
+    require_safe(weights, KnownTweets.of(root / "data", EMBEDDED))
+    return paths
 
 
 def space_readme(

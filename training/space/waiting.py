@@ -3,7 +3,6 @@
 Knows a Space's stages and the demo's /readyz; must not know what was pushed.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,13 +15,13 @@ from huggingface_hub import HfApi, SpaceRuntime
 from training.errors import TrainingError
 from training.hub.errors import sentence
 from training.hub.steps import say
-from training.space.push import Space
+from training.space.settings import Space
 
 FAILED = ("BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE")
 HALTED = ("PAUSED", "STOPPED", "DELETING")
 # A lost connection is no reason to stop waiting; so many in a row are.
 LOST_IN_A_ROW = 5
-# The Hub may take so long to notice a commit, and says RUNNING of the version before.
+# The Hub may take so long to notice a commit, and tells of the version before meanwhile.
 SETTLED_SECONDS = 20.0
 LOG_LINES = 15
 LOG_SECONDS = 20.0
@@ -30,8 +29,9 @@ LOG_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Change:
-    """What a Space is to be started anew for."""
+    """What a Space is to be started anew for; `commit` is what it is to run then."""
 
+    commit: str
     files: bool
     settings: bool
 
@@ -44,7 +44,7 @@ def wait_until_it_runs(
     Raises:
         TrainingError: it failed (with the end of its log), was halted, or did not come up in time.
     """
-    started, told, waited = time.monotonic(), "", _Settling(space.commit, change)
+    started, told, waited = time.monotonic(), "", _Settling(change)
     lost = 0
     for elapsed in _pauses(started):
         try:
@@ -60,8 +60,10 @@ def wait_until_it_runs(
                 ) from error
             state = "(no answer from the Hub; asking again)"
         else:
-            _require_no_failure(api, space, runtime)
-            state = waited.state(runtime, elapsed) or _readiness(api, space, headers)
+            state = waited.state(runtime, elapsed)
+            if not state:
+                _require_no_failure(api, space, runtime)
+                state = _readiness(api, space, headers)
         if state == "SLEEPING":
             _wake(space, headers)
         if state == "ready":
@@ -86,22 +88,22 @@ def page(space: Space) -> str:
 class _Settling:
     """Tells what ran before, and may still do, from what was pushed or set."""
 
-    def __init__(self, commit: str, change: Change) -> None:
-        self._commit, self._change, self._moved = commit, change, False
+    def __init__(self, change: Change) -> None:
+        self._change, self._moved = change, False
 
     def state(self, runtime: SpaceRuntime, elapsed: float) -> str:
-        """What to tell the owner; empty if the new version runs."""
-        stage = str(runtime.stage)
-        if stage != "RUNNING":
+        """What to tell the owner; empty if it is of the new version, and the last word on it."""
+        stage, sha = str(runtime.stage), runtime.raw.get("sha")
+        if stage != "RUNNING" and stage not in (*FAILED, *HALTED):
             self._moved = True
             return stage
-        sha = runtime.raw.get("sha")
-        if sha and sha != self._commit:
-            return "RUNNING the version before"
-        proven = sha and self._change.files
+        if stage == "RUNNING" and sha and sha != self._change.commit:
+            return "RUNNING another version"
+        # Of one that failed, it may be the commit that still runs, or the one that does not.
+        proven = stage == "RUNNING" and sha == self._change.commit and self._change.files
         expected = self._change.files or self._change.settings
         if expected and not proven and not self._moved and elapsed < SETTLED_SECONDS:
-            return "RUNNING, maybe what ran before"
+            return f"{stage}, maybe of what was there before"
         return ""
 
 
@@ -147,7 +149,7 @@ def _readiness(api: HfApi, space: Space, headers: Mapping[str, str]) -> str:
     try:
         answer = httpx.get(f"{space.address}/readyz", headers=dict(headers), timeout=20)
         status = str(answer.json()["status"])
-    except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError):
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return f"RUNNING, but no answer from {space.address}/readyz yet"
     if status == "failed":
         raise TrainingError(

@@ -3,6 +3,7 @@
 Knows the demo's settings; must not ask the Hub.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from demo.serving.settings import InvalidSetting, read_settings
@@ -51,11 +52,7 @@ class Wishes:
         return replace(self, model_revision=model_revision, tweets_revision=tweets_revision)
 
     def variables(self) -> dict[str, str]:
-        """Those of the Space's variables that are to be set, held against the demo's rules.
-
-        Raises:
-            TrainingError: the demo would not start with them.
-        """
+        """Those of the Space's variables that are to be set."""
         given = {
             "MODEL_ID": self.model,
             "MODEL_REVISION": self.model_revision,
@@ -64,9 +61,16 @@ class Wishes:
             "COUNTS_DATASET": self.counts_dataset,
             "CONTACT": self.contact,
         }
-        variables = {name: value for name, value in given.items() if value}
-        try:
-            read_settings(variables)
-        except InvalidSetting as error:
-            raise TrainingError(str(error)) from error
-        return variables
+        return {name: value for name, value in given.items() if value}
+
+
+def require_startable(variables: Mapping[str, str]) -> None:
+    """Holds variables against the demo's own rules.
+
+    Raises:
+        TrainingError: the demo would not start with them.
+    """
+    try:
+        read_settings(variables)
+    except InvalidSetting as error:
+        raise TrainingError(str(error)) from error

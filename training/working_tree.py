@@ -1,0 +1,61 @@
+"""The working tree that this code runs from, as git sees it.
+
+Knows git's command line; must not know why anybody asks.
+"""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from training.errors import TrainingError
+
+ROOT = Path(__file__).parent.parent
+
+
+def revision() -> str:
+    """The commit, marked if the tree has changes; empty outside git."""
+    changes = changed()
+    if changes is None:
+        return ""
+    return _git("rev-parse", "HEAD").strip() + ("+changes" if changes else "")
+
+
+def changed() -> list[str] | None:
+    """The files that differ from the commit, or are new to it; None outside git."""
+    try:
+        return [line[3:] for line in _git("status", "--porcelain").splitlines()]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def files(names: Sequence[str]) -> list[str]:
+    """The files among these files and folders that belong to the code, named from the root: those
+    that git keeps, and outside git all but hidden ones and caches.
+
+    Raises:
+        TrainingError: something lies there that git does not keep.
+    """
+    try:
+        stray = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *names)
+        found = _git("ls-files", "-z", "--", *names)
+    except (OSError, subprocess.CalledProcessError):
+        return sorted(name for one in names for name in _walked(ROOT / one))
+    if stray:
+        first, *_ = stray.split("\0")
+        raise TrainingError(
+            f"{first} is not under git, so it may be no part of this: add it, or take it away."
+        )
+    return [name for name in found.split("\0") if name]
+
+
+def _walked(path: Path) -> Iterator[str]:
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        parts = file.relative_to(ROOT).parts
+        is_cache = any(part == "__pycache__" or part.startswith(".") for part in parts)
+        if not file.is_dir() and not is_cache:
+            yield "/".join(parts)
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
