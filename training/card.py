@@ -80,7 +80,7 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
     base_json = folder / "base.json"
     base = BaseFile.read(base_json) if base_json.is_file() else None
     published = publication or Publication("FOLDER")
-    origin = _origin(metrics["recipe"]["base"], base or published.base)
+    origin = _origin(metrics["recipe"]["base"], base or published.base, published.base_is_folder)
     decoding = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     recipe = metrics["recipe"]
     persona = persona_of(folder)
@@ -116,9 +116,10 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
     return f"{str(card).rstrip()}\n"
 
 
-def _origin(name: str, base: BaseFile | None) -> BaseFile | None:
+def _origin(name: str, base: BaseFile | None, is_folder: bool) -> BaseFile | None:
     """The pinned file that the weights derive from, whether they are kept whole or not."""
-    return base or (SMOLLM2_135M_INSTRUCT if name == PACKAGED_BASE else None)
+    is_packaged = name == PACKAGED_BASE and not is_folder
+    return base or (SMOLLM2_135M_INSTRUCT if is_packaged else None)
 
 
 def _curve_address(folder: Path) -> str:
@@ -178,7 +179,7 @@ def _metadata(
     hub_base = None if published.base_is_folder else recipe["base"] or None
     return ModelCardData(
         language="en",
-        license=_license(recipe["base"], origin),
+        license=_license(recipe["base"], origin, published.base_is_folder),
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=PACKAGED_BASE_ID if origin else hub_base,
@@ -190,11 +191,13 @@ def _metadata(
     )
 
 
-def _license(base: str, origin: BaseFile | None) -> str:
+def _license(base: str, origin: BaseFile | None, is_folder: bool) -> str:
     """The weights': their base's, and ours of those that were trained from nothing; "other" is what
     the Hub calls one that is not known."""
     if origin is not None:
         return origin.license.lower()
+    if is_folder:
+        return "other"
     return LICENSES.get(base, "other") if base else "mit"
 
 

@@ -21,12 +21,13 @@ from training.hub.repository import Entry, Head, Repository
 from training.hub.steps import Steps, say
 from training.publishing.checkpoint import METRICS, Order, build
 from training.publishing.conditions import evaluated, uncommitted, worse
-from training.publishing.dataset import build_data
+from training.publishing.dataset import PUBLISHED, build_data
 from training.safety.check import files_below, require_safe
 from training.safety.pickles import is_named_like_a_pickle
 from training.safety.tweets import KnownTweets
 
 MAX_NAMED = 5
+NEW = ", new, or not visible to this token"
 # Of what git takes as a name, what needs no quoting; nothing that could be meant as a commit.
 _TAG = re.compile(r"(?![0-9a-f]{7,40}\Z)(?!.*(?:\.\.|\.lock\Z|\.\Z))\w[\w.-]{0,99}", re.ASCII)
 # What makes a repository hold a model.
@@ -141,6 +142,8 @@ def _roll_back(target: Target, tag: str) -> None:
         raise TrainingError(f"{repository.repo_id} is not there, or the token may not see it.")
     _require_free(target, head)
     wanted = repository.tagged(tag, head)
+    if repository.kind == "dataset":
+        wanted = {name: entry for name, entry in wanted.items() if name in PUBLISHED}
     _require_no_pickle(repository, tag, wanted)
     changed, gone = repository.differences(head, wanted)
     if not changed and not gone:
@@ -228,7 +231,7 @@ def _push(target: Target, head: Head | None, folder: Path, title: str) -> None:
 
 def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
     is_private = head.private if head else target.private
-    visibility = f"{'private' if is_private else 'public'}{'' if head else ', new'}"
+    visibility = f"{'private' if is_private else 'public'}{'' if head else NEW}"
     repository = target.repository
     lines = [f"To {repository.kind} {repository.repo_id} ({visibility}), as {target.tag}:"]
     lines += [f"  {name:<32}{path.stat().st_size:>14,} bytes" for name, path in files.items()]

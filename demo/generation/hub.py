@@ -204,9 +204,15 @@ def _explained(
         case HfHubHTTPError() if error.response.status_code in (401, 403):
             status = error.response.status_code
             return HubError(f"The Hub refused access to {repo_id} ({status}): check HF_TOKEN.")
-        case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
+        case OSError() if is_of_this_disk(error):
             return HubError(f"{repo_id} could not be kept on this disk: {error.strerror}.")
     return HubUnreachable(f"The Hub could not be reached ({type(error).__name__}).")
+
+
+def is_of_this_disk(error: BaseException) -> bool:
+    """Whether an error is a file's: a connection's and a timeout's are OSErrors as well."""
+    is_lost = isinstance(error, ConnectionError | TimeoutError)
+    return isinstance(error, OSError) and bool(error.errno) and not is_lost
 
 
 class _Pulse:

@@ -1,4 +1,4 @@
-"""The card of a checkpoint whose archive is not the embedded one's."""
+"""The card of checkpoints that are not the embedded one: their data, base and license."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.card import EMBEDDED, render_card
+from training.card import EMBEDDED, Publication, render_card
 
 
 def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> None:
@@ -40,3 +40,14 @@ def test_no_license_is_made_up(tmp_path: Path, base: str, license_id: str) -> No
     metrics["recipe"]["base"] = base
     (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     assert f"\nlicense: {license_id}\n" in render_card(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "packaged"])
+def test_a_folder_named_like_a_known_base_is_not_taken_for_it(tmp_path: Path, name: str) -> None:
+    shutil.copy(EMBEDDED / "generation_config.json", tmp_path)
+    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
+    metrics["recipe"]["base"] = name
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    card = render_card(tmp_path, Publication("alice/parody", base_is_folder=True))
+    assert "\nlicense: other\n" in card
+    assert "base_model:" not in card

@@ -1,6 +1,7 @@
 """The folder that is published, without its export; and the embedded checkpoint's card."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,24 @@ def test_figures_that_training_did_not_write_end_in_a_sentence(data: Path, tmp_p
     (checkpoint / "metrics.json").write_text("{}", encoding="utf-8")
     write_checksums(checkpoint)
     with pytest.raises(TrainingError, match=r"not as training writes it \(KeyError: 'recipe'\)"):
+        built(checkpoint, tmp_path / "out")
+
+
+def test_a_persona_that_is_none_is_named_where_it_is(data: Path, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
+    (checkpoint / "persona.json").write_text("{}", encoding="utf-8")
+    write_checksums(checkpoint)
+    with pytest.raises(TrainingError, match=re.escape(str(checkpoint / "persona.json"))):
+        built(checkpoint, tmp_path / "out")
+
+
+def test_figures_that_the_card_cannot_tell_end_in_a_sentence(data: Path, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
+    metrics = json.loads((checkpoint / "metrics.json").read_text(encoding="utf-8"))
+    del metrics["data"]["splits"]["test_time"]
+    (checkpoint / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    write_checksums(checkpoint)
+    with pytest.raises(TrainingError, match=r"not as training writes it \(UndefinedError"):
         built(checkpoint, tmp_path / "out")
 
 

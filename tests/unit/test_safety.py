@@ -205,6 +205,9 @@ def test_what_may_not_be_repeated_comes_from_the_data_and_else_from_the_index(
     both = KnownTweets.of(data, checkpoint)
     assert both.repeats(TWEET)
     assert both.repeats(tweets[0].text)
+    (checkpoint / NAME).rename(checkpoint / "elsewhere")
+    with pytest.raises(TrainingError, match="is of another archive than"):
+        KnownTweets.of(data, checkpoint)
     write_json(checkpoint / "metrics.json", {"data": {"archive_sha256": "1"}})
     exact = KnownTweets.of(data, checkpoint)
     assert not exact.repeats(TWEET)

@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils._http import parse_ratelimit_headers
 
+from demo.generation.hub import is_of_this_disk
 from training.hub.client import REQUEST_TIMEOUT_SECONDS, TOKENS_PAGE
 
 _MAX_SAID = 300
@@ -32,7 +33,7 @@ def is_refusal(error: BaseException) -> bool:
         return status < 500
     if isinstance(error, json.JSONDecodeError):
         return False
-    return isinstance(error, ValueError) or _is_of_this_machine(error)
+    return isinstance(error, ValueError) or is_of_this_disk(error)
 
 
 def sentence(error: BaseException) -> str:
@@ -64,7 +65,7 @@ def sentence(error: BaseException) -> str:
             return "the Hub could not be reached. Look at your connection (and at HF_ENDPOINT)."
         case httpx2.HTTPError() | ConnectionError():
             return f"the connection was lost ({type(error).__name__}). Look at it, then try again."
-        case OSError() if _is_of_this_machine(error):
+        case OSError() if is_of_this_disk(error):
             return f"this machine's disk failed ({error.strerror}). Make room, or mend it."
     return f"its client failed ({type(error).__name__}: {_first_line(error)})."
 
@@ -83,14 +84,6 @@ def _status(error: BaseException) -> int:
         return int(error.response.status_code)
     told = _IN_WORDS.search(str(error))
     return int(told[1]) if told else 0
-
-
-def _is_of_this_machine(error: BaseException) -> bool:
-    return (
-        isinstance(error, OSError)
-        and bool(error.errno)
-        and not isinstance(error, ConnectionError | TimeoutError)
-    )
 
 
 def _refusal(status: int, error: BaseException) -> str:

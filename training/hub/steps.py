@@ -76,7 +76,8 @@ class Steps:
 def say(line: str) -> None:
     """To the owner, at once. A reader that went away, as of a pipe, ends no push half-way."""
     try:
-        print(line, flush=True)
+        # A file's name may be no text at all.
+        print(line.encode("utf-8", "replace").decode(), flush=True)
     except OSError:
         # What is still buffered would fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

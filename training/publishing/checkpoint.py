@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from demo.generation.base import BaseFile
 from demo.generation.checkpoint import (
     BASE,
@@ -79,8 +81,9 @@ def build(order: Order, out: Path, say: Callable[[str], None]) -> None:
         (out / "README.md").write_text(render_card(out, publication), encoding="utf-8")
         write_checksums(out)
     except (CheckpointError, InvalidPersona, InvalidSetting) as error:
-        raise TrainingError(str(error)) from error
-    except (KeyError, TypeError, ValueError) as error:
+        # What is wrong with a copy is wrong with what it was copied from.
+        raise TrainingError(str(error).replace(str(out), str(order.checkpoint))) from error
+    except (KeyError, TypeError, ValueError, RecursionError, TemplateError) as error:
         raise TrainingError(
             f"{order.checkpoint} cannot be published: its {METRICS} or config is not as training "
             f"writes it ({type(error).__name__}: {error}). Train or evaluate it again."
@@ -152,9 +155,11 @@ def _names_shortened(values: Any) -> Any:
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:
-    """The value with `old` replaced wherever a text holds it."""
+    """The value with a path replaced wherever it is a text, or, if it looks like a path, in one."""
     if isinstance(value, str):
-        return value.replace(old, new)
+        if value == old:
+            return new
+        return value.replace(old, new) if len(Path(old).parts) > 1 else value
     if isinstance(value, dict):
         return {key: _replaced(inner, old, new) for key, inner in value.items()}
     if isinstance(value, list):

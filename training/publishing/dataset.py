@@ -17,8 +17,10 @@ from training.errors import TrainingError
 from training.files import write_json
 from training.prepare import read_texts
 
-REPORT, PERSONA = "report.json", "persona.json"
+REPORT = "report.json"
 SPLITS = ("dev", "test")
+# Everything that is published; the game's counts may lie beside it.
+PUBLISHED = ("README.md", REPORT, "persona.json", *(f"{name}.parquet" for name in SPLITS))
 # The rest quotes rows of the archive, or could.
 REPORTED = (
     "archive_sha256", "canonical_version", "seed", "rows", "bad_rows", "counts", "splits"
@@ -54,7 +56,7 @@ def _report(data: Path) -> dict[str, Any]:
     try:
         report = json.loads((data / REPORT).read_text(encoding="utf-8"))
         for name in SPLITS:
-            report["splits"][name]["texts_sha256"]
+            int(report["splits"][name]["tweets"]), str(report["splits"][name]["texts_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"{data} holds no prepared data with a {REPORT}: run `python -m training prepare`, or "
@@ -96,7 +98,7 @@ def _card(persona: Persona, report: dict[str, Any]) -> str:
 Real tweets, from {persona.tweets}, that a language model of them did not learn from: for the
 guessing game of its demo, which is given this dataset by `TWEETS_DATASET` and `TWEETS_REVISION`.
 They are cleaned: no retweets, links or private handles. The tweets that the model learnt from are
-not here, and must not be added.
+not here, and must not be added. The texts are their authors'; no license is given to them.
 
 | split | tweets |
 |---|---:|

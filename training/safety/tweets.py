@@ -51,7 +51,7 @@ class KnownTweets:
                 f"Neither {data} nor {index.name} of {checkpoint} tells which tweets must not be "
                 "published: give the prepared data by --data, or run `python -m training judges`."
             )
-        digests = (
+        digests = frozenset(
             digest
             for name in (SPLITS if has_data else ())
             for text in read_texts(data, name)
@@ -60,7 +60,15 @@ class KnownTweets:
         is_alone = has_data and _archive(data / "report.json") == _archive(
             checkpoint / "metrics.json", "data"
         )
-        return cls(frozenset(digests), None if is_alone else _read_index(index))
+        if has_data and not is_alone and not index.is_file():
+            raise TrainingError(
+                f"{data} is of another archive than {checkpoint} learnt from, so it does not tell "
+                "which tweets must not be published: give that one's data by --data."
+            )
+        try:
+            return cls(digests, None if is_alone else Originals.load(index))
+        except UnusableFile as error:
+            raise TrainingError(f"{error} Run `python -m training judges`.") from error
 
     def repeats(self, text: str) -> bool:
         """True if it has 8 words or 50 characters of one, or all of a short one."""
@@ -150,12 +158,3 @@ def _archive(path: Path, part: str = "") -> str:
         return str((report[part] if part else report)["archive_sha256"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"none in {path}"
-
-
-def _read_index(path: Path) -> Originals | None:
-    if not path.is_file():
-        return None
-    try:
-        return Originals.load(path)
-    except UnusableFile as error:
-        raise TrainingError(f"{error} Run `python -m training judges`.") from error
