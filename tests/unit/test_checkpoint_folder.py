@@ -102,7 +102,7 @@ def test_figures_that_training_did_not_write_end_in_a_sentence(data: Path, tmp_p
 
 def test_a_persona_that_is_none_is_named_where_it_is(data: Path, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
-    (checkpoint / "persona.json").write_text("{}", encoding="utf-8")
+    (checkpoint / "persona.json").write_text("tea", encoding="utf-8")
     write_checksums(checkpoint)
     with pytest.raises(TrainingError, match=re.escape(str(checkpoint / "persona.json"))):
         built(checkpoint, tmp_path / "out")
