@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,22 @@ def test_a_dry_run_touches_nothing_and_needs_no_token(
         "nothing was touched",
     ):
         assert told in done.stdout  # fmt: skip
+
+
+def test_a_tag_that_moves_changes_nothing_until_the_next_deploy(
+    running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    first = Repo(checkpoint)
+    running.repos[MODEL] = replace(first, tags={"v1": first.commit})
+    assert deploy("--model", MODEL, "--model-revision", "v1", "--no-wait").returncode == 0
+    later = Repo({**checkpoint, "README.md": b"tea"}, parent=first)
+    running.repos[MODEL] = replace(later, tags={"v1": later.commit})
+    assert deploy("--no-wait").returncode == 0
+    assert running.spaces[SPACE].variables["MODEL_REVISION"] == first.commit
+    readme = running.repos[SPACE].files["README.md"].decode()
+    assert split_readme(readme)[0]["preload_from_hub"][0].endswith(first.commit)
+    assert deploy("--model", MODEL, "--model-revision", "v1", "--no-wait").returncode == 0
+    assert running.spaces[SPACE].variables["MODEL_REVISION"] == later.commit
 
 
 def test_a_private_model_needs_a_secret_that_is_never_sent_unasked(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +224,16 @@ def test_a_repository_with_pickled_weights_only_is_not_loaded(
     result = client.resolve(model_id, repo.commit)
     assert result.is_embedded_because("pickled ones are never loaded")
     assert "pytorch_model.bin" not in hub.served
+
+
+def test_a_tag_that_moves_and_a_newer_main_change_nothing_for_a_pinned_commit(
+    hub: Hub, client: Client, files: dict[str, bytes], repo: Repo, model_id: str
+) -> None:
+    later = Repo({**files, "tokenizer.json": b"other"}, parent=repo)
+    hub.repos[model_id] = replace(later, tags={"v1": later.commit})
+    result = client.resolve(model_id, repo.commit)
+    assert (result.name, result.revision, result.notice) == (model_id, repo.commit, "")
+    assert (result.folder / "tokenizer.json").read_bytes() == files["tokenizer.json"]
 
 
 def test_a_private_repository_opens_to_its_readers_token_alone(

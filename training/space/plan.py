@@ -14,6 +14,7 @@ from training import working_tree
 from training.hub.repository import Content, size_of
 from training.hub.steps import Steps, say
 from training.space.files import README, checkout_files, space_readme
+from training.space.front_matter import HARDWARE
 from training.space.pins import Pin, pin
 from training.space.settings import SECRET
 from training.space.wishes import Wishes, require_startable
@@ -50,7 +51,9 @@ class Plan:
         if tweets is None and there.get("TWEETS_DATASET"):
             revision = there.get("TWEETS_REVISION", "")
             tweets = pin(api, steps, there["TWEETS_DATASET"], revision, "dataset")
-        wishes = replace(self.wishes, hardware=self.wishes.hardware or hardware)
+        # A flavour that the installed client does not know yet is not passed on.
+        kept = hardware if hardware in HARDWARE else ""
+        wishes = replace(self.wishes, hardware=self.wishes.hardware or kept)
         return Plan(wishes, model, tweets, self.checkout)
 
     def readme(self) -> tuple[str, dict[str, Any]]:
