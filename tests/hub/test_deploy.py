@@ -402,7 +402,7 @@ def test_a_model_that_cannot_be_had_is_named(
 def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]) -> None:
     done = deploy(token=READER)
     assert (
-        "Could not make the public space alice/parody: the Hub does not allow it (403"
+        "Could not make the public Space alice/parody: the Hub does not allow it (403"
         in done.stderr
     )
     assert "must have the role write" in done.stderr
@@ -472,7 +472,7 @@ def test_ctrl_c_tells_what_was_done(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "made the public space alice/parody" in err
+    assert "made the public Space alice/parody" in err
     assert "'commit to alice/parody' is not known" in err
     assert "Traceback" not in err
 

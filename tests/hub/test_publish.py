@@ -338,7 +338,7 @@ def test_a_token_that_will_not_do_is_told_with_what_will(
     assert hub.repos == {}
 
 
-MADE = f"Done before, and still so: made the public model {REPO}, still empty."
+MADE = f"Done before, and still so: made the public model {REPO}."
 RATE = {"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}
 
 

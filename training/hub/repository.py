@@ -113,8 +113,9 @@ class Repository:
         Raises:
             TrainingError: it could not be made.
         """
-        what = f"{'private' if private else 'public'} {self.kind} {self.repo_id}{settings}"
-        with self.steps.step(f"make the {what}", f"made the {what}, still empty"):
+        kind = "Space" if self.kind == "space" else self.kind
+        what = f"{'private' if private else 'public'} {kind} {self.repo_id}"
+        with self.steps.step(f"make the {what}", f"made the {what}{settings}"):
             self.api.create_repo(self.repo_id, repo_type=self.kind, private=private, **options)
         made = self.look()
         if made is None:

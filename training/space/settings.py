@@ -58,12 +58,12 @@ def create(
         TrainingError: the Hub does not allow it, or cannot be asked.
     """
     on = f" on {hardware}" if hardware else ""
-    told = "".join(f", {name}={value}" for name, value in variables.items())
+    told = ", ".join(f"{name}={value}" for name, value in variables.items())
     given = [{"key": name, "value": value} for name, value in variables.items()]
     try:
         return repository.create(
             private,
-            f"{on}{told}",
+            f"{on}{' with ' if told else ''}{told}",
             space_sdk="gradio",
             space_hardware=hardware or None,
             space_variables=given,
