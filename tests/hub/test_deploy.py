@@ -187,6 +187,9 @@ def test_only_what_the_app_needs_is_pushed(
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(line[1].split(","))
     assert not {"README.md", "pytorch_model.bin"} & set(line[1].split(","))
     assert "# Trump or Computer Dump?" in body
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", body)
+    assert "demo/ui/embed.html" in links
+    assert set(links) <= set(files)
 
 
 def test_large_files_go_by_xet_where_the_hub_has_it(

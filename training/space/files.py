@@ -3,6 +3,7 @@
 Knows which folders the demo runs from, and what the Hub demands of a README; must not ask the Hub.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from training.space.pins import Pin
 SINGLE = ("app.py", "requirements.txt", "LICENSE")
 FOLDERS = ("demo", EMBEDDED.name)
 README = "README.md"
+_LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)]+)\)")
 
 
 def checkout_files() -> dict[str, Path]:
@@ -59,4 +61,13 @@ def space_readme(
         values["suggested_hardware"] = hardware
     there = [*SINGLE, README]
     require_accepted(values, there, (root / "requirements.txt").read_text(encoding="utf-8"))
-    return join_readme(values, body), values
+    return join_readme(values, _without_dead_links(body)), values
+
+
+def _without_dead_links(body: str) -> str:
+    """The text with links to what the Space does not have left as their words."""
+
+    def kept(link: re.Match[str]) -> str:
+        return link[0] if link[2].split("/")[0] in (*SINGLE, *FOLDERS) else link[1]
+
+    return _LOCAL_LINK.sub(kept, body)
