@@ -346,7 +346,7 @@ def test_a_refusal_ends_in_a_sentence_that_tells_what_was_done(
     if step in ("info", "create"):
         assert done.stderr.endswith("Nothing on the Hub was changed.\n")
     else:
-        created = f"Done before, and still so: made the public space {SPACE}, CONTACT=https://"
+        created = f"Done before, and still so: made the public Space {SPACE} with CONTACT=https://"
         assert created in done.stderr
         assert done.stderr.endswith(f"{AGAIN}\n")
     in_doubt = "'commit to alice/parody' is not known" in done.stderr

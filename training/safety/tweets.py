@@ -70,6 +70,19 @@ class KnownTweets:
         except UnusableFile as error:
             raise TrainingError(f"{error} Run `python -m training judges`.") from error
 
+    @classmethod
+    def by_index(cls, checkpoint: Path) -> Self:
+        """By the checkpoint's own index alone, which is faster, and takes one text in 60,000 for a
+        tweet that is none.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        try:
+            return cls(frozenset(), Originals.load(checkpoint / originals.NAME))
+        except UnusableFile as error:
+            raise TrainingError(f"{error} Run `python -m training judges`.") from error
+
     def repeats(self, text: str) -> bool:
         """True if it has 8 words or 50 characters of one, or all of a short one."""
         if not self.digests.isdisjoint(window_digests(text)):

@@ -37,7 +37,7 @@ def checkout_files() -> dict[str, Path]:
     require_safe({**paths, README: root / README}, tweets=None)
     # Code holds no texts; an index of tweets would some day take a line of it for one.
     weights = {name: path for name, path in paths.items() if EMBEDDED in path.parents}
-    require_safe(weights, KnownTweets.of(root / "data", EMBEDDED))
+    require_safe(weights, KnownTweets.by_index(EMBEDDED))
     return paths
 
 
