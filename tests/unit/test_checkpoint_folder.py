@@ -92,19 +92,20 @@ def test_a_damaged_checkpoint_is_not_published(data: Path, tmp_path: Path) -> No
         built(checkpoint, tmp_path / "out")
 
 
-def test_figures_that_training_did_not_write_end_in_a_sentence(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("metrics.json", "{}", "not as training writes it (KeyError: 'recipe')"),
+        ("persona.json", "tea", "checkpoint/persona.json"),
+    ],
+)
+def test_a_file_that_training_did_not_write_is_named_where_it_is(
+    data: Path, tmp_path: Path, name: str, content: str, reason: str
+) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
-    (checkpoint / "metrics.json").write_text("{}", encoding="utf-8")
+    (checkpoint / name).write_text(content, encoding="utf-8")
     write_checksums(checkpoint)
-    with pytest.raises(TrainingError, match=r"not as training writes it \(KeyError: 'recipe'\)"):
-        built(checkpoint, tmp_path / "out")
-
-
-def test_a_persona_that_is_none_is_named_where_it_is(data: Path, tmp_path: Path) -> None:
-    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
-    (checkpoint / "persona.json").write_text("tea", encoding="utf-8")
-    write_checksums(checkpoint)
-    with pytest.raises(TrainingError, match=re.escape(str(checkpoint / "persona.json"))):
+    with pytest.raises(TrainingError, match=re.escape(reason)):
         built(checkpoint, tmp_path / "out")
 
 
