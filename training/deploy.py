@@ -18,7 +18,7 @@ from training.space.asking import ask
 from training.space.front_matter import HARDWARE
 from training.space.plan import Plan, advise, list_everything, pinned
 from training.space.settings import SECRET
-from training.space.waiting import Change, headers_for, page, wait_until_it_runs
+from training.space.waiting import FAILED, Change, headers_for, page, wait_until_it_runs
 from training.space.wishes import Wishes
 
 
@@ -85,6 +85,10 @@ def _deploy(api: HfApi, steps: Steps, plan: Plan, arguments: argparse.Namespace)
     is_set = bool(steps.done)
     commit = repository.push(plan.files(), head, _title())
     space = settings.find(api, steps, space_id)
+    if commit == head.commit and not is_set and space.stage in FAILED:
+        # Nothing else makes it try again.
+        settings.restart(api, steps, space_id)
+        is_set = True
     if arguments.no_wait:
         say(f"Not waited for: {page(space)} shows how it gets on; then it is at {space.address}")
         return

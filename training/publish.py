@@ -66,6 +66,7 @@ class Target:
 
     repository: Repository
     tag: str
+    is_tag_given: bool
     private: bool
     public: bool
     dry_run: bool
@@ -101,9 +102,12 @@ def _target(arguments: argparse.Namespace) -> Target:
         )
     repo_id = arguments.repo or arguments.dataset
     require_name("--repo" if arguments.repo else "--dataset", repo_id)
-    repository = Repository(repo_id, kind, connected(), Steps())
+    owned = frozenset(PUBLISHED) if kind == "dataset" else None
+    repository = Repository(repo_id, kind, connected(), Steps(), owned)
     private = arguments.private or (kind == "dataset" and not arguments.public)
-    return Target(repository, tag, private, arguments.public, arguments.dry_run)
+    return Target(
+        repository, tag, arguments.tag is not None, private, arguments.public, arguments.dry_run
+    )
 
 
 def _publish_checkpoint(target: Target, arguments: argparse.Namespace) -> None:
@@ -142,16 +146,18 @@ def _roll_back(target: Target, tag: str) -> None:
         raise TrainingError(f"{repository.repo_id} is not there, or the token may not see it.")
     _require_free(target, head)
     wanted = repository.tagged(tag, head)
-    if repository.kind == "dataset":
-        wanted = {name: entry for name, entry in wanted.items() if name in PUBLISHED}
     _require_no_pickle(repository, tag, wanted)
     changed, gone = repository.differences(head, wanted)
     if not changed and not gone:
         say(f"Main of {repository.repo_id} is {tag} already.")
-        # An earlier run may have been ended before it came to that.
-        if not target.dry_run and head.commit not in head.tags.values():
+        # An earlier run may have been ended before it came to the tag.
+        is_wanted = target.is_tag_given or head.commit not in head.tags.values()
+        if is_wanted and target.tag not in head.tags and not target.dry_run:
             repository.tag(head.commit, target.tag)
+        _tell(repository, head.commit)
         return
+    if target.tag in head.tags:
+        raise _taken(target, head)
     say(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}:")
     for name in changed:
         say(f"  {name:<32}{wanted[name].size:>14,} bytes")

@@ -22,6 +22,8 @@ def revision() -> str:
 
 def changed() -> list[str] | None:
     """The files that differ from the commit, or are new to it; None outside git."""
+    if not _is_under_git():
+        return None
     try:
         return [line[3:] for line in _git("status", "--porcelain").splitlines()]
     except (OSError, subprocess.CalledProcessError):
@@ -33,13 +35,18 @@ def files(names: Sequence[str]) -> list[str]:
     that git keeps, and outside git all but hidden ones and caches.
 
     Raises:
-        TrainingError: something lies there that git does not keep.
+        TrainingError: something lies there that git does not keep, or git does not say.
     """
+    if not _is_under_git():
+        return sorted(name for one in names for name in _walked(ROOT / one))
     try:
         stray = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *names)
         found = _git("ls-files", "-z", "--", *names)
-    except (OSError, subprocess.CalledProcessError):
-        return sorted(name for one in names for name in _walked(ROOT / one))
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        raise TrainingError(
+            f"git does not say which files belong to this checkout: {said[0]}. Mend that first."
+        ) from error
     if stray:
         first, *_ = stray.split("\0")
         raise TrainingError(
@@ -56,6 +63,18 @@ def _walked(path: Path) -> Iterator[str]:
             yield "/".join(parts)
 
 
+def _is_under_git() -> bool:
+    """Whether this code is a repository itself: it may lie in one that knows nothing of it."""
+    return (ROOT / ".git").exists()
+
+
 def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=True,
+    )
+    return done.stdout

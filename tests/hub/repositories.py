@@ -18,7 +18,10 @@ from starlette.routing import Route
 READER = "hf_reader"
 WRITER = "hf_writer"
 STRANGER = "hf_stranger"
-Fault = Literal["", "stall", "stall_files", "stall_commits", "die", "wrong_bytes", "wrong_commit"]
+Fault = Literal[
+    "", "stall", "stall_files", "stall_commits", "die", "wrong_bytes", "wrong_commit",
+    "wrong_small_files",
+]  # fmt: skip
 
 
 class InXet(bytes):

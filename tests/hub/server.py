@@ -127,6 +127,8 @@ def hub_routes(hub: Hub) -> list[Route]:
             api = f"{hub.endpoint}/api/{kind_of(request)}/{repo_id}"
             headers["X-Xet-Refresh-Route"] = f"{api}/xet-read-token/{repo.commit}"
         elif not is_large(name):
+            if hub.fault == "wrong_small_files":
+                content = b"<html>"
             return Response(content, headers=headers)
         return elsewhere(hub, content, headers)
 

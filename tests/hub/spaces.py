@@ -109,6 +109,12 @@ def space_routes(hub: SpaceHub) -> list[Route]:
         space.hardware = (await request.json())["flavor"]
         return await runtime(request)
 
+    async def restart(request: Request) -> Response:
+        space = await found(request)
+        require_writer(request)
+        space.stages = list(hub.stages)
+        return await runtime(request)
+
     async def runtime(request: Request) -> Response:
         repo_id, repo = await opened(hub, request)
         space = hub.spaces[repo_id]
@@ -136,6 +142,7 @@ def space_routes(hub: SpaceHub) -> list[Route]:
         step(hub, "set secret", f"{space}/secrets", set_secret, ["POST"]),
         step(hub, "set hardware", f"{space}/hardware", hardware, ["POST"]),
         step(hub, "runtime", f"{space}/runtime", runtime),
+        step(hub, "restart", f"{space}/restart", restart, ["POST"]),
         step(hub, "logs", f"{space}/logs/{{kind}}", logs),
     ]
 

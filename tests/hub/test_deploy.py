@@ -445,6 +445,37 @@ def test_a_space_that_fails_is_told_with_the_end_of_its_log(
     assert "pushed " in done.stderr
 
 
+def test_a_space_that_failed_is_restarted_by_the_same_command(
+    running: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    running.stages = ("BUILDING", "BUILD_ERROR")
+    assert deploy().returncode == 1
+    running.stages = ("BUILD_ERROR", "BUILDING", "RUNNING")
+    done = deploy()
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"main holds these files already, by the sums that the Hub has of them\nrestarted {SPACE}\n"
+        in (done.stdout)
+    )
+    assert commits(running) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"SLOTS": "abc"}, "SLOTS is 'abc'"),
+        ({"MODEL_ID": "alice/gone", "MODEL_REVISION": NOWHERE}, "Could not read the model alice/"),
+    ],
+)
+def test_a_variable_of_the_spaces_own_that_will_not_do_is_told_as_such(
+    hub: SpaceHub, deploy: Callable[..., Done], variables: dict[str, str], reason: str
+) -> None:
+    hub.repos[SPACE], hub.spaces[SPACE] = Repo({}), Space(variables=dict(variables))
+    done = deploy("--contact", "https://example.org/me")
+    assert f"A variable that {SPACE} has been set to will not do: {reason}" in done.stderr
+    assert (done.returncode, commits(hub), hub.spaces[SPACE].variables) == (1, 0, variables)
+
+
 def test_a_space_that_never_comes_up_is_given_up(
     hub: SpaceHub, deploy: Callable[..., Done]
 ) -> None:
@@ -482,7 +513,7 @@ def test_ctrl_c_tells_what_was_done(
 
 def test_only_a_private_space_is_shown_the_owners_token() -> None:
     def space(private: bool) -> DeployedSpace:
-        return DeployedSpace(SPACE, private, "http://127.0.0.1:9", "cpu-basic")
+        return DeployedSpace(SPACE, private, "http://127.0.0.1:9", "cpu-basic", "RUNNING")
 
     assert headers_for(space(private=False), WRITER) == {}
     assert headers_for(space(private=True), WRITER) == {"Authorization": f"Bearer {WRITER}"}

@@ -496,6 +496,8 @@ def test_a_rollback_is_a_new_commit_with_the_files_of_the_tag(
     assert "model.safetensors" not in hub.served
     again = publisher.run("--repo", REPO, "--rollback", "v0", "--tag", "again")
     assert f"Main of {REPO} is v0 already." in again.stdout
+    repo = hub.repos[REPO]
+    assert (repo.tags["again"], len(list(repo.history()))) == (repo.commit, 3)
     unknown = publisher.run("--repo", REPO, "--rollback", "v7")
     assert (unknown.returncode, hub.repos[REPO]) == (1, repo)
     assert f"{REPO} has no tag v7; its tags: v0, v" in unknown.stderr
@@ -515,6 +517,39 @@ def test_a_rollback_that_was_cut_off_is_tagged_by_a_second_run(
     assert (done.returncode, repo.tags["back"], len(list(repo.history()))) == (0, repo.commit, 3)
 
 
+def test_a_rollback_takes_no_tag_that_is_there(publisher: Publisher, hub: Hub) -> None:
+    first = Repo(ORIGINAL)
+    second = Repo({"new.txt": b"tea"}, parent=first)
+    tags = {"v0": first.commit, "v2": second.commit}
+    hub.repos[REPO] = repo = replace(second, tags=tags)
+    done = publisher.run("--repo", REPO, "--rollback", "v0", "--tag", "v2")
+    assert f"{REPO} has a tag v2 already" in done.stderr
+    assert (done.returncode, hub.repos[REPO]) == (1, repo)
+    again = publisher.run("--repo", REPO, "--rollback", "v2", "--tag", "again")
+    assert f"MODEL_ID={REPO} MODEL_REVISION={second.commit}" in again.stdout
+    assert hub.repos[REPO].tags == {**tags, "again": second.commit}
+
+
+def test_wrong_bytes_of_a_tag_are_not_put_back(publisher: Publisher, hub: Hub) -> None:
+    first = Repo(ORIGINAL)
+    hub.repos[REPO] = repo = Repo({"new.txt": b"tea"}, tags={"v0": first.commit}, parent=first)
+    hub.fault = "wrong_small_files"
+    done = publisher.run("--repo", REPO, "--rollback", "v0")
+    assert "of v0 came with other bytes than the Hub lists" in done.stderr
+    assert done.stderr.endswith("Nothing on the Hub was changed.\n")
+    assert (done.returncode, hub.repos[REPO]) == (1, repo)
+
+
+def test_what_is_there_already_is_not_pushed_and_nobody_elses_commit_is_claimed(
+    publisher: Publisher, hub: Hub
+) -> None:
+    commit = publisher.publish("--tag", "v1")
+    hub.steps.clear()
+    assert publisher.publish("--tag", "v2") == commit
+    assert not {"commit", "preupload", "validate"} & set(hub.steps)
+    assert hub.repos[REPO].tags == {"v1": commit, "v2": commit}
+
+
 def test_no_pickle_comes_back_by_a_rollback(publisher: Publisher, hub: Hub) -> None:
     first = Repo({**ORIGINAL, "evil.pt": b"tea"})
     hub.repos[REPO] = repo = Repo(ORIGINAL, tags={"v0": first.commit}, parent=first)
@@ -527,11 +562,15 @@ def test_a_public_dataset_is_rolled_back_and_keeps_its_counts(
     publisher: Publisher, hub: Hub
 ) -> None:
     first = Repo({"test.parquet": b"tea"})
-    files = {"test.parquet": b"later", "counts.json": b"{}"}
+    files = {"test.parquet": b"later", "dev.parquet": b"later", "counts.json": b"{}"}
     hub.repos[DATASET] = Repo(files, tags={"v0": first.commit}, parent=first)
     done = publisher.run("--dataset", DATASET, "--rollback", "v0")
     assert done.returncode == 0, done.stderr
     assert hub.repos[DATASET].files == {"test.parquet": b"tea", "counts.json": b"{}"}
+    empty = Repo({"counts.json": b"{}"})
+    hub.repos[DATASET] = replace(first, tags={"v9": empty.commit}, parent=empty)
+    done = publisher.run("--dataset", DATASET, "--rollback", "v9")
+    assert f"v9 of {DATASET} has none of the files that it is for" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Which files of a checkout go into a Space, and which make a deploy end."""
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -85,6 +86,38 @@ def test_a_pickle_a_token_and_tables_of_tweets_stay_here(checkout: Path) -> None
         (checkout / name).unlink()
     write_tweets(checkout / "embedded", 5, "train")
     assert "train.parquet is a table" in refusal(checkout)
+
+
+def test_a_checkout_that_an_outer_repository_knows_nothing_of_is_walked(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = checkout / "inner"
+    inner.mkdir()
+    for name in ("app.py", "requirements.txt", "LICENSE", "README.md", "demo", "embedded"):
+        shutil.move(checkout / name, inner / name)
+    (checkout / ".gitignore").write_text("inner\n", encoding="utf-8")
+    monkeypatch.setattr(working_tree, "ROOT", inner)
+    monkeypatch.setattr(space_files, "EMBEDDED", inner / "embedded")
+    assert set(checkout_files()) == FILES
+    assert working_tree.changed() is None
+
+
+def test_where_git_does_not_say_nothing_goes(checkout: Path) -> None:
+    (checkout / ".git" / "HEAD").unlink()
+    with pytest.raises(TrainingError, match=r"git does not say .*not a git repository"):
+        checkout_files()
+
+
+def test_a_part_that_git_does_not_keep_any_more_is_named(checkout: Path) -> None:
+    for name in ("app.py", "demo/tea.py"):
+        (checkout / name).rename(checkout / "training" / "kept.py")
+        assert f"{name.split('/')[0]} is no part of this checkout" in refusal(checkout)
+        (checkout / "training" / "kept.py").rename(checkout / name)
+
+
+def test_a_name_that_is_no_text_is_refused(checkout: Path) -> None:
+    (checkout / os.fsdecode(b"demo/caf\xe9.py")).write_text("tea = 1", encoding="utf-8")
+    assert r"'demo/caf\udce9.py' is no name that the Hub takes" in refusal(checkout)
 
 
 def test_a_file_that_is_gone_is_named(checkout: Path) -> None:

@@ -65,12 +65,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository, and what this run did to it."""
+    """One repository, and what this run did to it; `owned` are the files that are ours to change
+    and delete, where others may lie beside them, else all are."""
 
     repo_id: str
     kind: Kind
     api: HfApi
     steps: Steps
+    owned: frozenset[str] | None = None
 
     def look(self) -> Head | None:
         """What is on main; None where there is no such repository (or none that may be seen).
@@ -98,13 +100,11 @@ class Repository:
         """
         if name not in head.files:
             return {}
-        with self.steps.step(f"read its {name}"), tempfile.TemporaryDirectory() as to:
-            path = self.api.hf_hub_download(
-                self.repo_id, name, revision=head.commit, repo_type=self.kind, local_dir=to
-            )
-            with suppress(ValueError, RecursionError):
-                content = json.loads(Path(path).read_text(encoding="utf-8"))
-                return content if isinstance(content, dict) else {}
+        with self.steps.step(f"read its {name}"):
+            content = self._read(name, head.commit)
+        with suppress(ValueError, RecursionError):
+            value = json.loads(content)
+            return value if isinstance(value, dict) else {}
         return {}
 
     def create(self, private: bool, settings: str = "", **options: Any) -> Head:
@@ -123,21 +123,24 @@ class Repository:
         return made
 
     def gone(self, head: Head, files: Iterable[str]) -> list[str]:
-        """What goes when these files come: the rest, which the app could take for a part of a
-        model, or of itself; but of a dataset nothing, since the game's counts may lie in it."""
-        return sorted(_besides(head.files) - set(files)) if self.kind != "dataset" else []
+        """What goes when these files come: the rest of ours, which the app could take for a part
+        of a model, or of itself."""
+        return sorted(self._ours(head.files).keys() - set(files))
 
     def holds(self, head: Head, files: Mapping[str, Content]) -> bool:
         """Whether main is what a push of these files would make of it."""
         return not self._other(head.files, files) and not self.gone(head, files)
 
     def push(self, files: Mapping[str, Content], head: Head, title: str) -> str:
-        """Pushes these files, and makes main of all but a dataset exactly them, by one commit;
+        """Pushes these files, and makes main exactly them as far as it is ours, by one commit;
         returns it, verified.
 
         Raises:
             TrainingError: it was not pushed, or what is there now is not what was pushed.
         """
+        if self.holds(head, files):
+            say("main holds these files already, by the sums that the Hub has of them")
+            return head.commit
         if README in files:
             # Before the weights: the commit would be refused for it after hours.
             with self.steps.step(f"have the Hub check {README}"):
@@ -165,16 +168,19 @@ class Repository:
         return commit
 
     def tagged(self, tag: str, head: Head) -> Mapping[str, Entry]:
-        """The files of a tag.
+        """Our files of a tag.
 
         Raises:
-            TrainingError: there is no such tag, or the Hub did not say.
+            TrainingError: there is no such tag, it has none, or the Hub did not say.
         """
         if tag not in head.tags:
             known = ", ".join(head.tags) or "none"
             raise TrainingError(f"{self.repo_id} has no tag {tag}; its tags: {known}.")
         with self.steps.step(f"look at {tag}"):
-            return self._files(head.tags[tag])
+            files = self._ours(self._files(head.tags[tag]))
+        if not files:
+            raise TrainingError(f"{tag} of {self.repo_id} has none of the files that it is for.")
+        return files
 
     def differences(self, head: Head, wanted: Mapping[str, Entry]) -> tuple[list[str], list[str]]:
         """The files of main that must change, and those that must go, for it to be as wanted."""
@@ -189,9 +195,8 @@ class Repository:
             TrainingError: it was not pushed, or what is there now is not what was there.
         """
         changed, gone = self.differences(head, wanted)
-        revision = head.tags[tag]
-        copies = [CommitOperationCopy(name, name, src_revision=revision) for name in changed]
-        commit = self._commit([*copies, *_deletions(gone)], head, title)
+        restored = [self._restored(name, wanted[name], tag, head.tags[tag]) for name in changed]
+        commit = self._commit([*restored, *_deletions(gone)], head, title)
         with self.steps.step("verify what was restored"):
             now = replace(head, commit=commit, files=self._files(commit))
             if any(self.differences(now, wanted)):
@@ -217,6 +222,24 @@ class Repository:
             if self._tags().get(name) != commit:
                 raise TrainingError(f"The Hub took the tag {name}, and does not show it.")
 
+    def _restored(self, name: str, entry: Entry, tag: str, commit: str) -> Operation:
+        if entry.sha256:
+            return CommitOperationCopy(name, name, src_revision=commit)
+        with self.steps.step(f"read {name} of {tag}"):
+            content = self._read(name, commit)
+            if not entry.is_of(content):
+                raise TrainingError(
+                    f"{name} of {tag} came with other bytes than the Hub lists: try again later."
+                )
+        return CommitOperationAdd(name, content)
+
+    def _read(self, name: str, commit: str) -> bytes:
+        with tempfile.TemporaryDirectory() as to:
+            path = self.api.hf_hub_download(
+                self.repo_id, name, revision=commit, repo_type=self.kind, local_dir=to
+            )
+            return Path(path).read_bytes()
+
     def _commit(self, operations: Iterable[Operation], head: Head, title: str) -> str:
         with self.steps.step(f"commit to {self.repo_id}", unsure=True):
             done = self.api.create_commit(
@@ -229,10 +252,7 @@ class Repository:
                 num_threads=1,
             )
         commit = str(done.oid)
-        if commit == head.commit:
-            say("main holds these files already")
-        else:
-            self.steps.add(f"pushed commit {commit[:12]}, which is on main now")
+        self.steps.add(f"pushed commit {commit[:12]}, which is on main now")
         return commit
 
     def _require_files(self, commit: str, head: Head, files: Mapping[str, Content]) -> None:
@@ -248,6 +268,13 @@ class Repository:
     def _other(self, there: Mapping[str, Entry], files: Mapping[str, Content]) -> list[str]:
         """Those files that are not there as they are here."""
         return [n for n, content in files.items() if n not in there or not there[n].is_of(content)]
+
+    def _ours(self, files: Mapping[str, Entry]) -> dict[str, Entry]:
+        return {
+            name: entry
+            for name, entry in files.items()
+            if name != GIT_ATTRIBUTES and (self.owned is None or name in self.owned)
+        }
 
     def _tags(self) -> dict[str, str]:
         refs = self.api.list_repo_refs(self.repo_id, repo_type=self.kind)
@@ -267,11 +294,6 @@ class Repository:
 def size_of(content: Content) -> int:
     """In bytes."""
     return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def _besides(names: Iterable[str]) -> set[str]:
-    """All of them but the Hub's own."""
-    return set(names) - {GIT_ATTRIBUTES}
 
 
 def _deletions(names: Iterable[str]) -> list[CommitOperationDelete]:

@@ -31,7 +31,12 @@ def checkout_files() -> dict[str, Path]:
     """
     root = working_tree.ROOT
     paths = {name: root / name for name in working_tree.files([*SINGLE, *FOLDERS])}
+    for wanted in (*SINGLE, *FOLDERS):
+        if not any(name == wanted or name.startswith(f"{wanted}/") for name in paths):
+            raise TrainingError(f"{wanted} is no part of this checkout, and no Space runs without.")
     for name, path in paths.items():
+        if not name.isprintable():
+            raise TrainingError(f"{ascii(name)} is no name that the Hub takes: rename that file.")
         if path.is_symlink():
             raise TrainingError(f"{name} is a link, and a Space takes files alone: replace it.")
     require_safe({**paths, README: root / README}, tweets=None)
@@ -49,7 +54,7 @@ def space_readme(
     Raises:
         TrainingError: the Hub would not accept it.
     """
-    values, body = split_readme((root / README).read_text(encoding="utf-8"))
+    values, body = split_readme(_text(root / README))
     if model is not None:
         values["models"] = [model.repo_id]
         # Nobody's token is there while a Space is built.
@@ -60,8 +65,17 @@ def space_readme(
     if hardware:
         values["suggested_hardware"] = hardware
     there = [*SINGLE, README]
-    require_accepted(values, there, (root / "requirements.txt").read_text(encoding="utf-8"))
+    require_accepted(values, there, _text(root / "requirements.txt"))
     return join_readme(values, _without_dead_links(body)), values
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"{path.name} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{path.name} is not UTF-8: save it so.") from error
 
 
 def _without_dead_links(body: str) -> str:

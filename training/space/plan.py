@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from training import working_tree
+from training.errors import TrainingError
 from training.hub.repository import Content, size_of
 from training.hub.steps import Steps, say
 from training.space.files import README, checkout_files, space_readme
@@ -43,14 +44,20 @@ class Plan:
         Raises:
             TrainingError: that cannot be read any more, or the demo would not start with it.
         """
-        require_startable({**there, **self.variables})
         model, tweets = self.model, self.tweets
-        if model is None and there.get("MODEL_ID"):
-            revision = there.get("MODEL_REVISION", "")
-            model = pin(api, steps, there["MODEL_ID"], revision, "model")
-        if tweets is None and there.get("TWEETS_DATASET"):
-            revision = there.get("TWEETS_REVISION", "")
-            tweets = pin(api, steps, there["TWEETS_DATASET"], revision, "dataset")
+        try:
+            require_startable({**there, **self.variables})
+            if model is None and there.get("MODEL_ID"):
+                revision = there.get("MODEL_REVISION", "")
+                model = pin(api, steps, there["MODEL_ID"], revision, "model")
+            if tweets is None and there.get("TWEETS_DATASET"):
+                revision = there.get("TWEETS_REVISION", "")
+                tweets = pin(api, steps, there["TWEETS_DATASET"], revision, "dataset")
+        except TrainingError as error:
+            raise TrainingError(
+                f"A variable that {self.wishes.space} has been set to will not do: {error} Give "
+                "another by an option, or change it with `hf spaces variables`."
+            ) from error
         # A flavour that the installed client does not know yet is not passed on.
         kept = hardware if hardware in HARDWARE else ""
         wishes = replace(self.wishes, hardware=self.wishes.hardware or kept)

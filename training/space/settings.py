@@ -31,6 +31,7 @@ class Space:
     private: bool
     address: str
     hardware: str
+    stage: str
 
 
 def find(api: HfApi, steps: Steps, space_id: str) -> Space:
@@ -45,7 +46,8 @@ def find(api: HfApi, steps: Steps, space_id: str) -> Space:
     address = info.host or f"https://{subdomain}.hf.space"
     runtime = info.runtime
     hardware = str((runtime.requested_hardware or runtime.hardware or "") if runtime else "")
-    return Space(space_id, bool(info.private), address.rstrip("/"), hardware)
+    stage = str(runtime.stage) if runtime else ""
+    return Space(space_id, bool(info.private), address.rstrip("/"), hardware, stage)
 
 
 def create(
@@ -131,3 +133,13 @@ def request_hardware(api: HfApi, steps: Steps, space: Space, hardware: str) -> N
     if hardware != space.hardware:
         with steps.step(f"request {hardware}", f"requested {hardware}"):
             api.request_space_hardware(space.space_id, flavor)
+
+
+def restart(api: HfApi, steps: Steps, space_id: str) -> None:
+    """Has the Space built and started once more.
+
+    Raises:
+        TrainingError: the Hub refused it, or was lost.
+    """
+    with steps.step(f"restart {space_id}", f"restarted {space_id}"):
+        api.restart_space(space_id, factory_reboot=True)
