@@ -69,8 +69,9 @@ def _is_under_git() -> bool:
 
 
 def _git(*arguments: str) -> str:
+    # Whoever owns the folder: its code is what runs here already.
     done = subprocess.run(
-        ["git", *arguments],
+        ["git", "-c", f"safe.directory={ROOT}", *arguments],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
