@@ -38,9 +38,7 @@ from tests.hub.repositories import (
 )
 
 # What tests need of a Hub, whichever module it is in.
-__all__ = [
-    "READER", "STRANGER", "WRITER", "Broken", "Hub", "Repo", "listed", "refused", "sha256", "token"
-]  # fmt: skip
+__all__ = ["READER", "STRANGER", "WRITER", "Broken", "Hub", "InXet", "Repo"]
 
 
 @dataclass

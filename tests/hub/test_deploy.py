@@ -17,8 +17,7 @@ import pytest
 
 from demo.generation.checksums import file_sha256
 from tests import tiny
-from tests.hub.repositories import InXet
-from tests.hub.server import READER, STRANGER, WRITER, Broken, Repo
+from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub
 from tests.processes import ROOT, AppProcess, free_port
 from training.errors import TrainingError

@@ -26,9 +26,8 @@ from demo.generation.base import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.serving.settings import read_settings
 from tests import tiny
 from tests.hub.publisher import REPO, Publisher, make_checkpoint, make_data, make_project
-from tests.hub.repositories import InXet
 from tests.hub.resolving import Client as Demo
-from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
+from tests.hub.server import READER, STRANGER, Broken, Hub, InXet, Repo
 from tests.processes import running_app
 from training.card import EMBEDDED
 from training.prepare import read_texts

@@ -1,7 +1,7 @@
 """Does a file repeat a real tweet, in its texts, its names or its metadata?
 
-Knows what texts look like in the files that a checkpoint has, and what a tweet can be hidden in by
-accident; must not know where the tweets come from.
+Knows prepared data, what texts look like in the files of a checkpoint, and what a tweet can be
+hidden in by accident; must not know what is done with the files.
 """
 
 import html
@@ -65,10 +65,7 @@ class KnownTweets:
                 f"{data} is of another archive than {checkpoint} learnt from, so it does not tell "
                 "which tweets must not be published: give that one's data by --data."
             )
-        try:
-            return cls(digests, None if is_alone else Originals.load(index))
-        except UnusableFile as error:
-            raise TrainingError(f"{error} Run `python -m training judges`.") from error
+        return cls(digests, None if is_alone else _index(checkpoint))
 
     @classmethod
     def by_index(cls, checkpoint: Path) -> Self:
@@ -78,10 +75,7 @@ class KnownTweets:
         Raises:
             TrainingError: it cannot be read.
         """
-        try:
-            return cls(frozenset(), Originals.load(checkpoint / originals.NAME))
-        except UnusableFile as error:
-            raise TrainingError(f"{error} Run `python -m training judges`.") from error
+        return cls(frozenset(), _index(checkpoint))
 
     def repeats(self, text: str) -> bool:
         """True if it has 8 words or 50 characters of one, or all of a short one."""
@@ -162,6 +156,13 @@ def _strings(value: Any, place: str, is_vocabulary: bool) -> Iterator[tuple[str,
             yield from _strings(inner, f"{place}[{number}]", is_vocabulary)
         if not is_vocabulary:
             yield place or "it", " ".join(inner for inner in value if isinstance(inner, str))
+
+
+def _index(checkpoint: Path) -> Originals:
+    try:
+        return Originals.load(checkpoint / originals.NAME)
+    except UnusableFile as error:
+        raise TrainingError(f"{error} Run `python -m training judges`.") from error
 
 
 def _archive(path: Path, part: str = "") -> str:

@@ -1,6 +1,6 @@
 """Waits until a Space runs what was pushed, and says what happens meanwhile.
 
-Knows a Space's stages and the demo's /readyz; must not know what was pushed.
+Knows a Space's stages, its commit and the demo's /readyz; must not know which files were pushed.
 """
 
 import time
