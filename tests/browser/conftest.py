@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.processes import ROOT, AppProcess
 
+# Machines that run tests are busy; how fast the page is, benchmarks/page.py measures.
+expect.set_options(timeout=10_000)
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A second name of this machine: plain http there is no secure context, as on a home network.
 INSECURE_HOST = "space.test"

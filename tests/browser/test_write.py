@@ -54,12 +54,15 @@ def test_stop_keeps_the_text_says_so_and_frees_the_engine(
     expect(page.locator("#cd-stop")).to_be_disabled()
 
 
-def test_words_that_come_while_it_stops_do_not_undo_the_stop(page: Page) -> None:
+def test_words_that_come_while_it_stops_do_not_undo_the_stop(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
     def late(route: Route) -> None:
         page.wait_for_timeout(1_000)
         route.continue_()
 
-    page.route(re.compile("/gradio_api/cancel"), late)
+    context.route(re.compile("/gradio_api/cancel"), late)
+    page = open_page(context, scripted_app.url)
     card = write(page, "slow")
     expect(card.locator(".cd-generated")).to_contain_text("word word")
     page.locator("#cd-stop").click()
@@ -156,11 +159,16 @@ def test_an_error_is_readable_and_keeps_what_was_typed(page: Page) -> None:
     expect(page.locator("#cd-generate")).to_be_enabled()
 
 
-def test_a_full_queue_is_said_in_the_card(page: Page) -> None:
-    page.route(
+def test_a_full_queue_is_said_in_the_card(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    # Before the page is opened: a page that runs learns of a route only after the browser has said
+    # that it stands.
+    context.route(
         re.compile("/queue/join"),
         lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}),
     )
+    page = open_page(context, scripted_app.url)
     card = write(page, "Today")
     expect(card.locator(".cd-error")).to_contain_text("what you typed is still there")
     expect(page.locator("#cd-generate")).to_be_enabled()
