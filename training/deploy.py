@@ -18,7 +18,14 @@ from training.space.asking import ask
 from training.space.front_matter import HARDWARE
 from training.space.plan import Plan, advise, list_everything, pinned
 from training.space.settings import SECRET
-from training.space.waiting import FAILED, Change, headers_for, page, wait_until_it_runs
+from training.space.waiting import (
+    FAILED,
+    Change,
+    headers_for,
+    is_building,
+    page,
+    wait_until_it_runs,
+)
 from training.space.wishes import Wishes
 
 
@@ -79,10 +86,11 @@ def _deploy(api: HfApi, steps: Steps, plan: Plan, arguments: argparse.Namespace)
         wishes, there = plan.wishes, plan.variables
         head = settings.create(repository, wishes.private, wishes.hardware, there)
     else:
-        there, plan = _set(api, steps, plan, head)
+        there, plan = _set(api, steps, plan, repository, head)
     variables = {**there, **plan.variables}
     _send_token(api, steps, plan, variables, arguments.secret_token)
     is_set = bool(steps.done)
+    was_building = is_building(settings.find(api, steps, space_id).stage)
     commit = repository.push(plan.files(), head, _title())
     space = settings.find(api, steps, space_id)
     if commit == head.commit and not is_set and space.stage in FAILED:
@@ -94,21 +102,21 @@ def _deploy(api: HfApi, steps: Steps, plan: Plan, arguments: argparse.Namespace)
         return
     say(f"The Space's stages, for at most {arguments.timeout_minutes:g} minutes:")
     headers = headers_for(space, get_token())
-    change = Change(commit, files=commit != head.commit, settings=is_set)
+    pushed = commit != head.commit
+    change = Change(commit, pushed, is_set, was_building=pushed and was_building)
     wait_until_it_runs(api, space, change, headers, 60 * arguments.timeout_minutes)
     ask(space, headers, variables.get("MODEL_ID", ""), variables.get("MODEL_REVISION", ""))
     say(f"{space_id} is up: {space.address} (its page: {page(space)})")
 
 
-def _set(api: HfApi, steps: Steps, plan: Plan, head: Head) -> tuple[dict[str, str], Plan]:
+def _set(
+    api: HfApi, steps: Steps, plan: Plan, repository: Repository, head: Head
+) -> tuple[dict[str, str], Plan]:
     """Sets a Space that is there to what is wished; returns its variables before, and the plan with
     what it keeps."""
     space_id, hardware = plan.wishes.space, plan.wishes.hardware
-    if plan.wishes.private and not head.private:
-        raise TrainingError(
-            f"{space_id} is public, and --private only makes new Spaces private. Change it on its "
-            "settings page, or leave --private out."
-        )
+    if plan.wishes.private:
+        repository.require_private(head, "leave --private out")
     space = settings.find(api, steps, space_id)
     there = settings.variables_of(api, steps, space_id)
     completed = plan.completed(api, steps, there, space.hardware)

@@ -200,11 +200,9 @@ def _look(target: Target) -> Head | None:
     if head is None:
         return None
     _require_free(target, head)
-    if target.private and not head.private:
-        flag = " or give --public" if repository.kind == "dataset" else ", or leave out --private"
-        raise TrainingError(
-            f"{repository.repo_id} is public: make it private in its settings{flag}."
-        )
+    if target.private:
+        is_dataset = repository.kind == "dataset"
+        repository.require_private(head, "give --public" if is_dataset else "leave --private out")
     return head
 
 

@@ -299,6 +299,11 @@ def test_a_space_that_runs_another_model_is_told_with_the_reason(
     assert "Traceback" not in done.stderr
 
 
+def stages_of(done: Done) -> list[str]:
+    """The states that it told of."""
+    return re.findall(r"^ +\d+ s  (.+)$", done.stdout, re.MULTILINE)
+
+
 def test_a_space_that_is_only_set_anew_is_waited_for_until_it_has_restarted(
     running: SpaceHub, deploy: Callable[..., Done], scripted_app: AppProcess
 ) -> None:
@@ -307,8 +312,11 @@ def test_a_space_that_is_only_set_anew_is_waited_for_until_it_has_restarted(
     done = deploy("--contact", "https://example.org/me")
     assert done.returncode == 0, done.stderr
     assert "main holds these files already" in done.stdout
-    stages = re.findall(r"^ +\d+ s  (.+)$", done.stdout, re.MULTILINE)
-    assert stages == ["RUNNING, maybe of what was there before", "RUNNING_APP_STARTING", "RUNNING"]
+    assert stages_of(done) == [
+        "RUNNING, maybe of what was there before",
+        "RUNNING_APP_STARTING",
+        "RUNNING",
+    ]
     assert f"{SPACE} is up: {scripted_app.url}" in done.stdout
 
 
@@ -417,7 +425,7 @@ def test_a_public_space_is_not_taken_for_a_private_one(
 ) -> None:
     hub.repos[SPACE], hub.spaces[SPACE] = Repo({}), Space()
     done = deploy("--private")
-    assert "alice/parody is public, and --private only makes new Spaces" in done.stderr
+    assert "alice/parody is public, and only what is made new is made private" in done.stderr
     assert commits(hub) == 0
 
 
@@ -442,6 +450,18 @@ def test_a_space_that_fails_is_told_with_the_end_of_its_log(
     assert sentence in done.stderr
     assert ("line 39" in done.stderr, "line 20" in done.stderr) == (bool(log), False)
     assert "pushed " in done.stderr
+
+
+def test_what_was_being_built_before_may_fail_without_a_word(
+    running: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    running.repos[SPACE], running.spaces[SPACE] = Repo({}), Space(stages=["BUILDING"])
+    running.stages = ("BUILDING", "BUILD_ERROR", "BUILDING", "RUNNING")
+    done = deploy()
+    assert done.returncode == 0, done.stderr
+    assert stages_of(done) == [
+        "BUILDING", "BUILD_ERROR, maybe of what was there before", "BUILDING", "RUNNING",
+    ]  # fmt: skip
 
 
 def test_a_space_that_failed_is_restarted_by_the_same_command(

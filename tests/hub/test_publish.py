@@ -317,7 +317,7 @@ def test_who_pushes_meanwhile_is_not_overwritten(publisher: Publisher, hub: Hub)
 
 def test_a_public_repository_is_not_taken_for_a_private_one(publisher: Publisher, hub: Hub) -> None:
     hub.repos[REPO] = Repo(ORIGINAL)
-    assert f"{REPO} is public: make it private" in publisher.refusal("--private")
+    assert f"{REPO} is public, and only what is made new" in publisher.refusal("--private")
 
 
 @pytest.mark.parametrize(

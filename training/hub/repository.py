@@ -122,6 +122,18 @@ class Repository:
             raise TrainingError(f"{self.repo_id} was made, but the Hub does not show it yet.")
         return made
 
+    def require_private(self, head: Head, otherwise: str) -> None:
+        """Only what is made new is made private: what is public may have been copied.
+
+        Raises:
+            TrainingError: it is public; `otherwise` is what else its owner may do.
+        """
+        if not head.private:
+            raise TrainingError(
+                f"{self.repo_id} is public, and only what is made new is made private. Change it "
+                f"on its settings page, or {otherwise}."
+            )
+
     def gone(self, head: Head, files: Iterable[str]) -> list[str]:
         """What goes when these files come: the rest of ours, which the app could take for a part
         of a model, or of itself."""

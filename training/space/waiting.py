@@ -29,11 +29,13 @@ LOG_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Change:
-    """What a Space is to be started anew for; `commit` is what it is to run then."""
+    """What a Space is to be started anew for; `commit` is what it is to run then. It may have been
+    building another version already."""
 
     commit: str
     files: bool
     settings: bool
+    was_building: bool = False
 
 
 def wait_until_it_runs(
@@ -80,6 +82,11 @@ def wait_until_it_runs(
             )
 
 
+def is_building(stage: str) -> bool:
+    """Whether it is on the way from one state to another."""
+    return bool(stage) and stage not in ("RUNNING", *FAILED, *HALTED)
+
+
 def page(space: Space) -> str:
     """Where a person looks at it."""
     return f"https://huggingface.co/spaces/{space.space_id}"
@@ -90,13 +97,15 @@ class _Settling:
 
     def __init__(self, change: Change) -> None:
         self._change, self._moved = change, False
+        self._may_be_older = change.was_building
 
     def state(self, runtime: SpaceRuntime, elapsed: float) -> str:
         """What to tell the owner; empty if it is of the new version, and the last word on it."""
         stage, sha = str(runtime.stage), runtime.raw.get("sha")
-        if stage != "RUNNING" and stage not in (*FAILED, *HALTED):
-            self._moved = True
+        if is_building(stage):
+            self._moved = not self._may_be_older
             return stage
+        self._may_be_older = False
         if stage == "RUNNING" and sha and sha != self._change.commit:
             return "RUNNING another version"
         # Of one that failed, it may be the commit that still runs, or the one that does not.
