@@ -162,8 +162,7 @@ def test_an_error_is_readable_and_keeps_what_was_typed(page: Page) -> None:
 def test_a_full_queue_is_said_in_the_card(
     context: BrowserContext, scripted_app: AppProcess
 ) -> None:
-    # Before the page is opened: a page that runs learns of a route only after the browser has said
-    # that it stands.
+    # Before the page is opened: a route that was put into a page that ran has once been passed by.
     context.route(
         re.compile("/queue/join"),
         lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}),
