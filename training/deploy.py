@@ -22,7 +22,7 @@ from training.space.waiting import (
     FAILED,
     Change,
     headers_for,
-    is_building,
+    is_pending,
     page,
     wait_until_it_runs,
 )
@@ -90,7 +90,7 @@ def _deploy(api: HfApi, steps: Steps, plan: Plan, arguments: argparse.Namespace)
     variables = {**there, **plan.variables}
     _send_token(api, steps, plan, variables, arguments.secret_token)
     is_set = bool(steps.done)
-    was_building = is_building(settings.find(api, steps, space_id).stage)
+    was_pending = is_pending(settings.find(api, steps, space_id).stage)
     commit = repository.push(plan.files(), head, _title())
     space = settings.find(api, steps, space_id)
     if commit == head.commit and not is_set and space.stage in FAILED:
@@ -103,7 +103,7 @@ def _deploy(api: HfApi, steps: Steps, plan: Plan, arguments: argparse.Namespace)
     say(f"The Space's stages, for at most {arguments.timeout_minutes:g} minutes:")
     headers = headers_for(space, get_token())
     pushed = commit != head.commit
-    change = Change(commit, pushed, is_set, was_building=pushed and was_building)
+    change = Change(commit, pushed, is_set, pushed and was_pending)
     wait_until_it_runs(api, space, change, headers, 60 * arguments.timeout_minutes)
     ask(space, headers, variables.get("MODEL_ID", ""), variables.get("MODEL_REVISION", ""))
     say(f"{space_id} is up: {space.address} (its page: {page(space)})")

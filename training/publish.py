@@ -20,13 +20,12 @@ from training.hub.client import connected, require_name, require_token
 from training.hub.repository import Entry, Head, Repository
 from training.hub.steps import Steps, say
 from training.publishing.checkpoint import METRICS, Order, build
-from training.publishing.conditions import evaluated, uncommitted, worse
+from training.publishing.conditions import MAX_NAMED, evaluated, uncommitted, worse
 from training.publishing.dataset import PUBLISHED, build_data
 from training.safety.check import files_below, require_safe
 from training.safety.pickles import is_named_like_a_pickle
 from training.safety.tweets import KnownTweets
 
-MAX_NAMED = 5
 NEW = ", new, or not visible to this token"
 # Of what git takes as a name, what needs no quoting; nothing that could be meant as a commit.
 _TAG = re.compile(r"(?![0-9a-f]{7,40}\Z)(?!.*(?:\.\.|\.lock\Z|\.\Z))\w[\w.-]{0,99}", re.ASCII)

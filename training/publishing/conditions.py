@@ -13,6 +13,7 @@ from training import working_tree
 from training.errors import TrainingError
 from training.publishing.checkpoint import METRICS
 
+# Of many files, so many are named.
 MAX_NAMED = 5
 
 

@@ -45,7 +45,7 @@ def pin(api: HfApi, steps: Steps, repo_id: str, revision: str, repo_type: RepoTy
     commit = info.sha or ""
     closed = bool(info.private) or bool(getattr(info, "gated", False))
     if repo_type == "dataset":
-        _require(repo_id, "test.parquet", any(name == "test.parquet" for name in names))
+        _require(repo_id, "test.parquet", "test.parquet" in names)
         return Pin(repo_id, commit, names, closed)
     _require(repo_id, "config.json or base.json", {"config.json", "base.json"} & set(names))
     files = needed(names)

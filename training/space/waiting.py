@@ -29,13 +29,13 @@ LOG_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Change:
-    """What a Space is to be started anew for; `commit` is what it is to run then. It may have been
-    building another version already."""
+    """What a Space is to be started anew for; `commit` is what it is to run then. It may have
+    been on its way to another version before (`was_pending`)."""
 
     commit: str
     files: bool
     settings: bool
-    was_building: bool = False
+    was_pending: bool
 
 
 def wait_until_it_runs(
@@ -82,8 +82,8 @@ def wait_until_it_runs(
             )
 
 
-def is_building(stage: str) -> bool:
-    """Whether it is on the way from one state to another."""
+def is_pending(stage: str) -> bool:
+    """Whether it neither runs nor has come to an end: it is built, starts, or sleeps."""
     return bool(stage) and stage not in ("RUNNING", *FAILED, *HALTED)
 
 
@@ -97,12 +97,12 @@ class _Settling:
 
     def __init__(self, change: Change) -> None:
         self._change, self._moved = change, False
-        self._may_be_older = change.was_building
+        self._may_be_older = change.was_pending
 
     def state(self, runtime: SpaceRuntime, elapsed: float) -> str:
         """What to tell the owner; empty if it is of the new version, and the last word on it."""
         stage, sha = str(runtime.stage), runtime.raw.get("sha")
-        if is_building(stage):
+        if is_pending(stage):
             self._moved = not self._may_be_older
             return stage
         self._may_be_older = False
