@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.checkpoints.persona import InvalidPersona
 from demo.generation.introduction import FILES, Introduction, introduce
-from demo.generation.persona import InvalidPersona
 from demo.judging.judges import Judges, read_metrics
-from demo.serving.address import CannotListen, require_free_port
-from demo.serving.service import Loaded, Service
-from demo.serving.settings import InvalidSetting, Settings, read_settings
+from demo.server.address import CannotListen, require_free_port
+from demo.server.service import Loaded, Service
+from demo.settings import InvalidSetting, Settings, read_settings
 
 if TYPE_CHECKING:
-    from demo.generation.checkpoint import Checkpoint
+    from demo.checkpoints.resolve import Checkpoint
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -34,7 +34,7 @@ def serve(settings: Settings) -> int:
         # It must come before torch, and is there on ZeroGPU alone.
         import spaces  # noqa: F401, PLC0415
 
-    from demo.generation.checkpoint import CheckpointError  # noqa: PLC0415
+    from demo.checkpoints.resolve import CheckpointError  # noqa: PLC0415
 
     service = Service(lambda: load(settings), _slots(settings))
     service.begin()
@@ -44,7 +44,7 @@ def serve(settings: Settings) -> int:
             service.wait()
         # Imported only now: it takes seconds, in which the engine loads, and Gradio parses its own
         # variables while it is imported, where a bad GRADIO_SERVER_PORT would end in a traceback.
-        from demo.ui.launch import launch  # noqa: PLC0415
+        from demo.launch import launch  # noqa: PLC0415
 
         launch(service, settings, introduction(settings))
     except (CannotListen, CheckpointError, InvalidPersona) as error:
@@ -69,7 +69,7 @@ def introduction(settings: Settings) -> Introduction:
     Raises:
         InvalidPersona: it says whose tweets it imitates in a file that cannot be used.
     """
-    from demo.generation.checkpoint import early_folder  # noqa: PLC0415
+    from demo.checkpoints.resolve import early_folder  # noqa: PLC0415
 
     folder = early_folder(
         model_id=settings.model_id,
@@ -88,7 +88,7 @@ def load(settings: Settings) -> Loaded:
     Raises:
         CheckpointError: it cannot be had or run.
     """
-    from demo.generation.checkpoint import PLOT, CheckpointError  # noqa: PLC0415
+    from demo.checkpoints.resolve import PLOT, CheckpointError  # noqa: PLC0415
     from demo.generation.choosing import EngineSettings, load_engine  # noqa: PLC0415
 
     engine_settings = EngineSettings(
@@ -118,7 +118,7 @@ def load(settings: Settings) -> Loaded:
 
 
 def _resolved(settings: Settings) -> "Checkpoint":
-    from demo.generation.checkpoint import resolve_checkpoint  # noqa: PLC0415
+    from demo.checkpoints.resolve import resolve_checkpoint  # noqa: PLC0415
 
     return resolve_checkpoint(
         model_id=settings.model_id,

@@ -18,9 +18,9 @@ from transformers import pipeline
 from demo.generation.engine import Chunk, Ending, EngineIdentity, FinishReason
 from demo.generation.introduction import introduce
 from demo.generation.request import GenerationRequest
-from demo.serving.service import ready
-from demo.serving.settings import read_settings
-from demo.ui.launch import launch
+from demo.launch import launch
+from demo.server.service import ready
+from demo.settings import read_settings
 
 
 class OriginalEngine:

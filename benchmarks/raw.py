@@ -46,7 +46,7 @@ class Engine:
 _OPENVINO = Engine(
     name="OpenVINO int8, fast",
     worker="benchmarks.engines.openvino_cb",
-    exporter="demo.generation.openvino_export",
+    exporter="demo.generation.openvino.export",
     packages=("openvino_genai",),
     bits=8,
     setting="fast",

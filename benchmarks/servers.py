@@ -20,7 +20,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.machine import pss_mib
 from benchmarks.observations import Wave
 from benchmarks.visitors import AT_THE_DOOR
-from demo.serving.settings import VARIABLES
+from demo.settings import VARIABLES
 
 ROOT = Path(__file__).parent.parent
 # Where files were put stays as the owner has it; every other setting is the benchmark's.

@@ -12,9 +12,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from benchmarks.observations import OPENINGS
-from demo.generation.base import OPENING_MARK
-from demo.generation.checksums import write_checksums
-from demo.generation.merging import tokenizer_with_mark
+from demo.checkpoints.embedded import OPENING_MARK
+from demo.checkpoints.files import write_checksums
+from demo.checkpoints.merging import tokenizer_with_mark
 
 PRINTABLE = "".join(map(chr, range(ord("!"), ord("~") + 1)))
 # How a byte-level vocabulary writes the space.

@@ -18,12 +18,12 @@ from pathlib import Path
 from benchmarks.machine import describe_machine, pss_mib
 from benchmarks.report import RESULTS
 from benchmarks.targets import embedded_checkpoint
-from demo.generation.checkpoint import Checkpoint
+from demo.checkpoints.resolve import Checkpoint
 from demo.generation.engine import EngineError
-from demo.generation.exported import exported_folder
-from demo.generation.openvino_engine import OpenVINOEngine
+from demo.generation.openvino.engine import OpenVINOEngine
+from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import GenerationRequest
-from demo.serving.settings import read_settings
+from demo.settings import read_settings
 
 WORDS = ("the", "democrats", "have", "a", "tremendous", "problem", "with", "teapots", "everybody")
 READERS = 16

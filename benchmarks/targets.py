@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.observations import App
-from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
-from demo.serving.settings import read_settings
+from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
+from demo.settings import read_settings
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 

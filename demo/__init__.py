@@ -1,5 +1,7 @@
-"""The hosted demo: a prompt comes in, labelled parody of a tweet goes out.
+"""The demo: a verified checkpoint, an engine over it, a server and its page."""
 
-`generation` turns a request into text, `serving` stands between the open internet
-and an engine, `ui` is what a visitor sees. Nothing here knows how a model is trained.
-"""
+import os
+
+# Gradio and the Hub client read these at import, which any module here may trigger.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.report import readme_table
 from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS
-from demo.serving.settings import settings_table
+from demo.settings import settings_table
 from demo.ui.snippets import SNIPPETS
 
 LANGUAGES = {

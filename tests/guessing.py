@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.guessing.game import Game
+from demo.game.game import Game
 from tests import made_up
 from tests.scripted import Reply
 from training.prepare import Tweet, write_split

@@ -10,12 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+from demo.checkpoints.persona import Persona
 from demo.generation.introduction import Introduction
-from demo.generation.persona import Persona
 from demo.judging.judges import read_metrics
-from demo.serving.service import Loaded, Service
-from demo.serving.settings import read_settings
-from demo.ui.launch import launch
+from demo.launch import launch
+from demo.server.service import Loaded, Service
+from demo.settings import read_settings
 from tests.guessing import Stories
 from tests.scripted import ScriptedEngine, scripted_judges
 

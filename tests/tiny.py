@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from demo.generation.base import BaseFile
-from demo.generation.checksums import file_sha256, write_checksums
-from demo.generation.difference import write_difference
+from demo.checkpoints.difference import write_difference
+from demo.checkpoints.embedded import BaseFile
+from demo.checkpoints.files import file_sha256, write_checksums
 from training.models import train_tokenizer
 
 SENTENCE = "The café counts 😀 teapots: naïve 🫖🫖, says the 🇩🇰 harbor – tremendous!"

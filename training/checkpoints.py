@@ -10,11 +10,11 @@ from typing import Any
 import transformers
 from transformers import PreTrainedTokenizerBase
 
-from demo.generation.base import SMOLLM2_135M_INSTRUCT
-from demo.generation.checkpoint import BASE, DIFFERENCE
-from demo.generation.checksums import write_checksums
-from demo.generation.difference import Differences, write_difference
-from demo.generation.persona import Persona
+from demo.checkpoints.difference import Differences, write_difference
+from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT
+from demo.checkpoints.files import write_checksums
+from demo.checkpoints.persona import Persona
+from demo.checkpoints.resolve import BASE, DIFFERENCE
 from demo.generation.request import FIELDS
 from training.card import write_card
 from training.files import write_json

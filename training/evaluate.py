@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from demo.generation.checkpoint import CheckpointError
-from demo.generation.exported import exported_folder
+from demo.checkpoints.resolve import CheckpointError
+from demo.generation.openvino.exported import exported_folder
 from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
 from training.bits import Figure, Score, summarise
 from training.card import EMBEDDED

@@ -17,11 +17,11 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from demo.generation.export_format import Exported
-from demo.generation.openvino_engine import EXACT, FAST
-from demo.generation.openvino_export import export
-from demo.generation.openvino_quietly import genai, ov
-from demo.generation.openvino_worker import open_pipeline
+from demo.generation.openvino.engine import EXACT, FAST
+from demo.generation.openvino.export import export
+from demo.generation.openvino.export_format import Exported
+from demo.generation.openvino.runtime import genai, ov
+from demo.generation.openvino.worker import open_pipeline
 from training.bits import Figure, score_texts, summarise
 
 GREEDY_PROMPTS = 200

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import transformers
 
-from demo.generation.persona import PERSONA, persona_of
+from demo.checkpoints.persona import PERSONA, persona_of
 from training import working_tree
 from training.checkpoints import write_checkpoint
 from training.curves import draw_run

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from demo.generation.difference import kept
+from demo.checkpoints.difference import kept
 from training.budget import Clock
 from training.errors import TrainingError
 

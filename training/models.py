@@ -22,14 +22,14 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from demo.generation.base import (
+from demo.checkpoints.embedded import (
     OPENING_MARK,
     SMOLLM2_135M_INSTRUCT,
     BaseUnavailable,
     locate_base,
 )
-from demo.generation.merging import dequantise, tokenizer_with_mark
-from demo.serving.settings import read_settings
+from demo.checkpoints.merging import dequantise, tokenizer_with_mark
+from demo.settings import read_settings
 from training.errors import TrainingError
 from training.recipe import PACKAGED_BASE, Recipe, Scratch
 

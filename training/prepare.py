@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from demo.generation.persona import InvalidPersona, Persona
+from demo.checkpoints.persona import InvalidPersona, Persona
 from demo.judging import canonical
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row

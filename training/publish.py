@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from demo.generation.hub import SETTINGS, RepoType
+from demo.checkpoints.hub import SETTINGS, RepoType
 from training.card import EMBEDDED
 from training.errors import TrainingError
 from training.hub.client import connected, require_name, require_token

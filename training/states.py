@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from demo.generation.checksums import SUMS, ChecksumMismatch, verify_checksums, write_checksums
+from demo.checkpoints.files import SUMS, ChecksumMismatch, verify_checksums, write_checksums
 from training.errors import TrainingError
 
 _PREFIX = "checkpoint-"

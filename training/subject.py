@@ -10,9 +10,9 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError, resolve_checkpoint
-from demo.generation.weights import load_model
-from demo.serving.settings import read_settings
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.checkpoints.weights import load_model
+from demo.settings import read_settings
 from training.bits import Score, score_texts
 from training.card import EMBEDDED
 from training.errors import TrainingError

@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.engines.sampling import TEMPERATURE, TOP_P
 from benchmarks.engines.worker import SEED, Decode, Prompts, serve
-from demo.generation.openvino_engine import EXACT, FAST
-from demo.generation.openvino_quietly import genai, ov
-from demo.generation.openvino_worker import open_pipeline
+from demo.generation.openvino.engine import EXACT, FAST
+from demo.generation.openvino.runtime import genai, ov
+from demo.generation.openvino.worker import open_pipeline
 
 SLOTS = 16
 CACHE_BLOCKS = 256

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import Engine, EngineName
 
 Say = Callable[[str], None]
@@ -75,8 +75,8 @@ def has_gpu(device: str) -> bool:
 def _openvino(checkpoint: Checkpoint, settings: EngineSettings, say: Say) -> Engine:
     if importlib.util.find_spec("openvino_genai") is None:
         raise CheckpointError("openvino-genai is not installed.")
-    from demo.generation.exported import exported_folder  # noqa: PLC0415
-    from demo.generation.openvino_engine import OpenVINOEngine  # noqa: PLC0415
+    from demo.generation.openvino.engine import OpenVINOEngine  # noqa: PLC0415
+    from demo.generation.openvino.exported import exported_folder  # noqa: PLC0415
 
     return OpenVINOEngine(
         exported_folder(checkpoint, settings.cache_dir, say),

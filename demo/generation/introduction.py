@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from demo.generation.persona import NOBODY, PERSONA, Persona, persona_of
+from demo.checkpoints.persona import NOBODY, PERSONA, Persona, persona_of
 from demo.generation.request import FIELDS, GenerationRequest, InvalidRequest
 
 GENERATION_CONFIG = "generation_config.json"

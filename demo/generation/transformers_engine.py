@@ -28,7 +28,8 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
+from demo.checkpoints.weights import load_model
 from demo.generation.engine import (
     HEARTBEAT_SECONDS,
     WAITING,
@@ -41,7 +42,6 @@ from demo.generation.engine import (
 )
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
 from demo.generation.tokens import Opening, Tokens, Writing
-from demo.generation.weights import load_model
 
 # How long past its deadline a step may still run before the engine counts as stuck.
 GRACE_SECONDS = 10.0

@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import spaces
 
-from demo.generation.checkpoint import Checkpoint
+from demo.checkpoints.resolve import Checkpoint
 from demo.generation.engine import Chunk
 from demo.generation.request import GenerationRequest
 from demo.generation.transformers_engine import TransformersEngine

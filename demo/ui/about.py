@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.generation.persona import Persona
+from demo.checkpoints.persona import Persona
 from demo.ui import copy, snippets
 from demo.ui.static_files import markup, script
 

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from demo.serving.service import Service
+from demo.server.service import Service
 from demo.ui import snippets
-from demo.ui.embedding import lazy_script
+from demo.ui.embed import lazy_script
 from demo.ui.static_files import STATIC
 
 PREVIEW = STATIC / "preview.png"

@@ -5,7 +5,7 @@ Knows how results look (cards.html, cards.js, picture.js); must not know how the
 
 import gradio as gr
 
-from demo.generation.persona import Persona
+from demo.checkpoints.persona import Persona
 from demo.ui import copy
 from demo.ui.static_files import markup, script
 

@@ -2,12 +2,12 @@
 
 Knows words only; must not know how they are laid out, nor whose tweets are imitated. What the
 browser says by itself is handed to its scripts from here. With what sentence a request or an answer
-is refused is said where its limit is: request.py, the engines, limits.py, demo/guessing.
+is refused is said where its limit is: request.py, the engines, limits.py, demo/game.
 """
 
 from collections.abc import Mapping
 
-from demo.generation.persona import Persona
+from demo.checkpoints.persona import Persona
 from demo.judging.judges import Trust
 
 # --- the page -------------------------------------------------------------------------------

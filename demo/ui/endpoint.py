@@ -11,9 +11,9 @@ from typing import Any
 
 import gradio as gr
 
+from demo.checkpoints.persona import Persona
 from demo.generation.engine import HEARTBEAT_SECONDS, Chunk, Engine, EngineError
 from demo.generation.introduction import Introduction
-from demo.generation.persona import Persona
 from demo.generation.request import (
     COUNT,
     FIELDS,
@@ -22,7 +22,7 @@ from demo.generation.request import (
     InvalidRequest,
 )
 from demo.generation.together import stream_together
-from demo.serving.service import Service
+from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.result import Record, Result, failure, together, waiting
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from demo.generation.introduction import SAMPLING, Introduction
 from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
-from demo.serving.service import Service
+from demo.server.service import Service
 from demo.ui import copy, verdict
 from demo.ui.result import Record
 

@@ -1,12 +1,12 @@
 """The guessing tab: "Trump or computer dump?", which the browser plays with the game's routes.
 
 Knows how the game looks (guess.html, guess.js); must not know how items are chosen or answers
-checked: that is demo/guessing.
+checked: that is demo/game.
 """
 
 import gradio as gr
 
-from demo.generation.persona import Persona
+from demo.checkpoints.persona import Persona
 from demo.ui import copy
 from demo.ui.static_files import markup, script
 

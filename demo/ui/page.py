@@ -7,9 +7,9 @@ from html import escape
 
 import gradio as gr
 
+from demo.checkpoints.persona import Persona
 from demo.generation.introduction import Introduction
-from demo.generation.persona import Persona
-from demo.serving.service import Service
+from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.about import Owner, build_about_tab
 from demo.ui.api import publish

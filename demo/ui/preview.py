@@ -9,7 +9,7 @@ from html import escape
 
 from starlette.requests import Request
 
-from demo.generation.persona import Persona
+from demo.checkpoints.persona import Persona
 from demo.ui import copy
 from demo.ui.assets import address_of
 from demo.ui.rewriting import Rule

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from demo.checkpoints.persona import Persona
 from demo.generation.engine import Chunk, Ending, EngineIdentity
-from demo.generation.persona import Persona
 from demo.generation.provenance import source_line
 from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges, share_of

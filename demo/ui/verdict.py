@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from demo.generation.persona import Persona
+from demo.checkpoints.persona import Persona
 from demo.judging import canonical
 from demo.judging.detector import JudgedWord, Verdict
 from demo.judging.judges import Judges, Trust, share_of
-from demo.serving.service import Service
+from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.result import Record
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.generation.checksums import write_checksums
-from demo.generation.persona import NOBODY
+from demo.checkpoints.files import write_checksums
+from demo.checkpoints.persona import NOBODY
 from tests.app.calls import generate, post
 from tests.conftest import NOTICE
 from tests.processes import ROOT, AppProcess, command_environment, running_app

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.generation.checkpoint import CheckpointError, early_folder, resolve_checkpoint
+from demo.checkpoints.resolve import CheckpointError, early_folder, resolve_checkpoint
 
 PATHS = ("folder", "embedded", "base_file", "cache_dir")
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.guessing.kept import keep_counts
-from demo.guessing.tally import Counts
-from demo.guessing.tweets import NoTweets, fetch_tweets, read_tweets
+from demo.game.kept import keep_counts
+from demo.game.scores import Counts
+from demo.game.tweets import NoTweets, fetch_tweets, read_tweets
 
 
 def count(dataset: str, folder: str, answers: str) -> dict[str, Any]:

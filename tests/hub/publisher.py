@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.generation.checksums import write_checksums
+from demo.checkpoints.files import write_checksums
 from demo.judging.originals import NAME, Originals
 from tests import made_up, tiny
 from tests.hub.server import WRITER, Hub

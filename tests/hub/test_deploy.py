@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.generation.checksums import file_sha256
+from demo.checkpoints.files import file_sha256
 from tests import tiny
 from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub

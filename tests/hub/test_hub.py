@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
-from demo.generation.checksums import write_checksums
-from demo.generation.exported import exported_folder
+from demo.checkpoints.files import write_checksums
+from demo.checkpoints.persona import NOBODY
+from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.generation.introduction import FILES, introduce
-from demo.generation.openvino_export import export
-from demo.generation.persona import NOBODY
+from demo.generation.openvino.export import export
+from demo.generation.openvino.exported import exported_folder
 from tests import tiny
 from tests.hub.resolving import PATIENCE_SECONDS, Client
 from tests.hub.server import READER, STRANGER, Hub, Repo

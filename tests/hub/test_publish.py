@@ -22,8 +22,8 @@ from gradio_client import Client
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
-from demo.generation.base import SMOLLM2_135M_INSTRUCT, locate_base
-from demo.serving.settings import read_settings
+from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
+from demo.settings import read_settings
 from tests import tiny
 from tests.hub.publisher import REPO, Publisher, make_checkpoint, make_data, make_project
 from tests.hub.resolving import Client as Demo

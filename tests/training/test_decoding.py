@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.generation.checksums import verify_checksums
+from demo.checkpoints.files import verify_checksums
 from tests.training.conftest import verb
 from training.decoding import distance, grid
 from training.text_figures import describe

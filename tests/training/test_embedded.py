@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import pipeline
 
-from demo.generation.base import SMOLLM2_135M_INSTRUCT, locate_base
-from demo.generation.checkpoint import Checkpoint, resolve_checkpoint
-from demo.generation.checksums import verify_checksums
-from demo.serving.settings import read_settings
+from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
+from demo.checkpoints.files import verify_checksums
+from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
+from demo.settings import read_settings
 from training.card import EMBEDDED
 from training.models import load_decoder, packaged_base_folder
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from demo.generation.checksums import verify_checksums
+from demo.checkpoints.files import verify_checksums
 from demo.judging import detector, originals
 from tests.training.conftest import verb
 from training.prepare import SPLITS, read_texts

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from demo.generation.merging import merge_difference
-from demo.generation.weights import load_model
+from demo.checkpoints.merging import merge_difference
+from demo.checkpoints.weights import load_model
 from tests import tiny
 from training import finetune, models
 from training.bits import score_texts, summarise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.generation.checksums import SUMS
+from demo.checkpoints.files import SUMS
 from tests.training.conftest import ROOT, environment, verb
 
 RECIPE = """

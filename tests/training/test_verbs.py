@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import pipeline
 
-from demo.generation.checksums import verify_checksums
+from demo.checkpoints.files import verify_checksums
 from tests.training.conftest import ROOT, environment, verb
 from training.__main__ import main
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from demo.generation.checkpoint import Checkpoint
+from demo.checkpoints.resolve import Checkpoint
 from demo.generation.transformers_engine import TransformersEngine
 from tests import tiny
 

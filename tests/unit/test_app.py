@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import app
-from demo.generation import checkpoint
-from demo.generation.checkpoint import Checkpoint, CheckpointError
-from demo.serving.settings import read_settings
+from demo.checkpoints import resolve
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
+from demo.settings import read_settings
 from tests import tiny
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -31,14 +31,14 @@ def resolved(
     """The Hub gives a checkpoint that lacks a weight, and a tiny one is embedded."""
     broken = without_a_weight(tmp_path / "broken")
 
-    def resolve(**asked: Any) -> Checkpoint:
+    def resolved_folder(**asked: Any) -> Checkpoint:
         if asked["model_id"]:
             return Checkpoint(broken, asked["model_id"], COMMIT)
         if asked["folder"]:
             return Checkpoint(broken, "broken", COMMIT[:12])
         return Checkpoint(fluent_folder, "embedded", COMMIT[:12], is_embedded=True)
 
-    monkeypatch.setattr(checkpoint, "resolve_checkpoint", resolve)
+    monkeypatch.setattr(resolve, "resolve_checkpoint", resolved_folder)
     return {"ENGINE": "transformers", "DEVICE": "cpu", "CACHE_DIR": str(tmp_path)}
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.generation import base
-from demo.generation.base import BaseFile, BaseUnavailable, locate_base
+from demo.checkpoints import embedded
+from demo.checkpoints.embedded import BaseFile, BaseUnavailable, locate_base
 
 CONTENT = b"a made-up base file"
 PINNED = BaseFile(
@@ -128,6 +128,6 @@ def test_a_base_json_reads_back(tmp_path: Path) -> None:
 
 
 def test_the_pinned_base_is_a_whole_sha256_of_a_named_release() -> None:
-    pinned = base.SMOLLM2_135M_INSTRUCT
+    pinned = embedded.SMOLLM2_135M_INSTRUCT
     assert len(pinned.sha256) == 64
     assert pinned.requirement.count("==") == 1

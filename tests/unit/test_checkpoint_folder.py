@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from demo.generation.base import BaseFile
-from demo.generation.checksums import verify_checksums, write_checksums
+from demo.checkpoints.embedded import BaseFile
+from demo.checkpoints.files import verify_checksums, write_checksums
 from tests.hub.publisher import make_checkpoint, make_data
 from training.card import EMBEDDED, Publication, render_card
 from training.errors import TrainingError

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation import choosing
-from demo.generation.checkpoint import Checkpoint, CheckpointError
 from demo.generation.choosing import EngineSettings, has_gpu, load_engine
 from demo.generation.engine import Engine
 from tests.processes import ROOT
@@ -100,8 +100,8 @@ def test_torch_is_asked_only_where_there_may_be_a_gpu(
 
 def test_the_way_to_openvino_imports_neither_torch_nor_transformers_nor_gradio() -> None:
     script = (
-        "import sys, app, demo.generation.choosing, demo.generation.exported\n"
-        "import demo.generation.openvino_engine\n"
+        "import sys, app, demo.generation.choosing, demo.generation.openvino.exported\n"
+        "import demo.generation.openvino.engine\n"
         "print([m for m in ('torch', 'transformers', 'gradio', 'peft') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -112,7 +112,7 @@ def test_the_way_to_openvino_imports_neither_torch_nor_transformers_nor_gradio()
 
 def test_the_worker_imports_neither_gradio_nor_the_app() -> None:
     script = (
-        "import sys, demo.generation.openvino_worker\n"
+        "import sys, demo.generation.openvino.worker\n"
         "print([m for m in ('torch', 'transformers', 'gradio', 'app') if m in sys.modules])"
     )
     done = subprocess.run(

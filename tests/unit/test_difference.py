@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState
 
-from demo.generation.difference import kept, read_difference, write_difference
+from demo.checkpoints.difference import kept, read_difference, write_difference
 from tests import tiny
 from training.budget import UNBOUNDED_STEPS, Clock
 from training.errors import TrainingError

@@ -38,18 +38,6 @@ def test_every_requirement_is_pinned() -> None:
             assert re.fullmatch(r"[\w-]+(\[[\w,]+\])?(==[\w.]+|>=[\d.]+,<[\d.]+)", line), line
 
 
-def test_every_path_in_the_readmes_tree_exists() -> None:
-    tree = README.read_text(encoding="utf-8").split("## The tree")[1].split("```")[3]
-    folder = ROOT
-    for line in filter(None, tree.splitlines()):
-        names = re.findall(r"[\w./-]+(?:\.py|\.md|\.txt|/)(?![\w/])", line)
-        if not line.startswith(" "):
-            folder = ROOT / names[0]
-            assert folder.exists(), line
-        for name in names:
-            assert (folder / name).exists() or (ROOT / name).exists(), f"{name} in {line}"
-
-
 def test_the_embedded_checkpoint_keeps_to_its_size() -> None:
     sizes = {path.name: path.stat().st_size for path in EMBEDDED.iterdir()}
     assert sum(sizes.values()) <= 25_000_000

@@ -15,20 +15,20 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from demo.checkpoints.persona import Persona
+from demo.game.game import Game, build_game
+from demo.game.pool import Pool
+from demo.game.routes import guess_routes
+from demo.game.scores import Counts
+from demo.game.tickets import Refused
+from demo.game.tweets import read_tweets
 from demo.generation.engine import EngineError
 from demo.generation.introduction import Introduction
-from demo.generation.persona import Persona
 from demo.generation.request import GenerationRequest
-from demo.guessing.game import Game, build_game
-from demo.guessing.pool import Pool
-from demo.guessing.routes import guess_routes
-from demo.guessing.tally import Counts
-from demo.guessing.tickets import Refused
-from demo.guessing.tweets import read_tweets
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
-from demo.serving.service import Service, ready
-from demo.serving.settings import read_settings
+from demo.server.service import Service, ready
+from demo.settings import read_settings
 from tests.guessing import Stories, dealt, write_tweets
 from tests.scripted import Reply, ScriptedEngine
 from training.prepare import PERSONA

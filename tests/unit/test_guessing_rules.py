@@ -11,18 +11,18 @@ from statistics import mean
 
 import pytest
 
+from demo.game.deck import MAX_MISSES, Deck
+from demo.game.filler import Order
+from demo.game.fitness import Fitness
+from demo.game.orders import Orders
+from demo.game.pairing import MAX_MISFITS, Deal, Dealer, SeenEverything, Shown, Visits
+from demo.game.pool import Pool, Written
+from demo.game.scores import Counts, Tally
+from demo.game.surface import BATCH, Surface
+from demo.game.tickets import Refused, Tickets
+from demo.game.tweets import Tweet
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
-from demo.guessing.dealing import MAX_MISFITS, Deal, Dealer, SeenEverything, Shown, Visits
-from demo.guessing.deck import MAX_MISSES, Deck
-from demo.guessing.filler import Order
-from demo.guessing.fitness import Fitness
-from demo.guessing.orders import Orders
-from demo.guessing.pool import Pool, Written
-from demo.guessing.surface import BATCH, Surface
-from demo.guessing.tally import Counts, Tally
-from demo.guessing.tickets import Refused, Tickets
-from demo.guessing.tweets import Tweet
 
 REAL = ("The kettle follows the teapot, and @teapots sings: “tea” 🫖!", "A teapot paints the town.")
 IDENTITY = EngineIdentity("scripted", "0123456789ab", "script", "exact")

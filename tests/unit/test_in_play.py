@@ -1,7 +1,7 @@
 """What is being guessed is not given away by the index of real tweets."""
 
-from demo.guessing.in_play import InPlay
-from demo.guessing.tickets import MAX_AGE_SECONDS
+from demo.game.in_play import InPlay
+from demo.game.tickets import MAX_AGE_SECONDS
 from demo.judging.originals import window_digests
 from tests.scripted import REAL_TWEET
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from demo.serving.limits import CLOSED_ROUTES, BodyLimit, ClosedDoors
+from demo.server.limits import CLOSED_ROUTES, BodyLimit, ClosedDoors
 
 LIMIT = 10
 

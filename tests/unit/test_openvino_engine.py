@@ -20,10 +20,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
-from demo.generation.openvino_engine import OpenVINOEngine
-from demo.generation.openvino_export import export
+from demo.generation.openvino.engine import OpenVINOEngine
+from demo.generation.openvino.export import export
 from demo.generation.request import GenerationRequest, InvalidRequest
 from tests import tiny
 from tests.processes import ROOT
@@ -52,7 +52,7 @@ def worker() -> psutil.Process:
         child
         for child in psutil.Process().children()
         if child.status() != psutil.STATUS_ZOMBIE
-        and "demo.generation.openvino_worker" in child.cmdline()
+        and "demo.generation.openvino.worker" in child.cmdline()
     ]
     return found
 
@@ -390,8 +390,8 @@ def test_a_parent_that_is_killed_takes_its_worker_along(exported_noise: Path) ->
     script = textwrap.dedent(f"""
         import time
         from pathlib import Path
-        from demo.generation.checkpoint import Checkpoint
-        from demo.generation.openvino_engine import OpenVINOEngine
+        from demo.checkpoints.resolve import Checkpoint
+        from demo.generation.openvino.engine import OpenVINOEngine
         folder = Path({str(exported_noise)!r})
         OpenVINOEngine(folder, Checkpoint(folder, "x", ""), exact=True, slots=1)
         print("up", flush=True)

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError, resolve_checkpoint
-from demo.generation.checksums import write_checksums
-from demo.generation.exported import exported_folder
-from demo.generation.openvino_engine import EXACT
-from demo.generation.openvino_export import CannotExport, Precision, export
-from demo.generation.openvino_quietly import ov
+from demo.checkpoints.files import write_checksums
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.generation.openvino.engine import EXACT
+from demo.generation.openvino.export import CannotExport, Precision, export
+from demo.generation.openvino.exported import exported_folder
+from demo.generation.openvino.runtime import ov
 from tests import tiny
 
 IDS = np.array([[0, 5, 17, 200, 31, 8, 99, 4], [0, 0, 0, 7, 7, 250, 3, 1]], np.int64)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from demo.checkpoints.persona import NOBODY, PERSONA, InvalidPersona, Persona, persona_of
 from demo.generation.introduction import Introduction
-from demo.generation.persona import NOBODY, PERSONA, InvalidPersona, Persona, persona_of
-from demo.serving.service import ready
+from demo.server.service import ready
 from demo.ui.endpoint import make_generate
 from tests.scripted import ScriptedEngine
 from training.card import EMBEDDED

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.generation import remembered
-from demo.generation.checksums import file_sha256
-from demo.generation.remembered import LARGE_BYTES, RememberedSums
+from demo.checkpoints import remembered
+from demo.checkpoints.files import file_sha256
+from demo.checkpoints.remembered import LARGE_BYTES, RememberedSums
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from demo.serving.service import Loaded, Service, ready
+from demo.server.service import Loaded, Service, ready
 from tests.scripted import ScriptedEngine
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from demo.generation.introduction import introduce
 from demo.ui import copy
 from demo.ui.assets import address_of
-from demo.ui.embedding import lazy_script, style_rules
+from demo.ui.embed import lazy_script, style_rules
 from demo.ui.preview import preview_tags
 from demo.ui.rewriting import Rewriting, Rule
 from training.card import EMBEDDED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.serving.settings import VARIABLES, InvalidSetting, read_settings, settings_table
+from demo.settings import VARIABLES, InvalidSetting, read_settings, settings_table
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from demo.generation.checksums import SUMS
+from demo.checkpoints.files import SUMS
 from training.errors import TrainingError
 from training.states import SealStates, has_states, newest_whole_state, remove_newer
 

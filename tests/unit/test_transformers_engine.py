@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
-from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
 from demo.generation.request import GenerationRequest, InvalidRequest
 from demo.generation.transformers_engine import TransformersEngine

@@ -11,7 +11,7 @@ from demo.generation.engine import Ending, EngineError
 from demo.generation.introduction import introduce
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.judging.judges import Judges, read_metrics
-from demo.serving.service import ready
+from demo.server.service import ready
 from demo.ui import copy
 from demo.ui.about import Owner
 from demo.ui.endpoint import make_generate, make_generate_many

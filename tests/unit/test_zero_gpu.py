@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from demo.generation.checkpoint import Checkpoint
+from demo.checkpoints.resolve import Checkpoint
 from demo.generation.choosing import EngineSettings, load_engine
 from demo.generation.request import GenerationRequest
-from demo.serving.settings import read_settings
+from demo.settings import read_settings
 
 
 @pytest.fixture

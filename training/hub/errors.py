@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils._http import parse_ratelimit_headers
 
-from demo.generation.hub import is_of_this_disk
+from demo.checkpoints.hub import is_of_this_disk
 from training.hub.client import REQUEST_TIMEOUT_SECONDS, TOKENS_PAGE
 
 _MAX_SAID = 300

@@ -23,7 +23,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from demo.generation.checksums import file_sha256
+from demo.checkpoints.files import file_sha256
 from training.errors import TrainingError
 from training.hub.steps import Steps, say
 

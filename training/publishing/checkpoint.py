@@ -13,8 +13,11 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from demo.generation.base import BaseFile
-from demo.generation.checkpoint import (
+from demo.checkpoints.embedded import BaseFile
+from demo.checkpoints.files import SUMS, write_checksums
+from demo.checkpoints.hub import EXPORT_SUBFOLDER, NEEDED_OF_EXPORT
+from demo.checkpoints.persona import PERSONA, InvalidPersona
+from demo.checkpoints.resolve import (
     BASE,
     DEFINING,
     DIFFERENCE,
@@ -23,13 +26,10 @@ from demo.generation.checkpoint import (
     CheckpointError,
     resolve_checkpoint,
 )
-from demo.generation.checksums import SUMS, write_checksums
-from demo.generation.exported import exported_folder
-from demo.generation.hub import EXPORT_SUBFOLDER, NEEDED_OF_EXPORT
-from demo.generation.persona import PERSONA, InvalidPersona
+from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import FIELDS
 from demo.judging import detector, originals
-from demo.serving.settings import InvalidSetting, read_settings
+from demo.settings import InvalidSetting, read_settings
 from training.card import EMBEDDED, Publication, render_card
 from training.errors import TrainingError
 from training.files import write_json

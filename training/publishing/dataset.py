@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData
 
-from demo.generation.persona import InvalidPersona, Persona, persona_of
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from training.errors import TrainingError
 from training.files import write_json
 from training.prepare import read_texts

@@ -6,7 +6,7 @@ Knows the demo's settings; must not ask the Hub.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from demo.serving.settings import InvalidSetting, read_settings
+from demo.settings import InvalidSetting, read_settings
 from training.errors import TrainingError
 from training.hub.client import require_name
 from training.space.front_matter import HARDWARE

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
-from demo.serving.service import Service
+from demo.server.service import Service
 
 
 def count_routes(service: Service) -> Sequence[Route]:

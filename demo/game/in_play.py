@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demo.guessing.tickets import MAX_AGE_SECONDS
+from demo.game.tickets import MAX_AGE_SECONDS
 from demo.judging.originals import window_digests
 
 MAX_TEXTS = 20_000

@@ -16,16 +16,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from demo.generation import modules
-from demo.generation.base import BaseFile, BaseUnavailable, locate_base
-from demo.generation.checksums import (
+from demo import processes
+from demo.checkpoints.embedded import BaseFile, BaseUnavailable, locate_base
+from demo.checkpoints.files import (
     SUMS,
     ChecksumMismatch,
     read_checksums,
     verify_checksums,
 )
-from demo.generation.hub import NEEDED, HubError, fetch_files, fetch_snapshot, forget_snapshot
-from demo.generation.remembered import RememberedSums
+from demo.checkpoints.hub import NEEDED, HubError, fetch_files, fetch_snapshot, forget_snapshot
+from demo.checkpoints.remembered import RememberedSums
 
 HUB_PATIENCE_SECONDS = 30.0
 DIFFERENCE = "difference.safetensors"
@@ -311,9 +311,9 @@ def _build(folder: Path, target: Path, workshop: _Workshop) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             merged = Path(scratch) / "merged"
             arguments = map(str, (folder, gguf, merged))
-            modules.run("demo.generation.merging", *arguments, say=workshop.say)
+            processes.run("demo.checkpoints.merging", *arguments, say=workshop.say)
             put_in_place(merged, target, lambda made: _is_whole(made, workshop))
-    except (BaseUnavailable, modules.ModuleFailed) as error:
+    except (BaseUnavailable, processes.ModuleFailed) as error:
         raise OwnersError(str(error)) from error
     except OSError as error:
         raise OwnersError(

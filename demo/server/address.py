@@ -5,7 +5,7 @@ Knows sockets; must not know what will listen there.
 
 import socket
 
-from demo.serving.settings import Settings
+from demo.settings import Settings
 
 
 class CannotListen(OSError):

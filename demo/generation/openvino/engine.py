@@ -21,8 +21,8 @@ from typing import IO, Any
 
 from tokenizers import Tokenizer
 
-from demo.generation import modules
-from demo.generation.checkpoint import Checkpoint, CheckpointError
+from demo import processes
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import (
     HEARTBEAT_SECONDS,
     WAITING,
@@ -32,7 +32,7 @@ from demo.generation.engine import (
     EngineIdentity,
     FinishReason,
 )
-from demo.generation.export_format import Exported
+from demo.generation.openvino.export_format import Exported
 from demo.generation.request import (
     FIELDS,
     MAX_PROMPT_CHARACTERS,
@@ -374,8 +374,8 @@ class _Worker:
 
     def _start(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            modules.command("demo.generation.openvino_worker", *self._arguments),
-            env=modules.environment(),
+            processes.command("demo.generation.openvino.worker", *self._arguments),
+            env=processes.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

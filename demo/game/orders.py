@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from demo.game.filler import Order
+from demo.game.fitness import Fitness
+from demo.game.pool import Written
 from demo.generation.engine import EngineIdentity
 from demo.generation.provenance import source_line
 from demo.generation.request import GenerationRequest
-from demo.guessing.filler import Order
-from demo.guessing.fitness import Fitness
-from demo.guessing.pool import Written
 
 # A long tweet ends within them; what does not is not shown.
 MAX_NEW_TOKENS = 160

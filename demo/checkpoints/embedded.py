@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from demo.generation.checksums import file_sha256
+from demo.checkpoints.files import file_sha256
 
 OPENING_MARK = "<|endoftext|>"
 FETCH_TIMEOUT_SECONDS = 900

@@ -27,8 +27,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from demo.generation.engine import UPDATE_SECONDS
-from demo.generation.export_format import Exported
-from demo.generation.openvino_quietly import genai, ov
+from demo.generation.openvino.export_format import Exported
+from demo.generation.openvino.runtime import genai, ov
 
 # A prompt longer than this is read in several steps, between which others go on.
 MAX_STEP_TOKENS = 256

@@ -22,8 +22,8 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from demo.generation.hub import REQUEST_TIMEOUT_SECONDS
-from demo.guessing.tally import Counts, Tally
+from demo.checkpoints.hub import REQUEST_TIMEOUT_SECONDS
+from demo.game.scores import Counts, Tally
 
 COUNTS = "counts.json"
 EVERY_MINUTES = 10.0

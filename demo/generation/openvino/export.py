@@ -2,7 +2,7 @@
 
 Knows weights, two architectures and OpenVINO's operations; must not know requests or how
 text is drawn. Nothing is traced and no converter is needed: the graph is written out.
-Run as a process of its own, `python -m demo.generation.openvino_export FOLDER OUT SOURCE`, so
+Run as a process of its own, `python -m demo.generation.openvino.export FOLDER OUT SOURCE`, so
 that the memory it takes is given back.
 """
 
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from demo.generation.checksums import write_checksums
-from demo.generation.export_format import Exported
-from demo.generation.openvino_quietly import Variable, VariableInfo, ops, ov
+from demo.checkpoints.files import write_checksums
+from demo.generation.openvino.export_format import Exported
+from demo.generation.openvino.runtime import Variable, VariableInfo, ops, ov
 
 Precision = Literal["int8", "f32"]
 Floats = NDArray[np.float32]

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from demo.generation import modules
-from demo.generation.checkpoint import Checkpoint, CheckpointError, put_in_place
-from demo.generation.checksums import SUMS, ChecksumMismatch, verify_checksums
-from demo.generation.export_format import Exported
-from demo.generation.hub import EXPORT_SUBFOLDER as SUBFOLDER
-from demo.generation.remembered import RememberedSums
+from demo import processes
+from demo.checkpoints.files import SUMS, ChecksumMismatch, verify_checksums
+from demo.checkpoints.hub import EXPORT_SUBFOLDER as SUBFOLDER
+from demo.checkpoints.remembered import RememberedSums
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, put_in_place
+from demo.generation.openvino.export_format import Exported
 
 
 def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str], None]) -> Path:
@@ -61,8 +61,8 @@ def _make(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
             made = Path(scratch) / SUBFOLDER
             arguments = (str(checkpoint.folder), str(made), source)
-            modules.run("demo.generation.openvino_export", *arguments, say=say)
+            processes.run("demo.generation.openvino.export", *arguments, say=say)
             put_in_place(made, target, lambda folder: is_export_of(source, folder, sums))
-    except modules.ModuleFailed as error:
+    except processes.ModuleFailed as error:
         raise CheckpointError(f"OpenVINO cannot run {checkpoint.name}: {error}") from error
     return target

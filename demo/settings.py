@@ -1,7 +1,7 @@
 """Every environment variable the demo reads, typed, in one place.
 
 Knows names, defaults and limits; must not act on any of them. The README's table of
-settings is rendered from `VARIABLES` by `python -m demo.serving.settings`.
+settings is rendered from `VARIABLES` by `python -m demo.settings`.
 """
 
 import os

@@ -9,20 +9,20 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from demo.game.deck import Deck
+from demo.game.filler import PAUSE_SECONDS, Filler
+from demo.game.fitness import Fitness
+from demo.game.in_play import InPlay
+from demo.game.orders import Orders
+from demo.game.pairing import Dealer, SeenEverything, Shown, Visits
+from demo.game.pool import Pool
+from demo.game.scores import Counts
+from demo.game.surface import Surface
+from demo.game.tickets import Refused, Tickets
+from demo.game.tweets import NoTweets, RealTweets, fetch_tweets, link_to, read_tweets
 from demo.generation.introduction import Introduction
-from demo.guessing.dealing import Dealer, SeenEverything, Shown, Visits
-from demo.guessing.deck import Deck
-from demo.guessing.filler import PAUSE_SECONDS, Filler
-from demo.guessing.fitness import Fitness
-from demo.guessing.in_play import InPlay
-from demo.guessing.orders import Orders
-from demo.guessing.pool import Pool
-from demo.guessing.surface import Surface
-from demo.guessing.tally import Counts
-from demo.guessing.tickets import Refused, Tickets
-from demo.guessing.tweets import NoTweets, RealTweets, fetch_tweets, link_to, read_tweets
-from demo.serving.service import Service
-from demo.serving.settings import Settings
+from demo.server.service import Service
+from demo.settings import Settings
 
 # JSON as the page gets it; the keys are this module's to say.
 Record = dict[str, Any]
@@ -225,7 +225,7 @@ def _keep_counts(counts: Counts, settings: Settings, say: Say) -> None:
     """In a thread of its own: the Hub may be slow, and some of its client's calls never end."""
 
     def keep() -> None:
-        from demo.guessing.kept import keep_counts  # noqa: PLC0415
+        from demo.game.kept import keep_counts  # noqa: PLC0415
 
         keep_counts(counts, settings.counts_dataset, settings.cache_dir, say)
 

@@ -1,7 +1,7 @@
 """The embedded difference and its base file become an ordinary checkpoint folder.
 
 Knows GGUF and fp32; must not know where the files come from or who uses the result.
-Run as a process of its own, `python -m demo.generation.merging FOLDER GGUF OUT`: its libraries
+Run as a process of its own, `python -m demo.checkpoints.merging FOLDER GGUF OUT`: its libraries
 take seconds to import and hundreds of megabytes, once in a machine's life.
 """
 
@@ -18,11 +18,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, LlamaConfig
 from transformers import LlamaForCausalLM as Llama
 
-from demo.generation.base import OPENING_MARK
-from demo.generation.checkpoint import BASE, DEFINING, DIFFERENCE, CheckpointError
-from demo.generation.checksums import SUMS, write_checksums
-from demo.generation.difference import read_difference
-from demo.generation.weights import load_model, quiet
+from demo.checkpoints.difference import read_difference
+from demo.checkpoints.embedded import OPENING_MARK
+from demo.checkpoints.files import SUMS, write_checksums
+from demo.checkpoints.resolve import BASE, DEFINING, DIFFERENCE, CheckpointError
+from demo.checkpoints.weights import load_model, quiet
 
 # Whatever else lies in a folder, these are the merged model's.
 OF_THE_MODEL = (*DEFINING, "model.safetensors", "model.safetensors.index.json")

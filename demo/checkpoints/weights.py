@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from demo.generation.checkpoint import CheckpointError, require_ordinary
+from demo.checkpoints.resolve import CheckpointError, require_ordinary
 
 
 def load_model(

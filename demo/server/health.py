@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.serving.service import Service
+from demo.server.service import Service
 
 
 def health_routes(service: Service) -> Sequence[Route]:

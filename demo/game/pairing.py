@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from demo.guessing.deck import Deck
-from demo.guessing.pool import Pool, Written
-from demo.guessing.surface import CALIPER, Surface
-from demo.guessing.tweets import Tweet
+from demo.game.deck import Deck
+from demo.game.pool import Pool, Written
+from demo.game.surface import CALIPER, Surface
+from demo.game.tweets import Tweet
 
 MAX_VISITS = 10_000
 # So many texts in a row that look like no real one, and looks are let go: the game of a model that

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
+from demo.game.pool import Pool, Written
 from demo.generation.engine import Engine, EngineIdentity
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.guessing.pool import Pool, Written
-from demo.serving.service import Service
+from demo.server.service import Service
 
 log = logging.getLogger(__name__)
 

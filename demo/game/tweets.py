@@ -10,8 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from demo.generation.hub import HubError, fetch_files
-from demo.generation.persona import PERSONA, InvalidPersona, Persona
+from demo.checkpoints.hub import HubError, fetch_files
+from demo.checkpoints.persona import PERSONA, InvalidPersona, Persona
 
 # The detector has learnt from dev: people are compared with it on test, where there is one.
 SPLITS = ("test.parquet", "dev.parquet")

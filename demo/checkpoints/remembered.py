@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from demo.generation.checksums import file_sha256
+from demo.checkpoints.files import file_sha256
 
 FILE = "sums.json"
 # Smaller files are read again: that costs nothing.

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.guessing.game import Game, Record
-from demo.guessing.tickets import Refused
+from demo.game.game import Game, Record
+from demo.game.tickets import Refused
 
 # A round is of one moment and of one visitor: no cache may give it again.
 HEADERS = {"Cache-Control": "no-store"}

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demo.guessing.dealing import Deal, Shown
+from demo.game.pairing import Deal, Shown
 
 ID_BYTES = 16
 SIGNATURE_BYTES = 32

@@ -11,20 +11,20 @@ from types import FrameType
 
 from starlette.middleware import Middleware
 
+from demo.game.game import build_game
+from demo.game.routes import guess_routes
 from demo.generation.introduction import Introduction
-from demo.guessing.game import build_game
-from demo.guessing.routes import guess_routes
-from demo.serving.address import cannot_listen
-from demo.serving.counting import count_routes
-from demo.serving.health import health_routes
-from demo.serving.limits import middleware
-from demo.serving.service import Service
-from demo.serving.settings import Settings
-from demo.serving.visitor import visitor_routes
+from demo.server.address import cannot_listen
+from demo.server.counting import count_routes
+from demo.server.health import health_routes
+from demo.server.limits import middleware
+from demo.server.service import Service
+from demo.server.visitor import visitor_routes
+from demo.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.api import answer_mcp_in_json, input_counts, openapi_rule
 from demo.ui.assets import asset_routes
-from demo.ui.embedding import style_rules
+from demo.ui.embed import style_rules
 from demo.ui.page import build_page
 from demo.ui.preview import preview_rule
 from demo.ui.rewriting import Rewriting
