@@ -1,4 +1,4 @@
-"""`python -m benchmarks VERB`: knows which verbs there are, and must not know what they do."""
+"""`python -m benchmarks VERB`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`python -m training VERB`: knows which verbs there are, and must not know what they do."""
+"""`python -m training VERB`."""
 
 import os
 import sys

@@ -1,49 +1,82 @@
-"""`python -m PACKAGE VERB`: a package whose modules are verbs, as a command line.
-
-Knows that a verb's module has `add_arguments(parser)` and `run(arguments) -> int`; must not
-know what any of them does.
-"""
+"""`python -m PACKAGE VERB`: each verb is a typed function of the module with its name."""
 
 import argparse
+import functools
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
 
 
 def run_verb(
-    package: str, verbs: Mapping[str, str], description: str, mendable: type[Exception]
+    package: str, verbs: Mapping[str, str], description: str, expected: type[Exception]
 ) -> int:
-    """Runs the verb that the command line names; `verbs` says in a line what each does.
+    """Runs the verb that the command line names; `verbs` has a line of help for each.
 
-    The exit code is the verb's own, 1 for a `mendable` error, whose message is printed, and
-    130 if interrupted.
+    The function `prepare` of `training/prepare.py` is the verb `prepare`, and its parameters are
+    the options. The exit code is the one it returns, 1 for an `expected` error, which is printed in
+    one line, 2 for wrong usage and 130 after Ctrl-C.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
-    try:
-        return _run(parser, verbs, package, mendable)
-    except KeyboardInterrupt:
-        print(f"{sys.argv[1] if len(sys.argv) > 1 else package}: interrupted.", file=sys.stderr)
-        return 130
-
-
-def _run(
-    parser: argparse.ArgumentParser,
-    verbs: Mapping[str, str],
-    package: str,
-    mendable: type[Exception],
-) -> int:
-    choices = parser.add_subparsers(dest="verb", required=True)
+    app = typer.Typer(
+        help=description,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+    )
     # Only the verb that is asked for is imported: torch takes seconds, `--help` must not.
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     for name, summary in verbs.items():
-        verb = choices.add_parser(name, help=summary, description=summary)
-        if name == asked:
-            module = importlib.import_module(f"{package}.{name}")
-            module.add_arguments(verb)
-            verb.set_defaults(run=module.run)
-    arguments = parser.parse_args()
+        function = _loaded(package, name) if name == asked else _not_loaded
+        app.command(name, help=summary)(_reporting(function, name, expected))
     try:
-        return arguments.run(arguments) or 0
-    except mendable as error:
-        print(f"{arguments.verb}: {error}", file=sys.stderr)
-        return 1
+        app(prog_name=f"python -m {package}")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _reporting(
+    function: Callable[..., Any], name: str, expected: type[Exception]
+) -> Callable[..., None]:
+    """The function with its expected errors as one line on stderr and an exit code."""
+
+    @functools.wraps(function)
+    def verb(*args: Any, **options: Any) -> None:
+        try:
+            code = function(*args, **options)
+        except expected as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            print(f"{name}: interrupted.", file=sys.stderr)
+            raise typer.Exit(130) from error
+        raise typer.Exit(code or 0)
+
+    return verb
+
+
+def _loaded(package: str, name: str) -> Callable[..., Any]:
+    module = importlib.import_module(f"{package}.{name}")
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    return function or _by_argparse(package, name)
+
+
+def _by_argparse(package: str, name: str) -> Callable[..., Any]:
+    """A verb that still has `add_arguments` and `run`. Goes once none is left."""
+    module = importlib.import_module(f"{package}.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m {package} {name}")
+    module.add_arguments(parser)
+    options = parser.parse_args(sys.argv[2:])
+    del sys.argv[2:]
+
+    def run() -> int:
+        return module.run(options) or 0
+
+    return run
+
+
+def _not_loaded() -> None:
+    """Stands for a verb that was not asked for, in the list of verbs."""
