@@ -16,13 +16,20 @@ def test_a_service_is_loading_and_then_ready(engine: ScriptedEngine) -> None:
         return Loaded(engine, "a notice")
 
     service = Service(load, slots=3)
+    told: list[int] = []
+    service.on_ready(lambda: told.append(service.slots))
     assert service.wait(0) is None
     service.begin()
     assert (service.state(), service.notice(), service.wait(0.01)) == ("loading", "", None)
+    assert (service.slots, told) == (3, [])
     service.close()
     go.set()
     assert service.wait() is engine
-    assert (service.state(), service.notice(), service.slots) == ("ready", "a notice", 3)
+    assert (service.state(), service.notice()) == ("ready", "a notice")
+    # As many as the engine writes at once, not as many as it might have written.
+    assert (service.slots, told) == (1, [1])
+    service.on_ready(lambda: told.append(0))
+    assert told == [1, 0]
 
 
 def test_a_failure_is_told_to_all_who_wait_and_to_who_asked(engine: ScriptedEngine) -> None:
