@@ -5,8 +5,8 @@ import sys
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PLOT
 from demo.checkpoints.persona import InvalidPersona
-from demo.checkpoints.resolve import CheckpointError, early_folder, resolve_and_load
-from demo.generation.engine import EngineSettings, load_engine
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, resolve_checkpoint
+from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import Profile, read_profile
 from demo.judging.judges import Judges, read_metrics
 from demo.server.address import CannotListen, require_free_port
@@ -77,8 +77,13 @@ def load(settings: Settings) -> Loaded:
         cache_dir=settings.cache_dir,
         zero_gpu=settings.zero_gpu,
     )
-    checkpoint, engine = resolve_and_load(
-        lambda checkpoint: load_engine(checkpoint, engine_settings, _say),
+    engine: Engine
+
+    def load_with(checkpoint: Checkpoint) -> None:
+        nonlocal engine
+        engine = load_engine(checkpoint, engine_settings, _say)
+
+    checkpoint = resolve_checkpoint(
         model_id=settings.model_id,
         model_revision=settings.model_revision,
         folder=settings.checkpoint,
@@ -86,6 +91,7 @@ def load(settings: Settings) -> Loaded:
         base_file=settings.base_file,
         cache_dir=settings.cache_dir,
         say=_say,
+        load=load_with,
     )
     folder = checkpoint.folder
     judges, metrics = Judges.load(folder, _say), read_metrics(folder)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ LARGE_BYTES = 2**20
 SETTLED_SECONDS = 2.0
 # Open directories. A lock is held for as long as its directory is open.
 _locked: dict[Path, int] = {}
+_changing_locked = threading.Lock()
 
 
 def use_folder(folder: Path) -> None:
@@ -38,14 +40,16 @@ def use_folder(folder: Path) -> None:
 
     To be called before the folder is verified: what is verified first may be removed in between.
     """
-    lock = _lock_shared(folder)
+    lock = _lock(folder)
     if lock is None:
         return
     with suppress(OSError):
         os.utime(folder)
-    former, _locked[folder] = _locked.get(folder), lock
-    if former is not None:
-        os.close(former)
+    with _changing_locked:
+        # A folder that was built anew is another directory.
+        former, _locked[folder] = _locked.get(folder), lock
+        if former is not None:
+            os.close(former)
 
 
 def build_folder(
@@ -75,13 +79,21 @@ def build_folder(
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent`, locked meanwhile and removed afterwards.
+    """A new folder in `parent`, locked meanwhile and removed afterwards; leftovers go first.
 
     Raises:
         OSError: it cannot be made.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    folder, lock = _make_locked(parent)
+    remove_unfinished(parent)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
+        lock = _lock(folder)
+        # Before it was locked, another process may have taken it for a leftover.
+        if folder.exists():
+            break
+        if lock is not None:
+            os.close(lock)
     try:
         yield folder
     finally:
@@ -105,40 +117,30 @@ def remove_unfinished(parent: Path) -> None:
         _remove_unused(folder)
 
 
-def _make_locked(parent: Path) -> tuple[Path, int | None]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
-        lock = _lock_shared(folder)
-        # Before it was locked, another process may have taken it for a leftover.
-        if folder.exists():
-            return folder, lock
-        if lock is not None:
-            os.close(lock)
+def _remove_unused(folder: Path) -> None:
+    lock = _lock(folder, exclusive=True)
+    if lock is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
-def _lock_shared(folder: Path) -> int | None:
-    """An open, locked directory; None if there is no such folder or no lock to be had."""
-    return None if fcntl is None else _lock(folder, fcntl.LOCK_SH)
+def _lock(folder: Path, exclusive: bool = False) -> int | None:
+    """An open, locked directory; None if there is none, or it cannot be locked.
 
-
-def _lock(folder: Path, kind: int) -> int | None:
+    An exclusive lock is not waited for.
+    """
+    if fcntl is None:
+        return None
     try:
         directory = os.open(folder, os.O_RDONLY)
     except OSError:
         return None
     try:
-        fcntl.flock(directory, kind)
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
     except OSError:
         os.close(directory)
         return None
     return directory
-
-
-def _remove_unused(folder: Path) -> None:
-    lock = None if fcntl is None else _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if lock is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 class Sha256Cache:

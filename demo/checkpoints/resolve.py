@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from demo.checkpoints.cache import Sha256Cache
 from demo.checkpoints.embedded import EMBEDDED, Say, merged_folder
@@ -31,16 +30,9 @@ from demo.checkpoints.files import (
 )
 from demo.checkpoints.hub import HubError, fetch_files, fetch_snapshot, forget_snapshot
 
-__all__ = [
-    "Checkpoint",
-    "CheckpointError",
-    "early_folder",
-    "resolve_and_load",
-    "resolve_checkpoint",
-]
+__all__ = ["Checkpoint", "CheckpointError", "early_folder", "resolve_checkpoint"]
 
 HUB_PATIENCE_SECONDS = 30.0
-Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -73,43 +65,13 @@ def resolve_checkpoint(
     cache_dir: Path,
     say: Say,
     hub_patience_seconds: float = HUB_PATIENCE_SECONDS,
+    load: Callable[[Checkpoint], object] = lambda _: None,
 ) -> Checkpoint:
     """The checkpoint of a Hub repository, else of a folder, else the embedded one.
 
-    Only a Hub checkpoint that cannot be had is replaced, by the embedded one, and `notice` says so.
-    A folder may hold a difference and its `base.json`; it is merged once and kept in `cache_dir`.
-
-    Raises:
-        CheckpointError: the folder named, or the embedded one, cannot be used.
-    """
-    checkpoint, _ = resolve_and_load(
-        lambda _: None,
-        model_id=model_id,
-        model_revision=model_revision,
-        folder=folder,
-        embedded=embedded,
-        base_file=base_file,
-        cache_dir=cache_dir,
-        say=say,
-        hub_patience_seconds=hub_patience_seconds,
-    )
-    return checkpoint
-
-
-def resolve_and_load(
-    load: Callable[[Checkpoint], Loaded],
-    *,
-    model_id: str,
-    model_revision: str,
-    folder: Path | None,
-    embedded: Path,
-    base_file: Path | None,
-    cache_dir: Path,
-    say: Say,
-    hub_patience_seconds: float = HUB_PATIENCE_SECONDS,
-) -> tuple[Checkpoint, Loaded]:
-    """As `resolve_checkpoint`, and what `load` made of it; the embedded checkpoint also replaces a
-    Hub checkpoint for which `load` raises CheckpointError, because it lacks a weight, say.
+    A Hub checkpoint that cannot be had, or for which `load` raises CheckpointError because it lacks
+    a weight, say, is replaced by the embedded one; `notice` says so. A folder may hold a difference
+    and its `base.json`; it is merged once and kept in `cache_dir`.
 
     Raises:
         CheckpointError: the folder named, or the embedded one, cannot be used or loaded.
@@ -120,7 +82,8 @@ def resolve_and_load(
             checkpoint = opener.open_folder(folder)
         else:
             checkpoint = opener.open_embedded(embedded)
-        return checkpoint, load(checkpoint)
+        load(checkpoint)
+        return checkpoint
     try:
         checkpoint = opener.open_hub(model_id, model_revision, hub_patience_seconds)
     except PrivateCheckpointError as error:
@@ -130,14 +93,16 @@ def resolve_and_load(
         reason = str(error)
     else:
         try:
-            return checkpoint, load(checkpoint)
+            load(checkpoint)
+            return checkpoint
         except CheckpointError as error:
             say(str(error))
             reason = f"{model_id} could not be run."
     notice = f"{reason} The embedded checkpoint runs instead."
     say(notice)
     checkpoint = replace(opener.open_embedded(embedded), notice=notice)
-    return checkpoint, load(checkpoint)
+    load(checkpoint)
+    return checkpoint
 
 
 def early_folder(

@@ -100,12 +100,13 @@ class TransformersEngine:
         prompt = self._tokens.encode_prompt(request)
         run = _Run(prompt, Detokenizer(self._tokens, prompt), self._deadline_seconds)
         yield from self._take_place(run)
+        work = threading.Thread(
+            target=self._work, args=(run, request), name="generation", daemon=True
+        )
         try:
-            arguments = (run, request)
-            threading.Thread(
-                target=self._work, args=arguments, name="generation", daemon=True
-            ).start()
+            work.start()
         except RuntimeError as error:
+            self._running = None
             self._place.release()
             raise EngineError(OUT_OF_RESOURCES) from error
         try:
@@ -314,9 +315,10 @@ def _processors(request: GenerationRequest) -> LogitsProcessorList:
 
 
 def _device(wanted: str) -> str:
-    if wanted == "cuda" and not torch.cuda.is_available():
+    has_gpu = wanted != "cpu" and torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
         raise CheckpointError("DEVICE is cuda, but torch sees no GPU: set it to auto or cpu.")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if has_gpu else "cpu"
 
 
 def _dtype(device: str) -> torch.dtype:

@@ -62,10 +62,10 @@ def test_a_folder_that_lacks_a_weight_is_its_owners_to_mend(
 
 
 def test_an_engine_that_stands_in_for_openvino_says_how_many_texts_it_writes(
-    variables: dict[str, str], tmp_path: Path
+    variables: dict[str, str], fluent_folder: Path, tmp_path: Path
 ) -> None:
     """Whatever SLOTS says: then the page gives it one text at a time."""
-    config = shutil.copytree(app.EMBEDDED, tmp_path / "relu") / "config.json"
+    config = shutil.copytree(fluent_folder, tmp_path / "relu") / "config.json"
     values = {**json.loads(config.read_text()), "activation_function": "relu"}
     config.write_text(json.dumps(values))
     write_checksums(config.parent)

@@ -130,15 +130,16 @@ def test_a_scratch_folder_is_gone_afterwards_whatever_happens(tmp_path: Path) ->
 def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock_shared, removed = cache._lock_shared, []
+    lock = cache._lock
+    removed: list[Path] = []
 
-    def remove_first(folder: Path) -> int | None:
+    def remove_first(folder: Path, exclusive: bool = False) -> int | None:
         if not removed:
             removed.append(folder)
             folder.rmdir()
-        return lock_shared(folder)
+        return lock(folder, exclusive)
 
-    monkeypatch.setattr(cache, "_lock_shared", remove_first)
+    monkeypatch.setattr(cache, "_lock", remove_first)
     with scratch_folder(tmp_path) as scratch:
         assert scratch.is_dir()
         assert scratch not in removed

@@ -1,10 +1,13 @@
 """The engine while it is loaded, once it is there, and when it does not come."""
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from demo.server.service import Loaded, Service, ready
+from demo.ui.api import limit_engine_calls
 from tests.scripted import ScriptedEngine
 
 
@@ -55,3 +58,11 @@ def test_an_engine_that_could_not_write_now_is_recovering(
     service = ready(engine)
     monkeypatch.setattr(engine, "health", lambda: False)
     assert service.state() == "recovering"
+
+
+def test_a_gradio_that_keeps_its_limits_elsewhere_costs_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page: Any = SimpleNamespace(fns={}, _queue=object())
+    limit_engine_calls(page, 1)
+    assert "was not changed" in caplog.text

@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -36,14 +36,14 @@ from demo.generation.request import (
 from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
 
 # All three are needed for a text that does not depend on what else is in the batch.
-EXACT: Mapping[str, str] = {
+EXACT = {
     "INFERENCE_PRECISION_HINT": "f32",
     "KV_CACHE_PRECISION": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
 }
 # Activations are quantised and the cache rounded, as the plugin does by default; but not to
 # bfloat16: on a CPU with AMX that took a third longer for one visitor, and elsewhere won nothing.
-FAST: Mapping[str, str] = {
+FAST = {
     "INFERENCE_PRECISION_HINT": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
 }
@@ -110,14 +110,13 @@ class OpenVINOEngine:
         self._deadline_seconds = deadline_seconds
         blocks = _cache_blocks(exported, exact, slots, cache_bytes)
         self._cache_tokens = blocks * BLOCK_TOKENS
-        properties = json.dumps(dict(EXACT if exact else FAST))
-        options = (
-            f"--source={exported.source}",
-            f"--slots={slots}",
-            f"--cache-blocks={blocks}",
-            f"--properties={properties}",
-        )
-        self._worker = WorkerProcess((str(folder), *options), stall_seconds)
+        options = {
+            "source": exported.source,
+            "slots": slots,
+            "cache_blocks": blocks,
+            "properties": EXACT if exact else FAST,
+        }
+        self._worker = WorkerProcess((str(folder), json.dumps(options)), stall_seconds)
         if not self._worker.wait_for_start(START_SECONDS):
             self.close()
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")

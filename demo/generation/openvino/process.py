@@ -179,18 +179,15 @@ class WorkerProcess:
             self.ready.set()
             return
         for number, tokens, state in message:
-            self._pass_on(number, Event(tokens, state))
-
-    def _pass_on(self, number: int, event: Event) -> None:
-        if event.tokens:
-            self._failures = 0
-        with self._lock:
-            over = event.state != "more"
-            reader = self._readers.pop(number, None) if over else self._readers.get(number)
-            if over:
-                self._unfinished.discard(number)
-        if reader is not None:
-            reader.put(event)
+            if tokens:
+                self._failures = 0
+            with self._lock:
+                reader = self._readers.get(number)
+                if state != "more":
+                    self._readers.pop(number, None)
+                    self._unfinished.discard(number)
+            if reader is not None:
+                reader.put(Event(tokens, state))
 
     def _end_all(self) -> None:
         with self._lock:
@@ -225,4 +222,4 @@ def _write(pipe: IO[str], outbox: "SimpleQueue[Mapping[str, Any] | None]") -> No
 
 def _back_off(failures: int) -> float:
     """Seconds to wait before the next start, after so many failures without a token in between."""
-    return 0.0 if failures == 0 else min(MAX_BACK_OFF_SECONDS, 0.25 * 2 ** min(failures, 8))
+    return min(MAX_BACK_OFF_SECONDS, 0.25 * 2 ** min(failures, 8)) if failures else 0.0

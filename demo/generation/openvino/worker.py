@@ -4,12 +4,12 @@ It is a process of its own because a step holds Python's lock for as long as the
 and because a crash must not take the server along. It knows nothing of text and imports neither
 Gradio nor transformers.
 
+Its arguments are an exported folder and options in JSON, as `OpenVINOEngine` writes them.
 Lines of JSON come in: `{"add": id, "ids": […], "limit": n, …}` or `{"cancel": id}`; the end
 of the input ends the process. Lines go out: `{"ready": true}` once, then lists of
 `[id, [token, …], state]` with the state "more", "ended" or "failed".
 """
 
-import argparse
 import json
 import os
 import signal
@@ -201,25 +201,18 @@ def main() -> int:
     """Loads the model, warms up, and works until the input ends."""
     # Ctrl-C reaches the whole process group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder")
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--slots", type=int, required=True)
-    parser.add_argument("--cache-blocks", type=int, required=True)
-    parser.add_argument("--properties", type=json.loads, required=True)
-    arguments = parser.parse_args()
-    exported = Exported.read(Path(arguments.folder))
-    if exported.source != arguments.source:
+    folder, options = sys.argv[1], json.loads(sys.argv[2])
+    exported = Exported.read(Path(folder))
+    if exported.source != options["source"]:
         sys.exit("The export was replaced under a running demo: restart the demo.")
     outbox = _private_output()
     inbox: SimpleQueue[Command | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, sys.stdin), daemon=True).start()
-    pipeline = open_pipeline(
-        arguments.folder, arguments.slots, arguments.cache_blocks, arguments.properties
-    )
-    worker = Worker(pipeline, exported, arguments.slots, inbox, outbox)
+    slots = options["slots"]
+    pipeline = open_pipeline(folder, slots, options["cache_blocks"], options["properties"])
+    worker = Worker(pipeline, exported, slots, inbox, outbox)
     worker.warm_up()
-    release_mapped(Path(arguments.folder).resolve() / "openvino_model.bin")
+    release_mapped(Path(folder).resolve() / "openvino_model.bin")
     worker.send({"ready": True})
     worker.run()
     return 0
