@@ -19,9 +19,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from demo.generation.openvino.engine import EXACT, FAST
 from demo.generation.openvino.export import export
-from demo.generation.openvino.export_format import Exported
-from demo.generation.openvino.runtime import genai, ov
-from demo.generation.openvino.worker import open_pipeline
+from demo.generation.openvino.exported import Exported
+from demo.generation.openvino.runtime import genai, open_pipeline, ov
 from training.bits import Figure, score_texts, summarise
 
 GREEDY_PROMPTS = 200
@@ -74,7 +73,7 @@ def measure_fidelity(
     with tempfile.TemporaryDirectory() as scratch:
         exported = export(folder, Path(scratch), precision="f32")
         theirs = _greedy_by_export(Path(scratch), exported, prompts)
-    ours = _greedy_by_transformers(model, exported.mark, prompts)
+    ours = _greedy_by_transformers(model, exported.eos_token_id, prompts)
     return Fidelity(
         texts=len(texts),
         reference=round(reference.bits_per_byte, 5),
@@ -153,12 +152,12 @@ def _greedy_by_export(
     pipeline = open_pipeline(str(folder), BATCH, CACHE_BLOCKS, EXACT)
     greedy = genai.GenerationConfig()
     greedy.max_new_tokens = GREEDY_TOKENS
-    greedy.set_eos_token_id(exported.mark)
+    greedy.set_eos_token_id(exported.eos_token_id)
     texts = []
     for batch in _batches(prompts, "greedy, OpenVINO"):
         inputs = [ov.Tensor(np.array([row], dtype=np.int64)) for row in batch]
         for answer in pipeline.generate(inputs, [greedy] * len(batch)):
-            texts.append(_until_mark(answer.m_generation_ids[0], exported.mark))
+            texts.append(_until_mark(answer.m_generation_ids[0], exported.eos_token_id))
     return texts
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from demo.generation.choosing import EngineSettings, load_engine
-from demo.generation.engine import Engine
+from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.request import GenerationRequest
 from training.subject import Subject
 

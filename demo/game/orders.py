@@ -10,8 +10,7 @@ from random import Random
 from demo.game.filler import Order
 from demo.game.fitness import Fitness
 from demo.game.pool import Written
-from demo.generation.engine import EngineIdentity
-from demo.generation.provenance import source_line
+from demo.generation.engine import EngineIdentity, source_line
 from demo.generation.request import GenerationRequest
 
 # A long tweet ends within them; what does not is not shown.
