@@ -1,6 +1,6 @@
-"""A judge's file: arrays and the facts they were made with, as safetensors.
+"""One array and the facts it was made with, as a safetensors file: the format of both judges.
 
-Knows the format; must not know what the arrays mean. The same content gives the same bytes.
+The same content gives the same bytes.
 """
 
 import json
@@ -12,22 +12,22 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-# More than the header of any of these files takes.
+# An upper bound of what the header of such a file takes.
 HEADER_BYTES = 2_000
 
 
 class UnusableFile(ValueError):
-    """A judge's file is missing, damaged or something else; the message names it and says why."""
+    """The file is missing, damaged or something else; the message names it and says why."""
 
 
 def write(path: Path, kind: str, facts: Mapping[str, Any], array: np.ndarray) -> None:
-    """Writes the array and its facts, which must be JSON, as a file of that kind."""
-    # In one entry: safetensors writes several in an order that differs from run to run.
+    """Writes an array and its facts, which must be JSON, as a file of that kind."""
+    # All facts in one entry: safetensors writes several in an order that differs between runs.
     save_file({kind: array}, path, {kind: json.dumps(facts, sort_keys=True)})
 
 
 def read(path: Path, kind: str) -> tuple[dict[str, Any], np.ndarray]:
-    """The facts and the array of a file of that kind.
+    """Reads the facts and the array of a file of that kind.
 
     Raises:
         UnusableFile: it is missing, cut short, no safetensors, or of another kind.
