@@ -30,8 +30,8 @@ MIN_NEW_WORDS = 3
 # How often the filler looks whether a visitor is there, and how long after the last one it waits.
 PAUSE_SECONDS = 1.0
 MAX_BACK_OFF_SECONDS = 60.0
-# After so many texts in a row that cannot be shown, the filler slows down: a model that never ends
-# a text would keep the engine busy for ever.
+# After so many texts in a row that cannot be shown, or after an error, the filler slows down: a
+# model that never ends a text would keep the engine busy for ever.
 MAX_USELESS_TEXTS = 16
 
 
@@ -188,22 +188,20 @@ class Filler:
     def run(self) -> None:
         """Writes until it is closed; returns at once if there will be no engine."""
         engine = self._wait_for_engine()
-        useless = errors = 0
+        useless = 0
         while engine and self._pool.wait_for_room() and self._wait_until_idle():
             try:
                 generated = self._write(engine, self._source.draw())
+                useless = 0 if generated and self._pool.put(generated) else useless + 1
             except Exception as error:
                 if self._closed.is_set():
                     return
-                errors += 1
                 # Not the message: it may quote the text.
                 log.warning("No text for the guessing game: %s", type(error).__name__)
-                self._back_off(errors)
-                continue
-            errors = 0
-            useless = 0 if generated and self._pool.put(generated) else useless + 1
-            if useless > MAX_USELESS_TEXTS:
-                self._back_off(useless - MAX_USELESS_TEXTS)
+                useless = max(useless, MAX_USELESS_TEXTS) + 1
+            if (times := useless - MAX_USELESS_TEXTS) > 0:
+                seconds = self._pause_seconds * 2 ** min(times - 1, 16)
+                self._closed.wait(min(seconds, MAX_BACK_OFF_SECONDS))
 
     def _wait_for_engine(self) -> Engine | None:
         while not self._closed.is_set():
@@ -248,9 +246,6 @@ class Filler:
                 if self._closed.is_set() or not self._service.is_idle():
                     raise _Interrupted
         return ""
-
-    def _back_off(self, times: int) -> None:
-        self._closed.wait(min(self._pause_seconds * 2 ** min(times - 1, 16), MAX_BACK_OFF_SECONDS))
 
 
 class _Interrupted(Exception):

@@ -70,14 +70,10 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Everyone:
+class Everyone(Tally):
     """The counts as the page gets them; `kept` says whether they outlive a restart."""
 
-    answers: int
-    right: int
-    detector_answers: int
-    detector_right: int
-    kept: bool
+    kept: bool = False
 
 
 class Counts:

@@ -5,7 +5,7 @@ space make no difference.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DetectorFacts:
+class DetectorFacts(files.Facts):
     """What the detector was trained on and how. `regularisation` is scikit-learn's C."""
 
     intercept: float
@@ -55,6 +55,17 @@ class DetectorFacts:
     seed: int
     longest_ngram: int = LONGEST_NGRAM
     buckets: int = BUCKETS
+
+    def check(self, array: np.ndarray) -> None:
+        """Raises ValueError unless these are the facts of such weights, for our n-grams."""
+        if (self.longest_ngram, self.buckets) != (LONGEST_NGRAM, BUCKETS):
+            raise ValueError("It was made for other n-grams.")
+        if array.dtype != np.float32 or array.shape != (BUCKETS,):
+            raise ValueError(
+                f"It holds {array.dtype} of shape {array.shape}, not {BUCKETS} float32."
+            )
+        if not (math.isfinite(self.intercept) and np.isfinite(array).all()):
+            raise ValueError("A weight is not a number.")
 
 
 class Features(NamedTuple):
@@ -75,7 +86,7 @@ class Detector:
 
     def save(self, path: Path) -> None:
         """Writes the detector; the same one gives the same bytes."""
-        files.write(path, KIND, asdict(self.facts), self._weights)
+        files.write(path, KIND, self.facts, self._weights)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -84,21 +95,7 @@ class Detector:
         Raises:
             UnusableFile: missing, damaged, or made for other n-grams.
         """
-        values, weights = files.read(path, KIND)
-        try:
-            facts = _checked(DetectorFacts(**values))
-        except (TypeError, ValueError) as error:
-            raise files.UnusableFile(
-                f"{path} is damaged: its facts are not a detector's."
-            ) from error
-        if weights.dtype != np.float32 or weights.shape != (BUCKETS,):
-            raise files.UnusableFile(
-                f"{path} is damaged: it holds {weights.dtype} of shape {weights.shape}, "
-                f"not {BUCKETS} float32."
-            )
-        if not np.isfinite(weights).all():
-            raise files.UnusableFile(f"{path} is damaged: a weight is not a number.")
-        return cls(facts, weights)
+        return cls(*files.read(path, KIND, DetectorFacts))
 
     def judge(self, text: str) -> Verdict:
         """Judges a text. Without words it has no passages, and the intercept decides."""
@@ -162,11 +159,3 @@ def _values(counts: np.ndarray) -> np.ndarray:
     """Sublinear counts, normalised to a Euclidean norm of 1."""
     values = 1 + np.log(counts)
     return np.asarray(values / np.linalg.norm(values))
-
-
-def _checked(facts: DetectorFacts) -> DetectorFacts:
-    if not math.isfinite(facts.intercept):
-        raise ValueError("The intercept is not a number.")
-    if (facts.longest_ngram, facts.buckets) != (LONGEST_NGRAM, BUCKETS):
-        raise ValueError("It was made for other n-grams.")
-    return facts

@@ -15,7 +15,7 @@ import math
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
@@ -54,7 +54,7 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OriginalsFacts:
+class OriginalsFacts(files.Facts):
     """What the index was made from. `windows` counts distinct ones; the false positive rate is the
     expected one, for a window that is in none of the texts."""
 
@@ -65,6 +65,20 @@ class OriginalsFacts:
     false_positive_rate: float
     window_words: int = WINDOW_WORDS
     window_characters: int = WINDOW_CHARACTERS
+
+    def check(self, array: np.ndarray) -> None:
+        """Raises ValueError unless `build` could have made this of such a filter."""
+        counts: tuple[Any, ...] = (self.texts, self.windows, self.bits, self.hashes)
+        if not all(type(count) is int and count > 0 for count in counts):
+            raise ValueError("A count is not a positive number.")
+        if self.bits % 8 or self.hashes > MAX_HASHES:
+            raise ValueError("It is no filter that `build` makes.")
+        if (self.window_words, self.window_characters) != (WINDOW_WORDS, WINDOW_CHARACTERS):
+            raise ValueError("It was made for other windows.")
+        if array.dtype != np.uint8 or array.shape != (self.bits // 8,):
+            raise ValueError(
+                f"It holds {array.dtype} of shape {array.shape}, not {self.bits} bits."
+            )
 
 
 class Originals:
@@ -103,7 +117,7 @@ class Originals:
 
     def save(self, path: Path) -> None:
         """Writes the index; the same texts give the same bytes."""
-        files.write(path, KIND, asdict(self.facts), self._bits)
+        files.write(path, KIND, self.facts, self._bits)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -112,17 +126,7 @@ class Originals:
         Raises:
             UnusableFile: missing, damaged, or made for other windows.
         """
-        values, bits = files.read(path, KIND)
-        try:
-            facts = _checked(OriginalsFacts(**values))
-        except (TypeError, ValueError) as error:
-            raise files.UnusableFile(f"{path} is damaged: its facts are not an index's.") from error
-        if bits.dtype != np.uint8 or bits.shape != (facts.bits // 8,):
-            raise files.UnusableFile(
-                f"{path} is damaged: it holds {bits.dtype} of shape {bits.shape}, "
-                f"not {facts.bits // 8} bytes."
-            )
-        return cls(facts, bits)
+        return cls(*files.read(path, KIND, OriginalsFacts))
 
     def repeats(self, text: str, hidden: Container[bytes] = ()) -> tuple[Passage, ...]:
         """Finds the passages of the text that a real tweet contains too, in order; overlapping ones
@@ -210,14 +214,3 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
     numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return np.asarray(numbers ^ numbers >> np.uint64(31))
-
-
-def _checked(facts: OriginalsFacts) -> OriginalsFacts:
-    counts: tuple[Any, ...] = (facts.texts, facts.windows, facts.bits, facts.hashes)
-    if not all(type(count) is int and count > 0 for count in counts):
-        raise ValueError("A count is not a positive number.")
-    if facts.bits % 8 or facts.hashes > MAX_HASHES:
-        raise ValueError("It is no filter that `build` makes.")
-    if (facts.window_words, facts.window_characters) != (WINDOW_WORDS, WINDOW_CHARACTERS):
-        raise ValueError("It was made for other windows.")
-    return facts
