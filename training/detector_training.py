@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
-from training.bits import BOOTSTRAP_RESAMPLES, CONFIDENCE
+from training.bits_per_byte import BOOTSTRAP_RESAMPLES, CONFIDENCE
 from training.errors import TrainingError
 from training.files import rounded
 

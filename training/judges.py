@@ -17,9 +17,7 @@ from training.checkpoints import record
 from training.detector_training import DetectorFigures, measure_detector, train_detector
 from training.files import read_metrics
 from training.prepare import SPLITS, read_texts
-from training.sampling import Sample, draw, engine_of
-from training.subject import Subject
-from training.text_report import decoding_of
+from training.sampling import Sample, draw, open_engine, read_decoding, resolve_folder
 
 # The detector learns from texts of the first seeds, and is measured on those of the second.
 LEARNT_SEED, MEASURED_SEED = 3_000_000, 4_000_000
@@ -47,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = _false_positives(index, splits["train"])
     print(_index_lines(index, found))
     handles = canonical.handles_in(text for texts in splits.values() for text in texts)
-    asked, decoding = arguments.samples, decoding_of(folder)
-    with engine_of(Subject.load(folder)) as engine:
+    asked, decoding = arguments.samples, read_decoding(folder)
+    with open_engine(resolve_folder(folder)) as engine:
         learnt, measured = (
             _cleaned(
                 draw(engine, [""] * (asked or len(splits[split])), decoding, seed, split), handles

@@ -1,12 +1,8 @@
-"""How true the OpenVINO export is to the checkpoint: bits per byte, and greedy texts.
-
-Knows exports, engines' settings and transformers, the reference; must not know where texts
-or checkpoints come from.
-"""
+"""How close the OpenVINO export is to the checkpoint: bits per byte, and greedy texts."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,10 +15,9 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from demo.generation.openvino.engine import EXACT, FAST
 from demo.generation.openvino.export import export
-from demo.generation.openvino.export_format import Exported
 from demo.generation.openvino.runtime import genai, ov
 from demo.generation.openvino.worker import open_pipeline
-from training.bits import Figure, score_texts, summarise
+from training.bits_per_byte import Figure, score_texts, summarise
 
 GREEDY_PROMPTS = 200
 GREEDY_TOKENS = 60
@@ -33,10 +28,14 @@ CACHE_BLOCKS = 256
 
 
 @dataclass(frozen=True)
-class Fidelity:
-    """`bits_per_byte` is the int8 export's by the name of the settings it ran in, `differs` how
-    much larger than the reference's, in per cent; `greedy_equal` of `greedy_prompts` texts of
-    `greedy_tokens` tokens that the fp32 export and transformers wrote alike."""
+class ExportAccuracy:
+    """What `metrics.json` says of the export.
+
+    bits_per_byte: of the int8 export, by the name of the settings it ran in; `reference` is the
+        fp32 model's, and `differs` by how many per cent the export's is larger.
+    greedy_equal: how many of `greedy_prompts` greedy texts of `greedy_tokens` tokens are the same
+        from an fp32 export and from transformers.
+    """
 
     texts: int
     reference: float
@@ -46,42 +45,47 @@ class Fidelity:
     greedy_tokens: int
     greedy_equal: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `metrics.json`."""
-        return asdict(self)
+    def __str__(self) -> str:
+        lines = [
+            f"int8 OpenVINO, {name}: {bits:.4f} bits per byte, {self.differs[name]:+.3f} %"
+            for name, bits in self.bits_per_byte.items()
+        ]
+        greedy = f"{self.greedy_equal} of {self.greedy_prompts}"
+        return "\n".join((*lines, f"fp32 OpenVINO, greedy texts equal to transformers': {greedy}"))
 
 
-def measure_fidelity(
+def measure_export(
     folder: Path,
     int8: Path,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     reference: Figure,
-) -> Fidelity:
-    """Holds the int8 export, and one in fp32 made on the way, against the fp32 model.
+) -> ExportAccuracy:
+    """Compares the int8 export, and a temporary fp32 one, with the fp32 model.
 
     Args:
         folder: the checkpoint; `int8` its export.
-        texts: what `reference` was measured on, and whose first words are the prompts.
+        texts: the texts that `reference` was measured on; their first words are the prompts.
     """
-    settings = {"exact": EXACT, "fast": FAST}
-    bits = {
-        name: summarise(score_texts(texts, ExportedModel(int8, properties), tokenizer, name))
-        for name, properties in settings.items()
-    }
-    prompts = [_opening(text, tokenizer) for text in texts[:GREEDY_PROMPTS]]
+    context = int(model.config.max_position_embeddings)
+    bits = {}
+    for name, properties in (("exact", EXACT), ("fast", FAST)):
+        exported = ExportedModel(int8, properties, context)
+        bits[name] = summarise(score_texts(texts, exported, tokenizer, name)).bits_per_byte
+    prompts = [_prompt(text, tokenizer) for text in texts[:GREEDY_PROMPTS]]
+    eos_token_id = int(tokenizer.eos_token_id)
     with tempfile.TemporaryDirectory() as scratch:
-        exported = export(folder, Path(scratch), precision="f32")
-        theirs = _greedy_by_export(Path(scratch), exported, prompts)
-    ours = _greedy_by_transformers(model, exported.mark, prompts)
-    return Fidelity(
+        export(folder, Path(scratch), precision="f32")
+        theirs = _greedy_by_export(Path(scratch), eos_token_id, prompts)
+    ours = _greedy_by_transformers(model, eos_token_id, prompts)
+    return ExportAccuracy(
         texts=len(texts),
         reference=round(reference.bits_per_byte, 5),
-        bits_per_byte={name: round(figure.bits_per_byte, 5) for name, figure in bits.items()},
+        bits_per_byte={name: round(value, 5) for name, value in bits.items()},
         differs={
-            name: round(100 * (figure.bits_per_byte / reference.bits_per_byte - 1), 3)
-            for name, figure in bits.items()
+            name: round(100 * (value / reference.bits_per_byte - 1), 3)
+            for name, value in bits.items()
         },
         greedy_prompts=len(prompts),
         greedy_tokens=GREEDY_TOKENS,
@@ -90,18 +94,17 @@ def measure_fidelity(
 
 
 class ExportedModel:
-    """An export, compiled with an engine's settings, in the shape of a transformers model."""
+    """An export, compiled with an engine's settings, called like a transformers model."""
 
     device = "cpu"
 
-    def __init__(self, folder: Path, properties: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, properties: Mapping[str, str], context: int) -> None:
         compiled = ov.Core().compile_model(folder / "openvino_model.xml", "CPU", dict(properties))
         self._run = compiled.create_infer_request()
-        context = Exported.read(folder).context_tokens
         self.config = SimpleNamespace(max_position_embeddings=context)
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, use_cache: bool) -> Any:
-        """Logits of rows padded on the right, nothing remembered from the call before."""
+        """Logits of rows padded on the right; the key-value cache is emptied first."""
         rows, width = input_ids.shape
         self._run.reset_state()
         answer = self._run.infer(
@@ -115,7 +118,7 @@ class ExportedModel:
         return SimpleNamespace(logits=torch.from_numpy(answer["logits"]))
 
 
-def _opening(text: str, tokenizer: Any) -> list[int]:
+def _prompt(text: str, tokenizer: Any) -> list[int]:
     words = " ".join(text.split()[:PROMPT_WORDS])
     encoded = tokenizer(words, add_special_tokens=False, split_special_tokens=True)
     return [tokenizer.eos_token_id, *encoded["input_ids"]]
@@ -127,40 +130,42 @@ def _batches(prompts: Sequence[list[int]], label: str) -> Iterator[Sequence[list
 
 
 @torch.inference_mode()
-def _greedy_by_transformers(model: Any, mark: int, prompts: Sequence[list[int]]) -> list[list[int]]:
-    # The checkpoint's own decoding defaults are not what is compared.
+def _greedy_by_transformers(
+    model: Any, eos_token_id: int, prompts: Sequence[list[int]]
+) -> list[list[int]]:
+    # The checkpoint's own decoding defaults must not take part.
     model.generation_config = GenerationConfig()
     texts = []
     for batch in _batches(prompts, "greedy, transformers"):
         width = max(map(len, batch))
-        ids = torch.tensor([[mark] * (width - len(row)) + row for row in batch])
+        ids = torch.tensor([[eos_token_id] * (width - len(row)) + row for row in batch])
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch])
         output = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
             do_sample=False,
             max_new_tokens=GREEDY_TOKENS,
-            eos_token_id=mark,
-            pad_token_id=mark,
+            eos_token_id=eos_token_id,
+            pad_token_id=eos_token_id,
         )
-        texts += [_until_mark(row, mark) for row in output[:, width:].tolist()]
+        texts += [_until(eos_token_id, row) for row in output[:, width:].tolist()]
     return texts
 
 
 def _greedy_by_export(
-    folder: Path, exported: Exported, prompts: Sequence[list[int]]
+    folder: Path, eos_token_id: int, prompts: Sequence[list[int]]
 ) -> list[list[int]]:
     pipeline = open_pipeline(str(folder), BATCH, CACHE_BLOCKS, EXACT)
     greedy = genai.GenerationConfig()
     greedy.max_new_tokens = GREEDY_TOKENS
-    greedy.set_eos_token_id(exported.mark)
+    greedy.set_eos_token_id(eos_token_id)
     texts = []
     for batch in _batches(prompts, "greedy, OpenVINO"):
         inputs = [ov.Tensor(np.array([row], dtype=np.int64)) for row in batch]
         for answer in pipeline.generate(inputs, [greedy] * len(batch)):
-            texts.append(_until_mark(answer.m_generation_ids[0], exported.mark))
+            texts.append(_until(eos_token_id, answer.m_generation_ids[0]))
     return texts
 
 
-def _until_mark(ids: Sequence[int], mark: int) -> list[int]:
-    return list(ids[: ids.index(mark)] if mark in ids else ids)
+def _until(eos_token_id: int, ids: Sequence[int]) -> list[int]:
+    return list(ids[: ids.index(eos_token_id)] if eos_token_id in ids else ids)
