@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from demo.generation.engine import Engine
+from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS
 from training.memorisation import Verbatim
 from training.sampling import draw
 from training.text_figures import describe, novelty
@@ -18,6 +19,11 @@ PREFIX_TOKENS = 10
 # A tweet hardly longer than its prefix would be completed by chance.
 MIN_COMPLETED_TOKENS = 10
 PREFIXES = 1_000
+# Recorded beside the figure, which older checkpoints have by another rule: see `memorisation`.
+VERBATIM_RULE = (
+    f"{WINDOW_WORDS} words or {WINDOW_CHARACTERS} characters in a row, compared without case, "
+    "punctuation, links and handles"
+)
 GREEDY = {"top_k": 1, "temperature": 1.0, "top_p": 1.0}
 
 
@@ -27,8 +33,8 @@ class Report:
 
     generated, real: figures of equally many generated and real texts of test.
     novelty: share of n-grams that train does not have, by n, of all generated and all real ones.
-    verbatim: share of all generated texts, and of all real ones, that repeat 8 words or 50
-        characters of train.
+    verbatim: share of all generated texts, and of all real ones, that repeat train by
+        `verbatim_rule`.
     completed: share of training tweets, and of held-out ones, that a greedy continuation of their
         first `prefix_tokens` tokens completes exactly; of `prefixes` tweets each.
     unpicked: the first texts drawn.
@@ -41,6 +47,7 @@ class Report:
     real: Mapping[str, Any]
     novelty: Mapping[str, Mapping[int, float]]
     verbatim: Mapping[str, float]
+    verbatim_rule: str
     prefix_tokens: int
     prefixes: Mapping[str, int]
     completed: Mapping[str, float]
@@ -79,6 +86,7 @@ def measure_texts(
             "generated": round(verbatim.share(written), 4),
             "real": round(verbatim.share(test), 4),
         },
+        verbatim_rule=VERBATIM_RULE,
         prefix_tokens=PREFIX_TOKENS,
         prefixes={name: len(found) for name, found in openings.items()},
         completed={name: _completed(engine, found, name) for name, found in openings.items()},
