@@ -1,7 +1,7 @@
 """How close the OpenVINO export is to the checkpoint: bits per byte, and greedy texts."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from demo.generation.openvino.engine import EXACT, FAST
 from demo.generation.openvino.export import export
@@ -22,8 +21,8 @@ from training.bits_per_byte import Figure, score_texts, summarise
 GREEDY_PROMPTS = 200
 GREEDY_TOKENS = 60
 PROMPT_WORDS = 5
-BATCH = 16
-# More than any batch of these short texts needs.
+SLOTS = 16
+# More than that many of these short texts need.
 CACHE_BLOCKS = 256
 
 
@@ -74,11 +73,9 @@ def measure_export(
         exported = ExportedModel(int8, properties, context)
         bits[name] = summarise(score_texts(texts, exported, tokenizer, name)).bits_per_byte
     prompts = [_prompt(text, tokenizer) for text in texts[:GREEDY_PROMPTS]]
-    eos_token_id = int(tokenizer.eos_token_id)
     with tempfile.TemporaryDirectory() as scratch:
         export(folder, Path(scratch), precision="f32")
-        theirs = _greedy_by_export(Path(scratch), eos_token_id, prompts)
-    ours = _greedy_by_transformers(model, eos_token_id, prompts)
+        written = _greedy_texts(Path(scratch), prompts, int(tokenizer.eos_token_id))
     return ExportAccuracy(
         texts=len(texts),
         reference=round(reference.bits_per_byte, 5),
@@ -89,7 +86,7 @@ def measure_export(
         },
         greedy_prompts=len(prompts),
         greedy_tokens=GREEDY_TOKENS,
-        greedy_equal=sum(a == b for a, b in zip(ours, theirs, strict=True)),
+        greedy_equal=sum(_is_greedy(model, *pair) for pair in zip(prompts, written, strict=True)),
     )
 
 
@@ -124,48 +121,21 @@ def _prompt(text: str, tokenizer: Any) -> list[int]:
     return [tokenizer.eos_token_id, *encoded["input_ids"]]
 
 
-def _batches(prompts: Sequence[list[int]], label: str) -> Iterator[Sequence[list[int]]]:
-    starts = range(0, len(prompts), BATCH)
-    return (prompts[i : i + BATCH] for i in tqdm(starts, desc=label, unit=" batches"))
-
-
-@torch.inference_mode()
-def _greedy_by_transformers(
-    model: Any, eos_token_id: int, prompts: Sequence[list[int]]
-) -> list[list[int]]:
-    # The checkpoint's own decoding defaults must not take part.
-    model.generation_config = GenerationConfig()
-    texts = []
-    for batch in _batches(prompts, "greedy, transformers"):
-        width = max(map(len, batch))
-        ids = torch.tensor([[eos_token_id] * (width - len(row)) + row for row in batch])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch])
-        output = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            do_sample=False,
-            max_new_tokens=GREEDY_TOKENS,
-            eos_token_id=eos_token_id,
-            pad_token_id=eos_token_id,
-        )
-        texts += [_until(eos_token_id, row) for row in output[:, width:].tolist()]
-    return texts
-
-
-def _greedy_by_export(
-    folder: Path, eos_token_id: int, prompts: Sequence[list[int]]
-) -> list[list[int]]:
-    pipeline = open_pipeline(str(folder), BATCH, CACHE_BLOCKS, EXACT)
+def _greedy_texts(folder: Path, prompts: Sequence[list[int]], eos_token_id: int) -> list[list[int]]:
+    """What an export writes in exact settings: token ids, the closing one included."""
+    pipeline = open_pipeline(str(folder), SLOTS, CACHE_BLOCKS, EXACT)
     greedy = genai.GenerationConfig()
     greedy.max_new_tokens = GREEDY_TOKENS
     greedy.set_eos_token_id(eos_token_id)
-    texts = []
-    for batch in _batches(prompts, "greedy, OpenVINO"):
-        inputs = [ov.Tensor(np.array([row], dtype=np.int64)) for row in batch]
-        for answer in pipeline.generate(inputs, [greedy] * len(batch)):
-            texts.append(_until(eos_token_id, answer.m_generation_ids[0]))
-    return texts
+    inputs = [ov.Tensor(np.array([prompt], dtype=np.int64)) for prompt in prompts]
+    answers = pipeline.generate(inputs, [greedy] * len(inputs))
+    return [list(answer.m_generation_ids[0]) for answer in answers]
 
 
-def _until(eos_token_id: int, ids: Sequence[int]) -> list[int]:
-    return list(ids[: ids.index(eos_token_id)] if eos_token_id in ids else ids)
+@torch.inference_mode()
+def _is_greedy(model: Any, prompt: list[int], text: list[int]) -> bool:
+    """Whether each token of the text is the likeliest one, so that the model would write it too."""
+    ids = torch.tensor([[*prompt, *text]], device=model.device)
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+    likeliest = logits[0].argmax(dim=-1)
+    return bool(likeliest[len(prompt) - 1 : -1].tolist() == text)
