@@ -50,7 +50,7 @@ class Trial:
 
 def decoding(
     checkpoint: Annotated[
-        Path, typer.Option(help="a checkpoint folder", show_default="embedded/")
+        Path, typer.Option(help="default: embedded/", show_default=False)
     ] = EMBEDDED,
     data: Annotated[Path, typer.Option(help="the folder that prepare wrote")] = Path("data"),
     samples: Annotated[int, typer.Option(help="texts drawn for each setting")] = 300,

@@ -44,7 +44,7 @@ Figures = Mapping[str, Mapping[str, Figure]]
 
 def evaluate(
     checkpoint: Annotated[
-        Path, typer.Option(help="a checkpoint folder", show_default="embedded/")
+        Path, typer.Option(help="default: embedded/", show_default=False)
     ] = EMBEDDED,
     data: Annotated[
         Path,
