@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from demo.checkpoints.files import PLOT
-from training.bits import Figure, Score, difference, summarise
+from training.bits_per_byte import Figure, Score, measure_gap, score_texts, summarise
 from training.checkpoints import record
 from training.curves import draw_comparison
 from training.errors import TrainingError
 from training.files import read_metrics, require_writable, write_json
 from training.prepare import read_texts
 from training.recipe import read_recipe
+from training.sampling import load_fp32, resolve_folder
 from training.states import has_states
-from training.subject import Subject
 
 ORDER = "order.json"
 EVALUATIONS = 6
@@ -134,7 +134,8 @@ def _trained(folder: Path, recipe: str, arguments: argparse.Namespace) -> Path:
 def _scored(checkpoint: Path, texts: list[str]) -> list[Score]:
     # What is merged for it is not kept: half a gigabyte a recipe.
     with tempfile.TemporaryDirectory(dir=checkpoint.parent) as scratch:
-        return Subject.load(checkpoint, Path(scratch)).score(texts)
+        model, tokenizer = load_fp32(resolve_folder(checkpoint, Path(scratch)))
+        return score_texts(texts, model, tokenizer, "scoring")
 
 
 def _result(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def _result(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> dict[
                 "test": outcome.figure.as_dict(),
                 "ours_less_this": None
                 if outcome is ours
-                else [round(value, 4) for value in difference(ours.scores, outcome.scores)],
+                else [round(value, 4) for value in measure_gap(ours.scores, outcome.scores)],
             }
             for outcome in outcomes
         },

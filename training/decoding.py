@@ -1,66 +1,92 @@
-"""`decoding`: with which temperature, top-p and repetition penalty texts look most like real ones.
+"""`decoding`: which temperature, top-p and repetition penalty make texts look most like real ones.
 
-Knows the grid and figures of texts; must not know how a text is drawn. The choice goes into the
-checkpoint's `generation_config.json`, every setting that was tried into its `metrics.json`.
+The choice goes into the checkpoint's `generation_config.json`, every setting that was tried into
+its `metrics.json`.
 """
 
-import argparse
 import itertools
 import json
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from training.card import EMBEDDED
 from training.checkpoints import record
 from training.files import read_metrics, write_json
 from training.prepare import read_texts
-from training.sampling import draw, engine_of
-from training.subject import Subject
+from training.sampling import draw, open_engine, resolve_folder
 from training.text_figures import TextFigures, describe
 
 TEMPERATURES = (0.8, 0.9, 1.0)
 TOP_PS = (0.9, 0.95, 1.0)
 REPETITION_PENALTIES = (1.0, 1.1)
 FIRST_SEED = 1_000_000
-# What is compared; all are shares, or grow with a share, and none is 0 for real tweets.
+# The figures that are compared: shares, or figures that grow with one; none is 0 for real tweets.
 COMPARED = (
     "distinct_1", "distinct_2", "self_bleu", "within_280",
     "handles", "hashtags", "exclamations", "capitals", "shouted",
 )  # fmt: skip
 
-Decoding = Mapping[str, float]
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting, the figures of the texts it wrote, and their distance from real ones."""
+
+    decoding: Mapping[str, float]
+    figures: TextFigures
+    distance: float
+
+    def __str__(self) -> str:
+        return (
+            f"temperature {self.decoding['temperature']:g}, top-p {self.decoding['top_p']:g}, "
+            f"repetition penalty {self.decoding['repetition_penalty']:g}"
+        )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="default: embedded/")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="what prepare wrote")
-    parser.add_argument("--samples", type=int, default=300, help="texts drawn for each setting")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Draws, compares with dev, prints and records."""
-    dev = read_texts(arguments.data, "dev")
-    metrics = read_metrics(arguments.checkpoint)
-    count = min(arguments.samples, len(dev))
+def decoding(
+    checkpoint: Annotated[
+        Path, typer.Option(help="default: embedded/", show_default=False)
+    ] = EMBEDDED,
+    data: Annotated[Path, typer.Option(help="the folder that prepare wrote")] = Path("data"),
+    samples: Annotated[int, typer.Option(help="texts drawn for each setting")] = 300,
+) -> None:
+    """Draws texts with every setting, compares them with dev, prints and records."""
+    dev = read_texts(data, "dev")
+    metrics = read_metrics(checkpoint)
+    count = min(samples, len(dev))
     real = describe(random.Random(FIRST_SEED).sample(dev, count))
-    tried = []
-    with engine_of(Subject.load(arguments.checkpoint)) as engine:
-        for decoding in grid():
-            samples = draw(engine, [""] * count, decoding, FIRST_SEED, _label(decoding))
-            figures = describe([s.text for s in samples], [s.ended for s in samples])
-            tried.append((decoding, figures, distance(figures, real)))
-    best = min(tried, key=lambda one: one[2])
-    print(_table(real, tried))
-    print(f"Chosen: {_label(best[0])}.")
-    _record(arguments.checkpoint, metrics, real, tried, best[0])
-    return 0
+    trials = []
+    with open_engine(resolve_folder(checkpoint)) as engine:
+        for setting in settings():
+            label = ", ".join(f"{value:g}" for value in setting.values())
+            drawn = draw(engine, [""] * count, setting, FIRST_SEED, label)
+            figures = describe([s.text for s in drawn], [s.ended for s in drawn])
+            trials.append(Trial(setting, figures, distance(figures, real)))
+    best = min(trials, key=lambda trial: trial.distance)
+    print(_table(real, trials))
+    print(f"Chosen: {best}.")
+    config_path = checkpoint / "generation_config.json"
+    config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
+    write_json(config_path, {**config, **best.decoding})
+    metrics["decoding"] = {
+        "samples": real.texts,
+        "first_seed": FIRST_SEED,
+        "real": real.as_dict(),
+        "tried": [
+            {**trial.decoding, "distance": round(trial.distance, 4), **trial.figures.as_dict()}
+            for trial in trials
+        ],
+        "chosen": dict(best.decoding),
+    }
+    record(checkpoint, metrics)
 
 
-def grid() -> list[Decoding]:
+def settings() -> list[dict[str, float]]:
     """Every setting that is tried."""
     names = ("temperature", "top_p", "repetition_penalty")
     values = itertools.product(TEMPERATURES, TOP_PS, REPETITION_PENALTIES)
@@ -68,51 +94,20 @@ def grid() -> list[Decoding]:
 
 
 def distance(figures: TextFigures, real: TextFigures) -> float:
-    """How far generated texts are from real ones: the mean, over the figures compared and the
-    three quantiles of length, of the difference as a share of the larger of the two."""
+    """How far generated texts are from real ones: the mean relative difference, each as a share of
+    the larger value, over the compared figures and the three quantiles of length."""
     pairs = [(getattr(figures, name), getattr(real, name)) for name in COMPARED]
     pairs += zip(figures.length, real.length, strict=True)
     apart = [abs(ours - theirs) / max(ours, theirs, 1e-9) for ours, theirs in pairs]
     return math.fsum(apart) / len(apart)
 
 
-def _label(decoding: Decoding) -> str:
-    return (
-        f"temperature {decoding['temperature']:g}, top-p {decoding['top_p']:g}, "
-        f"repetition penalty {decoding['repetition_penalty']:g}"
-    )
+def _table(real: TextFigures, trials: Sequence[Trial]) -> str:
+    def cells(figures: TextFigures) -> str:
+        return "".join(f"{getattr(figures, name):>14.4f}" for name in COMPARED)
 
-
-def _table(real: TextFigures, tried: Sequence[tuple[Decoding, TextFigures, float]]) -> str:
     header = f"{'':<50}{'distance':>9}" + "".join(f"{name:>14}" for name in COMPARED)
-    lines = [header, f"{'real':<50}{'':>9}" + _cells(real)]
-    for decoding, figures, far in sorted(tried, key=lambda one: one[2]):
-        lines.append(f"{_label(decoding):<50}{far:>9.4f}" + _cells(figures))
+    lines = [header, f"{'real':<50}{'':>9}" + cells(real)]
+    for trial in sorted(trials, key=lambda trial: trial.distance):
+        lines.append(f"{trial!s:<50}{trial.distance:>9.4f}" + cells(trial.figures))
     return "\n".join(lines)
-
-
-def _cells(figures: TextFigures) -> str:
-    return "".join(f"{getattr(figures, name):>14.4f}" for name in COMPARED)
-
-
-def _record(
-    folder: Path,
-    metrics: dict[str, Any],
-    real: TextFigures,
-    tried: Sequence[tuple[Decoding, TextFigures, float]],
-    best: Decoding,
-) -> None:
-    config_path = folder / "generation_config.json"
-    config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
-    write_json(config_path, {**config, **best})
-    metrics["decoding"] = {
-        "samples": real.texts,
-        "first_seed": FIRST_SEED,
-        "real": real.as_dict(),
-        "tried": [
-            {**decoding, "distance": round(far, 4), **figures.as_dict()}
-            for decoding, figures, far in tried
-        ],
-        "chosen": dict(best),
-    }
-    record(folder, metrics)

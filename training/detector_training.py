@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Share
+from training.bits_per_byte import BOOTSTRAP_RESAMPLES, CONFIDENCE
 from training.errors import TrainingError
 from training.files import rounded
 
@@ -24,7 +25,6 @@ REGULARISATIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 MAX_STEPS = 2_000
 # The lowest lengths of the groups, in characters; the last group has no upper limit.
 LENGTH_GROUPS = (0, 60, 120, 200)
-RESAMPLES, CONFIDENCE = 2_000, 0.95
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _figures(real: np.ndarray, generated: np.ndarray) -> GroupFigures:
         found = bootstrap(
             (real, generated),
             statistic,
-            n_resamples=RESAMPLES,
+            n_resamples=BOOTSTRAP_RESAMPLES,
             confidence_level=CONFIDENCE,
             method="percentile",
             vectorized=True,

@@ -1,186 +1,154 @@
-"""`evaluate`: how well a checkpoint foresees held-out tweets, and how it writes beside them.
+"""`evaluate`: how well a checkpoint predicts held-out tweets, and how its texts compare with them.
 
-Knows checkpoints, prepared splits and files of texts; must not know how either was made.
-Figures go into the checkpoint's `metrics.json`, and its card is rendered anew from them.
+Figures go into the checkpoint's `metrics.json`, and its card is rendered again from them.
 """
 
-import argparse
 import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
 from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
-from training.baselines import KNESER_NEY_ORDER, KneserNey, Unigram, score_bytes
-from training.bits import Figure, Score, summarise
+from demo.settings import read_settings
+from training.bits_per_byte import (
+    KNESER_NEY_ORDER,
+    Figure,
+    KneserNey,
+    Score,
+    Unigram,
+    score_texts,
+    summarise,
+)
 from training.card import EMBEDDED
 from training.checkpoints import record
-from training.fidelity import Fidelity, measure_fidelity
+from training.export_accuracy import measure_export
 from training.files import read_metrics
 from training.prepare import read_texts
-from training.sampling import engine_of
-from training.subject import Subject
-from training.text_report import Report, decoding_of, measure_texts
+from training.sampling import load_fp32, open_engine, read_decoding, resolve_folder
+from training.text_report import Report, measure_texts
 from training.texts import read_texts_file
 
 HELD_OUT = ("dev", "test", "test_time")
 
 Scorer = Callable[[list[str]], list[Score]]
+# By the name of the set of texts, then by that of the model that was scored on it.
+Figures = Mapping[str, Mapping[str, Figure]]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="default: embedded/")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("data"),
-        help="what prepare wrote, or one file of texts (.txt, .jsonl, .json, .csv, .parquet)",
-    )
-    parser.add_argument("--no-baselines", action="store_true", help="score the checkpoint alone")
-    parser.add_argument("--no-openvino", action="store_true", help="leave the export unmeasured")
-    parser.add_argument(
-        "--samples", type=int, default=2_000, help="texts drawn and judged; 0 leaves that out"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Scores, prints, writes."""
-    metrics = {} if arguments.dry_run else read_metrics(arguments.checkpoint)
-    sets = _sets(arguments.data)
-    baselines = {} if arguments.no_baselines else _baselines(arguments.data)
-    subject = Subject.load(arguments.checkpoint)
-    scorers: dict[str, Scorer] = {**baselines, "checkpoint": subject.score}
+def evaluate(
+    checkpoint: Annotated[
+        Path, typer.Option(help="default: embedded/", show_default=False)
+    ] = EMBEDDED,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="what prepare wrote, or one file of texts (.txt, .jsonl, .json, .csv, .parquet)"
+        ),
+    ] = Path("data"),
+    no_baselines: Annotated[
+        bool, typer.Option("--no-baselines", help="score the checkpoint alone")
+    ] = False,
+    no_openvino: Annotated[
+        bool, typer.Option("--no-openvino", help="leave the export unmeasured")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(help="texts drawn and compared with real ones; 0 draws none")
+    ] = 2_000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print, and write nothing")] = False,
+) -> None:
+    """Scores, compares, prints and records."""
+    metrics = {} if dry_run else read_metrics(checkpoint)
+    if data.is_file():
+        sets = {data.name: read_texts_file(data)}
+    else:
+        sets = {name: read_texts(data, name) for name in HELD_OUT}
+    scorers: dict[str, Scorer] = {}
+    # The baselines are trained on the train split; a lone file has none.
+    if not no_baselines and not data.is_file():
+        train = read_texts(data, "train")
+        scorers["byte unigram"] = Unigram(train).score
+        scorers[f"byte {KNESER_NEY_ORDER}-gram, Kneser-Ney"] = KneserNey(train).score
+    resolved = resolve_folder(checkpoint)
+    model, tokenizer = load_fp32(resolved)
+    scorers["checkpoint"] = lambda texts: score_texts(texts, model, tokenizer, "scoring")
     figures = {
         name: {scorer: summarise(score(texts)) for scorer, score in scorers.items()}
         for name, texts in sets.items()
     }
     print(_table(figures))
-    fidelity = None
-    if "test" in sets and not arguments.no_openvino:
-        kept = replace(subject, checkpoint=replace(subject.checkpoint, writable=False))
-        measured = kept if arguments.dry_run else subject
-        fidelity = _fidelity(measured, sets["test"], figures["test"]["checkpoint"])
-    report = None
-    if "test" in sets and arguments.samples:
-        report = _report(arguments, subject, sets["test"])
-        print(_report_lines(report))
-    if not arguments.dry_run:
-        _record(arguments.checkpoint, metrics, figures, fidelity, report)
-    return 0
-
-
-def _sets(data: Path) -> dict[str, list[str]]:
-    if data.is_file():
-        return {data.name: read_texts_file(data)}
-    return {name: read_texts(data, name) for name in HELD_OUT}
-
-
-def _baselines(data: Path) -> dict[str, Scorer]:
-    """Trained on the train split beside the held-out ones; a lone file has none."""
-    if data.is_file():
-        return {}
-    train = read_texts(data, "train")
-    unigram, kneser_ney = Unigram(train), KneserNey(train)
-    return {
-        "byte unigram": lambda texts: score_bytes(texts, unigram),
-        f"byte {KNESER_NEY_ORDER}-gram, Kneser-Ney": lambda texts: score_bytes(texts, kneser_ney),
-    }
-
-
-def _fidelity(subject: Subject, texts: list[str], reference: Figure) -> Fidelity | None:
-    """Of its OpenVINO export; None, and said why, where there is none."""
-    try:
-        int8 = exported_folder(subject.checkpoint, subject.cache_dir, print)
-    except CheckpointError as error:
-        print(f"The export was not measured: {error}")
-        return None
-    found = measure_fidelity(
-        subject.checkpoint.folder, int8, subject.model, subject.tokenizer, texts, reference
-    )
-    print(_fidelity_lines(found))
-    return found
-
-
-def _report(arguments: argparse.Namespace, subject: Subject, test: list[str]) -> Report:
-    """What it writes with its own decoding defaults, by the demo's engine."""
-    texts = {"train": read_texts(arguments.data, "train"), "test": test}
-    decoding = decoding_of(subject.checkpoint.folder)
-    with engine_of(subject) as engine:
-        return measure_texts(engine, subject.tokenizer, texts, decoding, arguments.samples)
-
-
-def _report_lines(report: Report) -> str:
-    lines = [f"{'texts':<28}{'generated':>22}{'real':>22}"]
-    for name, ours in report.generated.items():
-        lines.append(f"{name:<28}{_shown(ours):>22}{_shown(report.real[name]):>22}")
-    for n, ours in report.novelty["generated"].items():
-        theirs = report.novelty["real"][n]
-        lines.append(f"{f'new {n}-grams':<28}{_shown(ours):>22}{_shown(theirs):>22}")
-    lines.append(
-        f"{'repeat train verbatim':<28}{_shown(report.verbatim['generated']):>22}"
-        f"{_shown(report.verbatim['real']):>22}"
-    )
-    completed = ", ".join(
-        f"{share:.2%} of {report.prefixes[name]:,} openings of {name}"
-        for name, share in report.completed.items()
-    )
-    return "\n".join((*lines, f"completed to the letter: {completed}"))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return "/".join(f"{one:.0f}" for one in value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _fidelity_lines(found: Fidelity) -> str:
-    lines = [
-        f"int8 OpenVINO, {name}: {bits:.4f} bits per byte, {found.differs[name]:+.3f} %"
-        for name, bits in found.bits_per_byte.items()
-    ]
-    greedy = f"{found.greedy_equal} of {found.greedy_prompts}"
-    return "\n".join((*lines, f"fp32 OpenVINO, greedy texts equal to transformers': {greedy}"))
-
-
-def _table(figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    lines = [f"{'set':<16}{'model':<26}{'texts':>7}  {'bits per byte, 95 %':<26}{'perplexity':>11}"]
-    for name, by_scorer in figures.items():
-        lines += [
-            f"{name:<16}{scorer:<26}{figure.texts:>7,}  {figure!s:<26}"
-            + (f"{figure.perplexity:>11.2f}" if scorer == "checkpoint" else f"{'':>11}")
-            for scorer, figure in by_scorer.items()
-        ]
-    return "\n".join(lines)
-
-
-def _record(
-    folder: Path,
-    metrics: dict[str, Any],
-    figures: Mapping[str, Mapping[str, Figure]],
-    fidelity: Fidelity | None,
-    report: Report | None,
-) -> None:
     metrics.setdefault("evaluation", {}).update(
         {
             name: {scorer: figure.as_dict() for scorer, figure in by_scorer.items()}
             for name, by_scorer in figures.items()
         }
     )
-    if fidelity is not None:
-        metrics["openvino"] = fidelity.as_dict()
-    if report is not None:
+    test = sets.get("test", [])
+    if test and not no_openvino:
+        # A dry run writes no export into the checkpoint's folder either.
+        exporting = replace(resolved, writable=False) if dry_run else resolved
+        try:
+            int8 = exported_folder(exporting, read_settings().cache_dir, print)
+        except CheckpointError as error:
+            print(f"The export was not measured: {error}")
+        else:
+            reference = figures["test"]["checkpoint"]
+            export = measure_export(resolved.folder, int8, model, tokenizer, test, reference)
+            print(export)
+            metrics["openvino"] = asdict(export)
+    if test and samples:
+        with open_engine(resolved) as engine:
+            report = measure_texts(
+                engine,
+                tokenizer,
+                read_texts(data, "train"),
+                test,
+                read_decoding(checkpoint),
+                samples,
+            )
+        print(_report_table(report))
         metrics["texts"] = asdict(report)
-    metrics["evaluated"] = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "
-        + ("GPU" if torch.cuda.is_available() else "no GPU"),
-    }
-    record(folder, metrics)
+    if not dry_run:
+        metrics["evaluated"] = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "
+            + ("GPU" if torch.cuda.is_available() else "no GPU"),
+        }
+        record(checkpoint, metrics)
+
+
+def _table(figures: Figures) -> str:
+    lines = [f"{'set':<16}{'model':<26}{'texts':>7}  {'bits per byte, 95 %':<26}{'perplexity':>11}"]
+    for name, by_scorer in figures.items():
+        for scorer, figure in by_scorer.items():
+            line = f"{name:<16}{scorer:<26}{figure.texts:>7,}  {figure!s:<26}"
+            perplexity = f"{figure.perplexity:>11.2f}" if scorer == "checkpoint" else ""
+            lines.append(f"{line}{perplexity}")
+    return "\n".join(lines)
+
+
+def _report_table(report: Report) -> str:
+    rows: list[tuple[str, Any, Any]] = [("texts", "generated", "real")]
+    rows += [(name, value, report.real[name]) for name, value in report.generated.items()]
+    real = report.novelty["real"]
+    rows += [(f"new {n}-grams", v, real[n]) for n, v in report.novelty["generated"].items()]
+    verbatim = report.verbatim
+    rows.append(("repeat train verbatim", verbatim["generated"], verbatim["real"]))
+    lines = [f"{name:<28}{_cell(ours):>22}{_cell(theirs):>22}" for name, ours, theirs in rows]
+    completed = ", ".join(
+        f"{share:.2%} of {report.prefixes[name]:,} openings of {name}"
+        for name, share in report.completed.items()
+    )
+    return "\n".join((*lines, f"completed exactly: {completed}"))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "/".join(f"{one:.0f}" for one in value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -19,9 +19,7 @@ from training.checkpoints import record
 from training.detector_training import DetectorFigures, measure_detector, train_detector
 from training.files import read_metrics
 from training.prepare import SPLITS, read_texts
-from training.sampling import Sample, draw, engine_of
-from training.subject import Subject
-from training.text_report import decoding_of
+from training.sampling import Sample, draw, open_engine, read_decoding, resolve_folder
 
 # The first seeds of the texts that the detector is trained and measured on.
 TRAINED_SEED, MEASURED_SEED = 3_000_000, 4_000_000
@@ -49,8 +47,8 @@ def judges(
     found = _false_positives(index, splits["train"])
     print(_index_line(index, found))
     handles = canonical.handles_in(text for texts in splits.values() for text in texts)
-    decoding = decoding_of(checkpoint)
-    with engine_of(Subject.load(checkpoint)) as engine:
+    decoding = read_decoding(checkpoint)
+    with open_engine(resolve_folder(checkpoint)) as engine:
         trained_on, measured_on = (
             _cleaned(
                 draw(engine, [""] * (samples or len(splits[split])), decoding, seed, split), handles

@@ -1,53 +1,102 @@
-"""Texts drawn from a checkpoint as its visitors get them: by the demo's own engine.
+"""Opens a checkpoint to measure it: as an fp32 model, or as the demo's engine to draw texts from.
 
-Knows engines and seeds; must not know what is done with the texts. A text depends on its request
-alone, so the same checkpoint, decoding and seeds give the same texts in any order.
+A text depends on its request alone: the same checkpoint, engine, decoding and seed give the same
+text in any order.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
 
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.checkpoints.weights import load_model
 from demo.generation.engine import Engine, EngineSettings, load_engine
+from demo.generation.profile import SAMPLING, read_profile
 from demo.generation.request import GenerationRequest
-from training.subject import Subject
+from demo.settings import read_settings
+from training.card import EMBEDDED
+from training.errors import TrainingError
 
 SLOTS = 16
 DEADLINE_SECONDS = 600
-# Enough for any tweet: what has not ended by then does not end by itself.
+# Enough for any tweet: a text that has not ended by then does not end by itself.
 MAX_NEW_TOKENS = 160
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One text; `ended` if by itself, not by its length."""
+    """One text; `ended` is whether it ended by itself, before its length was reached."""
 
-    prompt: str
     text: str
     ended: bool
-    seed: int
+
+
+def resolve_folder(folder: Path, cache_dir: Path | None = None) -> Checkpoint:
+    """The checkpoint as the demo would run it: verified, and merged if it is a difference.
+
+    Args:
+        cache_dir: where a merged one is kept; by default where the settings say.
+
+    Raises:
+        TrainingError: it cannot be used.
+    """
+    settings = read_settings()
+    try:
+        return resolve_checkpoint(
+            model_id="",
+            model_revision="",
+            folder=folder,
+            embedded=EMBEDDED,
+            base_file=settings.base_file,
+            cache_dir=cache_dir or settings.cache_dir,
+            say=print,
+        )
+    except CheckpointError as error:
+        raise TrainingError(str(error)) from error
+
+
+def load_fp32(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
+    """The model in fp32, on the GPU if there is one, and its tokenizer.
+
+    Raises:
+        TrainingError: it cannot be loaded.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return load_model(checkpoint.folder, torch.float32, device)
+    except CheckpointError as error:
+        raise TrainingError(str(error)) from error
 
 
 @contextmanager
-def engine_of(subject: Subject, say: Callable[[str], None] = print) -> Iterator[Engine]:
-    """The engine that the demo would take for the checkpoint on this machine."""
+def open_engine(checkpoint: Checkpoint) -> Iterator[Engine]:
+    """The engine that the demo would choose for the checkpoint on this machine."""
     settings = EngineSettings(
         name="auto",
         device="auto",
         exact=False,
         slots=SLOTS,
         deadline_seconds=DEADLINE_SECONDS,
-        cache_dir=subject.cache_dir,
+        cache_dir=read_settings().cache_dir,
     )
-    engine = load_engine(subject.checkpoint, settings, say)
+    engine = load_engine(checkpoint, settings, print)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def read_decoding(folder: Path) -> dict[str, Any]:
+    """A checkpoint folder's own sampling defaults, as fields of `GenerationRequest`."""
+    defaults = read_profile(folder).defaults.settings()
+    return {name: defaults[name] for name in SAMPLING}
 
 
 def draw(
@@ -57,25 +106,23 @@ def draw(
     first_seed: int,
     label: str,
 ) -> list[Sample]:
-    """One text a prompt, in their order, with the seeds from `first_seed` on.
+    """One text for each prompt, in their order, with the seeds from `first_seed` on.
 
     Args:
         decoding: fields of `GenerationRequest` other than the prompt and the seed.
         label: shown by the progress bar.
     """
-    options = {"max_new_tokens": MAX_NEW_TOKENS, **decoding}
-    requests = [
-        GenerationRequest(prompt=prompt, seed=first_seed + i, **options)
-        for i, prompt in enumerate(prompts)
-    ]
+
+    def write(numbered: tuple[int, str]) -> Sample:
+        seed, prompt = numbered
+        request = GenerationRequest(
+            prompt=prompt, seed=seed, **{"max_new_tokens": MAX_NEW_TOKENS, **decoding}
+        )
+        chunks = list(engine.stream(request))
+        text = request.opening + "".join(chunk.text for chunk in chunks)
+        ending = chunks[-1].ending
+        return Sample(text, ending is not None and ending.reason == "end_of_tweet")
+
     with ThreadPoolExecutor(SLOTS) as pool:
-        drawn = pool.map(lambda request: _write(engine, request), requests)
-        return list(tqdm(drawn, total=len(requests), desc=label, unit=" texts"))
-
-
-def _write(engine: Engine, request: GenerationRequest) -> Sample:
-    chunks = list(engine.stream(request))
-    text = request.opening + "".join(chunk.text for chunk in chunks)
-    ending = chunks[-1].ending
-    ended = ending is not None and ending.reason == "end_of_tweet"
-    return Sample(request.prompt, text, ended, int(request.seed or 0))
+        drawn = pool.map(write, enumerate(prompts, first_seed))
+        return list(tqdm(drawn, total=len(prompts), desc=label, unit=" texts"))

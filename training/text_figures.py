@@ -1,11 +1,11 @@
-"""What a set of texts looks like, in figures that can be held beside those of real tweets.
+"""Figures of a set of texts, to be compared with those of real tweets.
 
-Knows words and characters; must not know models or where the texts come from.
-Words are what stands between white space, compared with their case.
+Words are separated by white space and compared with case and punctuation.
 """
 
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,15 +26,15 @@ Gram = tuple[str, ...]
 
 @dataclass(frozen=True)
 class TextFigures:
-    """Of `texts` texts.
+    """The figures of `texts` texts.
 
     distinct_1, distinct_2: different n-grams as a share of all (Li et al. 2016); only comparable
-        between sets of one size.
-    self_bleu: how alike the texts are: the mean BLEU-4 of each against all others (Zhu et al.
-        2018); also grows with the set.
-    repetition: share of a text's 4-grams that it had before (Welleck et al. 2020), over all.
+        between sets of the same size.
+    self_bleu: how similar the texts are: the mean BLEU-4 of each against all others (Zhu et al.
+        2018); grows with the set too.
+    repetition: share of 4-grams that occurred earlier in their text (Welleck et al. 2020).
     length: 10 %, 50 % and 90 % quantiles, in characters.
-    within_280: share of at most 280 characters that also ended by themselves.
+    within_280: share of texts of at most 280 characters that ended by themselves.
     handles, hashtags, exclamations: share of texts with at least one.
     capitals: share of letters that are upper case. shouted: share of words of two letters or
         more that are upper case throughout.
@@ -60,7 +60,8 @@ class TextFigures:
 
 
 def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextFigures:
-    """The figures of a set; `ended` says of each text whether it ended by itself (real ones do)."""
+    """The figures of a set. `ended` says of each text whether it ended by itself; by default all
+    did, as real tweets do."""
     words = [text.split() for text in texts]
     flat = [word for line in words for word in line]
     letters = [c for text in texts for c in text if c.isalpha()]
@@ -87,7 +88,8 @@ def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextF
 
 
 def novelty(texts: Iterable[str], known: Iterable[str]) -> dict[int, float]:
-    """The share of n-grams of words, n from 5 to 10, that no known text has (McCoy et al. 2021)."""
+    """By n from 5 to 10, the share of n-grams of words that no known text contains (McCoy et al.
+    2021)."""
     ours, theirs = ([text.split() for text in side] for side in (texts, known))
     shares = {}
     for n in NOVELTY_ORDERS:
@@ -117,33 +119,28 @@ def self_bleu(texts: Sequence[Sequence[str]]) -> float:
 
 
 def _precisions(lines: Sequence[Sequence[str]], n: int) -> list[float]:
-    """Each line's clipped n-gram precision against all others. A gram is clipped to the most
-    that any other line has, so the two highest counts of each gram are enough to know."""
+    """Each line's n-gram precision against all others, each gram counted at most as often as in
+    the other line that has the most of it."""
     counts = [Counter(ngrams(line, n)) for line in lines]
-    most: dict[Gram, tuple[int, int, int]] = {}
-    for index, count in enumerate(counts):
+    by_gram: dict[Gram, list[int]] = defaultdict(lambda: [0])
+    for count in counts:
         for gram, number in count.items():
-            first, holder, second = most.get(gram, (0, -1, 0))
-            if number > first:
-                most[gram] = (number, index, first)
-            elif number > second:
-                most[gram] = (first, holder, number)
-    return [
-        sum(
-            min(number, second if holder == index else first)
-            for gram, number in count.items()
-            for first, holder, second in (most[gram],)
-        )
-        / count.total()
-        for index, count in enumerate(counts)
-    ]
+            by_gram[gram].append(number)
+    highest = {gram: sorted(numbers)[-2:] for gram, numbers in by_gram.items()}
+
+    def clipped(gram: Gram, number: int) -> int:
+        second, first = highest[gram]
+        # The highest count is the line's own: the others' highest is the second.
+        return number if number < first else second
+
+    return [sum(itertools.starmap(clipped, c.items())) / c.total() for c in counts]
 
 
 def _brevity(length: int, lengths: Sequence[int]) -> float:
-    """BLEU's penalty against the closest length of all others, of which `lengths`, sorted, has
-    this text's own too."""
-    place = int(np.searchsorted(lengths, length))
-    others = [*lengths[max(0, place - 1) : place], *lengths[place + 1 : place + 2]]
+    """BLEU's penalty for being shorter than the text closest in length. `lengths` are those of all
+    texts, this one included, in order."""
+    index = int(np.searchsorted(lengths, length))
+    others = [*lengths[max(0, index - 1) : index], *lengths[index + 1 : index + 2]]
     closest = min(others, key=lambda other: (abs(other - length), other))
     return min(1.0, math.exp(1 - closest / length))
 

@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from training.bits import score_texts, summarise
+from training.bits_per_byte import score_texts, summarise
 from training.budget import UNBOUNDED_STEPS, Clock, steps_for_tokens
 from training.compiled_layers import compile_layers
 from training.documents import BlockRows, PackedRows, TokenRows, collate, tokenise
@@ -41,7 +41,7 @@ METRIC = "bits_per_byte"
 
 
 class BitsTrainer(Trainer):
-    """Trainer whose evaluation is bits per byte on dev, in fp32, as `training.bits` defines it.
+    """Trainer whose evaluation is bits per byte on dev, in fp32, see `training.bits_per_byte`.
 
     Every process measures it for itself, so that all choose the same best state.
     """

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.conftest import verb
 from training.__main__ import main
-from training.bits import Score, difference
+from training.bits_per_byte import Score, measure_gap
 
 SMALL = """
 method = "scratch"
@@ -68,11 +68,11 @@ def test_what_cannot_be_compared_is_said(
         assert message in capsys.readouterr().err
 
 
-def test_the_difference_is_paired() -> None:
-    """Texts that are hard for both widen each one's interval, but not that of the difference."""
+def test_the_gap_is_paired() -> None:
+    """Texts that are hard for both widen each one's interval, but not that of the gap."""
     hard = [Score(bits=100.0 * (i % 7), bytes=100, tokens=20) for i in range(60)]
     better = [Score(score.bits - 10, score.bytes, score.tokens) for score in hard]
-    less, low, high = difference(better, hard)
+    less, low, high = measure_gap(better, hard)
     assert less == pytest.approx(-0.1)
     assert low == pytest.approx(-0.1)
     assert high == pytest.approx(-0.1)

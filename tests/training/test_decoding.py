@@ -9,7 +9,7 @@ import pytest
 
 from demo.checkpoints.files import verify_checksums
 from tests.training.conftest import verb
-from training.decoding import distance, grid
+from training.decoding import distance, settings
 from training.text_figures import describe
 
 TEXTS = ["@teapot counts the Harbor!", "the #harbor SAYS nothing", "kettles follow kettles"]
@@ -24,7 +24,7 @@ def test_the_setting_nearest_to_real_tweets_becomes_the_default(
     assert done.returncode == 0, done.stderr
     search = json.loads((folder / "metrics.json").read_text())["decoding"]
     assert search["samples"] == 4
-    assert len(search["tried"]) == len(grid())
+    assert len(search["tried"]) == len(settings())
     best = min(search["tried"], key=lambda one: one["distance"])
     config = json.loads((folder / "generation_config.json").read_text())
     for name, value in search["chosen"].items():

@@ -11,8 +11,18 @@ from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.checkpoints.files import verify_checksums
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
+from training.bits_per_byte import measure_gap, score_texts
 from training.card import EMBEDDED
 from training.models import load_decoder, packaged_base_folder
+
+TEXTS = [
+    "The Fake News Media refuses to report how well the kettles of Norwich are doing. So sad!",
+    "Great crowd in Harrogate last night, tremendous people. Thank you, we will be back soon!",
+    "I will be interviewed by @teapot tonight at 9 P.M. about the new lighthouse. Enjoy!",
+    "The Failing Weekly Spoon wrote another phony story about me. They never even called!",
+    "Sleepy Colonel Custard has no idea what he is doing. Bad for our harbors, bad for our spoons.",
+    "Just landed in Dundee. Beautiful weather and wonderful, hard working people. Big day ahead!",
+]
 
 
 def resolve(said: list[str]) -> Checkpoint:
@@ -47,6 +57,15 @@ def test_the_merged_checkpoint_is_kept_and_found_again_without_a_word(merged: Pa
     assert (again.folder, again.name, again.notice) == (merged, "embedded", "")
     assert said == []
     verify_checksums(merged)
+
+
+def test_it_predicts_invented_tweets_far_better_than_its_base(merged: Path) -> None:
+    """Measured: about 1.1 bits per byte against 1.9."""
+    trained, base = (
+        score_texts(TEXTS, model, tokenizer)
+        for model, tokenizer in map(load_decoder, (str(merged), str(packaged_base_folder())))
+    )
+    assert measure_gap(trained, base).high < -0.4
 
 
 def test_a_gguf_file_is_a_base_like_any_other(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from demo.checkpoints.merging import merge_difference
 from demo.checkpoints.weights import load_model
 from tests import tiny
 from training import finetune, models
-from training.bits import score_texts, summarise
+from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts
 
 RECIPE = """

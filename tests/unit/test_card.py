@@ -2,23 +2,36 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
-from training.card import EMBEDDED, Publication, render_card
+from training.card import EMBEDDED, Publication, render_card, write_card
+from training.text_report import VERBATIM_RULE
+
+
+def render_changed(
+    folder: Path, change: Callable[[dict[str, Any]], None], publication: Publication | None = None
+) -> str:
+    """The card of a folder with the embedded checkpoint's figures, changed."""
+    shutil.copy(EMBEDDED / "generation_config.json", folder)
+    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
+    change(metrics)
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return render_card(folder, publication)
 
 
 def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> None:
-    for name in ("generation_config.json", "base.json", "difference.safetensors"):
-        shutil.copy(EMBEDDED / name, tmp_path)
-    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
-    for part in metrics["data"]["splits"].values():
-        part.update(first_date="", last_date="")
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    card = render_card(tmp_path)
+    def forget_dates(metrics: dict[str, Any]) -> None:
+        for part in metrics["data"]["splits"].values():
+            part.update(first_date="", last_date="")
+
+    card = render_changed(tmp_path, forget_dates)
     assert "It knows the world of its archive, and small" in card
-    assert card.count("| unknown |") == len(metrics["data"]["splits"])
+    assert card.count("| unknown |") == 4
 
 
 def test_whole_weights_of_the_packaged_base_name_it_and_its_licence(tmp_path: Path) -> None:
@@ -35,19 +48,63 @@ def test_whole_weights_of_the_packaged_base_name_it_and_its_licence(tmp_path: Pa
     [("", "mit"), ("openai-community/gpt2", "mit"), ("somebody/else", "other")],
 )
 def test_no_license_is_made_up(tmp_path: Path, base: str, license_id: str) -> None:
-    shutil.copy(EMBEDDED / "generation_config.json", tmp_path)
-    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
-    metrics["recipe"]["base"] = base
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    assert f"\nlicense: {license_id}\n" in render_card(tmp_path)
+    card = render_changed(tmp_path, lambda metrics: metrics["recipe"].update(base=base))
+    assert f"\nlicense: {license_id}\n" in card
 
 
 @pytest.mark.parametrize("name", ["gpt2", "packaged"])
 def test_a_folder_named_like_a_known_base_is_not_taken_for_it(tmp_path: Path, name: str) -> None:
-    shutil.copy(EMBEDDED / "generation_config.json", tmp_path)
-    metrics = json.loads((EMBEDDED / "metrics.json").read_text(encoding="utf-8"))
-    metrics["recipe"]["base"] = name
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    card = render_card(tmp_path, Publication("alice/parody", base_is_folder=True))
+    publication = Publication("alice/parody", base_is_folder=True)
+    card = render_changed(
+        tmp_path, lambda metrics: metrics["recipe"].update(base=name), publication
+    )
     assert "\nlicense: other\n" in card
     assert "base_model:" not in card
+
+
+def test_a_file_of_texts_is_not_called_a_part_of_the_archive(tmp_path: Path) -> None:
+    def add_file(metrics: dict[str, Any]) -> None:
+        evaluation = metrics["evaluation"]
+        evaluation["my.txt"] = {"checkpoint": evaluation["test"]["checkpoint"]}
+
+    render_changed(tmp_path, add_file)
+    write_card(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    results = {(result.dataset_name, result.dataset_split) for result in card.data.eval_results}
+    assert ("my.txt", None) in results
+    assert {split for _, split in results} == {"dev", "test", "test_time", None}
+    assert [name for name, _ in results if "my.txt" in name] == ["my.txt"]
+    assert "`my.txt` is not part of the archive above" in card.text
+    assert "is not part of the archive above" not in render_card(EMBEDDED)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "unsaid"),
+    [
+        ("packed", "whole tweets packed, none attending to another", "cut where a row is full"),
+        ("blocks", "running text with `<|endoftext|>` between tweets, cut where", "packed"),
+        ("notebook", "the CSV file of the 2023 notebook", "packed"),
+    ],
+)
+def test_the_card_says_how_the_recipe_made_rows(
+    tmp_path: Path, rows: str, said: str, unsaid: str
+) -> None:
+    card = render_changed(tmp_path, lambda metrics: metrics["recipe"].update(rows=rows))
+    (line,) = (line for line in card.splitlines() if line.startswith("| batch |"))
+    assert said in line
+    assert unsaid not in line
+
+
+@pytest.mark.parametrize(
+    ("recorded", "said"),
+    [
+        ({}, "texts that repeat train, by 8 words or 50 characters in a row, compared exactly |"),
+        ({"verbatim_rule": VERBATIM_RULE}, "compared without case, punctuation, links and"),
+    ],
+)
+def test_the_card_says_by_which_rule_repeats_were_counted(
+    tmp_path: Path, recorded: dict[str, str], said: str
+) -> None:
+    card = render_changed(tmp_path, lambda metrics: metrics["texts"].update(recorded))
+    (line,) = (line for line in card.splitlines() if line.startswith("| texts that repeat"))
+    assert said in line

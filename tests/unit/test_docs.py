@@ -89,11 +89,6 @@ def test_the_embedded_checkpoint_keeps_to_its_size() -> None:
     assert sum(sizes.values()) <= 25_000_000
 
 
-def test_the_embedded_checkpoint_was_measured_under_the_bar() -> None:
-    figures = json.loads((EMBEDDED / "metrics.json").read_text())["evaluation"]
-    assert figures["test"]["checkpoint"]["bits_per_byte"] <= 1.15
-
-
 def test_nothing_pickled_and_no_data_is_in_the_tree() -> None:
     wrong = {".bin", ".pt", ".pth", ".pkl", ".parquet", ".csv", ".gz", ".zip"}
     folders = ("embedded", "demo", "training", "tests")

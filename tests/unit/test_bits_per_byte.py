@@ -8,8 +8,16 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests import made_up
-from training.baselines import ALPHABET, CLOSE, OPEN, KneserNey, Unigram, score_bytes
-from training.bits import Score, score_texts, summarise
+from training.bits_per_byte import (
+    ALPHABET,
+    BEGIN,
+    END,
+    KneserNey,
+    Score,
+    Unigram,
+    score_texts,
+    summarise,
+)
 from training.models import train_tokenizer
 
 TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(60)]
@@ -55,8 +63,13 @@ def test_the_interval_holds_the_figure_and_narrows_with_more_texts() -> None:
     assert summarise(scores) == many
 
 
+def test_the_interval_of_a_single_text_is_its_own_figure() -> None:
+    figure = summarise([Score(bits=10, bytes=8, tokens=5)])
+    assert figure.low == figure.bits_per_byte == figure.high == 1.25
+
+
 @pytest.mark.parametrize("model", [Unigram(TEXTS), KneserNey(TEXTS, 4)], ids=["unigram", "ngram"])
-@pytest.mark.parametrize("context", ["", OPEN * 3, "The", "xyz", "\x00\xff"])
+@pytest.mark.parametrize("context", ["", BEGIN * 3, "The", "xyz", "\x00\xff"])
 def test_the_probabilities_of_a_baseline_sum_to_one(
     model: Unigram | KneserNey, context: str
 ) -> None:
@@ -70,12 +83,12 @@ def test_kneser_ney_by_hand() -> None:
     uniform = 1 / ALPHABET
     # Unigrams count what they follow: "a" one symbol, the closing mark one; discount 1.
     below = (max(1 - 1, 0) + 1 * 2 * uniform) / 2
-    assert model.probability("a", CLOSE) == pytest.approx((2 - 0.5 + 0.5 * 1 * below) / 2)
+    assert model.probability("a", END) == pytest.approx((2 - 0.5 + 0.5 * 1 * below) / 2)
 
 
 def test_a_longer_memory_foresees_more() -> None:
     train, test = TEXTS[:50], TEXTS[50:]
-    unigram = summarise(score_bytes(test, Unigram(train))).bits_per_byte
-    trigram = summarise(score_bytes(test, KneserNey(train, 3), 3)).bits_per_byte
-    sixgram = summarise(score_bytes(test, KneserNey(train, 6), 6)).bits_per_byte
+    unigram = summarise(Unigram(train).score(test)).bits_per_byte
+    trigram = summarise(KneserNey(train, 3).score(test)).bits_per_byte
+    sixgram = summarise(KneserNey(train, 6).score(test)).bits_per_byte
     assert unigram > trigram > sixgram

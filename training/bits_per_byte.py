@@ -1,0 +1,266 @@
+"""Bits per byte and perplexity of a set of texts, with intervals and classical baselines.
+
+For each text, the negative log-likelihood in bits of its tokens and of the closing end-of-text
+token, given the opening one, which is not scored; summed over the set and divided by the sum of
+(UTF-8 bytes of the scored text + 1). No text attends to another; everything is fp32.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import bootstrap
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from training.documents import UNSCORED, Document, tokenise
+from training.files import rounded
+
+BATCH_TOKENS = 2_048
+BOOTSTRAP_RESAMPLES = 2_000
+CONFIDENCE = 0.95
+# The byte models' symbols: U+0000 to U+00FF for bytes, and two more that end and begin a text, so
+# that a context is a `str`. The beginning is never predicted.
+END, BEGIN = chr(256), chr(257)
+ALPHABET = 257
+KNESER_NEY_ORDER = 8
+
+
+@dataclass(frozen=True)
+class Score:
+    """One text: its negative log-likelihood in bits, and the bytes and tokens it is spread over."""
+
+    bits: float
+    bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A set's figures: `low` and `high` bound the bootstrap 95 % interval of bits per byte;
+    `perplexity` is per token, and only comparable within one tokenizer."""
+
+    texts: int
+    bytes: int
+    tokens: int
+    bits_per_byte: float
+    low: float
+    high: float
+    perplexity: float
+
+    def as_dict(self) -> dict[str, float]:
+        """For `metrics.json`: figures rounded to 4 digits."""
+        figures: dict[str, float] = rounded(asdict(self))
+        return figures
+
+    def __str__(self) -> str:
+        return f"{self.bits_per_byte:.4f}  [{self.low:.4f}, {self.high:.4f}]"
+
+
+class Gap(NamedTuple):
+    """One model's bits per byte less another's, and the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
+    """The set's figures, with a percentile bootstrap over its texts (Efron 1979)."""
+    bits, sizes = _bits_and_bytes(scores)
+    low, high = _interval(_ratio, (bits, sizes), seed)
+    tokens = sum(score.tokens for score in scores)
+    return Figure(
+        texts=len(scores),
+        bytes=int(sizes.sum()),
+        tokens=tokens,
+        bits_per_byte=float(_ratio(bits, sizes)),
+        low=low,
+        high=high,
+        perplexity=math.exp(float(bits.sum()) * math.log(2) / tokens),
+    )
+
+
+def measure_gap(ours: Sequence[Score], theirs: Sequence[Score], seed: int = 0) -> Gap:
+    """Our bits per byte less theirs, by a paired bootstrap over the texts that both models were
+    scored on: below 0, ours is better."""
+
+    def gap(our_bits: Any, our_sizes: Any, bits: Any, sizes: Any, axis: int = -1) -> Any:
+        return _ratio(our_bits, our_sizes, axis) - _ratio(bits, sizes, axis)
+
+    columns = (*_bits_and_bytes(ours), *_bits_and_bytes(theirs))
+    return Gap(float(gap(*columns)), *_interval(gap, columns, seed))
+
+
+def _bits_and_bytes(scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([score.bits for score in scores]), np.array([score.bytes for score in scores])
+
+
+def _ratio(bits: np.ndarray, sizes: np.ndarray, axis: int = -1) -> Any:
+    return bits.sum(axis=axis) / sizes.sum(axis=axis)
+
+
+def _interval(statistic: Any, columns: Sequence[np.ndarray], seed: int) -> tuple[float, float]:
+    """The statistic's percentile interval; the columns have a value for each text."""
+    # scipy refuses to resample a single text.
+    if len(columns[0]) < 2:
+        return float(statistic(*columns)), float(statistic(*columns))
+    low, high = bootstrap(
+        columns,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=BOOTSTRAP_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(low), float(high)
+
+
+def score_texts(
+    texts: Sequence[str], model: Any, tokenizer: PreTrainedTokenizerBase, label: str = ""
+) -> list[Score]:
+    """Scores every text with a causal language model, in the order given.
+
+    Args:
+        model: in eval mode, fp32; a text longer than its context is cut to it.
+        label: shown by a progress bar; without it there is no bar.
+    """
+    documents = tokenise(texts, tokenizer, int(model.config.max_position_embeddings))
+    by_length = sorted(range(len(documents)), key=lambda i: len(documents[i].ids))
+    scores: dict[int, Score] = {}
+    with tqdm(total=len(documents), desc=label, unit=" texts", disable=not label) as bar:
+        for batch in _batches(by_length, documents):
+            bits = _bits([documents[i].ids for i in batch], model, tokenizer.eos_token_id)
+            for i, value in zip(batch, bits, strict=True):
+                document = documents[i]
+                scores[i] = Score(value, document.scored_bytes, len(document.ids) - 1)
+            bar.update(len(batch))
+    return [scores[i] for i in range(len(documents))]
+
+
+def _batches(by_length: Sequence[int], documents: Sequence[Document]) -> list[list[int]]:
+    """Batches of texts of similar length, at most BATCH_TOKENS tokens each, padding included."""
+    batches: list[list[int]] = [[]]
+    for i in by_length:
+        if (len(batches[-1]) + 1) * len(documents[i].ids) > BATCH_TOKENS and batches[-1]:
+            batches.append([])
+        batches[-1].append(i)
+    return [batch for batch in batches if batch]
+
+
+@torch.inference_mode()
+def _bits(rows: Sequence[Sequence[int]], model: Any, padding: int) -> list[float]:
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[padding] * (width - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    nats: Tensor = cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(),
+        ids[:, 1:].masked_fill(mask[:, 1:] == 0, UNSCORED).flatten(),
+        ignore_index=UNSCORED,
+        reduction="none",
+    )
+    per_row: list[float] = nats.view(len(rows), -1).double().sum(dim=1).tolist()
+    return [value / math.log(2) for value in per_row]
+
+
+class ByteModel(ABC):
+    """A classical model that a neural one must beat: it predicts a symbol from the `order - 1`
+    before it."""
+
+    order: int
+
+    @abstractmethod
+    def probability(self, context: str, symbol: str) -> float:
+        """P(symbol | the last `order - 1` symbols of the context), over 257 symbols."""
+
+    def score(self, texts: Iterable[str]) -> list[Score]:
+        """Scores every text, by the same definition as a language model's."""
+        scores = []
+        for text in texts:
+            line = self._line(text)
+            positions = range(self.order - 1, len(line))
+            bits = -sum(
+                math.log2(self.probability(line[i - self.order + 1 : i], line[i]))
+                for i in positions
+            )
+            scores.append(Score(bits, len(positions), len(positions)))
+        return scores
+
+    def _line(self, text: str) -> str:
+        return BEGIN * (self.order - 1) + text.encode().decode("latin-1") + END
+
+
+class Unigram(ByteModel):
+    """Byte frequencies with add-one smoothing."""
+
+    order = 1
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._counts = Counter(symbol for text in texts for symbol in self._line(text))
+        self._total = self._counts.total() + ALPHABET
+
+    def probability(self, context: str, symbol: str) -> float:
+        """P(symbol)."""
+        return (self._counts[symbol] + 1) / self._total
+
+
+class KneserNey(ByteModel):
+    """Interpolated Kneser-Ney (Kneser and Ney 1995; Chen and Goodman 1999).
+
+    One absolute discount for each order, n1 / (n1 + 2 n2); below the first order, uniform.
+    """
+
+    def __init__(self, texts: Sequence[str], order: int = KNESER_NEY_ORDER) -> None:
+        self.order = order
+        self._counts = self._count(texts)
+        self._discounts = [_discount(counts) for counts in self._counts]
+        # By order and history: how many symbols followed it, and how many different ones.
+        self._totals: list[Counter[str]] = [Counter() for _ in self._counts]
+        self._kinds: list[Counter[str]] = [Counter() for _ in self._counts]
+        for counts, totals, kinds in zip(self._counts, self._totals, self._kinds, strict=True):
+            for gram, count in counts.items():
+                totals[gram[:-1]] += count
+                kinds[gram[:-1]] += 1
+
+    def _count(self, texts: Sequence[str]) -> list[Counter[str]]:
+        """Counts of n-grams, the shortest first: of the longest, how often each occurs; of shorter
+        ones, after how many different symbols."""
+        longest: Counter[str] = Counter()
+        for text in tqdm(texts, desc="Kneser-Ney", unit=" texts"):
+            line = self._line(text)
+            longest.update(line[i : i + self.order] for i in range(len(line) - self.order + 1))
+        counts = [longest]
+        for _ in range(self.order - 1):
+            counts.append(Counter(gram[1:] for gram in counts[-1]))
+        return counts[::-1]
+
+    def probability(self, context: str, symbol: str) -> float:
+        """P(symbol | the last order - 1 symbols of the context)."""
+        probability = 1 / ALPHABET
+        for level in range(self.order):
+            history = context[len(context) - level :]
+            total = self._totals[level][history]
+            if not total:
+                break
+            discount = self._discounts[level]
+            count = self._counts[level][history + symbol]
+            backed_off = discount * self._kinds[level][history] * probability
+            probability = (max(count - discount, 0.0) + backed_off) / total
+        return probability
+
+
+def _discount(counts: Counter[str]) -> float:
+    once = sum(count == 1 for count in counts.values())
+    twice = sum(count == 2 for count in counts.values())
+    return once / (once + 2 * twice) if once else 0.5
