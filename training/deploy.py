@@ -11,8 +11,8 @@ from huggingface_hub import get_token
 from training import working_tree
 from training.errors import TrainingError
 from training.release.hub import Steps, connect, require_token, say
-from training.release.plan import DeployOptions, Plan, advise_token, list_plan, make_plan
-from training.release.repository import Head, Repository, temporary_folder
+from training.release.plan import DeployOptions, advise_token, list_plan, make_plan
+from training.release.repository import Repository, temporary_folder
 from training.release.running import (
     FAILED,
     Change,
@@ -78,14 +78,12 @@ def deploy(
         )
     api, steps = connect(), Steps()
     with steps.reported_on_failure(), temporary_folder() as folder:
-        if not dry_run:
-            require_token()
-        plan = make_plan(api, steps, options)
         if dry_run:
-            list_plan(plan, folder, secret_token)
+            list_plan(make_plan(api, steps, options), folder, secret_token)
             return
+        require_token()
         repository = Repository(space, "space", api, steps)
-        pushed = _push(repository, plan, folder, secret_token)
+        pushed = _push(repository, options, folder, secret_token)
         there = find_space(repository)
         if no_wait:
             say(f"Not waited for: {there.page} shows how it gets on; then it is at {there.address}")
@@ -98,17 +96,26 @@ def deploy(
         say(f"{space} is up: {there.address} (its page: {there.page})")
 
 
-def _push(repository: Repository, plan: Plan, folder: Path, sends_token: bool) -> Pushed:
+def _push(
+    repository: Repository, options: DeployOptions, folder: Path, sends_token: bool
+) -> Pushed:
     """Everything that changes the Hub. Faults are found before the first change, and the files come
     last: a Space keeps running its old ones until then, though each setting restarts it."""
     head = repository.look()
     if head is None:
+        plan = make_plan(repository.api, repository.steps, options)
         plan.write(folder)
-        options, there = plan.options, plan.options.variables()
-        head = create_space(repository, options.private, options.hardware, there)
+        variables = plan.options.variables()
+        head = create_space(repository, options.private, options.hardware, variables)
     else:
-        there, plan = _set(repository, plan, head, folder)
-    variables = {**there, **plan.options.variables()}
+        if options.private:
+            repository.require_private(head, "leave --private out")
+        space, there = find_space(repository), read_variables(repository)
+        plan = make_plan(repository.api, repository.steps, options, there, space.hardware)
+        plan.write(folder)
+        request_hardware(repository, space, options.hardware)
+        set_variables(repository, there, plan.options.variables())
+        variables = {**there, **plan.options.variables()}
     _send_token(repository, plan.token_needs(variables), sends_token)
     is_set = bool(repository.steps.done)
     was_pending = is_pending(find_space(repository).stage)
@@ -121,22 +128,6 @@ def _push(repository: Repository, plan: Plan, folder: Path, sends_token: bool) -
         restart(repository)
         is_set = True
     return Pushed(Change(commit, is_pushed, is_set, is_pushed and was_pending), variables)
-
-
-def _set(
-    repository: Repository, plan: Plan, head: Head, folder: Path
-) -> tuple[dict[str, str], Plan]:
-    """Sets a Space that is there; returns its variables before, and the completed plan, whose files
-    are in the folder."""
-    if plan.options.private:
-        repository.require_private(head, "leave --private out")
-    space, there = find_space(repository), read_variables(repository)
-    completed = plan.completed(repository.api, repository.steps, there, space.hardware)
-    completed.write(folder)
-    if plan.options.hardware:
-        request_hardware(repository, space, plan.options.hardware)
-    set_variables(repository, there, plan.options.variables())
-    return there, completed
 
 
 def _send_token(repository: Repository, needs: list[str], sends_token: bool) -> None:

@@ -150,9 +150,7 @@ def test_from_nothing_to_a_space_that_runs_the_published_model(
 
     hub.build = build
     try:
-        process = start(
-            "--model", MODEL, "--model-revision", "v1", "--contact", "alice@example.org"
-        )
+        process = start("--model", MODEL, "--model-revision", "v1", "--contact", "a@example.org")
         out, err = process.communicate(timeout=300)
     finally:
         for app in processes:

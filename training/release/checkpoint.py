@@ -38,6 +38,10 @@ WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 PUBLISHED = (*DEFINING, METRICS, GENERATION, PERSONA, originals.NAME, detector.NAME, PLOT)
 # What is made anew from a checkpoint's folder, or has gone into the weights.
 REPLACED = {CARD, SUMS, EXPORT_SUBFOLDER, BASE, DIFFERENCE}
+# What reading JSON of another shape, and rendering a card from it, raises.
+MALFORMED = (
+    AttributeError, LookupError, RecursionError, TypeError, ValueError, TemplateError
+)  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -139,7 +143,14 @@ def build_checkpoint(
     except (CheckpointError, InvalidPersona, InvalidSetting) as error:
         # The copy's faults are the original's.
         raise TrainingError(str(error).replace(str(out), str(checkpoint))) from error
-    except (KeyError, TypeError, ValueError, RecursionError, TemplateError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        TemplateError,
+    ) as error:
         raise TrainingError(
             f"{checkpoint} cannot be published: its {METRICS} or config is not as training "
             f"writes it ({type(error).__name__}: {error}). Train or evaluate it again."
@@ -176,14 +187,19 @@ def _copy(folder: Path, out: Path) -> set[str]:
 
 def _shorten_paths(folder: Path) -> bool:
     """Cuts paths of this machine down to their last name; returns whether the base was a path."""
-    for name in ("config.json", "tokenizer_config.json"):
-        if (folder / name).is_file():
-            _rewrite(folder / name, _shorten_names)
     base = _read_json(folder / METRICS)["recipe"]["base"]
-    if not is_path(base):
-        return False
-    _rewrite(folder / METRICS, lambda values: _replace_text(values, base, _last_name(base)))
-    return True
+    for name in (METRICS, "config.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            continue
+        values = _read_json(folder / name)
+        paths = {base, *(str(values.get(key, "")) for key in ("_name_or_path", "name_or_path"))}
+        shortened = values
+        for path in filter(is_path, paths):
+            shortened = _replace_text(shortened, path, _last_name(path))
+        # An unchanged file keeps its bytes, and so its sum.
+        if shortened != values:
+            write_json(folder / name, shortened)
+    return is_path(base)
 
 
 def is_path(base: str) -> bool:
@@ -201,25 +217,15 @@ def _last_name(path: str) -> str:
     return Path(path.replace("\\", "/")).expanduser().resolve().name
 
 
-def _shorten_names(values: Any) -> Any:
-    for key in ("_name_or_path", "name_or_path"):
-        if is_path(str(values.get(key, ""))):
-            values[key] = _last_name(values[key])
-    return values
-
-
 def _replace_text(value: Any, old: str, new: str) -> Any:
     """The JSON value with a text replaced, also inside other texts if it has several parts: a
     single word may be there by chance."""
     if isinstance(value, str):
-        if value == old:
-            return new
-        return value.replace(old, new) if len(Path(old).parts) > 1 else value
+        is_inside = len(Path(old).parts) > 1
+        return new if value == old else value.replace(old, new) if is_inside else value
     if isinstance(value, dict):
         return {key: _replace_text(inner, old, new) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_replace_text(inner, old, new) for inner in value]
-    return value
+    return [_replace_text(one, old, new) for one in value] if isinstance(value, list) else value
 
 
 def _complete_decoding(folder: Path) -> None:
@@ -251,13 +257,6 @@ def _add_export(folder: Path, name: str, say: Say) -> None:
     (folder / EXPORT_SUBFOLDER).mkdir()
     for wanted in NEEDED_OF_EXPORT:
         shutil.copyfile(made / wanted, folder / EXPORT_SUBFOLDER / wanted)
-
-
-def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
-    """Changes a JSON file; an unchanged one keeps its bytes, and so its sum."""
-    changed = change(_read_json(path))
-    if changed != _read_json(path):
-        write_json(path, changed)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -30,6 +30,19 @@ from training.errors import TrainingError
 REQUEST_TIMEOUT_SECONDS = 60.0
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 RUN_AGAIN = "Run the same command again; it goes on from what is there."
+_STATUSES = {
+    401: f"the Hub does not accept the token ({{}}). Make a new one at {TOKENS_PAGE}.",
+    402: "it takes a plan or credits ({}). See https://huggingface.co/pricing.",
+    403: "the Hub does not allow it ({}). The token must have the role write for that name "
+    f"({TOKENS_PAGE}).",
+    404: "the Hub does not find it ({}). Correct the name.",
+    409: "it is there already, or another change is under way ({}). Wait a minute, then look at "
+    "what is there.",
+    412: "somebody else changed it meanwhile ({}). Look at what they did first.",
+    429: "the Hub's rate limit is reached ({}).",
+    500: "the Hub has a fault of its own ({}). Try again later.",
+}
+_REFUSED = "the Hub refused it ({}). Correct that."
 _MAX_MESSAGE = 300
 # Xet's client reports a status code only inside its message.
 _STATUS_IN_TEXT = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
@@ -192,7 +205,11 @@ def explain(error: BaseException) -> str:
                 "token that may."
             )
         case _ if status := _status(error):
-            return _explain_status(status, error)
+            message = getattr(error, "server_message", None)
+            quoted = f"{status}: {_plain(message)}" if message else f"{status}"
+            if status == 429:
+                quoted = _rate_limit(error)
+            return _STATUSES.get(min(status, 500), _REFUSED).format(quoted)
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE is set. Unset it."
         case json.JSONDecodeError():
@@ -208,35 +225,6 @@ def explain(error: BaseException) -> str:
         case OSError() if is_of_this_disk(error):
             return f"this machine's disk failed ({error.strerror}). Make room, or mend it."
     return f"its client failed ({type(error).__name__}: {_first_line(error)})."
-
-
-def _explain_status(status: int, error: BaseException) -> str:
-    message = getattr(error, "server_message", None)
-    quoted = f"{status}: {_plain(message)}" if message else f"{status}"
-    match status:
-        case 401:
-            return f"the Hub does not accept the token ({quoted}). Make a new one at {TOKENS_PAGE}."
-        case 402:
-            return f"it takes a plan or credits ({quoted}). See https://huggingface.co/pricing."
-        case 403:
-            return (
-                f"the Hub does not allow it ({quoted}). The token must have the role write for "
-                f"that name ({TOKENS_PAGE})."
-            )
-        case 404:
-            return f"the Hub does not find it ({quoted}). Correct the name."
-        case 409:
-            return (
-                f"it is there already, or another change is under way ({quoted}). Wait a minute, "
-                "then look at what is there."
-            )
-        case 412:
-            return f"somebody else changed it meanwhile ({quoted}). Look at what they did first."
-        case 429:
-            return f"the Hub's rate limit is reached ({_rate_limit(error)})."
-        case _ if status >= 500:
-            return f"the Hub has a fault of its own ({quoted}). Try again later."
-    return f"the Hub refused it ({quoted}). Correct that."
 
 
 def _rate_limit(error: BaseException) -> str:

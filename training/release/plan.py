@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from huggingface_hub import HfApi
@@ -55,6 +56,7 @@ class DeployOptions:
         if self.hardware and self.hardware not in HARDWARE:
             known = ", ".join(HARDWARE)
             raise TrainingError(f"--hardware is {self.hardware!r}; it must be one of {known}.")
+        require_startable({"CONTACT": self.contact} if self.contact else {})
 
     def variables(self) -> dict[str, str]:
         """The Space's variables that are to be set."""
@@ -129,40 +131,13 @@ def require_startable(variables: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """The options with revisions as commits, and this checkout's files by name."""
+    """The options with revisions as commits, what the Space will run, and this checkout's files by
+    name."""
 
     options: DeployOptions
     model: Pin | None
     tweets: Pin | None
     checkout: Mapping[str, Path]
-
-    def completed(
-        self, api: HfApi, steps: Steps, there: Mapping[str, str], hardware: str
-    ) -> "Plan":
-        """The plan with what the Space is set to where no option names another: the README must
-        go on to name it.
-
-        Raises:
-            TrainingError: that cannot be read any more, or the demo would not start with it.
-        """
-        model, tweets = self.model, self.tweets
-        try:
-            require_startable({**there, **self.options.variables()})
-            if model is None and there.get("MODEL_ID"):
-                revision = there.get("MODEL_REVISION", "")
-                model = pin(api, steps, there["MODEL_ID"], revision, "model")
-            if tweets is None and there.get("TWEETS_DATASET"):
-                revision = there.get("TWEETS_REVISION", "")
-                tweets = pin(api, steps, there["TWEETS_DATASET"], revision, "dataset")
-        except TrainingError as error:
-            raise TrainingError(
-                f"A variable that {self.options.space} has been set to will not do: {error} Give "
-                "another by an option, or change it with `hf spaces variables`."
-            ) from error
-        # Hardware that the installed client does not know is not written into the README.
-        known = hardware if hardware in HARDWARE else ""
-        options = replace(self.options, hardware=self.options.hardware or known)
-        return Plan(options, model, tweets, self.checkout)
 
     def readme(self) -> str:
         """The README that is pushed.
@@ -209,8 +184,15 @@ class Plan:
         return [*reads, f"write to {counts}"] if counts else reads
 
 
-def make_plan(api: HfApi, steps: Steps, options: DeployOptions) -> Plan:
-    """Looks up the commits of what the options name.
+def make_plan(
+    api: HfApi,
+    steps: Steps,
+    options: DeployOptions,
+    there: Mapping[str, str] = MappingProxyType({}),
+    hardware: str = "",
+) -> Plan:
+    """Looks up the commits of what the options name, and where they name nothing, of what the
+    Space's variables `there` do: the README must go on to name it.
 
     Raises:
         TrainingError: something cannot be read, must not be pushed, or would not start.
@@ -222,13 +204,27 @@ def make_plan(api: HfApi, steps: Steps, options: DeployOptions) -> Plan:
     if options.tweets_dataset:
         tweets = pin(api, steps, options.tweets_dataset, options.tweets_revision, "dataset")
         say(f"{options.tweets_dataset} at {options.tweets_revision or 'main'} is {tweets.commit}")
-    at_commits = replace(
+    # Hardware that the installed client does not know is not written into the README.
+    known = hardware if hardware in HARDWARE else ""
+    options = replace(
         options,
         model_revision=model.commit if model else "",
         tweets_revision=tweets.commit if tweets else "",
+        hardware=options.hardware or known,
     )
-    require_startable(at_commits.variables())
-    return Plan(at_commits, model, tweets, checkout_files())
+    require_startable(options.variables())
+    try:
+        require_startable({**there, **options.variables()})
+        if model is None and (name := there.get("MODEL_ID")):
+            model = pin(api, steps, name, there.get("MODEL_REVISION", ""), "model")
+        if tweets is None and (name := there.get("TWEETS_DATASET")):
+            tweets = pin(api, steps, name, there.get("TWEETS_REVISION", ""), "dataset")
+    except TrainingError as error:
+        raise TrainingError(
+            f"A variable that {options.space} has been set to will not do: {error} Give another by "
+            "an option, or change it with `hf spaces variables`."
+        ) from error
+    return Plan(options, model, tweets, checkout_files())
 
 
 def list_plan(plan: Plan, folder: Path, sends_token: bool) -> None:

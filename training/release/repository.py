@@ -69,7 +69,7 @@ class Head:
 @dataclass(frozen=True)
 class Repository:
     """One repository. `owned` are the files that this project may change and delete; None means
-    all of them."""
+    all of them. Every method raises TrainingError if the Hub refuses or does not answer."""
 
     repo_id: str
     kind: Kind
@@ -78,11 +78,7 @@ class Repository:
     owned: frozenset[str] | None = None
 
     def look(self) -> Head | None:
-        """What is on main; None where there is no such repository, or none that may be seen.
-
-        Raises:
-            TrainingError: the Hub did not answer, or has the repository under another name.
-        """
+        """What is on main; None where there is no such repository, or none that may be seen."""
         with self.steps.step(f"look at {self.kind} {self.repo_id}"):
             try:
                 info = self.api.repo_info(self.repo_id, revision="main", repo_type=self.kind)
@@ -96,11 +92,7 @@ class Repository:
             return Head(commit, bool(info.private), self._files(commit), self._tags())
 
     def read_json(self, name: str, head: Head) -> dict[str, Any]:
-        """A small JSON file of main; empty where there is none that can be read.
-
-        Raises:
-            TrainingError: the Hub did not deliver it.
-        """
+        """A small JSON file of main; empty where there is none that can be read."""
         if name not in head.files:
             return {}
         with self.steps.step(f"read its {name}"):
@@ -111,11 +103,7 @@ class Repository:
         return {}
 
     def create(self, private: bool, settings: str = "", **options: Any) -> Head:
-        """Creates the repository with the client's `options`; `settings` describes them.
-
-        Raises:
-            TrainingError: it could not be created.
-        """
+        """Creates the repository with the client's `options`; `settings` describes them."""
         kind = "Space" if self.kind == "space" else self.kind
         what = f"{'private' if private else 'public'} {kind} {self.repo_id}"
         with self.steps.step(f"make the {what}", f"made the {what}{settings}"):
@@ -142,11 +130,7 @@ class Repository:
         return sorted(self._ours(head.files).keys() - set(names))
 
     def is_same(self, head: Head, folder: Path) -> bool:
-        """Whether main is what a push of the folder would make of it.
-
-        Raises:
-            TrainingError: the Hub did not answer.
-        """
+        """Whether main is what a push of the folder would make of it."""
         with self.steps.step("compare it with what is there"):
             return not self._differences(head.commit, folder)
 
@@ -192,7 +176,7 @@ class Repository:
         """Our files of a tag.
 
         Raises:
-            TrainingError: there is no such tag, it has none of them, or the Hub did not answer.
+            TrainingError: there is no such tag, or it has none of them.
         """
         if tag not in head.tags:
             known = ", ".join(head.tags) or "none"
@@ -230,11 +214,7 @@ class Repository:
         return commit
 
     def tag(self, commit: str, name: str) -> None:
-        """Tags a commit, unless it has the tag.
-
-        Raises:
-            TrainingError: it could not be tagged.
-        """
+        """Tags a commit, unless it has the tag."""
         with self.steps.step(f"tag it {name}", f"tagged it {name}"):
             try:
                 self.api.create_tag(self.repo_id, tag=name, revision=commit, repo_type=self.kind)

@@ -103,9 +103,9 @@ def set_secret(repository: Repository, token: str) -> None:
 
 
 def request_hardware(repository: Repository, space: Space, hardware: str) -> None:
-    """Requests the hardware, unless the Space has it."""
+    """Requests the hardware, if any is named and the Space does not have it."""
     flavor: Any = hardware
-    if hardware != space.hardware:
+    if hardware not in ("", space.hardware):
         with repository.steps.step(f"request {hardware}", f"requested {hardware}"):
             repository.api.request_space_hardware(repository.repo_id, flavor)
 

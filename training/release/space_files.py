@@ -23,7 +23,24 @@ _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)]+)\)")
 
 Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
 Text = Annotated[str, Field(pattern=r"^\S.*$", description="a text")]
+Line = Annotated[str, Field(pattern="^.{1,60}$", description="a line of at most 60 characters")]
 Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(description="a list of texts")]
+Flag = Annotated[bool, Field(description="true or false")]
+_EMOJI = "^[^\\x00-\\x{ff}][\u200d\ufe0f\U0001f3fb-\U0001faff]*$"
+Emoji = Annotated[str, Field(pattern=_EMOJI, description="one emoji")]
+_VERSION = r"^\d+\.\d+\.\d+$"
+Version = Annotated[str, Field(pattern=_VERSION, description="a version like 6.31.0")]
+_PYTHON, _PYTHON_RULE = r"^3\.\d+(\.\d+)?$", 'a version in quotes, like "3.12"'
+Python = Annotated[str, Field(pattern=_PYTHON, description=_PYTHON_RULE)]
+License = Annotated[str, Field(pattern="^[a-z0-9.-]+$", description="a license's identifier")]
+_PRELOAD_RULE = '"user/name files,with,commas commit" lines'
+_Preload = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+( \S+){0,2}$")]
+Preloads = Annotated[list[_Preload], Field(description=_PRELOAD_RULE)]
+_HARDWARE_RULE = f"one of {', '.join(HARDWARE)}"
+Hardware = Annotated[SpaceHardware, Field(strict=False, description=_HARDWARE_RULE)]
+Duration = Annotated[str, Field(pattern=r"^\d+[smh]$", description="a time like 30m")]
+Address = Annotated[str, Field(pattern=r"^https://\S+$", description="an https address")]
+Never = Annotated[Literal[False], Field(description="false, or its embeds stay empty")]
 
 
 class FrontMatter(BaseModel):
@@ -33,50 +50,26 @@ class FrontMatter(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     title: Text
-    emoji: Annotated[
-        str,
-        Field(
-            pattern="^[^\\x00-\\x{ff}][\u200d\ufe0f\U0001f3fb-\U0001faff]*$",
-            description="one emoji",
-        ),
-    ]
+    emoji: Emoji
     colorFrom: Color
     colorTo: Color
     sdk: Literal["gradio"]
-    sdk_version: Annotated[
-        str, Field(pattern=r"^\d+\.\d+\.\d+$", description="a version like 6.31.0")
-    ]
-    python_version: Annotated[
-        str,
-        Field(pattern=r"^3\.\d+(\.\d+)?$", description='a version in quotes, like "3.12"'),
-    ]
+    sdk_version: Version
+    python_version: Python
     app_file: Text
-    short_description: Annotated[
-        str, Field(pattern=r"^.{1,60}$", description="a line of at most 60 characters")
-    ]
-    license: Annotated[
-        str, Field(pattern="^[a-z0-9.-]+$", description="a license's identifier")
-    ] = ""
+    short_description: Line
+    license: License = ""
     tags: Texts = []
     models: Texts = []
     datasets: Texts = []
-    preload_from_hub: Annotated[
-        list[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+( \S+){0,2}$")]],
-        Field(description='"user/name files,with,commas commit" lines'),
-    ] = []
-    suggested_hardware: Annotated[
-        SpaceHardware, Field(strict=False, description=f"one of {', '.join(HARDWARE)}")
-    ] = SpaceHardware.CPU_BASIC
-    startup_duration_timeout: Annotated[
-        str, Field(pattern=r"^\d+[smh]$", description="a time like 30m")
-    ] = ""
-    pinned: Annotated[bool, Field(description="true or false")] = False
-    thumbnail: Annotated[str, Field(pattern=r"^https://\S+$", description="an https address")] = ""
+    preload_from_hub: Preloads = []
+    suggested_hardware: Hardware = SpaceHardware.CPU_BASIC
+    startup_duration_timeout: Duration = ""
+    pinned: Flag = False
+    thumbnail: Address = ""
     header: Literal["default", "mini"] = "default"
-    fullWidth: Annotated[bool, Field(description="true or false")] = False
-    disable_embedding: Annotated[
-        Literal[False], Field(description="false, or its embeds stay empty")
-    ] = False
+    fullWidth: Flag = False
+    disable_embedding: Never = False
 
 
 def checkout_files() -> dict[str, Path]:
