@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from huggingface_hub import get_token
@@ -11,26 +11,17 @@ from huggingface_hub import get_token
 from training import working_tree
 from training.errors import TrainingError
 from training.release.hub import Steps, connect, require_token, say
-from training.release.plan import DeployOptions, advise_token, list_plan, make_plan
+from training.release.plan import SECRET, DeployOptions, advise_token, list_plan, make_plan
 from training.release.repository import Repository, temporary_folder
-from training.release.running import (
+from training.release.space import (
     FAILED,
     Change,
     ask,
     authorization_for,
-    is_pending,
-    wait_until_running,
-)
-from training.release.space import (
-    SECRET,
     create_space,
     find_space,
-    has_secret,
-    read_variables,
-    request_hardware,
-    restart,
-    set_secret,
-    set_variables,
+    is_pending,
+    wait_until_running,
 )
 from training.release.space_files import HARDWARE
 
@@ -101,23 +92,34 @@ def _push(
 ) -> Pushed:
     """Everything that changes the Hub. Faults are found before the first change, and the files come
     last: a Space keeps running its old ones until then, though each setting restarts it."""
+    api, steps, space_id = repository.api, repository.steps, repository.repo_id
     head = repository.look()
     if head is None:
-        plan = make_plan(repository.api, repository.steps, options)
+        plan = make_plan(api, steps, options)
         plan.write(folder)
         variables = plan.options.variables()
         head = create_space(repository, options.private, options.hardware, variables)
     else:
         if options.private:
             repository.require_private(head, "leave --private out")
-        space, there = find_space(repository), read_variables(repository)
-        plan = make_plan(repository.api, repository.steps, options, there, space.hardware)
+        there = find_space(repository)
+        with steps.step(f"read the variables of {space_id}"):
+            set_before = {n: v.value for n, v in api.get_space_variables(space_id).items()}
+        plan = make_plan(api, steps, options, set_before, there.hardware)
         plan.write(folder)
-        request_hardware(repository, space, options.hardware)
-        set_variables(repository, there, plan.options.variables())
-        variables = {**there, **plan.options.variables()}
+        variables = {**set_before, **plan.options.variables()}
+        if options.hardware not in ("", there.hardware):
+            flavor: Any = options.hardware
+            with steps.step(f"request {flavor}", f"requested {flavor}"):
+                api.request_space_hardware(space_id, flavor)
+        # Revisions first: the demo starts with one of no repository, and not the other way round.
+        for name in sorted(variables, key=lambda name: not name.endswith("_REVISION")):
+            value = variables[name]
+            if set_before.get(name) != value:
+                with steps.step(f"set {name}", f"set {name}={value}"):
+                    api.add_space_variable(space_id, name, value)
     _send_token(repository, plan.token_needs(variables), sends_token)
-    is_set = bool(repository.steps.done)
+    is_set = bool(steps.done)
     was_pending = is_pending(find_space(repository).stage)
     revision = working_tree.revision()
     title = f"Deployed by `python -m training deploy`{f' from {revision}' if revision else ''}"
@@ -125,17 +127,24 @@ def _push(
     is_pushed = commit != head.commit
     if not is_pushed and not is_set and find_space(repository).stage in FAILED:
         # Nothing else makes it try again.
-        restart(repository)
+        with steps.step(f"restart {space_id}", f"restarted {space_id}"):
+            api.restart_space(space_id, factory_reboot=True)
         is_set = True
     return Pushed(Change(commit, is_pushed, is_set, is_pushed and was_pending), variables)
 
 
 def _send_token(repository: Repository, needs: list[str], sends_token: bool) -> None:
-    """Sends the token if that was asked for; else prints which one is needed, if one is."""
-    space_id = repository.repo_id
+    """Sends the token if that was asked for; else prints which one is needed, if one is and the
+    Space has none."""
+    api, steps, space_id = repository.api, repository.steps, repository.repo_id
     if sends_token:
         say(f"--secret-token: {SECRET} of this environment goes to {space_id}, where whoever may "
             "change its code can read it")  # fmt: skip
-        set_secret(repository, os.environ[SECRET])
-    elif needs and not has_secret(repository):
-        advise_token(space_id, needs)
+        changed = f"sent {SECRET} of this environment as a secret of the Space"
+        with steps.step(f"set the secret {SECRET}", changed):
+            api.add_space_secret(space_id, SECRET, os.environ[SECRET])
+    elif needs:
+        with steps.step(f"read the names of the secrets of {space_id}"):
+            has_secret = SECRET in api.get_space_secrets(space_id)
+        if not has_secret:
+            advise_token(space_id, needs)

@@ -23,8 +23,8 @@ from tests.hub.verbs import Done, run_here, start_process, wait_for_step
 from tests.processes import ROOT, AppProcess, free_port
 from training.errors import TrainingError
 from training.release import plan
-from training.release.running import authorization_for
 from training.release.space import Space as DeployedSpace
+from training.release.space import authorization_for
 from training.release.space_files import (
     checkout_files,
     render_space_readme,

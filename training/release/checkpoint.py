@@ -39,9 +39,7 @@ PUBLISHED = (*DEFINING, METRICS, GENERATION, PERSONA, originals.NAME, detector.N
 # What is made anew from a checkpoint's folder, or has gone into the weights.
 REPLACED = {CARD, SUMS, EXPORT_SUBFOLDER, BASE, DIFFERENCE}
 # What reading JSON of another shape, and rendering a card from it, raises.
-MALFORMED = (
-    AttributeError, LookupError, RecursionError, TypeError, ValueError, TemplateError
-)  # fmt: skip
+MALFORMED = AttributeError, LookupError, RecursionError, TypeError, ValueError, TemplateError
 Say = Callable[[str], None]
 
 
@@ -143,14 +141,7 @@ def build_checkpoint(
     except (CheckpointError, InvalidPersona, InvalidSetting) as error:
         # The copy's faults are the original's.
         raise TrainingError(str(error).replace(str(out), str(checkpoint))) from error
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        TemplateError,
-    ) as error:
+    except MALFORMED as error:
         raise TrainingError(
             f"{checkpoint} cannot be published: its {METRICS} or config is not as training "
             f"writes it ({type(error).__name__}: {error}). Train or evaluate it again."

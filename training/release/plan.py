@@ -16,10 +16,11 @@ from training import working_tree
 from training.errors import TrainingError
 from training.release.checks import list_files
 from training.release.hub import Steps, require_repo_id, say
-from training.release.space import SECRET
 from training.release.space_files import HARDWARE, README, checkout_files, render_space_readme
 
 WEIGHTS = ".safetensors"
+# The name of the secret that a Space reads its own token from.
+SECRET = "HF_TOKEN"
 
 
 @dataclass(frozen=True)
