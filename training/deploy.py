@@ -57,8 +57,9 @@ def deploy(
 ) -> None:
     """Looks up commits, sets, pushes, waits, calls; or only lists."""
     options = DeployOptions(
-        space, model, model_revision, tweets_dataset, tweets_revision, counts_dataset, contact,
-        hardware, private,
+        space=space, model=model, model_revision=model_revision, tweets_dataset=tweets_dataset,
+        tweets_revision=tweets_revision, counts_dataset=counts_dataset, contact=contact,
+        hardware=hardware, private=private,
     )  # fmt: skip
     if not timeout_minutes > 0:
         raise TrainingError(f"--timeout-minutes is {timeout_minutes:g}; it must be more than 0.")

@@ -424,6 +424,8 @@ def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]
     )
     assert "must have the role write" in done.stderr
     assert "PRO" not in done.stderr
+    # Nor is a name taken for the Hub's advice to take a plan.
+    assert "PRO" not in deploy(token=READER, space="alice/plan-b").stderr
     assert not hub.spaces
 
 

@@ -94,29 +94,24 @@ def pin(api: HfApi, steps: Steps, repo_id: str, revision: str, repo_type: RepoTy
         ask: Any = api.model_info if repo_type == "model" else api.dataset_info
         info = ask(repo_id, revision=revision or "main")
     names = [file.rfilename for file in info.siblings or ()]
-    found = Pin(
-        repo_id, info.sha or "", names, bool(info.private) or bool(getattr(info, "gated", False))
-    )
-    if repo_type == "dataset":
-        _require(repo_id, "test.parquet", "test.parquet" in names)
-        return found
-    _require(repo_id, "config.json or base.json", {"config.json", "base.json"} & set(names))
-    files = _needed(names)
-    _require(repo_id, f"*{WEIGHTS}", any(name.endswith(WEIGHTS) for name in files))
-    return replace(found, files=files)
-
-
-def _needed(names: Sequence[str]) -> list[str]:
-    """The files of a model that a demo fetches at its start."""
-    export = {f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT}
-    whole = filter_repo_objects(names, allow_patterns=list(NEEDED), ignore_patterns=list(IGNORED))
-    needed = {*whole, *export}
-    return [name for name in names if name in needed]
-
-
-def _require(repo_id: str, what: str, there: object) -> None:
-    if not there:
-        raise TrainingError(f"{repo_id} holds no {what}: the demo cannot use it. Publish it anew.")
+    if repo_type == "model":
+        whole = filter_repo_objects(
+            names, allow_patterns=list(NEEDED), ignore_patterns=list(IGNORED)
+        )
+        needed = {*whole, *(f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT)}
+        names = [name for name in names if name in needed]
+        required = {
+            "config.json or base.json": {"config.json", "base.json"} & set(names),
+            f"*{WEIGHTS}": [name for name in names if name.endswith(WEIGHTS)],
+        }
+    else:
+        required = {"test.parquet": {"test.parquet"} & set(names)}
+    for what, found in required.items():
+        if not found:
+            raise TrainingError(
+                f"{repo_id} holds no {what}: the demo cannot use it. Publish it anew."
+            )
+    return Pin(repo_id, info.sha or "", names, bool(info.private or getattr(info, "gated", False)))
 
 
 def require_startable(variables: Mapping[str, str]) -> None:
