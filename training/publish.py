@@ -1,68 +1,41 @@
-"""`publish`: a checkpoint, or held-out tweets, onto the Hub: one commit, verified, with a tag.
+"""`publish`: a checkpoint, or held-out tweets, to the Hub in one verified commit with a tag."""
 
-Knows what must be so before anything is pushed, and what is told of it; must not know how a
-folder is filled (publishing/) or the Hub is spoken to (hub/).
-"""
-
-import argparse
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from demo.checkpoints.files import METRICS
 from demo.checkpoints.hub import SETTINGS, RepoType
+from training import working_tree
 from training.card import EMBEDDED
 from training.errors import TrainingError
-from training.hub.client import connected, require_name, require_token
-from training.hub.repository import Entry, Head, Repository
-from training.hub.steps import Steps, say
-from training.publishing.checkpoint import Order, build
-from training.publishing.conditions import MAX_NAMED, evaluated, uncommitted, worse
-from training.publishing.dataset import PUBLISHED, build_data
-from training.safety.check import files_below, require_safe
-from training.safety.pickles import is_named_like_a_pickle
-from training.safety.tweets import KnownTweets
+from training.release.checkpoint import (
+    build_checkpoint,
+    compare_with_published,
+    read_evaluated_metrics,
+)
+from training.release.checks import is_listed_type, list_files, require_safe
+from training.release.dataset import PUBLISHED, build_dataset
+from training.release.hub import Steps, connect, require_repo_id, require_token, say
+from training.release.repository import Head, Repository, temporary_folder
+from training.release.tweets import KnownTweets
 
-NEW = ", new, or not visible to this token"
-# Of what git takes as a name, what needs no quoting; nothing that could be meant as a commit.
+# Tags that git accepts and that need no quoting; none that could be read as a commit.
 _TAG = re.compile(r"(?![0-9a-f]{7,40}\Z)(?!.*(?:\.\.|\.lock\Z|\.\Z))\w[\w.-]{0,99}", re.ASCII)
-# What makes a repository hold a model.
+# A repository with one of these holds a model.
 WEIGHTS = (".safetensors", ".bin", ".gguf")
-_NO_TAGS = ("main", "head")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--repo", metavar="USER/NAME", help="the model repository to push to")
-    target.add_argument(
-        "--dataset", metavar="USER/NAME", help="push dev and test of --data there instead"
-    )
-    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="default: embedded/")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="what prepare wrote")
-    parser.add_argument("--tag", help="names this version; default: v and the time")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--public", action="store_true", help="make a new dataset public")
-    parser.add_argument("--no-openvino", action="store_true", help="publish without the export")
-    parser.add_argument(
-        "--force-worse",
-        action="store_true",
-        help="though what is there is better; the card says so",
-    )
-    parser.add_argument(
-        "--force-dirty", action="store_true", help="though changes are uncommitted; likewise"
-    )
-    parser.add_argument("--rollback", metavar="TAG", help="put that version back on main instead")
-    parser.add_argument("--dry-run", action="store_true", help="everything but the push")
+# So many of many files are named in a message.
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where it goes, as it was asked for."""
+    """Where to publish, under which tag, and who may see it if it is new."""
 
     repository: Repository
     tag: str
@@ -72,71 +45,139 @@ class Target:
     dry_run: bool
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Checks, builds, tells, pushes, verifies, tags."""
-    target = _target(arguments)
-    with target.repository.steps.told_at_the_end():
-        if not target.dry_run:
-            require_token()
-        if arguments.rollback is not None:
-            _roll_back(target, arguments.rollback)
-        elif arguments.dataset:
-            _publish_data(target, arguments.data)
-        else:
-            _publish_checkpoint(target, arguments)
-    return 0
-
-
-def _target(arguments: argparse.Namespace) -> Target:
-    kind: RepoType = "dataset" if arguments.dataset else "model"
-    if arguments.public and (arguments.repo or arguments.private):
+def publish(
+    repo: Annotated[
+        str, typer.Option(metavar="USER/NAME", help="the model repository to push to")
+    ] = "",
+    dataset: Annotated[
+        str, typer.Option(metavar="USER/NAME", help="push dev and test of --data there instead")
+    ] = "",
+    checkpoint: Annotated[Path, typer.Option(help="default: embedded/")] = EMBEDDED,
+    data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
+    tag: Annotated[
+        str | None, typer.Option(help="names this version; default: v and the time")
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="make a new repository private")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="make a new dataset public")] = False,
+    no_openvino: Annotated[
+        bool, typer.Option("--no-openvino", help="publish without the export")
+    ] = False,
+    force_worse: Annotated[
+        bool,
+        typer.Option(
+            "--force-worse", help="though the published version is better; the card says so"
+        ),
+    ] = False,
+    force_dirty: Annotated[
+        bool, typer.Option("--force-dirty", help="though changes are uncommitted; likewise")
+    ] = False,
+    rollback: Annotated[
+        str | None, typer.Option(metavar="TAG", help="put that version back on main instead")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="everything but the push")] = False,
+) -> None:
+    """Checks, builds, lists, pushes, verifies, tags."""
+    if bool(repo) == bool(dataset):
+        raise typer.BadParameter("give one of --repo and --dataset.")
+    if public and (repo or private):
         raise TrainingError("--public belongs to --dataset, without --private.")
-    begins = "v"
-    if arguments.rollback is not None:
-        begins = f"rollback-of-{re.sub(r'[^A-Za-z0-9-]+', '-', arguments.rollback)[:50]}-"
-    tag = arguments.tag or f"{begins}{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    if not _TAG.fullmatch(tag) or tag.lower() in _NO_TAGS:
+    require_repo_id("--repo" if repo else "--dataset", repo or dataset)
+    kind: RepoType = "dataset" if dataset else "model"
+    owned = frozenset(PUBLISHED) if dataset else None
+    steps = Steps()
+    target = Target(
+        Repository(repo or dataset, kind, connect(), steps, owned),
+        choose_tag(tag, rollback),
+        is_tag_given=tag is not None,
+        private=private or (bool(dataset) and not public),
+        public=public,
+        dry_run=dry_run,
+    )
+    with steps.reported_on_failure():
+        if not dry_run:
+            require_token()
+        if rollback is not None:
+            _roll_back(target, rollback)
+        elif dataset:
+            _publish_dataset(target, data)
+        else:
+            _publish_checkpoint(
+                target, checkpoint, data, force_worse, force_dirty, with_export=not no_openvino
+            )
+
+
+def choose_tag(tag: str | None, rollback: str | None) -> str:
+    """The tag that was given, or one with the time, which also names a rollback's tag.
+
+    Raises:
+        TrainingError: git or the Hub would not accept it.
+    """
+    prefix = "v"
+    if rollback is not None:
+        prefix = f"rollback-of-{re.sub(r'[^A-Za-z0-9-]+', '-', rollback)[:50]}-"
+    chosen = tag or f"{prefix}{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if not _TAG.fullmatch(chosen) or chosen.lower() in ("main", "head"):
         raise TrainingError(
-            f"--tag is {tag!r}; it must be a name that git takes: at most 100 letters, digits, "
+            f"--tag is {chosen!r}; it must be a name that git takes: at most 100 letters, digits, "
             "dots, - and _, and no branch or commit."
         )
-    repo_id = arguments.repo or arguments.dataset
-    require_name("--repo" if arguments.repo else "--dataset", repo_id)
-    owned = frozenset(PUBLISHED) if kind == "dataset" else None
-    repository = Repository(repo_id, kind, connected(), Steps(), owned)
-    private = arguments.private or (kind == "dataset" and not arguments.public)
-    return Target(
-        repository, tag, arguments.tag is not None, private, arguments.public, arguments.dry_run
-    )
+    return chosen
 
 
-def _publish_checkpoint(target: Target, arguments: argparse.Namespace) -> None:
-    folder: Path = arguments.checkpoint
-    metrics = evaluated(folder)
-    remarks = uncommitted(arguments.force_dirty)
-    tweets = KnownTweets.of(arguments.data, folder)
-    require_safe(files_below(folder), tweets)
+def require_committed(force: bool) -> tuple[str, ...]:
+    """Looks for uncommitted changes; returns what the card must say of a forced publication.
+
+    Raises:
+        TrainingError: there are some, or there is no version control, and `force` is not set.
+    """
+    changed = working_tree.changed()
+    if changed is None:
+        reason = f"{working_tree.ROOT.name} is under no version control that git tells of"
+        remark = "Published from code that was under no version control."
+    else:
+        named = ", ".join(changed[:MAX_NAMED]) + (" …" if len(changed) > MAX_NAMED else "")
+        reason = f"The working tree has uncommitted changes ({named})" if changed else ""
+        remark = "Published from a working tree with uncommitted changes."
+    if reason and not force:
+        raise TrainingError(f"{reason}: commit first, or give --force-dirty, and the card says so.")
+    return (remark,) if reason else ()
+
+
+def _publish_checkpoint(
+    target: Target,
+    folder: Path,
+    data: Path,
+    force_worse: bool,
+    force_dirty: bool,
+    with_export: bool,
+) -> None:
+    repository = target.repository
+    metrics = read_evaluated_metrics(folder)
+    remarks = require_committed(force_dirty)
+    tweets = KnownTweets.of(data, folder)
+    require_safe(list_files(folder), tweets)
     head = _look(target)
     if head is not None and any(name.endswith(WEIGHTS) for name in head.files):
-        before = target.repository.read_json(METRICS, head)
-        remarks += worse(metrics, before, arguments.force_worse)
-    order = Order(folder, arguments.repo, remarks, with_export=not arguments.no_openvino)
-    with _empty_folder() as out:
-        build(order, out, say)
-        require_safe(files_below(out), tweets)
+        published = repository.read_json(METRICS, head)
+        remarks += compare_with_published(metrics, published, force_worse)
+    with temporary_folder() as out:
+        build_checkpoint(folder, repository.repo_id, out, say, remarks, with_export)
+        require_safe(list_files(out), tweets)
         _push(target, head, out, f"{folder.resolve().name}, {target.tag}")
 
 
-def _publish_data(target: Target, data: Path) -> None:
+def _publish_dataset(target: Target, data: Path) -> None:
     head = _look(target)
     if head is not None and "train.parquet" in head.files:
         raise TrainingError(
             f"{target.repository.repo_id} holds train.parquet, from which the model learnt and "
             "which is never published: take another dataset, or delete that one."
         )
-    with _empty_folder() as out:
-        build_data(data, out)
-        require_safe(files_below(out), tweets=None)
+    with temporary_folder() as out:
+        build_dataset(data, out)
+        require_safe(list_files(out), tweets=None)
         _push(target, head, out, f"Held-out tweets, {target.tag}")
 
 
@@ -144,49 +185,42 @@ def _roll_back(target: Target, tag: str) -> None:
     repository, head = target.repository, target.repository.look()
     if head is None:
         raise TrainingError(f"{repository.repo_id} is not there, or the token may not see it.")
-    _require_free(target, head)
+    _require_free_tag(target, head)
     wanted = repository.tagged(tag, head)
-    _require_no_pickle(repository, tag, wanted)
-    changed, gone = repository.differences(head, wanted)
-    if not changed and not gone:
+    unlisted = [name for name in wanted if not is_listed_type(name)]
+    if unlisted:
+        raise TrainingError(
+            f"{tag} of {repository.repo_id} holds files of a type that is never published, as "
+            f"pickles are: {', '.join(unlisted[:MAX_NAMED])}."
+        )
+    changed, obsolete = repository.changed(head, wanted), repository.obsolete(head, wanted)
+    if not changed and not obsolete:
         say(f"Main of {repository.repo_id} is {tag} already.")
-        # An earlier run may have been ended before it came to the tag.
-        is_wanted = target.is_tag_given or head.commit not in head.tags.values()
-        if is_wanted and target.tag not in head.tags and not target.dry_run:
+        # An earlier run may have ended between commit and tag.
+        needs_tag = target.is_tag_given or head.commit not in head.tags.values()
+        if needs_tag and target.tag not in head.tags and not target.dry_run:
             repository.tag(head.commit, target.tag)
-        _tell(repository, head.commit)
+        _say_settings(repository, head.commit)
         return
     if target.tag in head.tags:
-        raise _taken(target, head)
+        raise _tag_taken(target, head)
     say(f"Main of {repository.repo_id} becomes {tag} again, as {target.tag}:")
-    for name in changed:
-        say(f"  {name:<32}{wanted[name].size:>14,} bytes")
-    for name in gone:
-        say(f"  {name:<32}{'deleted':>14}")
+    say(_file_list({name: wanted[name].size for name in changed}, obsolete))
     if target.dry_run:
         say("A dry run: nothing was pushed.")
         return
     commit = repository.restore(tag, wanted, head, f"Roll back to {tag}")
     repository.tag(commit, target.tag)
-    _tell(repository, commit)
+    _say_settings(repository, commit)
 
 
-def _require_no_pickle(repository: Repository, tag: str, files: Mapping[str, Entry]) -> None:
-    pickled = [name for name in files if is_named_like_a_pickle(name)]
-    if pickled:
-        raise TrainingError(
-            f"{tag} of {repository.repo_id} holds what is named like a pickle, which is never "
-            f"published: {', '.join(pickled[:MAX_NAMED])}."
-        )
-
-
-def _require_free(target: Target, head: Head) -> None:
-    """A tag may be there on main itself: then an earlier run was ended before it could say so."""
+def _require_free_tag(target: Target, head: Head) -> None:
+    """The tag may be on main's commit: then an earlier run was cut off right after it."""
     if head.tags.get(target.tag, head.commit) != head.commit:
-        raise _taken(target, head)
+        raise _tag_taken(target, head)
 
 
-def _taken(target: Target, head: Head) -> TrainingError:
+def _tag_taken(target: Target, head: Head) -> TrainingError:
     return TrainingError(
         f"{target.repository.repo_id} has a tag {target.tag} already, of commit "
         f"{head.tags[target.tag][:12]}: give another by --tag."
@@ -194,59 +228,53 @@ def _taken(target: Target, head: Head) -> TrainingError:
 
 
 def _look(target: Target) -> Head | None:
-    """What is there, if it may be pushed to so."""
-    repository = target.repository
-    head = repository.look()
+    """What is on main, if the repository is there and may be pushed to."""
+    head = target.repository.look()
     if head is None:
         return None
-    _require_free(target, head)
+    _require_free_tag(target, head)
     if target.private:
-        is_dataset = repository.kind == "dataset"
-        repository.require_private(head, "give --public" if is_dataset else "leave --private out")
+        is_dataset = target.repository.kind == "dataset"
+        otherwise = "give --public" if is_dataset else "leave --private out"
+        target.repository.require_private(head, otherwise)
     return head
-
-
-@contextmanager
-def _empty_folder() -> Iterator[Path]:
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="publish-")
-    except OSError as error:
-        raise TrainingError(
-            f"There is no folder to build in ({error.strerror}): set TMPDIR to one."
-        ) from error
-    with folder as path:
-        yield Path(path)
 
 
 def _push(target: Target, head: Head | None, folder: Path, title: str) -> None:
     repository = target.repository
-    files = files_below(folder)
-    if head is not None and target.tag in head.tags and not repository.holds(head, files):
-        raise _taken(target, head)
-    say(_plan(target, head, files))
+    if head is not None and target.tag in head.tags and not repository.is_same(head, folder):
+        raise _tag_taken(target, head)
+    say(_plan(target, head, folder))
     if target.dry_run:
         say("A dry run: nothing was pushed.")
         return
-    head = head or repository.create(target.private)
-    commit = repository.push(files, head, title)
+    commit = repository.push(folder, head or repository.create(target.private), title)
     repository.tag(commit, target.tag)
-    _tell(repository, commit)
+    _say_settings(repository, commit)
 
 
-def _plan(target: Target, head: Head | None, files: Mapping[str, Path]) -> str:
+def _plan(target: Target, head: Head | None, folder: Path) -> str:
+    repository, files = target.repository, list_files(folder)
     is_private = head.private if head else target.private
-    visibility = f"{'private' if is_private else 'public'}{'' if head else NEW}"
-    repository = target.repository
-    lines = [f"To {repository.kind} {repository.repo_id} ({visibility}), as {target.tag}:"]
-    lines += [f"  {name:<32}{path.stat().st_size:>14,} bytes" for name, path in files.items()]
-    gone = repository.gone(head, files) if head else []
-    lines += [f"  {name:<32}{'deleted':>14}" for name in gone]
+    visibility = "private" if is_private else "public"
+    if head is None:
+        visibility += ", new, or not visible to this token"
+    obsolete = repository.obsolete(head, files) if head else []
+    lines = [
+        f"To {repository.kind} {repository.repo_id} ({visibility}), as {target.tag}:",
+        _file_list({name: path.stat().st_size for name, path in files.items()}, obsolete),
+    ]
     if target.public and is_private:
         lines.append("It stays private: change that in its settings.")
     return "\n".join(lines)
 
 
-def _tell(repository: Repository, commit: str) -> None:
+def _file_list(sizes: Mapping[str, int], deleted: list[str]) -> str:
+    lines = [f"  {name:<32}{size:>14,} bytes" for name, size in sizes.items()]
+    return "\n".join([*lines, *(f"  {name:<32}{'deleted':>14}" for name in deleted)])
+
+
+def _say_settings(repository: Repository, commit: str) -> None:
     name, revision = SETTINGS["model" if repository.kind == "model" else "dataset"]
     say("To run the demo with it:")
     say(f"{name}={repository.repo_id} {revision}={commit}")

@@ -1,7 +1,4 @@
-"""The working tree that this code runs from, as git sees it.
-
-Knows git's command line; must not know why anybody asks.
-"""
+"""The working tree that this code runs from, as git sees it."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -31,31 +28,31 @@ def changed() -> list[str] | None:
 
 
 def files(names: Sequence[str]) -> list[str]:
-    """The files among these files and folders that belong to the code, named from the root: those
-    that git keeps, and outside git all but hidden ones and caches.
+    """The files at and below these paths that belong to the code, named from the root: those under
+    git, and outside git all but hidden files and caches.
 
     Raises:
-        TrainingError: something lies there that git does not keep, or git does not say.
+        TrainingError: a file there is not under git, or git fails.
     """
     if not _is_under_git():
-        return sorted(name for one in names for name in _walked(ROOT / one))
+        return sorted(name for one in names for name in _walk(ROOT / one))
     try:
-        stray = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *names)
+        untracked = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *names)
         found = _git("ls-files", "-z", "--", *names)
     except (OSError, subprocess.CalledProcessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip().splitlines()
         raise TrainingError(
             f"git does not say which files belong to this checkout: {said[0]}. Mend that first."
         ) from error
-    if stray:
-        first, *_ = stray.split("\0")
+    if untracked:
+        first, *_ = untracked.split("\0")
         raise TrainingError(
             f"{first} is not under git, so it may be no part of this: add it, or take it away."
         )
     return [name for name in found.split("\0") if name]
 
 
-def _walked(path: Path) -> Iterator[str]:
+def _walk(path: Path) -> Iterator[str]:
     for file in path.rglob("*") if path.is_dir() else [path]:
         parts = file.relative_to(ROOT).parts
         is_cache = any(part == "__pycache__" or part.startswith(".") for part in parts)
@@ -64,12 +61,12 @@ def _walked(path: Path) -> Iterator[str]:
 
 
 def _is_under_git() -> bool:
-    """Whether this code is a repository itself: it may lie in one that knows nothing of it."""
+    """Whether this code is a repository itself: it may lie inside one that does not track it."""
     return (ROOT / ".git").exists()
 
 
 def _git(*arguments: str) -> str:
-    # Whoever owns the folder: its code is what runs here already.
+    # Trusted whoever owns the folder: its code runs here already.
     done = subprocess.run(
         ["git", "-c", f"safe.directory={ROOT}", *arguments],
         cwd=ROOT,

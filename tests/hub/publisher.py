@@ -1,15 +1,10 @@
-"""An owner who publishes: a project under git, prepared tweets, a tiny checkpoint, and the verb in
-a process of its own, since the real client reads HF_ENDPOINT once.
-
-Knows how the verb is run; must not know what it should answer. All tweets are made up.
-"""
+"""An owner who publishes: a project under git, prepared tweets, and a tiny checkpoint. All tweets
+are made up."""
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +12,12 @@ from typing import Any
 from demo.checkpoints.files import write_checksums
 from demo.judging.originals import NAME, Originals
 from tests import made_up, tiny
-from tests.hub.server import WRITER, Hub
+from tests.hub.server import Hub
+from tests.hub.verbs import Done, run_here, start_process
 from tests.processes import ROOT
 from training import prepare
 
 REPO = "alice/parody"
-# The client tries again for twenty seconds; this one does not wait in between.
-_IMPATIENT = (
-    "import runpy, time; time.sleep = lambda seconds: None; "
-    "runpy.run_module('training', run_name='__main__', alter_sys=True)"
-)
 _GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -71,7 +62,7 @@ def make_checkpoint(folder: Path, data: Path, bits: float = 1.25, base: str = "g
 
 @dataclass(frozen=True)
 class Publisher:
-    """Runs `python -m training publish` in `project`; what it keeps is in `home`."""
+    """Runs `publish` to a Hub; caches are in `home`, and a process of its own runs in `project`."""
 
     hub: Hub
     project: Path
@@ -79,46 +70,35 @@ class Publisher:
     checkpoint: Path
     home: Path
 
-    def start(
-        self, *arguments: str, token: str = WRITER, is_patient: bool = True, **options: Any
-    ) -> Any:
-        """The verb, with these arguments and no others."""
-        start = ["-m", "training"] if is_patient else ["-c", _IMPATIENT]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        settings = {
-            "HF_ENDPOINT": self.hub.endpoint, "HF_HOME": str(self.home / "hf"),
-            "HF_HUB_DISABLE_XET": "0" if self.hub.xet else "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "localhost,127.0.0.1",
-            "CACHE_DIR": str(self.home / "cache"), **({"HF_TOKEN": token} if token else {}),
-        }  # fmt: skip
-        return subprocess.Popen(
-            [sys.executable, *start, "publish", *arguments], cwd=self.project,
-            env={**kept, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            **options,
-        )  # fmt: skip
+    def run(self, *arguments: str, **options: Any) -> Done:
+        """The verb in this process, with these arguments and no others."""
+        return run_here(self.hub, self.home, "publish", *arguments, **options)
 
-    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """The same, to its end, which must not be a traceback."""
-        process = self.start(*arguments, **options)
-        output, errors = process.communicate(timeout=120)
-        assert "Traceback" not in errors, errors
-        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """The verb in a process of its own."""
+        return start_process(
+            self.hub, self.home, "publish", *arguments, cwd=self.project, **options
+        )
 
-    def ask(self, checkpoint: Path | None = None) -> list[str]:
-        """The arguments that publish a checkpoint."""
+    def arguments(self, checkpoint: Path | None = None) -> list[str]:
+        """Those that publish a checkpoint."""
         folder = str(checkpoint or self.checkpoint)
         return ["--repo", REPO, "--checkpoint", folder, "--data", str(self.data)]
 
-    def publish(self, *more: str, checkpoint: Path | None = None) -> str:
-        """Publishes, and returns the commit that is told."""
-        done = self.run(*self.ask(checkpoint), *more)
+    def publish(self, *more: str, checkpoint: Path | None = None, **options: Any) -> str:
+        """Publishes, and returns the commit that is printed."""
+        done = self.run(*self.arguments(checkpoint), *more, **options)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip().rpartition("=")[2]
 
     def refusal(self, *more: str, checkpoint: Path | None = None, **options: Any) -> str:
-        """Tries to publish, which must fail, and returns why, and what is on the Hub now."""
-        done = self.run(*self.ask(checkpoint), *more, **options)
-        assert done.returncode == 1, done.stdout
-        _, is_there, told = done.stderr.rpartition("publish: ")
-        assert is_there, done.stderr
-        return " ".join(told.split())
+        """Tries to publish, which must fail, and returns why, and what was changed on the Hub."""
+        return reason_of(self.run(*self.arguments(checkpoint), *more, **options))
+
+
+def reason_of(done: Done) -> str:
+    """The one sentence, and what was changed, of a run that failed."""
+    assert done.returncode == 1, done.stdout
+    _, is_there, told = done.stderr.rpartition("publish: ")
+    assert is_there, done.stderr
+    return " ".join(told.split())

@@ -1,7 +1,4 @@
-"""What the Hub on loopback answers to whoever pushes: repositories, commits, tags, large files.
-
-Knows the client's protocol and how a commit becomes one; must not know how files are fetched.
-"""
+"""The routes of the Hub on loopback for pushing: repositories, commits, tags, large files."""
 
 import asyncio
 import base64

@@ -1,8 +1,5 @@
-"""What is on the Hub on loopback: repositories with their history, and who may see them.
-
-Knows commits, tags, tokens and the faults that can be asked for; must not know which addresses
-there are, nor models.
-"""
+"""The state of the Hub on loopback: repositories with their history, who may see them, and the
+faults that a test asks for."""
 
 import asyncio
 import hashlib
@@ -90,10 +87,10 @@ class Broken:
 class State:
     """Everything there is on the Hub, and what is to go wrong.
 
-    `steps` are those that were asked for, by the names of their routes, and `broken` what goes
-    wrong at them; `stored` are large files by their sha256. `xet` is the
-    address of a store of Xet's, for clients that speak it. `before_commit` is called once, when a
-    commit is asked for: for what somebody else does meanwhile.
+    `steps` are the names of the routes that were called, and `broken` what goes wrong at them;
+    `stored` are large files by their sha256; `xet` is the address of a Xet store, for clients that
+    use it. `before_commit` is called once, just before a commit is made, so that a test can push
+    in between.
     """
 
     repos: dict[str, Repo] = field(default_factory=dict)

@@ -1,10 +1,9 @@
-"""A Hub on loopback, as far as `huggingface_hub` needs one to make a repository, to push to it and
-to fetch from it: history, tags and large files in git-lfs' way.
+"""A Hub on loopback, as far as `huggingface_hub` needs one to create repositories, push and fetch:
+history, tags, large files by git-lfs, and faults.
 
-Knows the Hub's paths, headers and error codes, and how to misbehave; knows nothing of models.
-Large files are redirected from 127.0.0.1 to localhost, which stands for the Hub's file store.
-What is pushed is answered in pushing.py. A client must set HF_HUB_DISABLE_XET unless the Hub is
-given a store of Xet's; what was pushed there is fetched from there.
+Large files are redirected from 127.0.0.1 to localhost, which stands for the Hub's file store. The
+routes for pushing are in pushing.py. A client must set HF_HUB_DISABLE_XET unless the Hub is given a
+Xet store, from which it then also serves what was pushed there.
 """
 
 import asyncio

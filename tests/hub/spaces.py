@@ -1,8 +1,6 @@
-"""A Hub on loopback that has Spaces too, as far as the real client needs one to deploy to it.
+"""A Hub on loopback with Spaces, as far as the client needs it to deploy.
 
-Knows the paths of the Hub's Space API, and the stages that a Space goes through; repositories, the
-Spaces' own among them, are the Hub's. What a Space runs is its caller's: `build` gets its files and
-settings, and says where it is.
+`build` decides what a Space runs: it gets the Space's files and settings and returns its address.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""`training deploy`, a real process with the real client, against Spaces on loopback."""
+"""`deploy`, by the real client, to Spaces on loopback: in this process, and in a process of its own
+where it is walked through or interrupted."""
 
 import http.server
 import os
@@ -8,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +19,22 @@ from demo.checkpoints.files import file_sha256
 from tests import tiny
 from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub
+from tests.hub.verbs import Done, run_here, start_process, wait_for_step
 from tests.processes import ROOT, AppProcess, free_port
 from training.errors import TrainingError
-from training.space.files import space_readme
-from training.space.front_matter import split_readme
-from training.space.settings import Space as DeployedSpace
-from training.space.waiting import headers_for
+from training.release import plan
+from training.release.space import Space as DeployedSpace
+from training.release.space import authorization_for
+from training.release.space_files import (
+    checkout_files,
+    render_space_readme,
+    split_front_matter,
+)
 
 SPACE = "alice/parody"
 MODEL = "alice/gpt2-tweets"
 NOWHERE = "0" * 40
 AGAIN = "Run the same command again; it goes on from what is there."
-
-Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
@@ -50,41 +53,41 @@ def running(hub: SpaceHub, scripted_app: AppProcess) -> SpaceHub:
 
 
 @pytest.fixture
-def begin(hub: SpaceHub, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Starts the verb; what still runs when the test ends is killed."""
+def start(hub: SpaceHub, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts the verb in a process of its own, which is killed if it still runs when the test
+    ends."""
     processes: list[subprocess.Popen[str]] = []
 
-    def run(*options: str, token: str = WRITER, space: str = SPACE) -> "subprocess.Popen[str]":
-        environment = {name: v for name, v in os.environ.items() if not name.startswith("HF_")}
-        settings = {
-            "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": token,
-            "HF_HUB_DISABLE_XET": "0" if hub.xet else "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "localhost,127.0.0.1",
-        }  # fmt: skip
-        process = subprocess.Popen(
-            [sys.executable, "-m", "training", "deploy", "--space", space, *options],
-            cwd=ROOT, env={**environment, **settings}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        processes.append(process)
-        return process
+    def start_deploy(*options: str) -> "subprocess.Popen[str]":
+        processes.append(
+            start_process(hub, tmp_path, "deploy", "--space", SPACE, *options, cwd=ROOT)
+        )
+        return processes[-1]
 
-    yield run
+    yield start_deploy
     for process in processes:
         process.kill()
         process.communicate()
 
 
 @pytest.fixture
-def deploy(begin: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Done]:
-    """Runs the verb to its end."""
+def deploy(hub: SpaceHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Runs the verb in this process, with a few files of this checkout."""
+    few = {name: ROOT / name for name in ("app.py", "requirements.txt", "embedded/base.json")}
+    monkeypatch.setattr(plan, "checkout_files", lambda: few)
+    # Set by the verb.
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
 
     def run(*options: str, token: str = WRITER, space: str = SPACE) -> Done:
-        process = begin(*options, token=token, space=space)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return run_here(hub, tmp_path, "deploy", "--space", space, *options, token=token)
 
     return run
+
+
+@pytest.fixture
+def whole_checkout(deploy: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`deploy` with all files."""
+    monkeypatch.setattr(plan, "checkout_files", checkout_files)
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +133,15 @@ def commits(hub: SpaceHub) -> int:
 
 
 def test_from_nothing_to_a_space_that_runs_the_published_model(
-    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes], tmp_path: Path
+    hub: SpaceHub,
+    start: Callable[..., "subprocess.Popen[str]"],
+    checkpoint: dict[str, bytes],
+    tmp_path: Path,
 ) -> None:
     """The Space is what was pushed, and nothing else of this checkout."""
     commit = Repo(checkpoint).commit
     hub.repos[MODEL] = Repo(checkpoint, tags={"v1": commit})
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
 
     def build(repo: Repo, space: Space) -> str:
         address, process = started(repo, space, hub, tmp_path)
@@ -144,26 +150,26 @@ def test_from_nothing_to_a_space_that_runs_the_published_model(
 
     hub.build = build
     try:
-        done = deploy("--model", MODEL, "--model-revision", "v1", "--contact", "alice@example.org")
+        process = start("--model", MODEL, "--model-revision", "v1", "--contact", "a@example.org")
+        out, err = process.communicate(timeout=300)
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert done.returncode == 0, done.stderr + (tmp_path / "app.log").read_text()
+        for app in processes:
+            app.kill()
+            app.wait()
+    assert process.returncode == 0, err + (tmp_path / "app.log").read_text()
     space = hub.spaces[SPACE]
     assert space.variables == {
-        "MODEL_ID": MODEL, "MODEL_REVISION": commit, "CONTACT": "alice@example.org",
+        "MODEL_ID": MODEL, "MODEL_REVISION": commit, "CONTACT": "a@example.org",
     }  # fmt: skip
     assert commits(hub) == 1
     assert not space.secrets
-    assert f"/checkpoint answers: {MODEL} at {commit}" in done.stdout
-    assert re.search(r"BUILDING\n.*APP_STARTING\n(.*\n)*.*RUNNING\n", done.stdout)
-    assert "/visitor saw this machine as 127.0.0.1, with X-Forwarded-For: None" in done.stdout
-    assert "so no proxy adds an address" in done.stdout
-    assert f"{SPACE} is up: " in done.stdout
+    assert f"/checkpoint answers: {MODEL} at {commit}" in out
+    assert re.search(r"BUILDING\n.*APP_STARTING\n(.*\n)*.*RUNNING\n", out)
+    assert f"{SPACE} is up: " in out
     assert (tmp_path / "outside.log").read_text() == ""
 
 
+@pytest.mark.usefixtures("whole_checkout")
 def test_only_what_the_app_needs_is_pushed(
     running: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
 ) -> None:
@@ -180,7 +186,7 @@ def test_only_what_the_app_needs_is_pushed(
         assert {p.relative_to(ROOT).as_posix() for p in kept} <= set(files)
     for secret in (WRITER, str(ROOT), str(Path.home())):
         assert not [name for name, content in files.items() if secret.encode() in content]
-    values, body = split_readme(files["README.md"].decode())
+    values, body = split_front_matter(files["README.md"].decode())
     line = values["preload_from_hub"][0].split(" ")
     assert (values["models"], line[0], line[2]) == ([MODEL], MODEL, repo.commit)
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(line[1].split(","))
@@ -191,6 +197,7 @@ def test_only_what_the_app_needs_is_pushed(
     assert set(links) <= set(files)
 
 
+@pytest.mark.usefixtures("whole_checkout")
 def test_large_files_go_by_xet_where_the_hub_has_it(
     hub: SpaceHub, deploy: Callable[..., Done], tmp_path: Path
 ) -> None:
@@ -222,7 +229,7 @@ def test_an_update_is_one_commit_that_deletes_what_went_away_and_sets_what_is_na
     assert space.variables == {**variables, "CONTACT": "https://example.org/me"}
     assert space.hardware == "cpu-upgrade"
     # The README goes on to name the model that the Space was set to.
-    values, _ = split_readme(files["README.md"].decode())
+    values, _ = split_front_matter(files["README.md"].decode())
     assert values["preload_from_hub"][0].endswith(repo.commit)
     running.steps.clear()
     second = deploy("--contact", "https://example.org/me", "--hardware", "cpu-upgrade", "--no-wait")
@@ -262,7 +269,7 @@ def test_a_tag_that_moves_changes_nothing_until_the_next_deploy(
     assert deploy("--no-wait").returncode == 0
     assert running.spaces[SPACE].variables["MODEL_REVISION"] == first.commit
     readme = running.repos[SPACE].files["README.md"].decode()
-    assert split_readme(readme)[0]["preload_from_hub"][0].endswith(first.commit)
+    assert split_front_matter(readme)[0]["preload_from_hub"][0].endswith(first.commit)
     assert deploy("--model", MODEL, "--model-revision", "v1", "--no-wait").returncode == 0
     assert running.spaces[SPACE].variables["MODEL_REVISION"] == later.commit
 
@@ -277,7 +284,7 @@ def test_a_private_model_needs_a_secret_that_is_never_sent_unasked(
     assert (told.returncode, repo.private, space.secrets) == (0, True, {})
     assert f"needs a token of its own, to read {MODEL}. None is sent" in told.stdout
     assert f"spaces/{SPACE}/settings; or say --secret-token" in told.stdout
-    assert "preload_from_hub" not in split_readme(repo.files["README.md"].decode())[0]
+    assert "preload_from_hub" not in split_front_matter(repo.files["README.md"].decode())[0]
     sent = deploy("--model", MODEL, "--secret-token", "--no-wait")
     assert space.secrets == {"HF_TOKEN": WRITER}
     assert "--secret-token: HF_TOKEN of this environment goes to" in sent.stdout
@@ -417,6 +424,8 @@ def test_who_may_only_read_is_told_so(hub: SpaceHub, deploy: Callable[..., Done]
     )
     assert "must have the role write" in done.stderr
     assert "PRO" not in done.stderr
+    # Nor is a name taken for the Hub's advice to take a plan.
+    assert "PRO" not in deploy(token=READER, space="alice/plan-b").stderr
     assert not hub.spaces
 
 
@@ -515,13 +524,11 @@ def test_a_hub_that_is_lost_while_a_space_is_built_is_asked_again_and_then_given
 
 
 def test_ctrl_c_tells_what_was_done(
-    hub: SpaceHub, begin: Callable[..., "subprocess.Popen[str]"]
+    hub: SpaceHub, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
     hub.broken["commit"] = Broken("stalled")
-    process = begin()
-    deadline = time.monotonic() + 60
-    while "commit" not in hub.steps and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = start()
+    wait_for_step(hub, "commit", process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -534,8 +541,8 @@ def test_only_a_private_space_is_shown_the_owners_token() -> None:
     def space(private: bool) -> DeployedSpace:
         return DeployedSpace(SPACE, private, "http://127.0.0.1:9", "cpu-basic", "RUNNING")
 
-    assert headers_for(space(private=False), WRITER) == {}
-    assert headers_for(space(private=True), WRITER) == {"Authorization": f"Bearer {WRITER}"}
+    assert authorization_for(space(private=False), WRITER) == {}
+    assert authorization_for(space(private=True), WRITER) == {"Authorization": f"Bearer {WRITER}"}
 
 
 def test_a_space_that_sleeps_is_woken_by_a_visit(
@@ -573,7 +580,7 @@ def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> No
     for name in ("README.md", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     good = (tmp_path / "README.md").read_text(encoding="utf-8")
-    space_readme(tmp_path, None, [], "")
+    render_space_readme(tmp_path, "", "", [], "")
     wrong = {
         "colorFrom: indigo": ("colorFrom: orange", "colorFrom is 'orange'; it must be one of red"),
         "emoji: 🦜": ("emoji: X", "emoji is 'X'; it must be one emoji"),
@@ -590,4 +597,4 @@ def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> No
     for line, (instead, sentence) in wrong.items():
         (tmp_path / "README.md").write_text(good.replace(line, instead, 1), encoding="utf-8")
         with pytest.raises(TrainingError, match=re.escape(sentence)):
-            space_readme(tmp_path, None, [], "")
+            render_space_readme(tmp_path, "", "", [], "")

@@ -1,20 +1,19 @@
-"""`publish`, by the real client in real processes, to a Hub of our own on loopback.
+"""`publish`, by the real client, to a Hub of our own on loopback: in this process, and in real ones
+where a process is walked through, killed, interrupted or starved of disk.
 
-A fake proves how the client and we behave, not the real Hub's rules. Xet is switched off where a
-test does not say that it is on.
+A fake proves how the client and we behave, not the real Hub's rules. Xet is off unless a test
+switches it on.
 """
 
 import json
+import re
 import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -25,12 +24,22 @@ from transformers import pipeline
 from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.settings import read_settings
 from tests import tiny
-from tests.hub.publisher import REPO, Publisher, make_checkpoint, make_data, make_project
+from tests.hub.publisher import (
+    REPO,
+    Publisher,
+    make_checkpoint,
+    make_data,
+    make_project,
+    reason_of,
+)
 from tests.hub.resolving import Client as Demo
 from tests.hub.server import READER, STRANGER, Broken, Hub, InXet, Repo
+from tests.hub.verbs import Done, wait_for_step
 from tests.processes import running_app
 from training.card import EMBEDDED
+from training.errors import TrainingError
 from training.prepare import read_texts
+from training.publish import choose_tag
 
 DATASET = "alice/tweets"
 ORIGINAL = {"README.md": b"tea", "old.txt": b"for now", ".gitattributes": b"*.bin -text"}
@@ -66,34 +75,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with running_hub() as hub:
-        yield hub
-
-
-@contextmanager
-def running_hub() -> Iterator[Hub]:
     hub = Hub()
     hub.start()
-    try:
-        yield hub
-    finally:
-        hub.stop()
+    yield hub
+    hub.stop()
 
 
 @pytest.fixture
 def publisher(hub: Hub, desk: Desk) -> Publisher:
-    return publisher_to(hub, desk)
-
-
-def publisher_to(hub: Hub, desk: Desk) -> Publisher:
     """Exports are kept for all tests: they take seconds."""
     return Publisher(hub, desk.project, desk.data, desk.checkpoint, desk.folder / "home")
-
-
-def side_by_side(at: Callable[[str], str], steps: Sequence[str]) -> dict[str, str]:
-    """What came of each step, each with a Hub of its own."""
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        return dict(zip(steps, pool.map(at, steps), strict=True))
 
 
 def edited(desk: Desk, to: Path) -> Path:
@@ -136,6 +127,7 @@ def test_the_app_runs_what_was_published_without_exporting_it_again(
         assert "Exporting" not in app.log()
 
 
+@pytest.mark.slow
 def test_the_embedded_checkpoint_goes_up_merged_by_xet_and_runs_elsewhere(
     publisher: Publisher, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +165,11 @@ def demo_of(hub: Hub, commit: str, folder: Path) -> dict[str, str]:
 def test_one_commit_holds_the_whole_contract_and_a_plain_pipeline_runs_it(
     publisher: Publisher, hub: Hub, tmp_path: Path
 ) -> None:
-    commit = publisher.publish("--tag", "v1", "--private")
+    """From the command line of a clean checkout, in a process of its own."""
+    process = publisher.start(*publisher.arguments(), "--tag", "v1", "--private")
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    commit = told.strip().rpartition("=")[2]
     repo = hub.repos[REPO]
     assert (repo.private, repo.commit, dict(repo.tags)) == (True, commit, {"v1": commit})
     assert len(list(repo.history())) == 2
@@ -199,7 +195,7 @@ def test_what_is_pushed_is_told_first_and_a_dry_run_leaves_it_at_that(
     publisher: Publisher, hub: Hub
 ) -> None:
     hub.repos[REPO] = Repo(ORIGINAL)
-    done = publisher.run(*publisher.ask(), "--tag", "v9", "--dry-run", token="")
+    done = publisher.run(*publisher.arguments(), "--tag", "v9", "--dry-run", token="")
     assert done.returncode == 0
     assert f"To model {REPO} (public), as v9:" in done.stdout
     assert "model.safetensors" in done.stdout
@@ -220,16 +216,13 @@ def test_a_worse_one_is_refused_and_a_forced_one_says_so(
 
 
 def test_uncommitted_changes_are_refused_and_forced_ones_say_so(
-    publisher: Publisher, hub: Hub, desk: Desk
+    publisher: Publisher, hub: Hub
 ) -> None:
-    change = desk.project / "training" / "change.py"
-    change.write_text("tea = 1\n", encoding="utf-8")
-    try:
-        assert "uncommitted changes (training/change.py)" in publisher.refusal()
-        assert hub.steps == []
-        publisher.publish("--force-dirty")
-    finally:
-        change.unlink()
+    changed = ["training/change.py"]
+    sentence = publisher.refusal(uncommitted=changed)
+    assert "uncommitted changes (training/change.py)" in sentence
+    assert hub.steps == []
+    publisher.publish("--force-dirty", uncommitted=changed)
     card = hub.repos[REPO].files["README.md"].decode()
     assert "**Published from a working tree with uncommitted changes.**" in card
 
@@ -249,7 +242,7 @@ def test_no_flag_publishes_a_pickle_a_token_or_a_tweet(
 ) -> None:
     tweet = read_texts(desk.data, "train")[0]
     wrong = {
-        "training_args.bin": (b"\x80\x04tea", "is pickled, as its name says"),
+        "training_args.bin": (b"\x80\x04tea", "is of a type that is never published, as pickles"),
         "notes.txt": (b"hf_" + b"a1" * 20, "shaped like a token of the Hub"),
         "notes.md": (f"# Tea\n\n{tweet}\n".encode(), "repeats a real tweet of the prepared data"),
     }
@@ -370,20 +363,14 @@ def outcome(repo: Repo, old: Repo) -> str:
     return "new" if is_new and {"SHA256SUMS", "README.md"} <= repo.files.keys() else "torn"
 
 
+@pytest.mark.parametrize("step", STEPS)
 def test_a_connection_that_is_lost_at_any_step_leaves_the_old_or_the_new(
-    publisher: Publisher, desk: Desk
+    publisher: Publisher, hub: Hub, step: str
 ) -> None:
-    publisher.publish("--dry-run")
-
-    def lost(step: str) -> str:
-        with running_hub() as hub:
-            hub.repos[REPO] = old = Repo(ORIGINAL)
-            hub.broken = {step: Broken("lost")}
-            sentence = publisher_to(hub, desk).refusal(is_patient=False)
-            assert "the connection was lost" in sentence
-            return outcome(hub.repos[REPO], old)
-
-    assert side_by_side(lost, STEPS) == {**dict.fromkeys(STEPS, "old"), "tag": "new"}
+    hub.repos[REPO] = old = Repo(ORIGINAL)
+    hub.broken = {step: Broken("lost")}
+    assert "the connection was lost" in publisher.refusal()
+    assert outcome(hub.repos[REPO], old) == ("new" if step == "tag" else "old")
 
 
 def test_an_answer_that_is_lost_is_made_good_by_a_second_run(
@@ -412,48 +399,33 @@ def test_a_connection_that_is_lost_once_may_be_tried_again_by_itself(
     publisher.publish()
 
 
-def wait_for(hub: Hub, process: Any) -> None:
-    """Until the Hub stalls."""
-    deadline = time.monotonic() + 60
-    while "broken" not in hub.steps:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_kill_at_any_step_leaves_the_old_or_the_new(publisher: Publisher, desk: Desk) -> None:
+@pytest.mark.parametrize("step", [*STEPS, "after the commit"])
+def test_a_kill_at_any_step_leaves_the_old_or_the_new(
+    publisher: Publisher, hub: Hub, step: str
+) -> None:
     """And a second run brings it to its end."""
-    publisher.publish("--dry-run")
-
-    def killed(step: str) -> str:
-        with running_hub() as hub:
-            hub.repos[REPO] = old = Repo(ORIGINAL)
-            is_done = step == "after the commit"
-            hub.broken["commit" if is_done else step] = Broken(
-                "unheard_stalled" if is_done else "stalled"
-            )
-            again = publisher_to(hub, desk)
-            process = again.start(*again.ask())
-            wait_for(hub, process)
-            process.kill()
-            process.communicate()
-            found = outcome(hub.repos[REPO], old)
-            hub.broken.clear()
-            commit = again.publish("--tag", "v1")
-            assert (len(list(hub.repos[REPO].history())), hub.repos[REPO].tags["v1"]) == (2, commit)
-            return found
-
-    steps = (*STEPS, "after the commit")
-    expected = {**dict.fromkeys(steps, "old"), "tag": "new", "after the commit": "new"}
-    assert side_by_side(killed, steps) == expected
+    hub.repos[REPO] = old = Repo(ORIGINAL)
+    if step == "after the commit":
+        hub.broken["commit"] = Broken("unheard_stalled")
+    else:
+        hub.broken[step] = Broken("stalled")
+    process = publisher.start(*publisher.arguments())
+    wait_for_step(hub, "broken", process)
+    process.kill()
+    process.communicate()
+    is_new = step in ("tag", "after the commit")
+    assert outcome(hub.repos[REPO], old) == ("new" if is_new else "old")
+    hub.broken.clear()
+    commit = publisher.publish("--tag", "v1")
+    assert (len(list(hub.repos[REPO].history())), hub.repos[REPO].tags["v1"]) == (2, commit)
 
 
 def test_an_interrupt_ends_it_at_once_and_says_what_is_there(
     publisher: Publisher, hub: Hub
 ) -> None:
     hub.broken["upload"] = Broken("stalled")
-    process = publisher.start(*publisher.ask())
-    wait_for(hub, process)
+    process = publisher.start(*publisher.arguments())
+    wait_for_step(hub, "broken", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
@@ -465,9 +437,12 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_there(
 
 def test_a_disk_that_takes_no_more_is_told(publisher: Publisher, hub: Hub) -> None:
     """No file may be larger than 100 kB here, as on a full disk: a write is refused."""
-    sentence = publisher.refusal(
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    process = publisher.start(
+        *publisher.arguments(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
     )
+    out, err = process.communicate(timeout=120)
+    sentence = reason_of(Done([], process.returncode, out, err))
     assert "The folder to publish could not be written in" in sentence
     assert "Make room there" in sentence
     assert hub.repos == {}
@@ -553,7 +528,7 @@ def test_no_pickle_comes_back_by_a_rollback(publisher: Publisher, hub: Hub) -> N
     first = Repo({**ORIGINAL, "evil.pt": b"tea"})
     hub.repos[REPO] = repo = Repo(ORIGINAL, tags={"v0": first.commit}, parent=first)
     done = publisher.run("--repo", REPO, "--rollback", "v0")
-    assert "v0 of alice/parody holds what is named like a pickle" in done.stderr
+    assert "v0 of alice/parody holds files of a type that is never published" in done.stderr
     assert (done.returncode, hub.repos[REPO]) == (1, repo)
 
 
@@ -575,23 +550,49 @@ def test_a_public_dataset_is_rolled_back_and_keeps_its_counts(
 @pytest.mark.parametrize(
     "tag", ["main", "HEAD", "v1.lock", "v1.", "a..b", ".a", "a/b", "-a", "a" * 101, "0" * 40]
 )
-def test_a_tag_that_git_or_the_hub_would_not_take_is_refused_first(
-    publisher: Publisher, hub: Hub, tag: str
+def test_a_tag_that_git_or_the_hub_would_not_take_is_refused(tag: str) -> None:
+    with pytest.raises(TrainingError, match="it must be a name that git takes"):
+        choose_tag(tag, None)
+
+
+def test_a_tag_is_looked_at_before_the_hub(publisher: Publisher, hub: Hub) -> None:
+    assert "it must be a name that git takes" in publisher.refusal("--tag=-a")
+    assert hub.steps == []
+
+
+def test_a_tag_that_is_not_given_tells_the_time_and_what_is_rolled_back() -> None:
+    assert re.fullmatch(r"v\d{8}-\d{6}", choose_tag(None, None))
+    assert re.fullmatch(r"rollback-of-v1-0-\d{8}-\d{6}", choose_tag(None, "v1.0"))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "reason"),
+    [
+        ((), 2, "give one of --repo and --dataset"),
+        (("--repo", REPO, "--dataset", DATASET), 2, "give one of --repo and --dataset"),
+        (("--repo", REPO, "--public"), 1, "--public belongs to --dataset, without --private"),
+        (("--dataset", DATASET, "--public", "--private"), 1, "--public belongs to --dataset"),
+        (("--repo", "parody"), 1, "--repo is 'parody'; it must look like user/name"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_the_hub_is_asked(
+    publisher: Publisher, hub: Hub, options: tuple[str, ...], code: int, reason: str
 ) -> None:
-    done = publisher.run(*publisher.ask(), f"--tag={tag}")
-    assert (done.returncode, hub.steps) == (1, [])
-    assert "it must be a name that git takes" in done.stderr
+    done = publisher.run(*options)
+    assert (done.returncode, hub.steps) == (code, [])
+    assert reason in done.stderr
 
 
 def test_a_rollback_to_nothing_publishes_nothing(publisher: Publisher, hub: Hub) -> None:
     hub.repos[REPO] = repo = Repo(ORIGINAL)
-    done = publisher.run(*publisher.ask(), "--rollback", "")
+    done = publisher.run(*publisher.arguments(), "--rollback", "")
     assert f"{REPO} has no tag ; its tags: none." in done.stderr
     assert (done.returncode, hub.repos[REPO]) == (1, repo)
 
 
 def test_a_reader_that_goes_away_ends_no_push(publisher: Publisher, hub: Hub) -> None:
-    process = publisher.start(*publisher.ask(), "--tag", "v1")
+    process = publisher.start(*publisher.arguments(), "--tag", "v1")
+    assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
     _, errors = process.communicate(timeout=120)

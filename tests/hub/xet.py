@@ -1,7 +1,6 @@
-"""Xet's store in a folder, which hf_xet has built in: what the Hub must know of it.
+"""Reads the Xet store in a folder that hf_xet has built in (shard format of huggingface/xet-core).
 
-Knows where the store keeps its shards and how they are laid out (huggingface/xet-core, shard
-format); must not know repositories. The store is undocumented, and pinned with hf_xet.
+The store is undocumented, and pinned with hf_xet.
 """
 
 import struct

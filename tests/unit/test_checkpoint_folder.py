@@ -12,7 +12,7 @@ from demo.checkpoints.files import verify_checksums, write_checksums
 from tests.hub.publisher import make_checkpoint, make_data
 from training.card import EMBEDDED, Publication, render_card
 from training.errors import TrainingError
-from training.publishing.checkpoint import Order, build, is_path
+from training.release.checkpoint import build_checkpoint, is_path
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def built(checkpoint: Path, out: Path) -> list[str]:
     """Builds, and returns what was said."""
     said: list[str] = []
     out.mkdir()
-    build(Order(checkpoint, "alice/parody", (), with_export=False), out, said.append)
+    build_checkpoint(checkpoint, "alice/parody", out, said.append, with_export=False)
     verify_checksums(out)
     return said
 

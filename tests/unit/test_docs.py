@@ -97,6 +97,7 @@ def test_nothing_pickled_and_no_data_is_in_the_tree() -> None:
     assert not [path for path in files if path.suffix in wrong]
 
 
+@pytest.mark.slow
 def test_the_requirements_resolve_with_what_the_spaces_builder_adds(tmp_path: Path) -> None:
     """The builder installs these beside ours, in one resolution."""
     version = FRONT_MATTER["sdk_version"]

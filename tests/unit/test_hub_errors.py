@@ -15,9 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from training.errors import TrainingError
-from training.hub.client import connected
-from training.hub.errors import is_refusal, sentence
-from training.hub.steps import AGAIN, Steps
+from training.release.hub import RUN_AGAIN, Steps, connect, explain, is_refusal, needs_payment
 
 
 def answered(status: int, said: str = "", **headers: str) -> HfHubHTTPError:
@@ -58,25 +56,46 @@ def wrapped(error: Exception) -> RuntimeError:
     ],
     ids=lambda value: None,
 )
-def test_an_error_becomes_a_sentence(error: Exception, said: str, refused: bool) -> None:
-    assert said in sentence(error)
+def test_an_error_becomes_a_explain(error: Exception, said: str, refused: bool) -> None:
+    assert said in explain(error)
     assert is_refusal(error) is refused
 
 
 def test_no_request_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the client asks for no timeout in most of its calls."""
-    monkeypatch.setattr("training.hub.client.REQUEST_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("training.release.hub.REQUEST_TIMEOUT_SECONDS", 0.2)
     silent = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-    connected()
+    connect()
     with silent, pytest.raises(httpx2.ReadTimeout):
         get_session().get(address, timeout=None)
 
 
 def test_the_hub_itself_is_quoted_in_one_short_line() -> None:
-    told = sentence(answered(400, "too  big. " + "x" * 1_000))
+    told = explain(answered(400, "too  big. " + "x" * 1_000))
     assert told.startswith("the Hub refused it (400: too big. xxx")
     assert len(told) < 400
+
+
+@pytest.mark.parametrize(
+    ("error", "is_needed"),
+    [
+        (answered(402), True),
+        (answered(402, "Payment required"), True),
+        (answered(403, "Gradio Spaces require a PRO subscription"), True),
+        (answered(400, "This hardware needs prepaid credits"), True),
+        (answered(403, "Forbidden"), False),
+        (answered(403, "You may not write to alice/plan-b"), False),
+        (TrainingError("Could not make the public Space alice/plan-b"), False),
+        (None, False),
+    ],
+    ids=lambda value: None,
+)
+def test_only_the_hubs_own_words_tell_that_a_plan_is_needed(
+    error: Exception | None, is_needed: bool
+) -> None:
+    """And not the name of a repository."""
+    assert needs_payment(error) is is_needed
 
 
 def test_what_was_done_is_told_and_what_is_in_doubt() -> None:
@@ -84,12 +103,12 @@ def test_what_was_done_is_told_and_what_is_in_doubt() -> None:
     lost = pytest.raises(TrainingError, match="Could not look: the connection was lost")
     with lost, steps.step("look"):
         raise httpx2.ReadError("")
-    assert steps.told() == "Nothing on the Hub was changed."
+    assert steps.summary() == "Nothing on the Hub was changed."
     with steps.step("make it", "made it"):
         pass
     with pytest.raises(TrainingError), steps.step("fill it", "filled it"):
         raise answered(403)
-    assert steps.told() == f"Done before, and still so: made it. {AGAIN}"
+    assert steps.summary() == f"Done before, and still so: made it. {RUN_AGAIN}"
     with pytest.raises(TrainingError), steps.step("fill it", "filled it"):
         raise answered(500)
-    assert steps.told().startswith("Whether the Hub did 'fill it' is not known. Done before")
+    assert steps.summary().startswith("Whether the Hub did 'fill it' is not known. Done before")

@@ -4,8 +4,9 @@ import json
 import pickle
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from tests.guessing import write_tweets
 from tests.processes import ROOT
 from training.errors import TrainingError
 from training.files import write_json
-from training.safety.check import files_below, require_safe
-from training.safety.tweets import KnownTweets
+from training.release.checks import is_listed_type, list_files, require_safe, require_type
+from training.release.tweets import KnownTweets, require_no_tweet
 
 TWEET = "The teapot counts the harbor, and the kettle paints the lighthouse tonight!"
 SHORT = "Tea is great today!"
@@ -32,24 +33,20 @@ def known(*texts: str) -> KnownTweets:
 
 def refusal(folder: Path, tweets: KnownTweets | None = NO_TWEETS) -> str:
     with pytest.raises(TrainingError) as caught:
-        require_safe(files_below(folder), tweets)
+        require_safe(list_files(folder), tweets)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "name", ["model.bin", "a.PT", "b.pth", "c.pkl", "d.ckpt", "e.npy", "in/f.npz", "openvino/g.bin"]
-)
-def test_a_pickle_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+    "name",
+    ["model.bin", "a.PT", "b.pth", "c.pkl", "d.ckpt", "e.npy", "in/f.npz", "openvino/g.bin",
+     "h.zip", "i.joblib", "k.sh", "extra"],
+)  # fmt: skip
+def test_a_file_of_no_listed_type_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"tea")
-    assert refusal(tmp_path).startswith(f"{name} is pickled, as its name says")
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("name", ["notes.txt", "curve.png", "extra"])
-def test_a_pickle_is_known_by_its_content(tmp_path: Path, name: str, protocol: int) -> None:
-    (tmp_path / name).write_bytes(pickle.dumps({"tea": [1, 2.5]}, protocol))
-    assert "by its content, a pickle" in refusal(tmp_path)
+    assert refusal(tmp_path).startswith(f"{name} is of a type that is never published, as pickles")
+    assert not is_listed_type(name)
 
 
 class Caller:
@@ -59,62 +56,85 @@ class Caller:
         return print, ("tea",)
 
 
+# Every file of a published checkpoint, and of a Space, whose type has a form of its own.
+FORMED = (
+    "model.safetensors", "vocab.json", "curve.png", "test.parquet", "SHA256SUMS", "app.py",
+    "demo/ui/static/preview.svg", "openvino/openvino_model.xml", "openvino/openvino_model.bin",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("name", ["vocab.json", "openvino/openvino_model.bin"])
-def test_a_pickle_that_calls_is_known_whatever_follows_it(
+@pytest.mark.parametrize("name", FORMED)
+def test_a_pickle_under_another_name_is_refused_by_its_content(
     tmp_path: Path, name: str, protocol: int
 ) -> None:
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(pickle.dumps(Caller(), protocol) + b"\n{}")
-    assert "by its content, a pickle" in refusal(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    for content in (
+        pickle.dumps({"tea": [1, 2.5]}, protocol),
+        pickle.dumps(Caller(), protocol) + b"\n{}",
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert f"{name} is not what its name says" in refusal(tmp_path)
 
 
-def test_an_archive_is_refused_whatever_is_in_it(tmp_path: Path) -> None:
-    for mode in ("w", "w:gz", "w:bz2", "w:xz"):
-        with tarfile.open(tmp_path / "notes.txt", mode) as archive:
-            archive.add(ROOT / "LICENSE", "notes")
-        assert "an archive that can hold one" in refusal(tmp_path), mode
+@pytest.mark.parametrize("protocol", range(1, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_no_text(tmp_path: Path, protocol: int) -> None:
+    """One of protocol 0 is; a text is never loaded as one."""
+    for name in ("README.md", "requirements.txt", "demo/a.js"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(pickle.dumps({"tea": [1, 2.5]}, protocol))
+        assert f"{name} is not what its name says" in refusal(tmp_path)
+        (tmp_path / name).unlink()
 
 
-def test_what_torch_and_numpy_save_is_known_by_its_content(tmp_path: Path) -> None:
-    saved = {
-        "zip": lambda path: zipfile.ZipFile(path, "w").close(),
-        "torch": lambda path: torch.save({"tea": torch.ones(2)}, path),
-        "old_torch": lambda path: torch.save(
-            {"tea": torch.ones(2)}, path, _use_new_zipfile_serialization=False
-        ),
-        "numpy": lambda path: np.save(path, np.ones(2)),
-    }
-    for kind, save in saved.items():
-        folder = tmp_path / kind
-        folder.mkdir()
-        with (folder / "weights").open("wb") as file:
-            save(file)  # type: ignore[no-untyped-call]
-        if kind == "zip":
-            (folder / "weights").write_bytes(b"PK\x03\x04")
-        assert "by its content, a pickle" in refusal(folder)
-
-
-def test_openvinos_raw_weights_are_let_through_unless_they_begin_like_a_pickle(
+def test_archives_and_what_torch_and_numpy_save_are_refused_under_every_name(
     tmp_path: Path,
 ) -> None:
+    def tar(mode: Any) -> Callable[[BinaryIO], Any]:
+        def save(file: BinaryIO) -> None:
+            with tarfile.open(fileobj=file, mode=mode) as archive:
+                archive.add(ROOT / "LICENSE", "notes")
+
+        return save
+
+    def zipped(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.write(ROOT / "LICENSE", "notes")
+
+    tensors = {"tea": torch.ones(2)}
+    savers: list[Callable[[BinaryIO], Any]] = [
+        *(tar(mode) for mode in ("w", "w:gz", "w:bz2", "w:xz")),
+        zipped,
+        lambda file: torch.save(tensors, file),
+        lambda file: torch.save(tensors, file, _use_new_zipfile_serialization=False),
+        lambda file: np.save(file, np.ones(2)),
+    ]
+    for save in savers:
+        for name in (*FORMED, "notes.txt"):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                save(file)
+            with pytest.raises(TrainingError, match="is not what its name says"):
+                require_type(path, name)
+
+
+def test_openvinos_raw_weights_are_as_long_as_their_model_says(tmp_path: Path) -> None:
     raw = tmp_path / "openvino" / "openvino_model.bin"
     raw.parent.mkdir()
     raw.write_bytes(bytes(range(64)))
-    require_safe(files_below(tmp_path), NO_TWEETS)
+    assert "is not what its name says" in refusal(tmp_path)
+    raw.with_suffix(".xml").write_text('<net><data offset="0" size="24"/><data a="b"/>'
+                                       '<data offset="24" size="40"/></net>')  # fmt: skip
+    require_safe(list_files(tmp_path), NO_TWEETS)
     raw.write_bytes(pickle.dumps("tea"))
-    assert "by its content, a pickle" in refusal(tmp_path)
+    assert "openvino/openvino_model.bin is not what its name says" in refusal(tmp_path)
 
 
-def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(pickle.dumps({"tea": 1}))
-    assert "model.safetensors is no safetensors file" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["# Tea\n", "N.B. tea", "I hope.", ".", "{}", ""])
-def test_words_are_no_pickle(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["# Tea\n", "N.B. tea", "I hope.", ".", "{}", "", "café 😀\r\n\t"])
+def test_words_are_text(tmp_path: Path, text: str) -> None:
     (tmp_path / "notes.txt").write_text(text, encoding="utf-8")
-    require_safe(files_below(tmp_path), NO_TWEETS)
+    require_safe(list_files(tmp_path), NO_TWEETS)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +163,7 @@ def test_a_token_is_found_in_any_file_and_not_repeated(tmp_path: Path) -> None:
     save_file({"tea": np.ones(2)}, tmp_path / "model.safetensors", {"note": TOKEN})
     assert "model.safetensors holds something shaped like a token" in refusal(tmp_path)
     save_file({"tea": np.ones(2)}, tmp_path / "model.safetensors", {"note": "hf_short"})
-    require_safe(files_below(tmp_path), NO_TWEETS)
+    require_safe(list_files(tmp_path), NO_TWEETS)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +174,7 @@ def test_a_token_is_found_in_any_file_and_not_repeated(tmp_path: Path) -> None:
         ("a.md", f"1. {TWEET.upper()} And more.", "line 1"),
         ("a.md", "# Tea\n\n" + TWEET.replace(", ", ",\n"), "a passage over several lines"),
         ("a.txt", f"tea\n{SHORT}\n", "line 2"),
-        ("a.json", f"not JSON {TWEET}", "line 1"),
         ("a.json", {"words": TWEET.split()}, "words"),
-        ("a.json", "[" * 100_000 + f"\n{TWEET}", "line 2"),
         ("a.html", TWEET.replace(" ", "<br>"), "line 1"),
         ("a.html", TWEET.replace("the", "&#116;he").replace(" ", "&nbsp;"), "line 1"),
         ("a.txt", TWEET.replace(" ", "_"), "line 1"),
@@ -171,10 +189,23 @@ def test_a_tweet_is_found_where_it_stands_and_not_repeated(
     assert f"{name} repeats a real tweet of the prepared data, at {place}:" in sentence
     assert "kettle" not in sentence
     require_safe(
-        files_below(tmp_path),
+        list_files(tmp_path),
         known("Something else that nobody ever said about any teapot at all."),
     )
-    require_safe(files_below(tmp_path), None)
+    require_safe(list_files(tmp_path), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [(f"not JSON {TWEET}", "line 1"), ("[" * 100_000 + f"\n{TWEET}", "line 2")]
+)
+def test_what_is_no_json_though_named_so_is_refused_and_a_tweet_found_in_it(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    assert "a.json is not what its name says" in refusal(tmp_path)
+    with pytest.raises(TrainingError, match=f"a.json repeats a real tweet.*, at {place}:"):
+        require_no_tweet(path, path.name, known(TWEET))
 
 
 def test_a_tweet_is_found_beside_weights_and_a_table_is_not_looked_into(tmp_path: Path) -> None:
@@ -186,7 +217,7 @@ def test_a_tweet_is_found_beside_weights_and_a_table_is_not_looked_into(tmp_path
     weights.unlink()
     write_tweets(tmp_path, 5, "train")
     assert "train.parquet is a table" in refusal(tmp_path)
-    require_safe(files_below(tmp_path), None)
+    require_safe(list_files(tmp_path), None)
 
 
 def test_what_may_not_be_repeated_comes_from_the_data_and_else_from_the_index(

@@ -1,7 +1,6 @@
-"""What of prepared data may go onto the Hub: the held-out splits that the guessing game shows.
+"""The folder of a published dataset: the held-out splits that the guessing game shows.
 
-Knows prepared data and the dataset's card; must not know the Hub's client. Nothing of train ever
-leaves: whoever has what a model learnt from can tell what it repeats.
+Tweets of train are never published: whoever has them can tell what the model repeats.
 """
 
 import hashlib
@@ -21,23 +20,29 @@ REPORT = "report.json"
 SPLITS = ("dev", "test")
 # Everything that is published; the game's counts may lie beside it.
 PUBLISHED = ("README.md", REPORT, "persona.json", *(f"{name}.parquet" for name in SPLITS))
-# The rest quotes rows of the archive, or could.
+# Parts of the report that quote no row of the archive.
 REPORTED = (
     "archive_sha256", "canonical_version", "seed", "rows", "bad_rows", "counts", "splits"
 )  # fmt: skip
 
 
-def build_data(data: Path, out: Path) -> None:
-    """Fills an empty folder.
+def build_dataset(data: Path, out: Path) -> None:
+    """Fills the empty folder `out` from prepared data.
 
     Raises:
-        TrainingError: these are no prepared data, a split is not the one that the report tells
-            of, or the disk takes no more.
+        TrainingError: these are no prepared data, a split is not the one that the report describes,
+            or the disk is full.
     """
-    report = _report(data)
+    report = _read_report(data)
     try:
         for name in SPLITS:
-            _require_split(data, name, report)
+            # A train split under another name would be published otherwise.
+            digest = hashlib.sha256("\n".join(read_texts(data, name)).encode()).hexdigest()
+            if digest != report["splits"][name]["texts_sha256"]:
+                raise TrainingError(
+                    f"{data / f'{name}.parquet'} does not hold the tweets that {REPORT} tells of: "
+                    "run `python -m training prepare` again."
+                )
             shutil.copyfile(data / f"{name}.parquet", out / f"{name}.parquet")
         persona = persona_of(data)
         persona.write(out)
@@ -52,7 +57,7 @@ def build_data(data: Path, out: Path) -> None:
         ) from error
 
 
-def _report(data: Path) -> dict[str, Any]:
+def _read_report(data: Path) -> dict[str, Any]:
     try:
         report = json.loads((data / REPORT).read_text(encoding="utf-8"))
         for name in SPLITS:
@@ -65,28 +70,14 @@ def _report(data: Path) -> dict[str, Any]:
     return dict(report)
 
 
-def _require_split(data: Path, name: str, report: dict[str, Any]) -> None:
-    """A train split by another name would pass for it otherwise."""
-    digest = hashlib.sha256("\n".join(read_texts(data, name)).encode()).hexdigest()
-    if digest != report["splits"][name]["texts_sha256"]:
-        raise TrainingError(
-            f"{data / f'{name}.parquet'} does not hold the tweets that {REPORT} tells of: run "
-            "`python -m training prepare` again."
-        )
-
-
 def _card(persona: Persona, report: dict[str, Any]) -> str:
+    files = [{"split": name, "path": f"{name}.parquet"} for name in SPLITS]
     metadata = DatasetCardData(
         language="en",
         pretty_name=f"{persona.title}: held-out tweets",
         tags=["tweets"],
         task_categories=["text-generation"],
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [{"split": name, "path": f"{name}.parquet"} for name in SPLITS],
-            }
-        ],
+        configs=[{"config_name": "default", "data_files": files}],
     )
     counts = "\n".join(f"| {name} | {report['splits'][name]['tweets']:,} |" for name in SPLITS)
     return f"""---

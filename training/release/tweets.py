@@ -14,15 +14,16 @@ from typing import Any, Self
 
 from safetensors import safe_open
 
-from demo.checkpoints.files import DEFINING
+from demo.checkpoints.files import DEFINING, EXPORT_SUBFOLDER
 from demo.judging import originals
 from demo.judging.canonical import MIN_WORDS
 from demo.judging.files import UnusableFile
 from demo.judging.originals import Originals, window_digests
 from training.errors import TrainingError
 from training.prepare import SPLITS, read_texts
-from training.safety.pickles import RAW_WEIGHTS
 
+# Ends in .bin, and is OpenVINO's raw numbers.
+RAW_WEIGHTS = f"{EXPORT_SUBFOLDER}/openvino_model.bin"
 _NO_TEXT = (".png", ".xml")
 _TAG = re.compile(r"<[^<>]*>")
 _WORD = re.compile(r"[^\W_]+")

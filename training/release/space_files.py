@@ -1,0 +1,187 @@
+"""The files of a Space: what of this checkout goes there, and the README with its front matter."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from huggingface_hub import RepoCard, SpaceHardware
+from huggingface_hub.utils._fixes import yaml_dump
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training import working_tree
+from training.card import EMBEDDED
+from training.errors import TrainingError
+from training.release.checks import require_safe
+from training.release.tweets import KnownTweets
+
+SINGLE = ("app.py", "requirements.txt", "LICENSE")
+FOLDERS = ("demo", EMBEDDED.name)
+README = "README.md"
+HARDWARE = tuple(flavor.value for flavor in SpaceHardware)
+_LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)]+)\)")
+
+Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
+Text = Annotated[str, Field(pattern=r"^\S.*$", description="a text")]
+Line = Annotated[str, Field(pattern="^.{1,60}$", description="a line of at most 60 characters")]
+Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(description="a list of texts")]
+Flag = Annotated[bool, Field(description="true or false")]
+_EMOJI = "^[^\\x00-\\x{ff}][\u200d\ufe0f\U0001f3fb-\U0001faff]*$"
+Emoji = Annotated[str, Field(pattern=_EMOJI, description="one emoji")]
+_VERSION = r"^\d+\.\d+\.\d+$"
+Version = Annotated[str, Field(pattern=_VERSION, description="a version like 6.31.0")]
+_PYTHON, _PYTHON_RULE = r"^3\.\d+(\.\d+)?$", 'a version in quotes, like "3.12"'
+Python = Annotated[str, Field(pattern=_PYTHON, description=_PYTHON_RULE)]
+License = Annotated[str, Field(pattern="^[a-z0-9.-]+$", description="a license's identifier")]
+_PRELOAD_RULE = '"user/name files,with,commas commit" lines'
+_Preload = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+( \S+){0,2}$")]
+Preloads = Annotated[list[_Preload], Field(description=_PRELOAD_RULE)]
+_HARDWARE_RULE = f"one of {', '.join(HARDWARE)}"
+Hardware = Annotated[SpaceHardware, Field(strict=False, description=_HARDWARE_RULE)]
+Duration = Annotated[str, Field(pattern=r"^\d+[smh]$", description="a time like 30m")]
+Address = Annotated[str, Field(pattern=r"^https://\S+$", description="an https address")]
+Never = Annotated[Literal[False], Field(description="false, or its embeds stay empty")]
+
+
+class FrontMatter(BaseModel):
+    """What the Hub's reference allows for a Gradio Space. Checked here because the Hub ignores some
+    wrong values. Strict: an unquoted version, 3.10, is the number 3.1."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    title: Text
+    emoji: Emoji
+    colorFrom: Color
+    colorTo: Color
+    sdk: Literal["gradio"]
+    sdk_version: Version
+    python_version: Python
+    app_file: Text
+    short_description: Line
+    license: License = ""
+    tags: Texts = []
+    models: Texts = []
+    datasets: Texts = []
+    preload_from_hub: Preloads = []
+    suggested_hardware: Hardware = SpaceHardware.CPU_BASIC
+    startup_duration_timeout: Duration = ""
+    pinned: Flag = False
+    thumbnail: Address = ""
+    header: Literal["default", "mini"] = "default"
+    fullWidth: Flag = False
+    disable_embedding: Never = False
+
+
+def checkout_files() -> dict[str, Path]:
+    """The files of this checkout that go into the Space, by name, except the README.
+
+    Raises:
+        TrainingError: something that does not belong there lies among them, is missing, or must
+            not be published.
+    """
+    root = working_tree.ROOT
+    paths = {name: root / name for name in working_tree.files([*SINGLE, *FOLDERS])}
+    for wanted in (*SINGLE, *FOLDERS):
+        if not any(name == wanted or name.startswith(f"{wanted}/") for name in paths):
+            raise TrainingError(f"{wanted} is no part of this checkout, and no Space runs without.")
+    for name, path in paths.items():
+        if not name.isprintable():
+            raise TrainingError(f"{ascii(name)} is no name that the Hub takes: rename that file.")
+        if path.is_symlink():
+            raise TrainingError(f"{name} is a link, and a Space takes files alone: replace it.")
+    require_safe({**paths, README: root / README}, tweets=None)
+    # Not the code: it holds no tweets, and an index of tweets would some day match a line of it.
+    weights = {name: path for name, path in paths.items() if EMBEDDED in path.parents}
+    require_safe(weights, KnownTweets.by_index(EMBEDDED))
+    return paths
+
+
+def render_space_readme(
+    root: Path, model: str, preload: str, datasets: Sequence[str], hardware: str
+) -> str:
+    """The README that is pushed. `model` is the Hub id of the checkpoint that the Space runs, and
+    `preload` what the Hub fetches while it builds the Space; empty values are left out.
+
+    Raises:
+        TrainingError: the Hub would not accept it.
+    """
+    values, body = split_front_matter(_read_text(root / README))
+    given: dict[str, Any] = {
+        "models": [model] if model else None,
+        "preload_from_hub": [preload] if preload else None,
+        "datasets": list(datasets),
+        "suggested_hardware": hardware,
+    }
+    values |= {name: value for name, value in given.items() if value}
+    _require_accepted(values, _read_text(root / "requirements.txt"))
+    return f"---\n{yaml_dump(values, sort_keys=False, width=1_000)}---\n{_drop_dead_links(body)}"
+
+
+def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
+    """The front matter's values, and the text below it.
+
+    Raises:
+        TrainingError: there is none, or it is not YAML.
+    """
+    if not text.startswith("---\n"):
+        raise TrainingError(
+            "README.md has no front matter: begin it with a block between --- lines."
+        )
+    try:
+        card = RepoCard(text)
+    # Errors of the YAML parser, whose types RepoCard does not document.
+    except Exception as error:
+        first = str(error).splitlines()[0]
+        raise TrainingError(f"README.md's front matter is no YAML: {first}. Correct it.") from error
+    return dict(vars(card.data)), card.text
+
+
+def _require_accepted(values: dict[str, Any], requirements: str) -> None:
+    try:
+        front_matter = FrontMatter.model_validate(values)
+    except ValidationError as error:
+        raise TrainingError(f"README.md's front matter {_explain(error, values)}") from error
+    if front_matter.app_file not in (*SINGLE, README):
+        raise TrainingError(
+            f"README.md's front matter: app_file is {front_matter.app_file!r}, which is not pushed."
+        )
+    pinned = re.search(r"^gradio(?:\[[\w,]*\])?==(\S+)", requirements, re.MULTILINE)
+    version = pinned[1] if pinned else "none"
+    if version != front_matter.sdk_version:
+        raise TrainingError(
+            f"README.md's front matter: sdk_version is {front_matter.sdk_version!r}, and "
+            f"requirements.txt pins gradio to {version}. Make them equal."
+        )
+
+
+def _explain(error: ValidationError, values: dict[str, Any]) -> str:
+    """The first fault, with the value and the rule."""
+    fault = error.errors()[0]
+    name = str(fault["loc"][0])
+    if fault["type"] == "missing":
+        return f"lacks {name}. Add it."
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(FrontMatter.model_fields)
+        return f"has {name}, which a Gradio Space does not take. Remove it; known are {known}."
+    field = FrontMatter.model_fields[name]
+    choices = getattr(field.annotation, "__args__", ())
+    rule = field.description or f"one of {', '.join(choices)}"
+    return f"has a wrong value: {name} is {values[name]!r}; it must be {rule}."
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"{path.name} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{path.name} is not UTF-8: save it so.") from error
+
+
+def _drop_dead_links(body: str) -> str:
+    """The text with links to files that the Space does not have replaced by their words."""
+
+    def replace(link: re.Match[str]) -> str:
+        return link[0] if link[2].split("/")[0] in (*SINGLE, *FOLDERS) else link[1]
+
+    return _LOCAL_LINK.sub(replace, body)
