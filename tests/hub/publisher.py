@@ -4,7 +4,6 @@ a process of its own, since the real client reads HF_ENDPOINT once.
 Knows how the verb is run; must not know what it should answer. All tweets are made up.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -44,9 +43,7 @@ def make_project(folder: Path) -> Path:
 def make_data(folder: Path) -> Path:
     """Prepared made-up tweets."""
     archive = made_up.write(folder.parent / "archive.csv", made_up.rows(700))
-    prepare.run(
-        argparse.Namespace(archive=str(archive), out=folder, persona=prepare.PERSONA, seed=1)
-    )
+    prepare.prepare(str(archive), out=folder, seed=1)
     return folder
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from training.errors import TrainingError
-from training.memory import Sizes, cut
+from training.memory import Sizes, split_batch
 from training.recipe import Recipe, read_recipe
 
 GIB = 2**30
@@ -20,13 +20,13 @@ def recipe() -> Recipe:
 
 
 def test_where_there_is_room_nothing_is_cut() -> None:
-    assert cut(recipe(), MEDIUM, 80 * GIB, ranks=1) == recipe()
+    assert split_batch(recipe(), MEDIUM, 80 * GIB, ranks=1) == recipe()
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 8])
 @pytest.mark.parametrize("room", [6.2, 7, 9, 14])
 def test_the_step_fits_and_its_batch_stays_the_same(room: float, ranks: int) -> None:
-    found = cut(recipe(), MEDIUM, int(room * GIB), ranks)
+    found = split_batch(recipe(), MEDIUM, int(room * GIB), ranks)
     rows, rest = divmod(found.batch_size, ranks * found.gradient_accumulation)
     assert rest == 0
     assert MEDIUM.bytes(rows, found.activation_checkpointing) <= room * GIB
@@ -38,19 +38,19 @@ def test_the_step_fits_and_its_batch_stays_the_same(room: float, ranks: int) -> 
 
 def test_accumulation_comes_before_checkpointing() -> None:
     one_row = MEDIUM.bytes(1, checkpointing=False)
-    assert cut(recipe(), MEDIUM, one_row, 1).gradient_accumulation == 32
-    assert not cut(recipe(), MEDIUM, one_row, 1).activation_checkpointing
-    assert cut(recipe(), MEDIUM, one_row - 1, 1).activation_checkpointing
+    assert split_batch(recipe(), MEDIUM, one_row, 1).gradient_accumulation == 32
+    assert not split_batch(recipe(), MEDIUM, one_row, 1).activation_checkpointing
+    assert split_batch(recipe(), MEDIUM, one_row - 1, 1).activation_checkpointing
 
 
 def test_what_never_fits_is_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError, match=r"about 5\.\d+ GiB .*--lora 16"):
-        cut(recipe(), MEDIUM, 2 * GIB, ranks=1)
+        split_batch(recipe(), MEDIUM, 2 * GIB, ranks=1)
 
 
-def test_weights_kept_as_a_difference_need_two_copies_more() -> None:
-    kept = dataclasses.replace(MEDIUM, kept=True)
-    more = kept.bytes(1, checkpointing=False) - MEDIUM.bytes(1, checkpointing=False)
+def test_weights_rounded_to_deltas_need_two_copies_more() -> None:
+    rounded = dataclasses.replace(MEDIUM, with_deltas=True)
+    more = rounded.bytes(1, checkpointing=False) - MEDIUM.bytes(1, checkpointing=False)
     assert more == 8 * MEDIUM.weights
 
 
@@ -59,6 +59,6 @@ def test_an_adapter_needs_less() -> None:
     saved = MEDIUM.bytes(1, checkpointing=False) - adapter.bytes(1, checkpointing=False)
     assert saved == 12 * MEDIUM.weights
     room = adapter.bytes(1, checkpointing=False)
-    assert not cut(recipe(), adapter, room, ranks=1).activation_checkpointing
+    assert not split_batch(recipe(), adapter, room, ranks=1).activation_checkpointing
     with pytest.raises(TrainingError):
-        cut(recipe(), MEDIUM, room, ranks=1)
+        split_batch(recipe(), MEDIUM, room, ranks=1)
