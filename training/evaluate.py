@@ -22,12 +22,11 @@ from training.bits import Figure, Score, summarise
 from training.card import EMBEDDED
 from training.checkpoints import record
 from training.fidelity import Fidelity, measure_fidelity
-from training.files import read_metrics
+from training.files import read_metrics, read_texts_file
 from training.prepare import read_texts
 from training.sampling import engine_of
 from training.subject import Subject
 from training.text_report import Report, decoding_of, measure_texts
-from training.texts import read_texts_file
 
 HELD_OUT = ("dev", "test", "test_time")
 

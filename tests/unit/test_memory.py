@@ -1,11 +1,15 @@
 """A step is cut until it fits, and what is learnt stays the same."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 
+from tests.processes import ROOT, free_port
 from training.errors import TrainingError
-from training.memory import Sizes, split_batch
+from training.memory import Sizes, smallest_free_memory, split_batch
 from training.recipe import Recipe, read_recipe
 
 GIB = 2**30
@@ -52,6 +56,35 @@ def test_weights_rounded_to_deltas_need_two_copies_more() -> None:
     rounded = dataclasses.replace(MEDIUM, with_deltas=True)
     more = rounded.bytes(1, checkpointing=False) - MEDIUM.bytes(1, checkpointing=False)
     assert more == 8 * MEDIUM.weights
+
+
+def test_a_process_asks_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda gpu: (GIB * (gpu + 1), 0))
+    assert smallest_free_memory() == 2 * GIB
+
+
+def test_all_processes_count_on_the_gpu_with_the_least_room() -> None:
+    """Or one would split its step otherwise, and wait for the others forever."""
+    code = (
+        "import torch\n"
+        "torch.cuda.mem_get_info = lambda gpu: ([9, 7][gpu], 0)\n"
+        "from training.memory import smallest_free_memory\n"
+        "print(smallest_free_memory())\n"
+        "torch.distributed.destroy_process_group()\n"
+    )
+    group = {
+        **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env={**group, "RANK": n, "LOCAL_RANK": n},
+            stdout=subprocess.PIPE, text=True,
+        )
+        for n in ("0", "1")
+    ]  # fmt: skip
+    assert [process.communicate(timeout=120)[0] for process in processes] == ["7\n", "7\n"]
 
 
 def test_an_adapter_needs_less() -> None:
