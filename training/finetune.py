@@ -65,10 +65,11 @@ def finetune(
             f"at {LORA_RATE} times the recipe's learning rate",
         ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="instead of the recipe's")] = None,
-    tokens: Annotated[int | None, typer.Option(help="end after so many tokens instead")] = None,
-    minutes: Annotated[float | None, typer.Option(help="end after so many minutes instead")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="end after so many steps instead")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="end after so many tokens, not the recipe's epochs")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="end after so many minutes")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="end after so many steps")] = None,
     evaluations: Annotated[
         int | None, typer.Option(help="how often dev is measured on the way")
     ] = None,
@@ -76,14 +77,14 @@ def finetune(
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="do without trackio")] = False,
 ) -> int:
     """Trains and writes the checkpoint. Returns 0, or 143 or 130 if a signal ended it early."""
-    if sum(bound is not None for bound in (epochs, tokens, minutes, max_steps)) > 1:
-        raise typer.BadParameter("give one of --epochs, --tokens, --minutes and --max-steps.")
+    if sum(bound is not None for bound in (tokens, minutes, max_steps)) > 1:
+        raise typer.BadParameter("give one of --tokens, --minutes and --max-steps.")
     if minutes is not None and (resume or processes() > 1):
         raise TrainingError("--minutes is for one process that runs through: give --tokens.")
     if minutes is not None and evaluations is not None:
         raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
     with _only_first_process_prints():
-        settings = override(read_recipe(recipe), base=base, lora=lora, epochs=epochs)
+        settings = override(read_recipe(recipe), base, lora)
         out = out or Path("runs") / Path(recipe).stem
         texts = {name: read_texts(data, name) for name in ("train", "dev")}
         if not (data / PERSONA).is_file():
@@ -112,7 +113,7 @@ def finetune(
         # All processes met when the trainer was built, so each has chosen its state by now.
         if state is not None and is_first_process():
             remove_newer(state)
-        trainer.train(resume_from_checkpoint=state and str(state))
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
         history = trainer.state.log_history
         if is_first_process():
             write_json(out / "curves.json", history)
@@ -147,12 +148,7 @@ def _only_first_process_prints() -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
-def override(
-    recipe: Recipe,
-    base: str | None = None,
-    lora: int | None = None,
-    epochs: float | None = None,
-) -> Recipe:
+def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -> Recipe:
     """The recipe with what the command line says instead.
 
     Raises:
@@ -161,8 +157,7 @@ def override(
     if recipe.method == "scratch" and (base or lora):
         flag = "--base" if base else "--lora"
         raise TrainingError(f"{flag} does not fit a recipe that trains from scratch.")
-    given = {"base": base, "epochs": epochs}
-    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changed: dict[str, Any] = {} if base is None else {"base": base}
     if lora is not None or base not in (None, PACKAGED_BASE):
         changed["difference"] = None
     if lora is not None:

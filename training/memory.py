@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -22,47 +23,24 @@ BYTES_DELTA = 8
 BYTES_LOGIT = 10
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What memory depends on: `weights` is a count; `trained` says whether all of them are,
-    `with_deltas` whether they are rounded to deltas; `context` is a row's length in tokens."""
+def step_bytes(recipe: Recipe, weights: int, config: Any, rows: int, checkpointing: bool) -> int:
+    """Needed by a step over `rows` rows at once, in half precision.
 
-    weights: int
-    trained: bool
-    layers: int
-    heads: int
-    width: int
-    vocabulary: int
-    context: int
-    with_deltas: bool = False
+    Activations as Korthikanti et al. 2022 count them: 34 + 5 · heads · context / width bytes for
+    each token, layer and unit of width; with checkpointing, 2 bytes and one whole layer.
 
-    @classmethod
-    def of(cls, recipe: Recipe, model: Any) -> Self:
-        """Of a model as a recipe trains it."""
-        config = model.config
-        return cls(
-            weights=model.num_parameters(),
-            trained=recipe.method != "lora",
-            layers=config.num_hidden_layers,
-            heads=config.num_attention_heads,
-            width=config.hidden_size,
-            vocabulary=config.vocab_size,
-            context=recipe.block_size,
-            with_deltas=recipe.difference is not None,
-        )
-
-    def bytes(self, rows: int, checkpointing: bool) -> int:
-        """Needed by a step over so many rows at once, in half precision.
-
-        Activations as Korthikanti et al. 2022 count them: 34 + 5 · heads · context / width bytes
-        for each token, layer and unit of width; with checkpointing, 2 bytes and one whole layer.
-        """
-        state = self.weights * (BYTES_TRAINED if self.trained else BYTES_FROZEN)
-        state += self.weights * BYTES_DELTA * self.with_deltas
-        unit = self.context * self.width
-        layer = unit * 34 + 5 * self.heads * self.context**2
-        stored = self.layers * unit * 2 + layer if checkpointing else self.layers * layer
-        return state + rows * (stored + self.context * self.vocabulary * BYTES_LOGIT)
+    Args:
+        weights: how many the model has.
+        config: the model's.
+    """
+    state = weights * (BYTES_FROZEN if recipe.method == "lora" else BYTES_TRAINED)
+    if recipe.difference is not None:
+        state += weights * BYTES_DELTA
+    context, layers = recipe.block_size, config.num_hidden_layers
+    unit = context * config.hidden_size
+    layer = unit * 34 + 5 * config.num_attention_heads * context**2
+    activations = layers * unit * 2 + layer if checkpointing else layers * layer
+    return int(state + rows * (activations + context * config.vocab_size * BYTES_LOGIT))
 
 
 def fit_to_gpu(recipe: Recipe, model: Any) -> Recipe:
@@ -72,7 +50,8 @@ def fit_to_gpu(recipe: Recipe, model: Any) -> Recipe:
     if not torch.cuda.is_available():
         return recipe
     free = smallest_free_memory()
-    found = split_batch(recipe, Sizes.of(recipe, model), int(USABLE * free), processes())
+    needed = partial(step_bytes, recipe, model.num_parameters(), model.config)
+    found = split_batch(recipe, needed, int(USABLE * free), processes())
     if found != recipe:
         print(
             f"For {free / 2**30:.1f} GiB of free GPU memory: {found.gradient_accumulation} "
@@ -96,9 +75,12 @@ def smallest_free_memory() -> int:
     return free
 
 
-def split_batch(recipe: Recipe, sizes: Sizes, room: int, ranks: int) -> Recipe:
+def split_batch(
+    recipe: Recipe, needed: Callable[[int, bool], int], room: int, ranks: int
+) -> Recipe:
     """The recipe with the fewest portions that fit into `room` bytes, the batch being shared
     by `ranks` processes; activations are checkpointed only if one row at once does not fit.
+    `needed` is `step_bytes` by rows and checkpointing.
 
     Raises:
         TrainingError: not even that fits.
@@ -106,13 +88,13 @@ def split_batch(recipe: Recipe, sizes: Sizes, room: int, ranks: int) -> Recipe:
     rows = recipe.batch_size // ranks
     for checkpointing in sorted({recipe.activation_checkpointing, True}):
         for portions in range(recipe.gradient_accumulation, rows + 1):
-            if rows % portions == 0 and sizes.bytes(rows // portions, checkpointing) <= room:
+            if rows % portions == 0 and needed(rows // portions, checkpointing) <= room:
                 return dataclasses.replace(
                     recipe,
                     gradient_accumulation=portions,
                     activation_checkpointing=checkpointing,
                 )
-    need = sizes.bytes(1, checkpointing=True)
+    need = needed(1, True)
     raise TrainingError(
         f"The model needs about {need / 2**30:.1f} GiB of free GPU memory, of which "
         f"{room / 2**30:.1f} GiB can be used: train an adapter (--lora 16) or a smaller --base."

@@ -52,25 +52,24 @@ class BitsTrainer(Trainer):
         super().__init__(**options)
         self._dev_texts, self._tokenizer, self._clock = dev_texts, tokenizer, clock
         self.deltas: RoundDeltas | None = None
-        self._started = time.monotonic()
-        # Seconds of training before a resume, and seconds of evaluation since.
-        self._earlier: float | None = None
-        self._measuring = 0.0
+        # When training would have begun, had it run without resumes and evaluations.
+        self._began: float | None = None
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Bits per byte on dev, with the tokens and the seconds of training until now."""
-        began = time.monotonic()
-        if self._earlier is None:
+        now = time.monotonic()
+        if self._began is None:
+            # The first evaluation comes before the first step, also after a resume.
             known = [entry["seconds"] for entry in self.state.log_history if "seconds" in entry]
-            self._earlier = max(known, default=0.0)
+            self._began = now - max(known, default=0.0)
         model: Any = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
         with self.stored_weights(), _without_autocast(model):
             figure = summarise(score_texts(self._dev_texts, model, self._tokenizer))
         model.train(was_training)
-        seconds = self._earlier + began - self._started - self._measuring
-        self._measuring += time.monotonic() - began
+        seconds = now - self._began
+        self._began += time.monotonic() - now
         metrics = {
             f"eval_{METRIC}": figure.bits_per_byte,
             "tokens": round(self.tokens_per_step * self.state.global_step),
@@ -87,11 +86,6 @@ class BitsTrainer(Trainer):
         """Inside, the weights are as they will be stored."""
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
-
-    def train(self, *arguments: Any, **options: Any) -> Any:
-        """Trainer's own; seconds count from here."""
-        self._started = time.monotonic()
-        return super().train(*arguments, **options)
 
     @property
     def tokens_per_step(self) -> float:

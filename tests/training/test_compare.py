@@ -76,7 +76,7 @@ def test_a_comparison_by_minutes_goes_on_after_ctrl_c(prepared: Path, tmp_path: 
     while not (line := process.stdout.readline()).startswith("step"):
         assert line or process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 130, printed
     assert "eager ended with code 130; the same command starts this recipe again." in printed
     # finetune was not killed while it saved.
