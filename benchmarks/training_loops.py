@@ -31,10 +31,10 @@ from transformers import (
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import OutsideLoad
-from training.documents import UNSCORED
-from training.models import load_decoder, packaged_base_folder, starting_point
+from training.documents import UNSCORED, build_rows
+from training.models import load_decoder, load_start_model, packaged_base_folder
 from training.recipe import Recipe, read_recipe
-from training.trainer import build_rows, build_trainer
+from training.trainer import build_trainer
 
 RECIPE = "embedded"
 DEV_TEXTS = 8
@@ -152,7 +152,7 @@ def _base_folder(base: str) -> str:
 
 def _ours(order: Order, out: Path, stopwatch: _Stopwatch) -> Trainer:
     recipe = order.recipe
-    start = starting_point(recipe, order.texts)
+    start = load_start_model(recipe, order.texts)
     rows = build_rows(recipe, start.tokenizer, order.texts)
     dev = order.texts[:DEV_TEXTS]
     return build_trainer(

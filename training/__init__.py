@@ -1,6 +1,6 @@
 """From an archive of tweets to a checkpoint: `python -m training VERB`.
 
-An archive enters, a checkpoint folder leaves. One module a verb, in the order data flows:
-prepare, finetune, decoding, judges, compare, evaluate. Must not know Gradio or how a checkpoint is
-served.
+An archive enters, a checkpoint folder leaves. Each verb is a function in the module of its name;
+`training/__main__.py` lists them in the order that data flows. Training may import `demo`, which
+must not import training; it knows nothing of Gradio, or of how a checkpoint is served.
 """

@@ -1,16 +1,16 @@
-"""From text to rows: the archive's CSV and JSON, X's own export, one tweet a line.
+"""Turns text into rows: the archive's CSV or JSON, X's own export, or one tweet a line.
 
-Knows the kinds of archive, told apart by what they hold, and their fields; must not know files,
-or what a good tweet is. A text is read as it comes: a million tweets as dicts would not fit.
+Formats are told by content. A text is read in chunks: a million tweets as dicts would not fit.
 """
 
 import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TextIO
 
@@ -18,26 +18,23 @@ from training.errors import TrainingError
 
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 EXPORT_DATE_FORMAT = "%a %b %d %H:%M:%S %z %Y"
-# Parquet and X itself keep an id in a signed 64-bit integer.
+# Parquet and X itself store an id as a signed 64-bit integer.
 MAX_ID = 2**63 - 1
 # Longer than any tweet with all that an export says about it.
 MAX_ENTRY_CHARACTERS = 1 << 22
-_PIECE_CHARACTERS = 1 << 16
-# As many lines as tell a table, whose rows are equally wide, from sentences with commas.
+_CHUNK_CHARACTERS = 1 << 16
+# So many lines tell a table, whose rows are equally wide, from sentences with commas.
 _TABLE_LINES = 20
 
-_IDENTIFIER = re.compile(r"[0-9]{1,20}")
-_COUNT = re.compile(r"[0-9]{1,12}")
 _EXPORT = re.compile(r"window\.YTD\.(\w+)\.part\d+\s*=\s*")
-# What no tweet begins with; `[1/3] My thread` is a line of text.
+# No tweet begins like this; `[1/3] My thread` is a line of text.
 _JSON = re.compile(r'\{\s*"|\[\s*["{\[]')
 _WEB_PAGE = re.compile(r"<!doctype html|<html", re.IGNORECASE)
-_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tweet as the archive has it; `date` is UTC, None where the archive has no dates."""
+    """One tweet as the archive has it; `date` is UTC, None if the archive has no dates."""
 
     id: int
     text: str
@@ -63,12 +60,17 @@ def _flag(value: object) -> bool:
     return value in ("t", "true", True)
 
 
-def _identifier(value: object) -> int:
-    if not _IDENTIFIER.fullmatch(str(value)):
-        raise ValueError("must be a number of at most 20 digits")
-    if int(str(value)) > MAX_ID:
-        raise ValueError(f"must be at most {MAX_ID}")
+def _number(digits: int, problem: str, value: object) -> int:
+    if not re.fullmatch(rf"[0-9]{{1,{digits}}}", str(value)):
+        raise ValueError(problem)
     return int(str(value))
+
+
+def _identifier(value: object) -> int:
+    number = _number(20, "must be a number of at most 20 digits", value)
+    if number > MAX_ID:
+        raise ValueError(f"must be at most {MAX_ID}")
+    return number
 
 
 def _text(value: object) -> str:
@@ -77,7 +79,7 @@ def _text(value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # JSON can say half of an emoji, which nothing can write.
+        # A JSON escape may be half of an emoji, which cannot be encoded.
         raise ValueError("must be whole Unicode characters") from None
     return value
 
@@ -88,27 +90,16 @@ def _line(value: object) -> str:
     return _text(value)
 
 
-def _count(value: object) -> int:
-    if not _COUNT.fullmatch(str(value)):
-        raise ValueError("must be a whole number")
-    return int(str(value))
-
-
-def _date(value: object) -> datetime:
+def _date(form: str, example: str, value: object) -> datetime:
     try:
-        return datetime.strptime(str(value), DATE_FORMAT).replace(tzinfo=UTC)
+        date = datetime.strptime(str(value), form)
     except ValueError:
-        raise ValueError("must be a date like 2016-11-09 11:36:58") from None
-
-
-def _export_date(value: object) -> datetime:
-    try:
-        return datetime.strptime(str(value), EXPORT_DATE_FORMAT).astimezone(UTC)
-    except ValueError:
-        raise ValueError("must be a date like Wed Oct 10 20:19:24 +0000 2018") from None
+        raise ValueError(f"must be a date like {example}") from None
+    return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 Columns = Mapping[str, Callable[[object], Any]]
+_count = partial(_number, 12, "must be a whole number")
 COLUMNS: Columns = {
     "id": _identifier,
     "text": _text,
@@ -117,41 +108,41 @@ COLUMNS: Columns = {
     "device": _text,
     "favorites": _count,
     "retweets": _count,
-    "date": _date,
+    "date": partial(_date, DATE_FORMAT, "2016-11-09 11:36:58"),
     "isFlagged": _flag,
 }
 EXPORT_COLUMNS: Columns = {
     "id_str": _identifier,
     "full_text": _text,
-    "created_at": _export_date,
+    "created_at": partial(_date, EXPORT_DATE_FORMAT, "Wed Oct 10 20:19:24 +0000 2018"),
 }
 
 
-def read_rows(text: TextIO, place: str) -> Iterator[Row | BadRow]:
+def read_rows(text: TextIO, name: str) -> Iterator[Row | BadRow]:
     """Every row, good or bad, of a text that can be read again from its start.
 
+    Args:
+        name: of the text, for errors.
+
     Raises:
-        TrainingError: empty, of no kind that is known, or cut short; it names the place.
+        TrainingError: empty, of an unknown format, or cut short.
     """
-    head = _head(text, place)
+    head = ""
+    while not head.strip():
+        head = text.read(_CHUNK_CHARACTERS)
+        if not head:
+            raise TrainingError(f"{name} is empty.")
+    text.seek(0)
+    head = head.lstrip()
     if export := _EXPORT.match(head):
-        return _export_rows(text, export, place)
+        return _read_export(text, export, name)
     if _is_json(head):
-        return _json_rows(text, place)
+        return _read_json(text, name)
     if _is_table(head):
-        return _csv_rows(text, place)
+        return _read_csv(text, name)
     if _WEB_PAGE.match(head):
-        raise TrainingError(f"{place} is a web page, not an archive.")
-    return _line_rows(text)
-
-
-def _head(text: TextIO, place: str) -> str:
-    """The first piece that is not blank; the text stands at its start again."""
-    while piece := text.read(_PIECE_CHARACTERS):
-        if piece.strip():
-            text.seek(0)
-            return piece.lstrip()
-    raise TrainingError(f"{place} is empty.")
+        raise TrainingError(f"{name} is a web page, not an archive.")
+    return _read_lines(text)
 
 
 def _is_json(head: str) -> bool:
@@ -167,8 +158,7 @@ def _is_json(head: str) -> bool:
 
 def _is_table(head: str) -> bool:
     """True if columns of ours are in the first line, or the first lines are equally wide."""
-    first = head.splitlines()[0]
-    names = {name.strip(' "') for name in re.split(r"[,;\t]", first)}
+    names = {name.strip(' "') for name in re.split(r"[,;\t]", head.splitlines()[0])}
     return len(names & COLUMNS.keys()) > 1 or any(_is_even(head, c) for c in ",;\t")
 
 
@@ -181,63 +171,66 @@ def _is_even(head: str, delimiter: str) -> bool:
     return len(widths) > 1 and widths[0] > 1 and len(set(widths)) == 1
 
 
-def _csv_rows(text: TextIO, place: str) -> Iterator[Row | BadRow]:
+def _read_csv(text: TextIO, name: str) -> Iterator[Row | BadRow]:
     reader = csv.DictReader(text, strict=True)
     try:
-        _require_columns(COLUMNS, reader.fieldnames or [], place)
+        _require_columns(COLUMNS, dict.fromkeys(reader.fieldnames or ()), name)
         for number, record in enumerate(reader, 1):
             yield _archive_row(number, record)
     except csv.Error as error:
         raise TrainingError(
-            f"{place}, line {reader.line_num:,}: {error}. Is it cut short?"
+            f"{name}, line {reader.line_num:,}: {error}. Is it cut short?"
         ) from None
 
 
-def _json_rows(text: TextIO, place: str) -> Iterator[Row | BadRow]:
-    for number, record in enumerate(_entries(_Window(text, place)), 1):
+def _read_json(text: TextIO, name: str) -> Iterator[Row | BadRow]:
+    for number, record in enumerate(_JsonReader(text, name).entries(), 1):
         if number == 1:
-            _require_columns(COLUMNS, record if isinstance(record, dict) else (), place)
+            _require_columns(COLUMNS, record, name)
         yield _archive_row(number, record)
 
 
-def _export_rows(text: TextIO, start: re.Match[str], place: str) -> Iterator[Row | BadRow]:
+def _read_export(text: TextIO, start: re.Match[str], name: str) -> Iterator[Row | BadRow]:
     if start[1] not in ("tweet", "tweets"):
         raise TrainingError(
-            f"{place} is the part {start[1]!r} of an X export; its tweets are in data/tweets.js."
+            f"{name} is the part {start[1]!r} of an X export; its tweets are in data/tweets.js."
         )
-    window = _Window(text, place)
-    window.skip(start[0])
-    for number, entry in enumerate(_entries(window), 1):
+    for number, entry in enumerate(_JsonReader(text, name, after=start[0]).entries(), 1):
         # Exports before 2019 have the tweet itself where later ones wrap it.
         record = entry.get("tweet", entry) if isinstance(entry, dict) else None
         if number == 1:
-            _require_columns(EXPORT_COLUMNS, record if isinstance(record, dict) else (), place)
-        yield _export_row(number, record)
+            _require_columns(EXPORT_COLUMNS, record, name)
+        values = _parse(number, record, EXPORT_COLUMNS)
+        if not isinstance(values, BadRow):
+            tweet = values["full_text"]
+            # An export's own `retweeted` is false even for retweets.
+            is_retweet = tweet.startswith("RT @")
+            values = Row(values["id_str"], tweet, is_retweet, values["created_at"])
+        yield values
 
 
-def _line_rows(text: TextIO) -> Iterator[Row | BadRow]:
+def _read_lines(text: TextIO) -> Iterator[Row | BadRow]:
     """One tweet a line; its id is the line's number."""
     for number, line in enumerate(text, 1):
         if line.strip():
-            values = _parsed(number, {"text": line.rstrip("\r\n")}, {"text": _line})
-            yield (
-                values
-                if isinstance(values, BadRow)
-                else Row(number, values["text"], is_retweet=False, date=None)
-            )
+            values = _parse(number, {"text": line.rstrip("\r\n")}, {"text": _line})
+            if not isinstance(values, BadRow):
+                values = Row(number, values["text"], is_retweet=False, date=None)
+            yield values
 
 
-def _require_columns(columns: Columns, found: Iterable[str], place: str) -> None:
-    missing = [name for name in columns if name not in found]
+def _require_columns(columns: Columns, first: Any, name: str) -> None:
+    """`first` is the first record."""
+    missing = [c for c in columns if not isinstance(first, dict) or c not in first]
     if missing:
         raise TrainingError(
-            f"{place} is not a tweet archive: its first row lacks the column {missing[0]} "
+            f"{name} is not a tweet archive: its first row lacks the column {missing[0]} "
             f"(expected {', '.join(columns)})."
         )
 
 
 def _archive_row(number: int, record: Any) -> Row | BadRow:
-    values = _parsed(number, record, COLUMNS)
+    values = _parse(number, record, COLUMNS)
     if isinstance(values, BadRow):
         return values
     if None in record:
@@ -245,16 +238,8 @@ def _archive_row(number: int, record: Any) -> Row | BadRow:
     return Row(values["id"], values["text"], values["isRetweet"], values["date"])
 
 
-def _export_row(number: int, record: Any) -> Row | BadRow:
-    values = _parsed(number, record, EXPORT_COLUMNS)
-    if isinstance(values, BadRow):
-        return values
-    text = values["full_text"]
-    # An export's `retweeted` is false even there.
-    return Row(values["id_str"], text, text.startswith("RT @"), values["created_at"])
-
-
-def _parsed(number: int, record: Any, columns: Columns) -> dict[str, Any] | BadRow:
+def _parse(number: int, record: Any, columns: Columns) -> Any:
+    """The record's values by column, or a BadRow."""
     values = {}
     for column, parse in columns.items():
         value = record.get(column) if isinstance(record, dict) else None
@@ -265,87 +250,86 @@ def _parsed(number: int, record: Any, columns: Columns) -> dict[str, Any] | BadR
     return values
 
 
-class _Window:
-    """JSON that is read of a text and not yet taken."""
+class _JsonReader:
+    """Decodes a JSON list entry by entry, reading the text in chunks.
 
-    def __init__(self, text: TextIO, place: str) -> None:
-        self._text, self.place = text, place
-        self._held, self._at, self._line = "", 0, 1
+    Not ijson: its C parser turns half an emoji into a question mark, so that a bad row would pass;
+    its Python parser takes three times as long as this; and neither knows the line of an error.
+    """
+
+    def __init__(self, text: TextIO, name: str, after: str = "") -> None:
+        """`after` is what comes before the list, which is skipped with white space around it."""
+        self._text, self._name = text, name
+        self._buffer, self._at, self._line = "", 0, 1
         self._decode = json.JSONDecoder().raw_decode
+        self._peek()
+        self._at += len(after)
 
-    def skip(self, start: str) -> None:
-        """Passes over white space and then this, which is known to follow."""
-        self.peek()
-        while len(self._held) - self._at < len(start) and self._read():
-            pass
-        self._at += len(start)
+    def entries(self) -> Iterator[Any]:
+        """The list's entries.
 
-    def peek(self) -> str:
-        """The next character that is no white space, not taken; empty at the end."""
+        Raises:
+            TrainingError: the text is not JSON, not a list, or cut short.
+        """
+        if self._peek() == "{":
+            raise TrainingError(f"{self._name} must be a JSON list of tweets, not an object.")
+        self._take("[")
+        if self._peek() == "]":
+            self._take("]")
+        else:
+            yield self._value()
+            while self._take(",]") == ",":
+                yield self._value()
+        if self._peek() == ";":
+            self._at += 1
+        if self._peek():
+            raise self._error("Extra data", self._at)
+
+    def _peek(self) -> str:
+        """The next character that is no white space; empty at the end."""
         while True:
-            space = _SPACE.match(self._held, self._at)
-            self._at = space.end() if space else self._at
-            if self._at < len(self._held) or not self._read():
-                return self._held[self._at : self._at + 1]
+            while self._buffer[self._at : self._at + 1] in (" ", "\t", "\r", "\n"):
+                self._at += 1
+            if self._at < len(self._buffer) or not self._read():
+                return self._buffer[self._at : self._at + 1]
 
-    def take(self, expected: str) -> str:
+    def _take(self, expected: str) -> str:
         """The next character, which must be one of these."""
-        found = self.peek()
+        found = self._peek()
         if not found or found not in expected:
             problem = f"Expecting {' or '.join(map(repr, expected))}"
             raise self._error(problem, self._at, is_cut=not found)
         self._at += 1
         return found
 
-    def value(self) -> Any:
-        """The next value, however many pieces it takes."""
-        self.peek()
+    def _value(self) -> Any:
+        """The next value, however many chunks it takes."""
+        self._peek()
         while True:
             try:
-                value, end = self._decode(self._held, self._at)
+                value, end = self._decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
                 problem, position = error.msg, error.pos
             except (ValueError, RecursionError) as error:
                 raise self._error(str(error), self._at) from None
             else:
-                # A number may go on in the next piece.
-                if end < len(self._held) or not self._read():
+                # At the buffer's end, a number may continue in the next chunk.
+                if end < len(self._buffer) or not self._read():
                     self._at = end
                     return value
                 continue
-            is_long = len(self._held) - self._at > MAX_ENTRY_CHARACTERS
+            is_long = len(self._buffer) - self._at > MAX_ENTRY_CHARACTERS
             if is_long or not self._read():
                 raise self._error(problem, position, is_cut=not is_long)
 
-    def end(self) -> None:
-        """Nothing but white space and a semicolon may follow."""
-        if self.peek() == ";":
-            self._at += 1
-        if self.peek():
-            raise self._error("Extra data", self._at)
-
     def _read(self) -> bool:
-        piece = self._text.read(_PIECE_CHARACTERS)
-        if piece:
-            self._line += self._held.count("\n", 0, self._at)
-            self._held, self._at = self._held[self._at :] + piece, 0
-        return bool(piece)
+        chunk = self._text.read(_CHUNK_CHARACTERS)
+        if chunk:
+            self._line += self._buffer.count("\n", 0, self._at)
+            self._buffer, self._at = self._buffer[self._at :] + chunk, 0
+        return bool(chunk)
 
     def _error(self, problem: str, position: int, is_cut: bool = False) -> TrainingError:
-        line = self._line + self._held.count("\n", 0, position)
+        line = self._line + self._buffer.count("\n", 0, position)
         hint = " Is it cut short?" if is_cut else ""
-        return TrainingError(f"{self.place} is not JSON: line {line:,}: {problem}.{hint}")
-
-
-def _entries(window: _Window) -> Iterator[Any]:
-    """The entries of a JSON list, one at a time."""
-    if window.peek() == "{":
-        raise TrainingError(f"{window.place} must be a JSON list of tweets, not an object.")
-    window.take("[")
-    if window.peek() == "]":
-        window.take("]")
-    else:
-        yield window.value()
-        while window.take(",]") == ",":
-            yield window.value()
-    window.end()
+        return TrainingError(f"{self._name} is not JSON: line {line:,}: {problem}.{hint}")

@@ -1,160 +1,194 @@
 """`compare`: recipes side by side, from one base, on the same tweets and budget.
 
-Knows the command line of `finetune` and bits per byte; must not know how a recipe trains. Every
-recipe runs as a process of its own; a comparison that was interrupted goes on where it was.
+Every recipe is trained by `finetune` in a process of its own. The same command continues a
+comparison that was interrupted.
 """
 
-import argparse
+import dataclasses
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+from matplotlib.figure import Figure
 
 from demo.checkpoints.files import PLOT
-from training.bits_per_byte import Figure, Score, measure_gap, score_texts, summarise
-from training.checkpoints import record
-from training.curves import draw_comparison
+from training.bits_per_byte import Score, measure_gap, score_texts, summarise
+from training.checkpoints import has_states, record
 from training.errors import TrainingError
 from training.files import read_metrics, require_writable, write_json
 from training.prepare import read_texts
 from training.recipe import read_recipe
 from training.sampling import load_fp32, resolve_folder
-from training.states import has_states
 
-ORDER = "order.json"
 EVALUATIONS = 6
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("recipes", nargs="+", help="names or .toml files; the first is ours")
-    parser.add_argument("--base", help="a decoder's folder, GGUF file or Hub id, or packaged")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="what prepare wrote")
-    parser.add_argument("--out", type=Path, default=Path("runs/compare"), help="for runs and table")
-    budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--tokens", type=int, help="that each recipe is trained on")
-    budget.add_argument("--minutes", type=float, help="that each recipe trains")
-    parser.add_argument(
-        "--record", type=Path, help="a checkpoint folder whose card shows the comparison"
-    )
-
-
 @dataclass(frozen=True)
-class Outcome:
-    """One recipe: its `curve` on dev while it trained, and the scores of the test texts."""
+class Run:
+    """One recipe's run; `recipe` is its name or file, `folder` is for its states and checkpoint."""
 
-    name: str
-    curve: Sequence[Mapping[str, float]]
-    scores: Sequence[Score]
+    recipe: str
+    folder: Path
+    data: Path
+    base: str | None
+    tokens: int | None
+    minutes: float | None
 
     @property
-    def figure(self) -> Figure:
-        """Of the test texts."""
-        return summarise(self.scores)
+    def name(self) -> str:
+        """Of the recipe, without folder and ending."""
+        return Path(self.recipe).stem
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where `finetune` writes it."""
+        return self.folder / "checkpoint"
 
 
-def run(arguments: argparse.Namespace) -> int:
+def compare(
+    recipes: Annotated[list[str], typer.Argument(help="names or .toml files; the first is ours")],
+    base: Annotated[
+        str | None, typer.Option(help="a decoder's folder, GGUF file or Hub id, or packaged")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
+    out: Annotated[Path, typer.Option(help="for runs and table")] = Path("runs/compare"),
+    tokens: Annotated[int | None, typer.Option(help="that each recipe is trained on")] = None,
+    minutes: Annotated[float | None, typer.Option(help="that each recipe trains")] = None,
+    record_in: Annotated[
+        Path | None,
+        typer.Option("--record", help="a checkpoint folder whose card shows the comparison"),
+    ] = None,
+) -> None:
     """Trains, scores, prints and writes compare.json, compare.md and compare.png."""
-    out: Path = arguments.out
-    names = {Path(recipe).stem: recipe for recipe in arguments.recipes}
-    if len(names) < len(arguments.recipes):
+    if (tokens is None) == (minutes is None):
+        raise typer.BadParameter("give either --tokens or --minutes.")
+    runs = [Run(one, out / Path(one).stem, data, base, tokens, minutes) for one in recipes]
+    if len({run.name for run in runs}) < len(runs):
         raise TrainingError("Two of the recipes have the same name.")
-    for recipe in arguments.recipes:
-        read_recipe(recipe)
-    test = read_texts(arguments.data, "test")
+    terms = {run.name: _terms(run) for run in runs}
+    test = read_texts(data, "test")
     require_writable(out)
-    if arguments.record is not None:
-        read_metrics(arguments.record)
-    _require_same_order(out, arguments)
-    outcomes = []
-    for name, recipe in names.items():
-        checkpoint = _trained(out / name, recipe, arguments)
-        metrics = json.loads((checkpoint / "metrics.json").read_text(encoding="utf-8"))
-        outcomes.append(Outcome(name, metrics["curve"], _scored(checkpoint, test)))
-    result = _result(outcomes, arguments)
+    if record_in is not None:
+        read_metrics(record_in)
+    for run in runs:
+        _claim_folder(run, terms[run.name])
+    curves, scores = {}, {}
+    for run in runs:
+        _train(run)
+        metrics = json.loads((run.checkpoint / "metrics.json").read_text(encoding="utf-8"))
+        curves[run.name] = metrics["curve"]
+        # The merged weights are not kept: half a gigabyte a recipe.
+        with tempfile.TemporaryDirectory(dir=run.folder) as cache:
+            model, tokenizer = load_fp32(resolve_folder(run.checkpoint, Path(cache)))
+            scores[run.name] = score_texts(test, model, tokenizer, "scoring")
+    result = {
+        "base": base or "each recipe's own",
+        "budget": f"{minutes:g} minutes" if tokens is None else f"{tokens:,} tokens",
+        "runs": _figures(curves, scores),
+    }
     write_json(out / "compare.json", result)
     table = render(result)
     (out / "compare.md").write_text(f"{table}\n", encoding="utf-8")
-    draw_comparison({o.name: o.curve for o in outcomes}, out / "compare.png")
+    _draw(curves, out / "compare.png")
     print(table)
-    if arguments.record is not None:
-        _record(arguments.record, result, out / "compare.png")
-    return 0
+    if record_in is not None:
+        shutil.copyfile(out / "compare.png", record_in / PLOT)
+        record(record_in, {**read_metrics(record_in), "comparison": result})
 
 
-def _require_same_order(out: Path, arguments: argparse.Namespace) -> None:
-    """Runs that lie there already must have been made on the same terms."""
-    report = json.loads((arguments.data / "report.json").read_text(encoding="utf-8"))
-    order = {
-        "base": arguments.base,
-        "tokens": arguments.tokens,
-        "minutes": arguments.minutes,
+def _terms(run: Run) -> dict[str, Any]:
+    """All that decides what a run learns, but for the code."""
+    report = json.loads((run.data / "report.json").read_text(encoding="utf-8"))
+    terms = {
+        "recipe": dataclasses.asdict(read_recipe(run.recipe)),
+        "base": run.base,
+        "tokens": run.tokens,
+        "minutes": run.minutes,
         "train_sha256": report["splits"]["train"]["texts_sha256"],
     }
-    path = out / ORDER
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != order:
-        raise TrainingError(f"{out} holds a comparison on other terms: give another --out.")
-    write_json(path, order)
+    # As they come back from a file: with lists for tuples.
+    read: dict[str, Any] = json.loads(json.dumps(terms))
+    return read
 
 
-def _trained(folder: Path, recipe: str, arguments: argparse.Namespace) -> Path:
-    """The checkpoint of a recipe, trained now unless it is there.
+def _claim_folder(run: Run, terms: Mapping[str, Any]) -> None:
+    """Writes the terms into the run's folder.
 
     Raises:
-        TrainingError: training failed or was stopped.
+        TrainingError: a run on other terms, or on unknown ones, is there.
     """
-    checkpoint = folder / "checkpoint"
-    if (checkpoint / "SHA256SUMS").is_file():
-        print(f"{folder.name} is trained already.", flush=True)
-        return checkpoint
-    command = [sys.executable, "-m", "training", "finetune", "--recipe", recipe]
-    command += ["--data", str(arguments.data), "--out", str(folder)]
-    if arguments.tokens is not None:
-        command += ["--tokens", str(arguments.tokens), "--evaluations", str(EVALUATIONS)]
-    else:
-        command += ["--minutes", str(arguments.minutes)]
-    if arguments.base:
-        command += ["--base", arguments.base]
-    if arguments.tokens is not None and has_states(folder / "states"):
-        command.append("--resume")
-    print(f"\n{folder.name}:", flush=True)
-    done = subprocess.run(command)
-    if done.returncode:
+    path = run.folder / "terms.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if found != terms and (run.checkpoint.exists() or has_states(run.folder / "states")):
+        changed = ", ".join(name for name in terms if found.get(name) != terms[name])
         raise TrainingError(
-            f"{folder.name} ended with code {done.returncode}; the same command goes on from there."
+            f"{run.folder} holds a run of a comparison on other terms ({changed}): "
+            "give another --out."
         )
-    return checkpoint
+    run.folder.mkdir(exist_ok=True)
+    write_json(path, terms)
 
 
-def _scored(checkpoint: Path, texts: list[str]) -> list[Score]:
-    # What is merged for it is not kept: half a gigabyte a recipe.
-    with tempfile.TemporaryDirectory(dir=checkpoint.parent) as scratch:
-        model, tokenizer = load_fp32(resolve_folder(checkpoint, Path(scratch)))
-        return score_texts(texts, model, tokenizer, "scoring")
+def _train(run: Run) -> None:
+    """Trains the checkpoint of a run unless it is there.
+
+    Raises:
+        TrainingError: training failed.
+        KeyboardInterrupt: it was stopped by Ctrl-C.
+    """
+    if (run.checkpoint / "SHA256SUMS").is_file():
+        print(f"{run.name} is trained already.", flush=True)
+        return
+    command = [sys.executable, "-m", "training", "finetune", "--recipe", run.recipe]
+    command += ["--data", str(run.data), "--out", str(run.folder)]
+    if run.base:
+        command += ["--base", run.base]
+    if run.tokens is not None:
+        command += ["--tokens", str(run.tokens), "--evaluations", str(EVALUATIONS)]
+        command += ["--resume"] if has_states(run.folder / "states") else []
+    else:
+        # A stopped clock cannot be resumed, so an unfinished run starts again.
+        command += ["--minutes", str(run.minutes)]
+        shutil.rmtree(run.folder / "states", ignore_errors=True)
+        (run.folder / "samples.jsonl").unlink(missing_ok=True)
+    print(f"\n{run.name}:", flush=True)
+    # Ctrl-C reaches finetune too, which then saves its state: wait for that.
+    handler = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        code = subprocess.run(command).returncode
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if code:
+        how = "continues it" if run.minutes is None else "starts this recipe again"
+        message = f"{run.name} ended with code {code}; the same command {how}."
+        if code == 128 + signal.SIGINT:
+            print(message)
+            raise KeyboardInterrupt
+        raise TrainingError(message)
 
 
-def _result(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> dict[str, Any]:
-    ours = outcomes[0]
+def _figures(
+    curves: Mapping[str, list[dict[str, float]]], scores: Mapping[str, Sequence[Score]]
+) -> dict[str, Any]:
+    """By recipe: its curve on dev, its figures on test, and how much better the first one is."""
+    ours = next(iter(scores))
     return {
-        "base": arguments.base or "each recipe's own",
-        "budget": f"{arguments.tokens:,} tokens"
-        if arguments.tokens
-        else f"{arguments.minutes:g} minutes",
-        "runs": {
-            outcome.name: {
-                "curve": list(outcome.curve),
-                "test": outcome.figure.as_dict(),
-                "ours_less_this": None
-                if outcome is ours
-                else [round(value, 4) for value in measure_gap(ours.scores, outcome.scores)],
-            }
-            for outcome in outcomes
-        },
+        name: {
+            "curve": curves[name],
+            "test": summarise(scores[name]).as_dict(),
+            "ours_less_this": None
+            if name == ours
+            else [round(value, 4) for value in measure_gap(scores[ours], scores[name])],
+        }
+        for name in scores
     }
 
 
@@ -186,8 +220,22 @@ def render(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _record(folder: Path, result: Mapping[str, Any], plot: Path) -> None:
-    metrics = read_metrics(folder)
-    metrics["comparison"] = result
-    shutil.copyfile(plot, folder / PLOT)
-    record(folder, metrics)
+def _draw(curves: Mapping[str, list[dict[str, float]]], path: Path) -> None:
+    """Bits per byte on dev by tokens seen and by minutes of training, as a PNG."""
+    figure = Figure(figsize=(11, 4.5))
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, key, scale, label in zip(
+        axes,
+        ("tokens", "seconds"),
+        (1_000, 60),
+        ("tokens seen, thousands", "training time, minutes"),
+        strict=True,
+    ):
+        for name, curve in curves.items():
+            points = [(entry[key] / scale, entry["bits_per_byte"]) for entry in curve]
+            axis.plot(*zip(*points, strict=True), marker=".", label=name)
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("dev, bits per byte (lower is better)")
+    axes[0].legend()
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})

@@ -1,9 +1,10 @@
-"""Tweets as token documents, and documents packed into rows for training.
+"""Turns tweets into rows of token ids to train on.
 
-Knows tokens and labels; must not know a model or an optimizer.
-A document is one tweet, opened and closed by the mark `<|endoftext|>`.
+A document is one tweet, opened and closed by the tokenizer's end-of-text token.
 """
 
+import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,14 +14,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-# The label that cross-entropy passes over.
+from training.recipe import Recipe
+
+# The label that cross-entropy ignores.
 UNSCORED = -100
 
 
 @dataclass(frozen=True)
 class Document:
-    """Token ids `[mark, text…, mark]`; `scored_bytes` is the UTF-8 size of the text that was
-    kept, plus one for the closing mark if that was."""
+    """Token ids `[eos, text…, eos]`; `scored_bytes` is the UTF-8 size of the text that fits, plus
+    one for the closing token if that fits too."""
 
     ids: list[int]
     scored_bytes: int
@@ -31,23 +34,21 @@ def tokenise(
 ) -> list[Document]:
     """One document a text, cut to `max_tokens` tokens. Control tokens typed in a text are
     read as the characters they are."""
-    mark = tokenizer.eos_token_id
+    eos = tokenizer.eos_token_id
     documents = []
     for text in texts:
         ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         if len(ids) + 2 <= max_tokens:
-            documents.append(Document([mark, *ids, mark], len(text.encode()) + 1))
+            documents.append(Document([eos, *ids, eos], len(text.encode()) + 1))
         else:
-            kept = ids[: max_tokens - 1]
-            size = len(str(tokenizer.decode(kept)).encode())
-            documents.append(Document([mark, *kept], size))
+            cut = ids[: max_tokens - 1]
+            documents.append(Document([eos, *cut], len(str(tokenizer.decode(cut)).encode())))
     return documents
 
 
 class TokenRows(Protocol):
-    """Rows of one length to train on; `tokens` is how many there are in all, padding not
-    counted. Row: int64 tensors of shape (block_size,) named input_ids, labels and
-    position_ids."""
+    """Rows of one length; `tokens` is how many there are in all, padding not counted. A row has
+    int64 tensors of shape (block_size,) named input_ids, labels and position_ids."""
 
     tokens: int
 
@@ -56,19 +57,30 @@ class TokenRows(Protocol):
     def __getitem__(self, index: int) -> dict[str, Tensor]: ...
 
 
+def build_rows(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> TokenRows:
+    """The texts of the train split as rows, in the way that the recipe names."""
+    if recipe.rows == "notebook":
+        return BlockRows(tokenizer(notebook_text(texts))["input_ids"], recipe.block_size)
+    documents = tokenise(texts, tokenizer, recipe.block_size)
+    if recipe.rows == "blocks":
+        return BlockRows([i for document in documents for i in document.ids], recipe.block_size)
+    return PackedRows(documents, recipe.block_size, tokenizer.eos_token_id)
+
+
 class PackedRows(Dataset[dict[str, Tensor]]):
     """Whole documents packed into rows of `block_size` tokens, longest first (best fit).
 
-    Each document's positions start at 0, by which transformers masks attention across
-    documents when `use_cache` is off. A document's opening mark is never scored, since it
-    would be predicted from the document before; all else is.
+    Each document's positions start at 0, by which transformers masks attention across documents
+    when `use_cache` is off. A document's opening token is never scored, since it would be predicted
+    from the document before; everything else is.
     """
 
     def __init__(self, documents: Sequence[Document], block_size: int, padding: int) -> None:
         self.tokens = sum(len(document.ids) for document in documents)
-        self._rows = [
-            _row(members, block_size, padding) for members in _best_fit(documents, block_size)
-        ]
+        packed = _pack([document.ids for document in documents], block_size)
+        self._rows = [_row(members, block_size, padding) for members in packed]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -78,13 +90,12 @@ class PackedRows(Dataset[dict[str, Tensor]]):
 
 
 class BlockRows(Dataset[dict[str, Tensor]]):
-    """Running tokens cut every `block_size`, wherever that falls; what is left over at the end
-    is lost. Everything is scored, and attends to whatever stands before it in its block."""
+    """Running tokens cut every `block_size`, wherever that falls; the rest at the end is dropped.
+    Everything is scored, and attends to whatever stands before it in its block."""
 
     def __init__(self, ids: Sequence[int], block_size: int) -> None:
-        whole = len(ids) // block_size * block_size
-        self.tokens = whole
-        self._rows = torch.tensor(ids[:whole]).view(-1, block_size)
+        self.tokens = len(ids) // block_size * block_size
+        self._rows = torch.tensor(ids[: self.tokens]).view(-1, block_size)
         self._positions = torch.arange(block_size)
 
     def __len__(self) -> int:
@@ -95,11 +106,11 @@ class BlockRows(Dataset[dict[str, Tensor]]):
         return {"input_ids": row, "labels": row, "position_ids": self._positions}
 
 
-def _best_fit(documents: Sequence[Document], block_size: int) -> list[list[list[int]]]:
+def _pack(documents: Sequence[list[int]], block_size: int) -> list[list[list[int]]]:
     """Documents, longest first, each into the fullest row that still has room for it."""
     by_room: dict[int, list[int]] = {}
     rows: list[list[list[int]]] = []
-    for ids in sorted((document.ids for document in documents), key=len, reverse=True):
+    for ids in sorted(documents, key=len, reverse=True):
         room = next((r for r in range(len(ids), block_size + 1) if by_room.get(r)), None)
         index = by_room[room].pop() if room else len(rows)
         if room is None:
@@ -113,7 +124,7 @@ def _row(members: list[list[int]], block_size: int, padding: int) -> dict[str, T
     fill = block_size - sum(map(len, members))
     ids = [token for member in members for token in member]
     labels = [label for member in members for label in (UNSCORED, *member[1:])]
-    positions = [place for member in members for place in range(len(member))]
+    positions = [position for member in members for position in range(len(member))]
     return {
         "input_ids": torch.tensor(ids + [padding] * fill),
         "labels": torch.tensor(labels + [UNSCORED] * fill),
@@ -124,3 +135,16 @@ def _row(members: list[list[int]], block_size: int, padding: int) -> dict[str, T
 def collate(rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
     """Rows of one length stacked into a batch, each tensor of shape (rows, block_size)."""
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+
+def notebook_text(texts: Sequence[str]) -> str:
+    """The running text that the 2023 notebook really tokenised, its faults included, so that the
+    recipe `original-as-run` is the original as it ran.
+
+    `amp` was deleted wherever it stood, which turns "campaign" into "caign". The file was CSV:
+    texts with a comma or a quotation mark are quoted, and only a line break ends a tweet.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([text.replace("amp", "")] for text in texts)
+    return file.getvalue()

@@ -29,11 +29,10 @@ from training.bits_per_byte import (
 from training.card import EMBEDDED
 from training.checkpoints import record
 from training.export_accuracy import measure_export
-from training.files import read_metrics
+from training.files import read_metrics, read_texts_file
 from training.prepare import read_texts
 from training.sampling import load_fp32, open_engine, read_decoding, resolve_folder
 from training.text_report import Report, measure_texts
-from training.texts import read_texts_file
 
 HELD_OUT = ("dev", "test", "test_time")
 

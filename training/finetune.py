@@ -1,40 +1,38 @@
 """`finetune`: prepared tweets become a checkpoint, by a recipe.
 
-Knows the order of a run; must not know archives, or how any part of it is done. The same command
-under `torchrun --nproc_per_node N -m` is one run of N processes, of which the first speaks and
-writes.
+The same command under `torchrun --nproc_per_node N -m` is one run of N processes, of which the
+first prints and writes.
 """
 
-import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import io
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import transformers
+import typer
+from matplotlib.figure import Figure
 
 from demo.checkpoints.persona import PERSONA, persona_of
 from training import working_tree
-from training.checkpoints import write_checkpoint
-from training.curves import draw_run
-from training.documents import TokenRows
+from training.callbacks import StopOnSignal
+from training.checkpoints import has_states, newest_whole_state, remove_newer, write_checkpoint
+from training.documents import build_rows
 from training.errors import TrainingError
 from training.files import require_writable, write_json
-from training.memory import fitted
-from training.models import starting_point
+from training.memory import fit_to_gpu
+from training.models import load_start_model
 from training.prepare import read_texts
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
-from training.run_callbacks import StopOnSignal
-from training.states import has_states, newest_whole_state, remove_newer
-from training.tracking import tracking
 from training.trainer import (
     METRIC,
     BitsTrainer,
-    build_rows,
     build_trainer,
     is_first_process,
     precision,
@@ -42,130 +40,133 @@ from training.trainer import (
 )
 
 CHECKPOINT_SUBFOLDER = "checkpoint"
+# The dev tweets that the best state is chosen by.
+DEV_TEXTS = 400
 # An adapter learns best at about ten times the rate that suits all weights (Schulman et al. 2025,
 # "LoRA Without Regret").
 LORA_RATE = 10
+# trackio's name for all runs of this project.
+TRACKIO_PROJECT = "trump-or-computer-dump"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--recipe", required=True, help=f"{', '.join(recipe_names())}, or a .toml")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="what prepare wrote")
-    parser.add_argument("--out", type=Path, help="the run's folder; default runs/RECIPE")
-    parser.add_argument(
-        "--base", help="a decoder's folder, GGUF file or Hub id, or packaged, not the recipe's"
-    )
-    parser.add_argument(
-        "--lora",
-        type=int,
-        metavar="RANK",
-        help="train an adapter of that rank, merged at the end, instead of all weights; "
-        f"at {LORA_RATE} times the recipe's learning rate",
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=float, help="instead of the recipe's")
-    length.add_argument("--tokens", type=int, help="end after so many tokens instead")
-    length.add_argument("--minutes", type=float, help="end after so many minutes instead")
-    length.add_argument("--max-steps", type=int, default=-1, help="end after so many steps instead")
-    parser.add_argument("--evaluations", type=int, help="how often dev is measured on the way")
-    parser.add_argument("--resume", action="store_true", help="go on from the last saved state")
-    parser.add_argument("--no-tracking", action="store_true", help="do without trackio")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Trains and writes the checkpoint; 143 or 130 if a signal ended it early."""
-    with _one_voice():
-        return _run(arguments)
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    recipe = overridden(read_recipe(arguments.recipe), arguments)
-    out: Path = arguments.out or Path("runs") / Path(arguments.recipe).stem
-    texts = {name: read_texts(arguments.data, name) for name in ("train", "dev")}
-    if not (arguments.data / PERSONA).is_file():
-        print(f"{arguments.data} has no {PERSONA}: the checkpoint will not say whose it is.")
-    state = _state_to_resume(out / "states", arguments.resume)
-    require_writable(out)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.manual_seed(recipe.seed)
-    start = starting_point(recipe, texts["train"])
-    recipe = fitted(recipe, start.model)
-    rows = build_rows(recipe, start.tokenizer, texts["train"])
-    stop = StopOnSignal()
-    trainer = build_trainer(
-        recipe,
-        start,
-        rows,
-        texts["dev"][: recipe.dev_texts],
-        out,
-        tokens=arguments.tokens,
-        minutes=arguments.minutes,
-        max_steps=arguments.max_steps,
-        evaluations=arguments.evaluations,
-        tracking=None if arguments.no_tracking else tracking(out.parent, out.name),
-        callbacks=[stop],
-    )
-    # By now, every process has chosen: they met when the trainer was built.
-    if state is not None and is_first_process():
-        remove_newer(state)
-    trainer.train(resume_from_checkpoint=state and str(state))
-    if is_first_process():
-        write_json(out / "curves.json", trainer.state.log_history)
-        draw_run(trainer.state.log_history, out / "curves.png")
-    if stop.signal is not None:
-        print(f"Stopped at step {trainer.state.global_step}; go on with --resume.")
-        return 128 + stop.signal
-    if is_first_process():
-        facts = _facts(recipe, trainer, rows, arguments.data)
-        write_checkpoint(
-            out / CHECKPOINT_SUBFOLDER,
-            trainer.model,
+def finetune(
+    recipe: Annotated[str, typer.Option(help=f"{', '.join(recipe_names())}, or a .toml")],
+    data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="the run's folder; default runs/RECIPE")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="a decoder's folder, GGUF file or Hub id, or packaged, not the recipe's"),
+    ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RANK",
+            help="train an adapter of that rank, merged at the end, instead of all weights; "
+            f"at {LORA_RATE} times the recipe's learning rate",
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="end after so many tokens, not the recipe's epochs")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="end after so many minutes")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="end after so many steps")] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(help="how often dev is measured on the way")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last state")] = False,
+    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="do without trackio")] = False,
+) -> int:
+    """Trains and writes the checkpoint. Returns 0, or 143 or 130 if a signal ended it early."""
+    if sum(bound is not None for bound in (tokens, minutes, max_steps)) > 1:
+        raise typer.BadParameter("give one of --tokens, --minutes and --max-steps.")
+    if minutes is not None and (resume or processes() > 1):
+        raise TrainingError("--minutes is for one process that runs through: give --tokens.")
+    if minutes is not None and evaluations is not None:
+        raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
+    with _only_first_process_prints():
+        settings = override(read_recipe(recipe), base, lora)
+        out = out or Path("runs") / Path(recipe).stem
+        texts = {name: read_texts(data, name) for name in ("train", "dev")}
+        if not (data / PERSONA).is_file():
+            print(f"{data} has no {PERSONA}: the checkpoint will not say whose it is.")
+        state = _state_to_resume(out / "states", resume)
+        require_writable(out)
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        torch.manual_seed(settings.seed)
+        start = load_start_model(settings, texts["train"])
+        settings = fit_to_gpu(settings, start.model)
+        stop = StopOnSignal()
+        trainer = build_trainer(
+            settings,
             start,
-            persona_of(arguments.data),
-            facts,
-            None if trainer.kept is None else trainer.kept.differences(),
+            build_rows(settings, start.tokenizer, texts["train"]),
+            texts["dev"][:DEV_TEXTS],
+            out,
+            tokens=tokens,
+            minutes=minutes,
+            max_steps=max_steps,
+            evaluations=evaluations,
+            tracking=None if no_tracking else _track(out),
+            callbacks=[stop],
         )
-    print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
+        # All processes met when the trainer was built, so each has chosen its state by now.
+        if state is not None and is_first_process():
+            remove_newer(state)
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+        history = trainer.state.log_history
+        if is_first_process():
+            write_json(out / "curves.json", history)
+            _draw(history, out / "curves.png")
+        if stop.signal is not None:
+            print(f"Stopped at step {trainer.state.global_step}; go on with --resume.")
+            return 128 + stop.signal
+        if is_first_process():
+            model: Any = trainer.model
+            write_checkpoint(
+                out / CHECKPOINT_SUBFOLDER,
+                model if settings.lora is None else model.merge_and_unload(),
+                start.tokenizer,
+                persona_of(data),
+                _metrics(settings, trainer, data),
+                None if trainer.deltas is None else trainer.deltas.deltas(),
+            )
+        print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
     return 0
 
 
 @contextlib.contextmanager
-def _one_voice() -> Iterator[None]:
-    """Of several processes, all but the first are silent; what fails is still said by each."""
-    silenced = contextlib.nullcontext() if is_first_process() else _silent()
-    with silenced:
+def _only_first_process_prints() -> Iterator[None]:
+    """Inside, the stdout of the other processes is dropped; all may still report errors. Leaves the
+    process group at the end."""
+    if is_first_process():
         yield
+    else:
+        with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+            yield
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
-def _silent() -> contextlib.redirect_stdout[io.TextIOWrapper]:
-    return contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO()))
-
-
-def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
+def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -> Recipe:
     """The recipe with what the command line says instead.
 
     Raises:
         TrainingError: it does not go with this recipe.
     """
-    if recipe.method == "scratch" and (arguments.base or arguments.lora):
-        flag = "--base" if arguments.base else "--lora"
+    if recipe.method == "scratch" and (base or lora):
+        flag = "--base" if base else "--lora"
         raise TrainingError(f"{flag} does not fit a recipe that trains from scratch.")
-    if arguments.minutes is not None and (arguments.resume or processes() > 1):
-        raise TrainingError("--minutes is for one process that runs through: give --tokens.")
-    if arguments.minutes is not None and arguments.evaluations is not None:
-        raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
-    given = {"base": arguments.base, "epochs": arguments.epochs}
-    changed = {name: value for name, value in given.items() if value is not None}
-    if arguments.lora is not None or arguments.base not in (None, PACKAGED_BASE):
+    changed: dict[str, Any] = {} if base is None else {"base": base}
+    if lora is not None or base not in (None, PACKAGED_BASE):
         changed["difference"] = None
-    if arguments.lora is not None:
-        was_full = recipe.method == "full"
-        changed["method"] = "lora"
-        changed["lora"] = Lora(rank=arguments.lora, alpha=arguments.lora)
-        changed["learning_rate"] = recipe.learning_rate * (LORA_RATE if was_full else 1)
+    if lora is not None:
+        factor = LORA_RATE if recipe.method == "full" else 1
+        changed |= {
+            "method": "lora",
+            "lora": Lora(rank=lora, alpha=lora),
+            "learning_rate": recipe.learning_rate * factor,
+        }
     return dataclasses.replace(recipe, **changed)
 
 
@@ -175,21 +176,31 @@ def _state_to_resume(states: Path, resume: bool) -> Path | None:
     Raises:
         TrainingError: none to resume from, or one in the way of a fresh run.
     """
-    if not resume:
-        if has_states(states):
-            raise TrainingError(
-                f"{states} holds an earlier run: add --resume, or give another --out."
-            )
-        return None
-    return newest_whole_state(states)
+    if resume:
+        return newest_whole_state(states)
+    if has_states(states):
+        raise TrainingError(f"{states} holds an earlier run: add --resume, or give another --out.")
+    return None
 
 
-def _facts(recipe: Recipe, trainer: BitsTrainer, rows: TokenRows, data: Path) -> dict[str, Any]:
+def _track(out: Path) -> dict[str, Any]:
+    """Arguments of TrainingArguments by which trackio, if it is installed, writes the run's figures
+    into a local database beside the runs, or in TRACKIO_DIR. Nothing leaves the machine."""
+    if importlib.util.find_spec("trackio") is None:
+        return {"report_to": "none"}
+    folder = os.environ.setdefault("TRACKIO_DIR", str(out.parent / "trackio"))
+    print(f"Tracked in {folder}; to look: TRACKIO_DIR={folder} trackio show", flush=True)
+    return {"report_to": "trackio", "project": TRACKIO_PROJECT, "run_name": out.name}
+
+
+def _metrics(recipe: Recipe, trainer: BitsTrainer, data: Path) -> dict[str, Any]:
+    """What `metrics.json` says of the run; `evaluate` and others add to it."""
     state = trainer.state
     report = json.loads((data / "report.json").read_text(encoding="utf-8"))
-    # They quote what was wrong in a row: a checkpoint carries no words of its archive.
+    # These quote rows; a checkpoint contains no words of its archive.
     report.pop("first_bad_rows", None)
-    curve = _curve(state.log_history)
+    curve = _dev_curve(state.log_history)
+    rows: Any = trainer.train_dataset
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     return {
         "data": report,
@@ -210,8 +221,8 @@ def _facts(recipe: Recipe, trainer: BitsTrainer, rows: TokenRows, data: Path) ->
     }
 
 
-def _curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Bits per byte on dev by tokens seen and seconds of training, zero-shot first."""
+def _dev_curve(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Bits per byte on dev by tokens seen and seconds of training; the first is before training."""
     found = {
         entry["step"]: {
             "tokens": entry["tokens"],
@@ -222,3 +233,21 @@ def _curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
         if f"eval_{METRIC}" in entry
     }
     return [found[step] for step in sorted(found)]
+
+
+def _draw(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Training loss, bits per byte on dev and learning rate by optimizer step, as a PNG."""
+    figure = Figure(figsize=(8, 8))
+    axes = figure.subplots(3, 1, sharex=True)
+    for axis, key, label in zip(
+        axes,
+        ("loss", f"eval_{METRIC}", "learning_rate"),
+        ("train loss, nats per token", "dev, bits per byte", "learning rate"),
+        strict=True,
+    ):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        if points:
+            axis.plot(*zip(*points, strict=True), marker="." if key.startswith("eval") else None)
+        axis.set_ylabel(label)
+    axes[-1].set_xlabel("optimizer step")
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})

@@ -1,78 +1,57 @@
-"""Whether a step fits into a GPU's memory, and how to cut it so that it does.
-
-Knows sizes and estimates; must not know what is trained. On a CPU nothing is cut.
-"""
+"""Estimates whether a training step fits into a GPU's memory, and splits it so that it does."""
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, Self
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from training.errors import TrainingError
 from training.recipe import Recipe
 from training.trainer import processes
 
-# The rest is left to what fragments, and to what the estimate does not know.
+# The rest is left for fragmentation, and for what the estimate does not know.
 USABLE = 0.8
 # fp32 weights, their gradients and Adam's two moments.
 BYTES_TRAINED, BYTES_FROZEN = 16, 4
-# The base's weights and the exact ones, beside those that are rounded.
-BYTES_KEPT = 8
+# If weights are rounded to deltas: the base's and the exact ones besides.
+BYTES_DELTA = 8
 # Logits in half precision, and in fp32 with their gradient.
 BYTES_LOGIT = 10
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What memory depends on: `weights` is a count, `trained` whether all are, `kept` whether as
-    a difference; `context` is a row's length in tokens."""
+def step_bytes(recipe: Recipe, weights: int, config: Any, rows: int, checkpointing: bool) -> int:
+    """Needed by a step over `rows` rows at once, in half precision.
 
-    weights: int
-    trained: bool
-    layers: int
-    heads: int
-    width: int
-    vocabulary: int
-    context: int
-    kept: bool = False
+    Activations as Korthikanti et al. 2022 count them: 34 + 5 · heads · context / width bytes for
+    each token, layer and unit of width; with checkpointing, 2 bytes and one whole layer.
 
-    @classmethod
-    def of(cls, recipe: Recipe, model: Any) -> Self:
-        """Of a model as a recipe trains it."""
-        config = model.config
-        return cls(
-            weights=model.num_parameters(),
-            trained=recipe.method != "lora",
-            layers=config.num_hidden_layers,
-            heads=config.num_attention_heads,
-            width=config.hidden_size,
-            vocabulary=config.vocab_size,
-            context=recipe.block_size,
-            kept=recipe.difference is not None,
-        )
-
-    def bytes(self, rows: int, checkpointing: bool) -> int:
-        """Needed by a step over so many rows at once, in half precision.
-
-        Activations as Korthikanti et al. 2022 count them: 34 + 5 · heads · context / width bytes
-        for each token, layer and unit of width; with checkpointing, 2 bytes and one whole layer.
-        """
-        state = self.weights * (BYTES_TRAINED if self.trained else BYTES_FROZEN)
-        state += self.weights * BYTES_KEPT * self.kept
-        unit = self.context * self.width
-        layer = unit * 34 + 5 * self.heads * self.context**2
-        kept = self.layers * unit * 2 + layer if checkpointing else self.layers * layer
-        return state + rows * (kept + self.context * self.vocabulary * BYTES_LOGIT)
+    Args:
+        weights: how many the model has.
+        config: the model's.
+    """
+    state = weights * (BYTES_FROZEN if recipe.method == "lora" else BYTES_TRAINED)
+    if recipe.difference is not None:
+        state += weights * BYTES_DELTA
+    context, layers = recipe.block_size, config.num_hidden_layers
+    unit = context * config.hidden_size
+    layer = unit * 34 + 5 * config.num_attention_heads * context**2
+    activations = layers * unit * 2 + layer if checkpointing else layers * layer
+    return int(state + rows * (activations + context * config.vocab_size * BYTES_LOGIT))
 
 
-def fitted(recipe: Recipe, model: Any) -> Recipe:
-    """The recipe with as many accumulated portions, and activation checkpointing, as this GPU's
-    free memory asks for. The batch of a step, and so what is learnt, stays the same."""
+def fit_to_gpu(recipe: Recipe, model: Any) -> Recipe:
+    """The recipe with as many accumulated portions, and activation checkpointing, as the GPUs' free
+    memory requires. The batch of a step, and so what is learnt, stays the same. On a CPU the recipe
+    is returned as it is."""
     if not torch.cuda.is_available():
         return recipe
-    free, _ = torch.cuda.mem_get_info()
-    found = cut(recipe, Sizes.of(recipe, model), int(USABLE * free), processes())
+    free = smallest_free_memory()
+    needed = partial(step_bytes, recipe, model.num_parameters(), model.config)
+    found = split_batch(recipe, needed, int(USABLE * free), processes())
     if found != recipe:
         print(
             f"For {free / 2**30:.1f} GiB of free GPU memory: {found.gradient_accumulation} "
@@ -83,9 +62,25 @@ def fitted(recipe: Recipe, model: Any) -> Recipe:
     return found
 
 
-def cut(recipe: Recipe, sizes: Sizes, room: int, ranks: int) -> Recipe:
+def smallest_free_memory() -> int:
+    """Bytes free on this process's own GPU, or on the fullest GPU of the run: all processes must
+    split a step alike."""
+    free, _ = torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))
+    if processes() > 1:
+        # Joins the process group, as Trainer would do later.
+        device = PartialState(cpu=not torch.cuda.is_available()).device
+        smallest = torch.tensor(free, device=device)
+        torch.distributed.all_reduce(smallest, torch.distributed.ReduceOp.MIN)
+        free = int(smallest)
+    return free
+
+
+def split_batch(
+    recipe: Recipe, needed: Callable[[int, bool], int], room: int, ranks: int
+) -> Recipe:
     """The recipe with the fewest portions that fit into `room` bytes, the batch being shared
-    by `ranks` processes; activations are checkpointed only where one row at once does not fit.
+    by `ranks` processes; activations are checkpointed only if one row at once does not fit.
+    `needed` is `step_bytes` by rows and checkpointing.
 
     Raises:
         TrainingError: not even that fits.
@@ -93,13 +88,13 @@ def cut(recipe: Recipe, sizes: Sizes, room: int, ranks: int) -> Recipe:
     rows = recipe.batch_size // ranks
     for checkpointing in sorted({recipe.activation_checkpointing, True}):
         for portions in range(recipe.gradient_accumulation, rows + 1):
-            if rows % portions == 0 and sizes.bytes(rows // portions, checkpointing) <= room:
+            if rows % portions == 0 and needed(rows // portions, checkpointing) <= room:
                 return dataclasses.replace(
                     recipe,
                     gradient_accumulation=portions,
                     activation_checkpointing=checkpointing,
                 )
-    need = sizes.bytes(1, checkpointing=True)
+    need = needed(1, True)
     raise TrainingError(
         f"The model needs about {need / 2**30:.1f} GiB of free GPU memory, of which "
         f"{room / 2**30:.1f} GiB can be used: train an adapter (--lora 16) or a smaller --base."

@@ -1,13 +1,10 @@
-"""Where a run starts from: the packaged base, any decoder, or nothing.
-
-Knows how weights and tokenizers are had; must not know how they are trained.
-"""
+"""Loads the model that a run starts from: the packaged base, any decoder, or random weights."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +28,33 @@ from demo.checkpoints.embedded import (
 from demo.checkpoints.merging import build_tokenizer, dequantise
 from demo.settings import read_settings
 from training.errors import TrainingError
-from training.recipe import PACKAGED_BASE, Recipe, Scratch
+from training.recipe import PACKAGED_BASE, Recipe
 
 
 @dataclass(frozen=True)
-class Starting:
+class StartModel:
     """A model in fp32 and its tokenizer, whose `eos_token` opens and closes a document."""
 
-    recipe: Recipe
     model: Any
     tokenizer: PreTrainedTokenizerBase
 
 
-def starting_point(recipe: Recipe, train_texts: Sequence[str]) -> Starting:
-    """What the recipe trains on.
+def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
+    """The model that the recipe trains.
 
     Raises:
-        TrainingError: the base does not exist, is not a decoder or cannot be had.
+        TrainingError: the base does not exist, is not a decoder or cannot be fetched.
     """
     if recipe.scratch is not None:
-        fresh = train_tokenizer(train_texts, recipe.scratch.vocab_size)
-        return Starting(recipe, _fresh_gpt2(recipe.scratch, fresh), fresh)
+        shape = asdict(recipe.scratch)
+        tokenizer = train_tokenizer(train_texts, shape.pop("vocab_size"))
+        ids = dict.fromkeys(
+            ("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_token_id
+        )
+        config = GPT2Config(vocab_size=len(tokenizer), **shape, **ids)
+        return StartModel(GPT2LMHeadModel(config), tokenizer)
     source = str(packaged_base_folder()) if recipe.base == PACKAGED_BASE else recipe.base
-    model, tokenizer = load_decoder(source)
-    return Starting(recipe, model, tokenizer)
+    return StartModel(*load_decoder(source))
 
 
 def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
@@ -62,12 +62,12 @@ def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
     safetensors only, no remote code.
 
     Raises:
-        TrainingError: it does not exist, is not a decoder, or has no closing mark.
+        TrainingError: it does not exist, is not a decoder, or has no end-of-text token.
     """
     try:
-        tokenizer, model = (_from_gguf if source.endswith(".gguf") else _from_folder)(source)
+        model, tokenizer = (_from_gguf if source.endswith(".gguf") else _from_folder)(source)
     except Exception as error:
-        # A GGUF's architecture or quantisation that transformers does not read ends in any type.
+        # If transformers cannot read a GGUF's architecture or quantisation, it may raise any type.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrainingError(f"The base {source!r} could not be loaded: {reason}") from error
     if tokenizer.eos_token_id is None:
@@ -81,7 +81,7 @@ def _from_folder(source: str) -> tuple[Any, Any]:
     model = AutoModelForCausalLM.from_pretrained(
         source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
     )
-    return AutoTokenizer.from_pretrained(source, trust_remote_code=False), model
+    return model, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
 def _from_gguf(source: str) -> tuple[Any, Any]:
@@ -93,14 +93,14 @@ def _from_gguf(source: str) -> tuple[Any, Any]:
     del config.quantization_config
     model = type(read)(config)
     model.load_state_dict(read.state_dict())
-    return AutoTokenizer.from_pretrained(path.parent, **where), model
+    return model, AutoTokenizer.from_pretrained(path.parent, **where)
 
 
 def packaged_base_folder() -> Path:
     """The pinned base file as an ordinary checkpoint folder, dequantised once.
 
     Raises:
-        TrainingError: the file cannot be had.
+        TrainingError: the file cannot be fetched.
     """
     settings = read_settings()
     folder = settings.cache_dir / "dequantised" / SMOLLM2_135M_INSTRUCT.sha256[:16]
@@ -121,27 +121,11 @@ def packaged_base_folder() -> Path:
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int) -> GPT2Tokenizer:
-    """A byte-level BPE (Sennrich et al. 2016) trained on the texts; the same texts, the same
-    tokens. The mark `<|endoftext|>` is id 0."""
+    """A byte-level BPE (Sennrich et al. 2016) trained on the texts; the same texts give the same
+    tokens. `<|endoftext|>` is id 0."""
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(
         texts, vocab_size=vocab_size, special_tokens=[END_OF_TEXT], show_progress=False
     )
     with tempfile.TemporaryDirectory() as folder:
         return build_tokenizer(*trained.save_model(folder))
-
-
-def _fresh_gpt2(shape: Scratch, tokenizer: GPT2Tokenizer) -> GPT2LMHeadModel:
-    mark = tokenizer.eos_token_id
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=shape.n_positions,
-            n_embd=shape.n_embd,
-            n_layer=shape.n_layer,
-            n_head=shape.n_head,
-            bos_token_id=mark,
-            eos_token_id=mark,
-            pad_token_id=mark,
-        )
-    )

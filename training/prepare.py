@@ -1,19 +1,18 @@
 """`prepare`: an archive becomes canonical tweets in four splits, with every count reported.
 
-Knows the archive, the canonical text and near duplicates; must not know tokens or models.
 The same input and seed give byte-identical output.
 """
 
-import argparse
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import typer
 from tqdm import tqdm
 
 from demo.checkpoints.persona import InvalidPersona, Persona
@@ -23,7 +22,7 @@ from training.archive_formats import DATE_FORMAT, Row
 from training.errors import TrainingError
 from training.files import require_writable, write_json
 
-# Whose tweets they are, unless another is named.
+# Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
 SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
@@ -33,106 +32,92 @@ MIN_TWEETS = 40
 
 @dataclass(frozen=True, slots=True)
 class Tweet:
-    """One canonical tweet; `date` is UTC, as the archive writes it, empty where it has none."""
+    """One canonical tweet; `date` is UTC, as the archive writes it, empty if it has none."""
 
     id: int
     date: str
     text: str
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument(
-        "archive", help="CSV, JSON, X's export, lines; .gz, .zip; path, https:// or hf://"
-    )
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder for the splits")
-    parser.add_argument(
-        "--persona", type=Path, default=PERSONA, help="whose tweets they are: a .toml like that one"
-    )
-    parser.add_argument("--seed", type=int, default=20210108, help="which tweets are held back")
-
-
-def run(arguments: argparse.Namespace) -> None:
+def prepare(
+    archive: Annotated[
+        str,
+        typer.Argument(help="CSV, JSON, X's export, lines; .gz, .zip; path, https:// or hf://"),
+    ],
+    out: Annotated[Path, typer.Option(help="folder for the splits")] = Path("data"),
+    persona: Annotated[
+        Path, typer.Option(help="whose tweets they are: a .toml like that one")
+    ] = PERSONA,
+    seed: Annotated[int, typer.Option(help="which tweets are held back")] = 20210108,
+) -> None:
     """Reads, cleans, splits, writes, prints the counts."""
-    persona = _persona(arguments.persona)
-    require_writable(arguments.out)
+    try:
+        author = Persona.read(persona)
+    except InvalidPersona as error:
+        raise TrainingError(str(error)) from error
+    require_writable(out)
     with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
-        archive = read_archive(arguments.archive, lambda n, total: _advance(bar, n, total))
-    tweets, counts = clean(archive.rows)
-    splits = split(tweets, arguments.seed)
-    report = _report(archive, counts, splits, arguments.seed)
+
+        def advance(size: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(size)
+
+        rows = read_archive(archive, advance)
+    tweets, counts = clean(rows.rows)
+    splits = split(tweets, seed)
+    report = _report(rows, counts, splits, seed)
     for name, members in splits.items():
-        write_split(arguments.out / f"{name}.parquet", members)
-    write_json(arguments.out / "report.json", report)
-    persona.write(arguments.out)
+        write_split(out / f"{name}.parquet", members)
+    write_json(out / "report.json", report)
+    author.write(out)
     print(_table(report))
 
 
-def _persona(path: Path) -> Persona:
-    try:
-        return Persona.read(path)
-    except InvalidPersona as error:
-        raise TrainingError(str(error)) from error
-
-
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
-    """Canonical tweets in the order of their ids, and what was dropped at each step."""
-    # Half a second, which who only reads prepared data must not pay.
-    from training import near_duplicates  # noqa: PLC0415
+    """Canonical tweets in the order of their ids, and how many were dropped at each step."""
+    # Imported lazily: it takes half a second, and reading prepared data does not need it.
+    from training.near_duplicates import find_distinct  # noqa: PLC0415
 
-    unique = _last_of_each_id(rows)
-    kept = [row for row in unique if not row.is_retweet]
-    own = [row for row in kept if not canonical.is_manual_retweet(row.text)]
+    ordered = sorted(rows, key=lambda row: row.id)
+    # The last row of each id.
+    unique = [row for row, after in pairwise(ordered) if row.id != after.id] + ordered[-1:]
+    tweeted = [row for row in unique if not row.is_retweet]
+    own = [row for row in tweeted if not canonical.is_manual_retweet(row.text)]
     whole = [row for row in own if not canonical.is_cut_off(row.text)]
-    finished, handles = _finish(whole)
+    texts = [canonical.strip_links(row.text) for row in whole]
+    handles = canonical.public_handles(texts)
+    finished = [
+        Tweet(
+            row.id,
+            row.date.strftime(DATE_FORMAT) if row.date else "",
+            canonical.finish(text, handles),
+        )
+        for row, text in zip(whole, texts, strict=True)
+    ]
     long_enough = [tweet for tweet in finished if not canonical.is_too_short(tweet.text)]
-    exact = _first_of_each_text(long_enough)
-    distinct = [exact[i] for i in near_duplicates.distinct([tweet.text for tweet in exact])]
+    first_of_text: dict[str, Tweet] = {}
+    for tweet in long_enough:
+        first_of_text.setdefault(tweet.text, tweet)
+    exact = list(first_of_text.values())
+    distinct = [exact[i] for i in find_distinct(list(first_of_text))]
     return distinct, {
         "valid rows": len(rows),
         "repeated ids": len(rows) - len(unique),
-        "retweets": len(unique) - len(kept),
-        "retweets by hand": len(kept) - len(own),
+        "retweets": len(unique) - len(tweeted),
+        "retweets by hand": len(tweeted) - len(own),
         "cut off": len(own) - len(whole),
         "too short": len(finished) - len(long_enough),
         "exact duplicates": len(long_enough) - len(exact),
         "near duplicates": len(exact) - len(distinct),
         "kept": len(distinct),
-        "handles kept": handles,
+        "handles kept": len(handles),
     }
 
 
-def _last_of_each_id(rows: Sequence[Row]) -> list[Row]:
-    ordered = sorted(rows, key=lambda row: row.id)
-    return [row for row, after in pairwise(ordered) if row.id != after.id] + ordered[-1:]
-
-
-def _finish(rows: Sequence[Row]) -> tuple[list[Tweet], int]:
-    """The rows as canonical tweets, and how many handles are public."""
-    texts = [canonical.strip_links(row.text) for row in rows]
-    handles = canonical.public_handles(texts)
-    tweets = [
-        Tweet(row.id, _date(row), canonical.finish(text, handles))
-        for row, text in zip(rows, texts, strict=True)
-    ]
-    return tweets, len(handles)
-
-
-def _date(row: Row) -> str:
-    return row.date.strftime(DATE_FORMAT) if row.date else ""
-
-
-def _first_of_each_text(tweets: Sequence[Tweet]) -> list[Tweet]:
-    seen: dict[str, Tweet] = {}
-    for tweet in tweets:
-        seen.setdefault(tweet.text, tweet)
-    return list(seen.values())
-
-
 def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
-    """The last 500 by date (a tenth, in a small archive), then 90/5/5 of the rest by seed.
+    """The last 500 by date (a tenth of a small archive), then 90/5/5 of the rest by seed.
 
-    Without dates the last are those with the highest ids: of a plain text, its last lines.
+    Without dates the last are those with the highest ids: the last lines of a plain text.
     Near-duplicate groups need no care here: only one member of each is left.
 
     Raises:
@@ -145,17 +130,15 @@ def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
     latest = sorted(tweets, key=lambda tweet: (tweet.date, tweet.id))
     held = min(TIME_SPLIT_TWEETS, len(tweets) // 10)
     # By hash, not by shuffling: a tweet more or less moves hardly any other to another split.
-    rest = sorted(latest[:-held], key=lambda tweet: _rank(seed, tweet))
+    rest = sorted(
+        latest[:-held], key=lambda tweet: hashlib.sha256(f"{seed}:{tweet.id}".encode()).digest()
+    )
     dev, test = max(1, round(DEV_SHARE * len(rest))), max(1, round(TEST_SHARE * len(rest)))
     parts = (rest[dev + test :], rest[:dev], rest[dev : dev + test], latest[-held:])
     return {
         name: sorted(part, key=lambda tweet: tweet.id)
         for name, part in zip(SPLITS, parts, strict=True)
     }
-
-
-def _rank(seed: int, tweet: Tweet) -> bytes:
-    return hashlib.sha256(f"{seed}:{tweet.id}".encode()).digest()
 
 
 def write_split(path: Path, tweets: Sequence[Tweet]) -> None:
@@ -223,19 +206,9 @@ def _table(report: dict[str, Any]) -> str:
     lines += [f"  {bad}" for bad in report["first_bad_rows"]]
     lines += [f"{name:<20}{count:>9,}" for name, count in report["counts"].items()]
     lines += [f"{'split':<12}{'tweets':>8}{'bytes':>12}  dates"]
-    lines += [
-        f"{name:<12}{part['tweets']:>8,}{part['bytes']:>12,}  {_period(part)}"
-        for name, part in report["splits"].items()
-    ]
+    for name, part in report["splits"].items():
+        period = "none: by the order of the archive"
+        if part["last_date"]:
+            period = f"{part['first_date'][:10]} to {part['last_date'][:10]}"
+        lines.append(f"{name:<12}{part['tweets']:>8,}{part['bytes']:>12,}  {period}")
     return "\n".join(lines)
-
-
-def _period(part: dict[str, Any]) -> str:
-    if not part["last_date"]:
-        return "none: by the order of the archive"
-    return f"{part['first_date'][:10]} to {part['last_date'][:10]}"
-
-
-def _advance(bar: Any, size: int, total: int | None) -> None:
-    bar.total = total
-    bar.update(size)

@@ -1,14 +1,11 @@
-"""All of a run but its start: Trainer, with bits per byte on dev as what it is judged by.
-
-Knows Trainer, recipes, devices and processes; must not know files of tweets or checkpoints.
-"""
+"""Sets up transformers' Trainer for a recipe, judged by bits per byte on dev."""
 
 import dataclasses
 import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +22,14 @@ from transformers import (
 )
 
 from training.bits_per_byte import score_texts, summarise
-from training.budget import UNBOUNDED_STEPS, Clock, steps_for_tokens
-from training.compiled_layers import compile_layers
-from training.documents import BlockRows, PackedRows, TokenRows, collate, tokenise
+from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples, steps_for_tokens
+from training.checkpoints import SealStates
+from training.deltas import RoundDeltas, due_after
+from training.documents import TokenRows, collate
 from training.errors import TrainingError
-from training.kept_difference import KeptDifference, due_after
-from training.models import Starting
-from training.original import notebook_text
+from training.faster_training import chunk_loss, compile_layers
+from training.models import StartModel
 from training.recipe import Recipe
-from training.run_callbacks import Progress, Samples
-from training.scored_loss import score_in_pieces
-from training.states import SealStates
 
 METRIC = "bits_per_byte"
 
@@ -43,7 +37,8 @@ METRIC = "bits_per_byte"
 class BitsTrainer(Trainer):
     """Trainer whose evaluation is bits per byte on dev, in fp32, see `training.bits_per_byte`.
 
-    Every process measures it for itself, so that all choose the same best state.
+    Every process measures it for itself, so that all choose the same best state. `deltas` is set if
+    weights are stored as deltas: evaluation then sees them as they will be stored.
     """
 
     def __init__(
@@ -56,27 +51,25 @@ class BitsTrainer(Trainer):
     ) -> None:
         super().__init__(**options)
         self._dev_texts, self._tokenizer, self._clock = dev_texts, tokenizer, clock
-        # How the weights will be kept, where that is not as they are trained.
-        self.kept: KeptDifference | None = None
-        self._started = time.monotonic()
-        # Of the stretches before a resume, and spent on measuring since.
-        self._earlier: float | None = None
-        self._measuring = 0.0
+        self.deltas: RoundDeltas | None = None
+        # When training would have begun, had it run without resumes and evaluations.
+        self._began: float | None = None
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Bits per byte on dev, with the tokens and the seconds of training until now."""
-        began = time.monotonic()
-        if self._earlier is None:
+        now = time.monotonic()
+        if self._began is None:
+            # The first evaluation comes before the first step, also after a resume.
             known = [entry["seconds"] for entry in self.state.log_history if "seconds" in entry]
-            self._earlier = max(known, default=0.0)
+            self._began = now - max(known, default=0.0)
         model: Any = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
-        with self.shown(), _without_autocast(model):
+        with self.stored_weights(), _without_autocast(model):
             figure = summarise(score_texts(self._dev_texts, model, self._tokenizer))
         model.train(was_training)
-        seconds = self._earlier + began - self._started - self._measuring
-        self._measuring += time.monotonic() - began
+        seconds = now - self._began
+        self._began += time.monotonic() - now
         metrics = {
             f"eval_{METRIC}": figure.bits_per_byte,
             "tokens": round(self.tokens_per_step * self.state.global_step),
@@ -88,14 +81,11 @@ class BitsTrainer(Trainer):
         )
         return metrics
 
-    def shown(self) -> AbstractContextManager[None]:
-        """While this lasts, the weights are as they will be kept."""
-        return nullcontext() if self.kept is None else self.kept.shown()
-
-    def train(self, *arguments: Any, **options: Any) -> Any:
-        """Trainer's own; seconds count from here."""
-        self._started = time.monotonic()
-        return super().train(*arguments, **options)
+    @contextmanager
+    def stored_weights(self) -> Iterator[None]:
+        """Inside, the weights are as they will be stored."""
+        with nullcontext() if self.deltas is None else self.deltas.rounded():
+            yield
 
     @property
     def tokens_per_step(self) -> float:
@@ -107,7 +97,7 @@ class BitsTrainer(Trainer):
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> Any:
-        """The recipe's, or the clock's where the run is bounded by one."""
+        """The recipe's, or the clock's if the run is bounded by one."""
         if self._clock is not None and self.lr_scheduler is None:
             clock, warmup = self._clock, self.args.warmup_steps
             stepped: Any = optimizer or self.optimizer
@@ -115,63 +105,75 @@ class BitsTrainer(Trainer):
         return super().create_scheduler(num_training_steps, optimizer)
 
 
-def build_rows(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
-) -> TokenRows:
-    """The texts of the train split as the rows that a run is made on."""
-    mark = tokenizer.eos_token_id
-    if recipe.rows == "notebook":
-        return BlockRows(tokenizer(notebook_text(texts))["input_ids"], recipe.block_size)
-    documents = tokenise(texts, tokenizer, recipe.block_size)
-    if recipe.rows == "blocks":
-        return BlockRows([i for document in documents for i in document.ids], recipe.block_size)
-    return PackedRows(documents, recipe.block_size, mark)
+@contextmanager
+def _without_autocast(model: Any) -> Iterator[None]:
+    """Inside, the forward pass is as it was before accelerate wrapped it in autocast."""
+    if not hasattr(model, "_original_forward"):
+        yield
+        return
+    wrapped = model.forward
+    model.forward = model._original_forward
+    try:
+        yield
+    finally:
+        model.forward = wrapped
 
 
 def build_trainer(
     recipe: Recipe,
-    start: Starting,
+    start: StartModel,
     rows: TokenRows,
     dev_texts: Sequence[str],
     out: Path,
     *,
     tokens: int | None = None,
     minutes: float | None = None,
-    max_steps: int = -1,
+    max_steps: int | None = None,
     evaluations: int | None = None,
     tracking: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> BitsTrainer:
-    """All of a run but its start.
+    """A trainer that is ready to train.
 
     Args:
-        dev_texts: what the best state is chosen by.
-        out: the run's folder; states and samples are kept there.
-        tokens, minutes, max_steps: at most one bounds the run, else the recipe's epochs do.
-        evaluations: how often dev is measured on the way, instead of every so many steps; not
-            for a run bounded by minutes.
+        dev_texts: the best state is chosen by them.
+        out: the run's folder; states and samples are written there.
+        tokens, minutes, max_steps: at most one bounds the run; without one, the recipe's epochs do.
+        evaluations: how often dev is measured on the way, instead of the recipe's
+            `evaluate_every`; not for a run bounded by minutes.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
     Raises:
-        TrainingError: the batch cannot be shared out among the processes.
+        TrainingError: the batch cannot be divided evenly among the processes.
     """
     model = start.model
     # With a cache, attention would cross from one packed tweet into the next.
     model.config.use_cache = False
     if recipe.lora is not None:
-        model = get_peft_model(model, _lora_config(recipe))
-    score_in_pieces(start.model)
+        adapter = LoraConfig(
+            r=recipe.lora.rank,
+            lora_alpha=recipe.lora.alpha,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        model = get_peft_model(model, adapter)
+    chunk_loss(start.model)
     if recipe.compile_layers and not torch.cuda.is_available():
-        _compile(start.model)
-    clock = Clock(minutes) if minutes is not None else None
+        # On a CPU, PyTorch's fused attention has a slow gradient in bfloat16, and cannot be
+        # compiled.
+        start.model.set_attn_implementation("eager")
+        if not compile_layers(start.model):
+            print(
+                "Nothing can be compiled here, so training takes longer: install g++.", flush=True
+            )
+    clock = None
     if tokens is not None:
-        per_step = recipe.batch_size * rows.tokens / len(rows)
-        max_steps = steps_for_tokens(tokens, per_step)
-    elif clock is not None:
-        max_steps = UNBOUNDED_STEPS
-    elif max_steps < 0:
+        max_steps = steps_for_tokens(tokens, recipe.batch_size * rows.tokens / len(rows))
+    elif minutes is not None:
+        clock, max_steps = Clock(minutes), UNBOUNDED_STEPS
+    elif max_steps is None:
         max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
-    if evaluations is not None and clock is None:
+    if evaluations is not None:
         recipe = dataclasses.replace(recipe, evaluate_every=math.ceil(max_steps / evaluations))
     trainer = BitsTrainer(
         dev_texts=dev_texts,
@@ -190,81 +192,28 @@ def build_trainer(
         ],
     )
     if recipe.difference is not None:
-        # By now the weights are on their device.
+        # The trainer has moved the weights to their device.
         is_due = due_after(recipe.difference.start, clock, max_steps)
-        trainer.kept = KeptDifference(start.model, recipe.difference.two_bits, is_due)
-        trainer.add_callback(trainer.kept)
+        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due)
+        trainer.add_callback(trainer.deltas)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
     if trainer.is_world_process_zero():
         trainer.add_callback(Progress(trainer.tokens_per_step, clock))
         samples = out / "samples.jsonl"
-        trainer.add_callback(Samples(start.tokenizer, recipe.sample_every, samples, trainer.shown))
+        trainer.add_callback(
+            Samples(start.tokenizer, recipe.sample_every, samples, trainer.stored_weights)
+        )
     return trainer
-
-
-@contextmanager
-def _without_autocast(model: Any) -> Iterator[None]:
-    """While this lasts, the forward pass is as it was before accelerate wrapped it in autocast."""
-    wrapped = model.forward
-    if not hasattr(model, "_original_forward"):
-        yield
-        return
-    model.forward = model._original_forward
-    try:
-        yield
-    finally:
-        model.forward = wrapped
-
-
-def processes() -> int:
-    """How many processes make this run, as torchrun says; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first_process() -> bool:
-    """Whether this one writes and speaks for all."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def precision() -> str:
-    """The autocast of this machine: "bf16", "fp16" or "float32".
-
-    On a CPU without bfloat16 in hardware, autocast to it is slower than fp32.
-    """
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if fast else "float32"
-
-
-def _compile(model: Any) -> None:
-    # On a CPU, PyTorch's fused attention is slow to differentiate in bfloat16, and closed to
-    # the compiler.
-    model.set_attn_implementation("eager")
-    if not compile_layers(model):
-        print("Nothing can be compiled here, so training takes longer: install g++.", flush=True)
-
-
-def _lora_config(recipe: Recipe) -> LoraConfig:
-    assert recipe.lora is not None
-    return LoraConfig(
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
 
 
 def _arguments(
     recipe: Recipe, out: Path, max_steps: int, tracking: Mapping[str, Any]
 ) -> TrainingArguments:
-    share = processes() * recipe.gradient_accumulation
-    rows, rest = divmod(recipe.batch_size, share)
+    rows, rest = divmod(recipe.batch_size, processes() * recipe.gradient_accumulation)
     if rest or not rows:
         raise TrainingError(
-            f"A batch of {recipe.batch_size} rows cannot be shared out evenly among "
+            f"A batch of {recipe.batch_size} rows cannot be divided evenly among "
             f"{processes()} processes × {recipe.gradient_accumulation} accumulated steps."
         )
     arguments = TrainingArguments(
@@ -279,8 +228,6 @@ def _arguments(
         lr_scheduler_type=recipe.scheduler,
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
-        adam_epsilon=recipe.adam_epsilon,
-        max_grad_norm=recipe.max_gradient_norm,
         bf16=precision() == "bf16",
         fp16=precision() == "fp16",
         use_cpu=not torch.cuda.is_available(),
@@ -300,7 +247,28 @@ def _arguments(
         **tracking,
     )
     if arguments.n_gpu > 1:
-        # One process takes one GPU; several are torchrun's to share out, not DataParallel's, whose
-        # copies of a model would call the first one's forward pass.
+        # A process uses one GPU. For several there is torchrun: DataParallel's copies of a model
+        # would call the first one's forward pass.
         arguments._n_gpu = 1
     return arguments
+
+
+def processes() -> int:
+    """How many processes make this run, as torchrun says; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def precision() -> str:
+    """The autocast of this machine: "bf16", "fp16" or "float32".
+
+    On a CPU without bfloat16 in hardware, autocast to it is slower than fp32.
+    """
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if fast else "float32"

@@ -1,7 +1,6 @@
 """An owner who publishes: a project under git, prepared tweets, and a tiny checkpoint. All tweets
 are made up."""
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -35,9 +34,7 @@ def make_project(folder: Path) -> Path:
 def make_data(folder: Path) -> Path:
     """Prepared made-up tweets."""
     archive = made_up.write(folder.parent / "archive.csv", made_up.rows(700))
-    prepare.run(
-        argparse.Namespace(archive=str(archive), out=folder, persona=prepare.PERSONA, seed=1)
-    )
+    prepare.prepare(str(archive), out=folder, seed=1)
     return folder
 
 

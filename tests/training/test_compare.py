@@ -1,13 +1,20 @@
 """Recipes side by side through the command line, a few steps each."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import verb
+from tests.training.conftest import ROOT, environment, verb
 from training.__main__ import main
 from training.bits_per_byte import Score, measure_gap
+from training.checkpoints import newest_whole_state
+from training.compare import compare
+from training.errors import TrainingError
 
 SMALL = """
 method = "scratch"
@@ -47,9 +54,38 @@ def test_two_recipes_are_trained_scored_and_shown(prepared: Path, tmp_path: Path
 
     again = verb(*command, "--tokens", 20_000)
     assert again.stdout.count("is trained already") == 2
-    other = verb(*command, "--tokens", 30_000)
-    assert other.returncode == 1
-    assert "a comparison on other terms" in other.stderr
+
+    names = list(map(str, recipes))
+    with pytest.raises(TrainingError, match=r"eager holds .* on other terms \(tokens\)"):
+        compare(names, data=prepared, out=tmp_path / "out", tokens=30_000)
+    recipes[1].write_text(SMALL.format(rate=1e-4))
+    with pytest.raises(TrainingError, match=r"timid holds .* on other terms \(recipe\)"):
+        compare(names, data=prepared, out=tmp_path / "out", tokens=20_000)
+
+
+def test_a_comparison_by_minutes_goes_on_after_ctrl_c(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "eager.toml").write_text(SMALL.format(rate=5e-3))
+    command = [sys.executable, "-m", "training", "compare", str(tmp_path / "eager.toml")]
+    command += ["--data", str(prepared), "--out", str(tmp_path / "out"), "--minutes", "0.2"]
+    # A terminal's Ctrl-C reaches every process of the group.
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while not (line := process.stdout.readline()).startswith("step"):
+        assert line or process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, printed
+    assert "eager ended with code 130; the same command starts this recipe again." in printed
+    # finetune was not killed while it saved.
+    newest_whole_state(tmp_path / "out" / "eager" / "states")
+    again = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert again.returncode == 0, again.stderr
+    assert "| eager |" in (tmp_path / "out" / "compare.md").read_text()
 
 
 def test_what_cannot_be_compared_is_said(

@@ -1,6 +1,7 @@
 """A run that is killed outright goes on as if nothing had happened."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from demo.checkpoints.files import SUMS
+from tests.processes import free_port
 from tests.training.conftest import ROOT, environment, verb
+from training.checkpoints import newest_whole_state
 
 RECIPE = """
 method = "scratch"
@@ -84,6 +87,37 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert points[0] == points[1]
     seconds = [point["seconds"] for point in curves[0]]
     assert seconds == sorted(seconds)
+
+
+def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Path) -> None:
+    """Each stops after the same step, and the state that they save is whole."""
+    group = {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }  # fmt: skip
+    # No torchrun: it would end the second process when the first one ends.
+    first, second = processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "training", *map(str, [*command, "--out", tmp_path]),
+             "--max-steps", "4000"],
+            cwd=ROOT, env={**environment(), **group, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    try:
+        assert first.stdout is not None
+        while not re.match(r"step +1/", line := first.stdout.readline()):
+            assert line or first.poll() is None
+        second.send_signal(signal.SIGTERM)
+        printed, _ = first.communicate(timeout=300)
+        assert first.returncode == second.wait(timeout=300) == 128 + signal.SIGTERM
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    (step,) = re.findall(r"Stopped at step (\d+); go on with --resume", printed)
+    assert newest_whole_state(tmp_path / "states").name == f"checkpoint-{step}"
 
 
 def test_two_processes_learn_what_one_does(

@@ -195,6 +195,19 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["finetune", "--recipe", "scratch", "--tokens", "9", "--max-steps", "2"],
+        ["compare", "full", "lora"],
+        ["compare", "full", "--tokens", "1000", "--minutes", "1"],
+    ],
+)
+def test_a_run_has_one_length(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["training", *arguments])
+    assert main() == 2
+
+
+@pytest.mark.parametrize(
     ("options", "lacks"),
     # Where nothing is to be recorded, any model may be measured.
     [([], "metrics.json"), (["--dry-run", "--no-baselines"], "config.json")],

@@ -9,9 +9,9 @@ from transformers import TrainerControl, TrainerState
 
 from demo.checkpoints.difference import read_difference, round_trip, write_difference
 from tests import tiny
-from training.budget import UNBOUNDED_STEPS, Clock
+from training.callbacks import UNBOUNDED_STEPS, Clock
+from training.deltas import RoundDeltas, due_after
 from training.errors import TrainingError
-from training.kept_difference import KeptDifference, due_after
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -59,7 +59,7 @@ def test_a_weight_takes_little_more_than_a_bit(tmp_path: Path) -> None:
 def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
     model = tiny.llama()
     base = {name: value.detach().clone() for name, value in model.named_parameters()}
-    keeper = KeptDifference(model, ["q_proj"], lambda step: step >= 3)
+    rounding = RoundDeltas(model, ["q_proj"], lambda step: step >= 3)
     with torch.no_grad():
         for value in model.parameters():
             value.add_(noise(*value.shape))
@@ -77,14 +77,14 @@ def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
     anything: Any = None
     for number, expected in ((2, is_exact), (3, is_rounded)):
         moment = (anything, TrainerState(global_step=number), TrainerControl())
-        keeper.on_step_begin(*moment)
+        rounding.on_step_begin(*moment)
         assert expected()
-        keeper.on_pre_optimizer_step(*moment)
+        rounding.on_pre_optimizer_step(*moment)
         assert is_exact()
-    with keeper.shown():
+    with rounding.rounded():
         assert is_rounded()
     assert is_exact()
-    differences = keeper.differences()
+    differences = rounding.deltas()
     assert {name for name, (_, planes) in differences.items() if planes == 2} == {
         f"model.layers.{layer}.self_attn.q_proj.weight" for layer in (0, 1)
     }
@@ -95,7 +95,7 @@ def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
 
 def test_a_part_that_is_in_no_name_is_refused() -> None:
     with pytest.raises(TrainingError, match="'teapots' in its name"):
-        KeptDifference(tiny.llama(), ["q_proj", "teapots"], lambda _: True)
+        RoundDeltas(tiny.llama(), ["q_proj", "teapots"], lambda _: True)
 
 
 def test_the_share_of_a_run_is_of_its_steps_or_of_its_minutes() -> None:

@@ -1,5 +1,7 @@
-"""Documents and packed rows: no tweet sees another, everything but the opening is scored."""
+"""Documents and packed rows: no tweet sees another, everything but the opening is scored. And the
+original's data, with its faults, and the blocks it was cut into."""
 
+import dataclasses
 import random
 from typing import Any
 
@@ -8,12 +10,21 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests import made_up
-from training.documents import UNSCORED, PackedRows, collate, tokenise
+from training.documents import (
+    UNSCORED,
+    BlockRows,
+    PackedRows,
+    build_rows,
+    collate,
+    notebook_text,
+    tokenise,
+)
 from training.models import train_tokenizer
+from training.recipe import Recipe, read_recipe
 
 TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(40)]
 TOKENIZER = train_tokenizer(TEXTS, 400)
-MARK = TOKENIZER.eos_token_id
+EOS = TOKENIZER.eos_token_id
 
 
 def tiny(kind: str) -> Any:
@@ -34,40 +45,40 @@ def tiny(kind: str) -> Any:
 
 def test_a_document_is_one_text_between_two_marks() -> None:
     (document,) = tokenise(["Tea é"], TOKENIZER, 128)
-    assert document.ids[0] == document.ids[-1] == MARK
+    assert document.ids[0] == document.ids[-1] == EOS
     assert TOKENIZER.decode(document.ids[1:-1]) == "Tea é"
     assert document.scored_bytes == len("Tea é".encode()) + 1
 
 
 def test_a_mark_typed_in_a_text_is_ordinary_characters() -> None:
     (document,) = tokenise(["a <|endoftext|> b"], TOKENIZER, 128)
-    assert document.ids.count(MARK) == 2
+    assert document.ids.count(EOS) == 2
     assert TOKENIZER.decode(document.ids[1:-1]) == "a <|endoftext|> b"
 
 
 def test_a_long_text_is_cut_and_only_what_is_left_counts() -> None:
     (document,) = tokenise([TEXTS[0]], TOKENIZER, 6)
     assert len(document.ids) == 6
-    assert document.ids[-1] != MARK
+    assert document.ids[-1] != EOS
     assert document.scored_bytes == len(str(TOKENIZER.decode(document.ids[1:])).encode())
 
 
 def test_every_document_is_packed_whole_and_once() -> None:
     documents = tokenise(TEXTS, TOKENIZER, 64)
-    rows = PackedRows(documents, 64, MARK)
+    rows = PackedRows(documents, 64, EOS)
     found = []
     for index in range(len(rows)):
         row = rows[index]
         starts = (row["position_ids"] == 0).nonzero().flatten().tolist()
         ends = [*starts[1:], 64]
         found += [row["input_ids"][a:b].tolist() for a, b in zip(starts, ends, strict=True)]
-    packed = [ids for ids in found if set(ids) != {MARK}]
+    packed = [ids for ids in found if set(ids) != {EOS}]
     assert sorted(packed) == sorted(document.ids for document in documents)
 
 
 def test_all_but_the_opening_mark_and_the_padding_is_scored() -> None:
     documents = tokenise(TEXTS, TOKENIZER, 64)
-    rows = PackedRows(documents, 64, MARK)
+    rows = PackedRows(documents, 64, EOS)
     labels = torch.cat([rows[i]["labels"] for i in range(len(rows))])
     assert (labels != UNSCORED).sum() == sum(len(document.ids) - 1 for document in documents)
     for i in range(len(rows)):
@@ -79,7 +90,7 @@ def test_the_loss_of_packed_rows_is_that_of_the_texts_alone(kind: str) -> None:
     """Fails if attention crosses from one tweet into the next, or a mark is scored twice."""
     model = tiny(kind)
     documents = tokenise(TEXTS, TOKENIZER, 64)
-    rows = PackedRows(documents, 64, MARK)
+    rows = PackedRows(documents, 64, EOS)
     with torch.no_grad():
         packed = model(**collate([rows[i] for i in range(len(rows))])).loss
         alone = [
@@ -88,3 +99,35 @@ def test_the_loss_of_packed_rows_is_that_of_the_texts_alone(kind: str) -> None:
         ]
     expected = sum(loss for loss, _ in alone) / sum(count for _, count in alone)
     assert packed.item() == pytest.approx(float(expected), abs=2e-5)
+
+
+NOTED = ["My campaign, as the teapots say!", 'The "harbor" & the amp', "plain words here"]
+
+
+def test_the_notebooks_noise() -> None:
+    assert notebook_text(NOTED) == (
+        '"My caign, as the teapots say!"\n"The ""harbor"" & the "\nplain words here\n'
+    )
+
+
+def test_blocks_are_cut_wherever_they_end() -> None:
+    rows = BlockRows(list(range(11)), 4)
+    assert len(rows) == 2
+    assert rows.tokens == 8
+    assert rows[1]["input_ids"].tolist() == rows[1]["labels"].tolist() == [4, 5, 6, 7]
+    assert rows[1]["position_ids"].tolist() == [0, 1, 2, 3]
+
+
+def small(name: str) -> Recipe:
+    return dataclasses.replace(read_recipe(name), block_size=8)
+
+
+def test_as_written_closes_tweets_and_as_run_does_not() -> None:
+    tokenizer = TOKENIZER
+    eos = tokenizer.eos_token_id
+    written = build_rows(small("original-as-written"), tokenizer, NOTED)
+    ran = build_rows(small("original-as-run"), tokenizer, NOTED)
+    assert any(eos in written[i]["input_ids"].tolist() for i in range(len(written)))
+    assert not any(eos in ran[i]["input_ids"].tolist() for i in range(len(ran)))
+    text = "".join(str(tokenizer.decode(ran[i]["input_ids"])) for i in range(len(ran)))
+    assert notebook_text(NOTED).startswith(text)

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
 from tests import made_up, tiny
-from training import scored_loss
-from training.compiled_layers import compile_layers
+from training import faster_training
 from training.documents import PackedRows, collate, tokenise
-from training.scored_loss import score_in_pieces
+from training.faster_training import chunk_loss, compile_layers
 
 TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(12)]
 BLOCK = 64
@@ -62,32 +61,32 @@ def learnt(model: Any, **inputs: Any) -> tuple[float, list[Tensor]]:
 
 @pytest.mark.parametrize("scored", [None, 999])
 @pytest.mark.parametrize("make", [adapted, tiny.llama, tied, headed])
-def test_the_loss_in_pieces_and_its_gradient_are_the_models_own(
+def test_the_loss_in_chunks_and_its_gradient_are_the_models_own(
     make: Callable[[], Any], scored: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scored_loss, "PIECE", 100)
+    monkeypatch.setattr(faster_training, "CHUNK", 100)
     inputs = {**batch(), "num_items_in_batch": scored and torch.tensor(scored)}
     loss, gradients = learnt(make(), **inputs)
     model = make()
-    score_in_pieces(model.get_base_model() if make is adapted else model)
-    piecewise, found = learnt(model, **inputs)
-    assert piecewise == pytest.approx(loss, rel=1e-5)
+    chunk_loss(model.get_base_model() if make is adapted else model)
+    chunked, found = learnt(model, **inputs)
+    assert chunked == pytest.approx(loss, rel=1e-5)
     torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-7)
 
 
 def test_under_autocast_they_are_the_models_own_as_far_as_bfloat16_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scored_loss, "PIECE", 100)
+    monkeypatch.setattr(faster_training, "CHUNK", 100)
     found = []
-    for in_pieces in (False, True):
+    for in_chunks in (False, True):
         model = tied()
-        if in_pieces:
-            score_in_pieces(model)
+        if in_chunks:
+            chunk_loss(model)
         with torch.autocast("cpu", torch.bfloat16):
             found.append(learnt(model, **batch()))
-    (loss, gradients), (piecewise, others) = found
-    assert piecewise == pytest.approx(loss, rel=1e-2)
+    (loss, gradients), (chunked, others) = found
+    assert chunked == pytest.approx(loss, rel=1e-2)
     for one, other in zip(gradients, others, strict=True):
         assert one.dtype == other.dtype == torch.float32
         assert float((one - other).norm() / one.norm()) < 0.03
@@ -96,13 +95,13 @@ def test_under_autocast_they_are_the_models_own_as_far_as_bfloat16_goes(
 def test_without_labels_the_model_answers_as_before() -> None:
     model, ids = tiny.llama(), batch()["input_ids"]
     before = model(input_ids=ids).logits
-    score_in_pieces(model)
+    chunk_loss(model)
     torch.testing.assert_close(model(input_ids=ids).logits, before)
 
 
 def test_another_architecture_is_left_alone() -> None:
     model: Any = tiny.gpt2()
-    score_in_pieces(model)
+    chunk_loss(model)
     assert model(**batch()).logits is not None
 
 

@@ -1,64 +1,103 @@
 """A step is cut until it fits, and what is learnt stays the same."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from functools import partial
 
 import pytest
+from transformers import GPT2Config
 
+from tests.processes import ROOT, free_port
 from training.errors import TrainingError
-from training.memory import Sizes, cut
-from training.recipe import Recipe, read_recipe
+from training.memory import smallest_free_memory, split_batch, step_bytes
+from training.recipe import Difference, Recipe, read_recipe
 
 GIB = 2**30
-MEDIUM = Sizes(
-    weights=354_823_168, trained=True, layers=24, heads=16, width=1024,
-    vocabulary=50_257, context=128,
-)  # fmt: skip
+MEDIUM_WEIGHTS = 354_823_168
+MEDIUM = GPT2Config(n_layer=24, n_head=16, n_embd=1024)
+RECIPE = read_recipe("gpt2-medium")
 
 
-def recipe() -> Recipe:
-    return read_recipe("gpt2-medium")
+def needed(rows: int, checkpointing: bool, recipe: Recipe = RECIPE) -> int:
+    """Bytes of a step of GPT-2 medium."""
+    return step_bytes(recipe, MEDIUM_WEIGHTS, MEDIUM, rows, checkpointing)
 
 
 def test_where_there_is_room_nothing_is_cut() -> None:
-    assert cut(recipe(), MEDIUM, 80 * GIB, ranks=1) == recipe()
+    assert split_batch(RECIPE, needed, 80 * GIB, ranks=1) == RECIPE
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 8])
 @pytest.mark.parametrize("room", [6.2, 7, 9, 14])
 def test_the_step_fits_and_its_batch_stays_the_same(room: float, ranks: int) -> None:
-    found = cut(recipe(), MEDIUM, int(room * GIB), ranks)
+    found = split_batch(RECIPE, needed, int(room * GIB), ranks)
     rows, rest = divmod(found.batch_size, ranks * found.gradient_accumulation)
     assert rest == 0
-    assert MEDIUM.bytes(rows, found.activation_checkpointing) <= room * GIB
+    assert needed(rows, found.activation_checkpointing) <= room * GIB
     assert (
         dataclasses.replace(found, gradient_accumulation=1, activation_checkpointing=False)
-        == recipe()
+        == RECIPE
     )
 
 
 def test_accumulation_comes_before_checkpointing() -> None:
-    one_row = MEDIUM.bytes(1, checkpointing=False)
-    assert cut(recipe(), MEDIUM, one_row, 1).gradient_accumulation == 32
-    assert not cut(recipe(), MEDIUM, one_row, 1).activation_checkpointing
-    assert cut(recipe(), MEDIUM, one_row - 1, 1).activation_checkpointing
+    one_row = needed(1, False)
+    assert split_batch(RECIPE, needed, one_row, 1).gradient_accumulation == 32
+    assert not split_batch(RECIPE, needed, one_row, 1).activation_checkpointing
+    assert split_batch(RECIPE, needed, one_row - 1, 1).activation_checkpointing
 
 
 def test_what_never_fits_is_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError, match=r"about 5\.\d+ GiB .*--lora 16"):
-        cut(recipe(), MEDIUM, 2 * GIB, ranks=1)
+        split_batch(RECIPE, needed, 2 * GIB, ranks=1)
 
 
-def test_weights_kept_as_a_difference_need_two_copies_more() -> None:
-    kept = dataclasses.replace(MEDIUM, kept=True)
-    more = kept.bytes(1, checkpointing=False) - MEDIUM.bytes(1, checkpointing=False)
-    assert more == 8 * MEDIUM.weights
+def test_weights_rounded_to_deltas_need_two_copies_more() -> None:
+    rounded = dataclasses.replace(RECIPE, difference=Difference(start=0.5))
+    assert needed(1, False, rounded) - needed(1, False) == 8 * MEDIUM_WEIGHTS
+
+
+def test_a_process_asks_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda gpu: (GIB * (gpu + 1), 0))
+    assert smallest_free_memory() == 2 * GIB
+
+
+def test_all_processes_count_on_the_gpu_with_the_least_room() -> None:
+    """Or one would split its step otherwise, and wait for the others forever."""
+    code = (
+        "import torch\n"
+        "torch.cuda.mem_get_info = lambda gpu: ([9, 7][gpu], 0)\n"
+        "from training.memory import smallest_free_memory\n"
+        "print(smallest_free_memory())\n"
+        "torch.distributed.destroy_process_group()\n"
+    )
+    group = {
+        **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env={**group, "RANK": n, "LOCAL_RANK": n},
+            stdout=subprocess.PIPE, text=True,
+        )
+        for n in ("0", "1")
+    ]  # fmt: skip
+    try:
+        assert [process.communicate(timeout=300)[0] for process in processes] == ["7\n", "7\n"]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def test_an_adapter_needs_less() -> None:
-    adapter = dataclasses.replace(MEDIUM, trained=False)
-    saved = MEDIUM.bytes(1, checkpointing=False) - adapter.bytes(1, checkpointing=False)
-    assert saved == 12 * MEDIUM.weights
-    room = adapter.bytes(1, checkpointing=False)
-    assert not cut(recipe(), adapter, room, ranks=1).activation_checkpointing
+    adapter = dataclasses.replace(RECIPE, method="lora")
+    room = needed(1, False, adapter)
+    assert needed(1, False) - room == 12 * MEDIUM_WEIGHTS
+    fits = partial(needed, recipe=adapter)
+    assert not split_batch(adapter, fits, room, ranks=1).activation_checkpointing
     with pytest.raises(TrainingError):
-        cut(recipe(), MEDIUM, room, ranks=1)
+        split_batch(RECIPE, needed, room, ranks=1)

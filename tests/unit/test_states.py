@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from demo.checkpoints.files import SUMS
+from training.checkpoints import SealStates, has_states, newest_whole_state, remove_newer
 from training.errors import TrainingError
-from training.states import SealStates, has_states, newest_whole_state, remove_newer
 
 
 def save(states: Path, step: int, sealed: bool = True) -> Path:
@@ -19,7 +19,7 @@ def save(states: Path, step: int, sealed: bool = True) -> Path:
     if sealed:
         arguments: Any = SimpleNamespace(output_dir=str(states))
         state: Any = SimpleNamespace(global_step=step, is_world_process_zero=True)
-        SealStates().on_save(arguments, state, control=None)  # type: ignore[arg-type]
+        SealStates().on_save(arguments, state, control=None)
     return folder
 
 

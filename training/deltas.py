@@ -1,10 +1,8 @@
-"""Training weights for the form they will be kept in: a bit or two of difference to the base.
-
-Knows callbacks of Trainer and the format's rounding; must not know recipes or files.
+"""Trains weights for the form in which they are stored: one or two bits of difference to a base.
 
 From some step on, the forward pass sees each weight as the file would have it, and the gradient
-found there moves the weight itself (a straight-through estimator, Bengio et al. 2013): what the
-rounding costs is trained away.
+found there moves the exact weight (a straight-through estimator, Bengio et al. 2013): training
+makes up for what rounding costs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +11,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 from demo.checkpoints.difference import round_trip
-from training.budget import Clock
+from training.callbacks import Clock
 from training.errors import TrainingError
 
 
-class KeptDifference(TrainerCallback):
-    """Rounds a model's weights for each step that is due, and for whoever looks.
+class RoundDeltas(TrainerCallback):
+    """Rounds a model's weights during each step for which `is_due`, and inside `rounded()`.
 
     Args:
-        model: as the base is, on its device; its weights are copied twice.
+        model: with the base's weights, on its device; they are copied twice.
         two_bits: parts of the names of matrices that get two bits a weight, not one.
-        is_due: told the steps made, says whether the next one is.
+        is_due: takes the number of steps made, returns whether the next one sees rounded weights.
 
     Raises:
         TrainingError: a part is in no name.
@@ -36,7 +34,7 @@ class KeptDifference(TrainerCallback):
         self._weights: dict[str, Tensor] = dict(model.named_parameters())
         self._base = {name: value.detach().clone() for name, value in self._weights.items()}
         self._exact = {name: torch.empty_like(value) for name, value in self._base.items()}
-        self._planes = {
+        self._bits = {
             name: 2 if any(part in name for part in two_bits) else 1 for name in self._weights
         }
         for part in two_bits:
@@ -45,22 +43,18 @@ class KeptDifference(TrainerCallback):
         self._is_due = is_due
         self._is_rounded = False
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """The step's forward and backward passes see rounded weights."""
         if self._is_due(state.global_step):
             self._round()
 
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         """The optimizer moves the exact ones."""
         self._restore()
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """The weights as they would be kept, whatever the step: what is measured is what ships
+    def rounded(self) -> Iterator[None]:
+        """Inside, the weights are as they would be stored: what is measured is what is published
         (to the bit on a CPU, where the file is made)."""
         self._round()
         try:
@@ -68,10 +62,10 @@ class KeptDifference(TrainerCallback):
         finally:
             self._restore()
 
-    def differences(self) -> dict[str, tuple[Tensor, int]]:
-        """Each weight's difference to the base, with its number of planes."""
+    def deltas(self) -> dict[str, tuple[Tensor, int]]:
+        """Each weight's exact difference to the base, with the bits a weight it is stored in."""
         return {
-            name: ((value.detach() - self._base[name]).cpu(), self._planes[name])
+            name: ((value.detach() - self._base[name]).cpu(), self._bits[name])
             for name, value in self._weights.items()
         }
 
@@ -80,8 +74,8 @@ class KeptDifference(TrainerCallback):
         assert not self._is_rounded
         for name, value in self._weights.items():
             self._exact[name].copy_(value)
-            rounded = round_trip(value - self._base[name], self._planes[name])
-            torch.add(self._base[name], rounded, out=value)
+            stored = round_trip(value - self._base[name], self._bits[name])
+            torch.add(self._base[name], stored, out=value)
         self._is_rounded = True
 
     @torch.no_grad()
@@ -93,7 +87,7 @@ class KeptDifference(TrainerCallback):
 
 
 def due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:
-    """Whether so much of the run has passed, by its clock if it has one."""
+    """Whether that share of the run has passed, by its clock if it has one."""
     if clock is not None:
         return lambda _: clock.left() <= 1 - share
     return lambda step: step >= share * max_steps

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import TrainerControl
 
-from training.budget import Clock, steps_for_tokens
+from training.callbacks import Clock, steps_for_tokens
 
 
 @pytest.mark.parametrize(("tokens", "steps"), [(1, 1), (1_000, 1), (1_001, 2), (5_000, 5)])

@@ -1,6 +1,5 @@
-"""A run whose weights are kept as a difference: what was measured on the way is what is written."""
+"""A run whose weights are stored as deltas: what was measured on the way is what is written."""
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ import torch
 from demo.checkpoints.merging import merge_difference
 from demo.checkpoints.weights import load_model
 from tests import tiny
-from training import finetune, models
+from training import models
 from training.bits_per_byte import score_texts, summarise
+from training.finetune import finetune
 from training.prepare import read_texts
 
 RECIPE = """
@@ -49,14 +49,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def trained(out: Path, prepared: Path, start: float, *options: str) -> Path:
+def trained(out: Path, prepared: Path, start: float, resume: bool = False) -> Path:
     """The checkpoint of a run whose steps are rounded from that share of it on."""
     recipe = out.with_suffix(".toml")
     recipe.write_text(RECIPE.format(start=start))
-    parser = argparse.ArgumentParser()
-    finetune.add_arguments(parser)
-    arguments = ["--recipe", recipe, "--data", prepared, "--out", out, "--no-tracking", *options]
-    assert finetune.run(parser.parse_args(list(map(str, arguments)))) == 0
+    code = finetune(str(recipe), data=prepared, out=out, resume=resume, no_tracking=True)
+    assert code == 0
     return out / "checkpoint"
 
 
@@ -94,6 +92,6 @@ def test_a_run_resumes_to_the_same_difference(
     last, earlier = (tmp_path / "whole" / "states" / f"checkpoint-{step}" for step in (62, 60))
     assert last.is_dir()
     shutil.copytree(earlier, tmp_path / "cut" / "states" / earlier.name)
-    resumed = trained(tmp_path / "cut", prepared, start, "--resume")
+    resumed = trained(tmp_path / "cut", prepared, start, resume=True)
     name = "difference.safetensors"
     assert (resumed / name).read_bytes() == (whole / name).read_bytes()

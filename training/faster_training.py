@@ -1,0 +1,123 @@
+"""Makes training faster and changes nothing of what is learnt: loss in chunks, compiled layers."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from transformers import LlamaForCausalLM
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from training.documents import UNSCORED
+
+# Rows of logits that exist at once.
+CHUNK = 256
+
+
+class _SummedLoss(torch.autograd.Function):
+    """Cross-entropy in nats of `hidden @ head.T` against `targets`, summed.
+
+    A vocabulary is so much wider than a model that logits cost more in memory traffic than in
+    arithmetic, so the logits of a chunk are turned into their own gradient in place (as in Liger
+    Kernel, Hsu et al. 2024). They are stored for the whole batch only if the head is trained.
+
+    `hidden` is (positions, width), `head` (vocabulary, width), `targets` (positions,). Logits and
+    their gradients have the dtype of `hidden`; the loss and the sums behind the gradients are fp32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+        loss = hidden.new_zeros((), dtype=torch.float32)
+        cast = head.to(hidden.dtype)
+        # Of the whole batch if the head is trained: its gradient is then one product.
+        slopes = hidden.new_empty(len(hidden) if ctx.needs_input_grad[1] else 0, len(head))
+        gradient = torch.empty_like(hidden)
+        for begin in range(0, len(hidden), CHUNK):
+            chunk = slice(begin, begin + CHUNK)
+            wanted = targets[chunk].unsqueeze(1)
+            scores = torch.log_softmax(hidden[chunk] @ cast.T, dim=1, dtype=torch.float32)
+            loss -= scores.gather(1, wanted).sum()
+            if any(ctx.needs_input_grad):
+                slope = scores.exp_()
+                slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, -1.0))
+                gradient[chunk] = slope.to(cast.dtype) @ cast
+                if len(slopes):
+                    slopes[chunk] = slope
+        of_head = (slopes.T @ hidden).to(head.dtype) if len(slopes) else None
+        ctx.save_for_backward(gradient, of_head)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        gradient, of_head = ctx.saved_tensors
+        of_hidden = gradient * outer[0].to(gradient.dtype)
+        return of_hidden, None if of_head is None else of_head * outer[0], None
+
+
+def chunk_loss(model: Any) -> None:
+    """Makes a Llama compute its loss in chunks, over scored positions only, without returning
+    logits. Without labels it works as before. Other architectures are left alone: their logits
+    may be more than the head's plain output."""
+    if type(model) is not LlamaForCausalLM:
+        return
+    original = model.forward
+
+    @functools.wraps(original)
+    def forward(
+        *args: Any,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        if labels is None:
+            answer: CausalLMOutputWithPast = original(*args, **kwargs)
+            return answer
+        hidden = model.model(*args, **kwargs).last_hidden_state
+        loss = _next_token_loss(hidden, model.lm_head.weight, labels, num_items_in_batch)
+        return CausalLMOutputWithPast(loss=loss)
+
+    model.forward = forward
+
+
+def _next_token_loss(hidden: Tensor, head: Tensor, labels: Tensor, count: Tensor | None) -> Tensor:
+    """Cross-entropy in nats over the scored labels, divided by `count` or else by their number;
+    shapes (rows, length, width), (vocabulary, width), (rows, length)."""
+    targets = labels[:, 1:]
+    chosen = targets != UNSCORED
+    device = hidden.device.type
+    autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
+    total: Tensor = _SummedLoss.apply(  # type: ignore[no-untyped-call]
+        hidden[:, :-1][chosen].to(dtype), head, targets[chosen]
+    )
+    return total / (chosen.sum() if count is None else count)
+
+
+def compile_layers(model: Any) -> bool:
+    """Compiles the forward pass of the layers that the model repeats, for training only.
+
+    A layer is dozens of small operations, each a pass through memory; compiled, it is a few loops.
+    The layers are alike, so one compilation serves all. It is for one shape of input: evaluation
+    and sampling, where shapes vary, run uncompiled. Returns False, and leaves the model alone, if
+    nothing can be compiled: that takes a C++ compiler and Python's headers.
+    """
+    try:
+        torch.compile(torch.neg)(torch.ones(1))
+    except TorchDynamoException:
+        return False
+    lists = (part for part in model.modules() if isinstance(part, nn.ModuleList))
+    for layer in max(lists, key=len):
+        layer.forward = _when_training(layer, torch.compile(layer.forward, dynamic=False))
+    return True
+
+
+def _when_training(layer: nn.Module, compiled: Callable[..., Any]) -> Callable[..., Any]:
+    plain = layer.forward
+
+    @functools.wraps(plain)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return (compiled if layer.training else plain)(*args, **kwargs)
+
+    return forward
