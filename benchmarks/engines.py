@@ -1,8 +1,7 @@
 """The engines of `raw`, each in a process of its own: token ids in, token ids out.
 
 Every engine imports its library when it is opened, so that a process holds no other library than
-the one whose memory is measured. Checkpoints are exported by `python -m benchmarks.engines
-onnx|gguf CHECKPOINT FOLDER`.
+the one whose memory is measured.
 """
 # ruff: noqa: PLC0415
 
@@ -10,13 +9,12 @@ import itertools
 import json
 import os
 import random
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +30,6 @@ SEED = 7
 Logits = NDArray[np.float32]
 # Token ids [batch, tokens].
 Ids = NDArray[np.int64]
-
-
-class Engine(Protocol):
-    """Decodes a batch with temperature and top-p, without stopping at the end-of-text token."""
-
-    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """The new tokens [batch, new_tokens]."""
-        ...
-
-    def logits(self, prompts: Ids) -> Logits | None:
-        """The logits [batch, vocabulary] after the prompts, or None if it does not give any."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,53 @@ def make_prompts(batch: int, vocab_size: int) -> Ids:
     return np.array(rows, np.int64)
 
 
-class OpenVINO:
+class Engine:
+    """Decodes a batch with temperature and top-p, without stopping at the end-of-text token.
+
+    An engine that leaves the loop and the draw to its caller has `forward` alone.
+    """
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(SEED)
+
+    def forward(self, ids: Ids, position: int) -> Logits:
+        """The logits [batch, vocabulary] after ids [batch, tokens], the first of which has this
+        position; 0 begins a new batch."""
+        raise NotImplementedError
+
+    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
+        """The new tokens [batch, new_tokens]."""
+        made = [draw(self.forward(prompts, 0), self._random)]
+        for position in range(PROMPT_TOKENS, PROMPT_TOKENS + new_tokens - 1):
+            made.append(draw(self.forward(made[-1][:, None], position), self._random))
+        return np.stack(made, axis=1)
+
+    def logits(self, prompts: Ids) -> Logits | None:
+        """The logits [batch, vocabulary] after the prompts, or None if it does not give any."""
+        return self.forward(prompts, 0)
+
+
+def draw(logits: Logits, chance: np.random.Generator) -> Ids:
+    """One token for each row of logits [batch, vocabulary], by temperature and top-p
+    (Holtzman et al. 2020)."""
+    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(TEMPERATURE))
+    return np.array(
+        [_draw(*row) for row in zip(weights, chance.random(len(logits)), strict=True)], np.int64
+    )
+
+
+def _draw(weights: Logits, point: float) -> int:
+    total = weights.sum()
+    # All tokens below this weight together are less than what top-p leaves out, so the nucleus is
+    # among the others: only they need to be sorted.
+    candidates = np.flatnonzero(weights >= total * (1 - TOP_P) / weights.size)
+    order = candidates[np.argsort(weights[candidates])[::-1]]
+    shares = np.cumsum(weights[order], dtype=np.float64)
+    nucleus = int(np.searchsorted(shares, TOP_P * total)) + 1
+    return int(order[np.searchsorted(shares, point * shares[nucleus - 1], side="right")])
+
+
+class OpenVINO(Engine):
     """OpenVINO GenAI's continuous batching, opened as the demo opens it."""
 
     SLOTS = LARGEST_BATCH
@@ -133,7 +165,7 @@ class OpenVINO:
         """The pipeline keeps them; the demo's own tests hold its texts to transformers'."""
 
 
-class Transformers:
+class Transformers(Engine):
     """transformers' `generate` in fp32, a static batch at a time: the baseline."""
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -173,50 +205,7 @@ class Transformers:
         return rows
 
 
-class _Stepwise:
-    """An engine that leaves the loop and the draw to its caller."""
-
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(SEED)
-
-    def forward(self, ids: Ids, position: int) -> Logits:
-        """The logits [batch, vocabulary] after ids [batch, tokens], the first of which has this
-        position; 0 begins a new batch."""
-        raise NotImplementedError
-
-    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """Draws in numpy."""
-        made = [draw(self.forward(prompts, 0), self._random)]
-        for position in range(PROMPT_TOKENS, PROMPT_TOKENS + new_tokens - 1):
-            made.append(draw(self.forward(made[-1][:, None], position), self._random))
-        return np.stack(made, axis=1)
-
-    def logits(self, prompts: Ids) -> Logits:
-        """After the last token of each prompt."""
-        return self.forward(prompts, 0)
-
-
-def draw(logits: Logits, chance: np.random.Generator) -> Ids:
-    """One token for each row of logits [batch, vocabulary], by temperature and top-p
-    (Holtzman et al. 2020)."""
-    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(TEMPERATURE))
-    return np.array(
-        [_draw(*row) for row in zip(weights, chance.random(len(logits)), strict=True)], np.int64
-    )
-
-
-def _draw(weights: Logits, point: float) -> int:
-    total = weights.sum()
-    # All tokens below this weight together are less than what top-p leaves out, so the nucleus is
-    # among the others: only they need to be sorted.
-    candidates = np.flatnonzero(weights >= total * (1 - TOP_P) / weights.size)
-    order = candidates[np.argsort(weights[candidates])[::-1]]
-    shares = np.cumsum(weights[order], dtype=np.float64)
-    nucleus = int(np.searchsorted(shares, TOP_P * total)) + 1
-    return int(order[np.searchsorted(shares, point * shares[nucleus - 1], side="right")])
-
-
-class OnnxRuntime(_Stepwise):
+class OnnxRuntime(Engine):
     """ONNX Runtime with int8 weights, on the graph that `export_onnx` wrote."""
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -256,32 +245,7 @@ class OnnxRuntime(_Stepwise):
         return logits
 
 
-def export_onnx(checkpoint: Path, folder: Path) -> None:
-    """Writes the checkpoint as an ONNX graph with int8 weights, by transformers' own exporter."""
-    import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
-    from transformers.exporters.configs import OnnxConfig
-    from transformers.exporters.exporter_onnx import OnnxExporter
-    from transformers.exporters.quantizers import quantizer_onnxruntime as quantizers
-    from transformers.exporters.utils import decompose_prefill_decode
-
-    model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    model.generation_config = GenerationConfig(pad_token_id=0)
-    # A head that shares the embedding's matrix would stay fp32.
-    model.config.tie_word_embeddings = False
-    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
-    ids = torch.from_numpy(make_prompts(2, model.config.vocab_size))
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    # A step of several tokens after a cache: with an empty cache, that is a prompt as well.
-    _, step = decompose_prefill_decode(model, inputs, multi_token_decode=True)["decode"]
-    quantizer = quantizers.OnnxRuntimeQuantizer(
-        quantizers.OnnxRuntimeDynamicConfig(per_channel=True)
-    )
-    config = OnnxConfig(dynamic=True, ort_fusions="cpu", quantizer=quantizer)
-    OnnxExporter().export(model, step, config).save_pretrained(folder)
-
-
-class LlamaCpp(_Stepwise):
+class LlamaCpp(Engine):
     """llama.cpp with 8-bit weights (q8_0), on the file that `export_gguf` wrote."""
 
     def __init__(self, folder: Path, threads: int, vocab_size: int) -> None:
@@ -323,67 +287,6 @@ class LlamaCpp(_Stepwise):
         return np.ctypeslib.as_array(pointer, (self._vocab_size,))
 
 
-def export_gguf(checkpoint: Path, folder: Path) -> None:
-    """Writes the checkpoint as GGUF: matrices in q8_0, the rest in fp32, without a vocabulary.
-
-    llama.cpp's own `convert_hf_to_gguf.py` is in no package of its authors: the package `gguf`
-    brings the names and the formats alone.
-    """
-    import gguf
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(checkpoint)
-    arch = {"gpt2": gguf.MODEL_ARCH.GPT2, "llama": gguf.MODEL_ARCH.LLAMA}[config.model_type]
-    names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
-    folder.mkdir()
-    writer = gguf.GGUFWriter(folder / "model.gguf", config.model_type, use_temp_file=True)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("none")
-    if config.model_type == "gpt2":
-        writer.add_feed_forward_length(config.n_inner or 4 * config.hidden_size)
-        writer.add_layer_norm_eps(config.layer_norm_epsilon)
-    else:
-        writer.add_feed_forward_length(config.intermediate_size)
-        writer.add_head_count_kv(config.num_key_value_heads)
-        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-        writer.add_rope_dimension_count(config.head_dim)
-        writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    for key, tensor in _gguf_tensors(checkpoint, config):
-        name = names.get_name(key, try_suffixes=(".weight", ".bias"))
-        if tensor.ndim == 2 and name != "position_embd.weight":
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
-        else:
-            writer.add_tensor(name, tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def _gguf_tensors(checkpoint: Path, config: Any) -> Iterator[tuple[str, Logits]]:
-    """The checkpoint's tensors in llama.cpp's layout: matrices are [out, in], and the rows of a
-    rotated head alternate between the halves that transformers keeps apart."""
-    from safetensors.numpy import load_file
-
-    rotated = {
-        "q_proj.weight": config.num_attention_heads,
-        "k_proj.weight": getattr(config, "num_key_value_heads", 0),
-    }
-    for key, tensor in load_file(checkpoint / "model.safetensors").items():
-        if config.model_type == "gpt2" and ".h." in key and tensor.ndim == 2:
-            tensor = np.ascontiguousarray(tensor.T)
-        heads = rotated.get(".".join(key.split(".")[-2:]))
-        if heads:
-            halves = tensor.reshape(heads, 2, -1, tensor.shape[1]).swapaxes(1, 2)
-            tensor = np.ascontiguousarray(halves).reshape(tensor.shape)
-        yield key, tensor
-
-
 # By the names that `raw` uses; each takes the exported folder, threads, and vocabulary size.
 ENGINES: Mapping[str, Callable[[Path, int, int], Engine]] = {
     "openvino-fast": lambda folder, threads, _: OpenVINO(folder, threads, "fast"),
@@ -392,14 +295,3 @@ ENGINES: Mapping[str, Callable[[Path, int, int], Engine]] = {
     "llama.cpp": LlamaCpp,
     "transformers": lambda folder, threads, _: Transformers(folder, threads),
 }
-EXPORTERS = {"onnx": export_onnx, "gguf": export_gguf}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """`python -m benchmarks.engines onnx|gguf CHECKPOINT FOLDER`."""
-    kind, checkpoint, folder, *_ = arguments
-    EXPORTERS[kind](Path(checkpoint), Path(folder))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

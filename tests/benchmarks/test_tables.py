@@ -11,7 +11,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from benchmarks import guess, judge, prepare, raw, report
-from benchmarks.engines import TEMPERATURE, TOP_P, draw, export_gguf
+from benchmarks.engines import TEMPERATURE, TOP_P, draw
+from benchmarks.exports import export_gguf
 from benchmarks.guess import Played, Round
 from benchmarks.judge import Timed
 from benchmarks.measuring import RESULTS, number, spread
