@@ -227,7 +227,7 @@ class OnnxRuntime(Engine):
         positions = np.arange(position, position + tokens, dtype=np.int64)
         if position == 0:
             self._cache = {
-                name: self._empty(np.zeros((batch, shape[1], 0, shape[3]), np.float32))
+                name: self._empty(np.zeros((batch, int(shape[1]), 0, int(shape[3])), np.float32))
                 for name, shape in self._inputs.items()
                 if name.startswith("input.")
             }

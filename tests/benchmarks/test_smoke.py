@@ -4,10 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from transformers import PreTrainedModel
 
+from benchmarks.engines import OnnxRuntime, Transformers, make_prompts
+from tests import tiny
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
@@ -70,3 +75,21 @@ def test_judge_measures_both_judges(tmp_path: Path) -> None:
     page = (tmp_path / "judge.md").read_text(encoding="utf-8")
     for judge in ("originals", "detector"):
         assert all(re.fullmatch(r"\d+\.\d{3}", cell) for cell in cells(page, judge)[1:]), judge
+
+
+@pytest.mark.parametrize("make", [tiny.gpt2, tiny.llama])
+def test_the_exported_onnx_computes_what_the_checkpoint_does(
+    make: Callable[[], PreTrainedModel], tmp_path: Path
+) -> None:
+    """Only where the peers are installed; see benchmarks/requirements.txt."""
+    for package in ("onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    checkpoint, folder = tiny.write(tmp_path / "checkpoint", make()), tmp_path / "onnx"
+    command = [sys.executable, "-m", "benchmarks.exports", "onnx", str(checkpoint), str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    prompts = make_prompts(1, 290)
+    expected = Transformers(checkpoint, 1).logits(prompts)[0]
+    engine = OnnxRuntime(folder, 1)
+    assert np.corrcoef(engine.forward(prompts, 0)[0], expected)[0, 1] > 0.95
+    engine.forward(prompts[:, :5], 0)
+    assert np.corrcoef(engine.forward(prompts[:, 5:], 5)[0], expected)[0, 1] > 0.95
