@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks.errors import BenchmarkError
+from benchmarks import BenchmarkError
 from training.command_line import run_verb
 
 VERBS = {

@@ -1,33 +1,42 @@
 """`guess`: can a script win the guessing game without reading?
 
-Knows the game's two routes, and what `next` returns before an answer is given; must not know a
-language model. Every strategy guesses the same rounds, learns from each truth once it is
-revealed, and should be right half of the time. What the detector makes of the same texts stands
-beside them: it reads, and may be better.
+Every strategy guesses the same rounds, learns from each truth once it is revealed, and should be
+right half of the time. What the detector makes of the same texts stands beside them: it reads, and
+may be better.
 """
 
-import argparse
-import base64
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import httpx
-import numpy as np
+import typer
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import OutsideLoad, describe_machine
-from benchmarks.report import RESULTS
+from benchmarks import BenchmarkError
+from benchmarks.measuring import (
+    RESULTS,
+    OutsideLoad,
+    ResultsOption,
+    describe_run,
+    table,
+    write_page,
+)
 from benchmarks.servers import Server, free_address, running
 
 ROUNDS_A_VISIT = 10
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 600.0
-MARKS = "!?.,:;-'\"“”’…@#&$%()/"
+PUNCTUATION = "!?.,:;-'\"“”’…@#&$%()/"
+NEAREST = 15
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,15 @@ class Round:
     of the text `/detect` says a real tweet has too, in 0 to 1."""
 
     text: str
-    ticket: bytes
+    ticket: str
     seconds: float
     repeated: float
 
 
 @dataclass(frozen=True)
 class Played:
-    """A round and what was revealed; `detector` is None without one."""
+    """A round and what was revealed; `detector` says whether it was right, and is None without
+    one."""
 
     seen: Round
     is_computer: bool
@@ -53,167 +63,108 @@ class Played:
 class Strategy(Protocol):
     """Guesses a round from what earlier ones revealed."""
 
-    name: str
-
-    def guess(self, seen: Round) -> bool:
+    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
         """Whether it was a computer."""
         ...
 
-    def learn(self, seen: Round, is_computer: bool) -> None:
-        """What it was."""
-        ...
+
+@dataclass(frozen=True)
+class Learned:
+    """A classifier of numbers of a round, fitted anew to all earlier rounds."""
+
+    features: Callable[[Round], Sequence[float]]
+    model: Any
+
+    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
+        """“Computer” until both kinds were revealed often enough."""
+        truths = [one.is_computer for one in past]
+        if len(past) < NEAREST or len(set(truths)) < 2:
+            return True
+        self.model.fit([self.features(one.seen) for one in past], truths)
+        return bool(self.model.predict([self.features(seen)])[0])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an earlier text with the same opening words was; all words if `words` is None."""
+
+    words: int | None
+
+    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
+        """“Computer” for what was never seen."""
+        known = {self._key(one.seen): one.is_computer for one in past}
+        return known.get(self._key(seen), True)
+
+    def _key(self, seen: Round) -> str:
+        return " ".join(seen.text.split()[: self.words]).casefold()
 
 
 class Always:
     """The same answer every time."""
 
-    name = "always “computer”"
-
-    def guess(self, seen: Round) -> bool:
+    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
+        """“Computer”."""
         return True
 
-    def learn(self, seen: Round, is_computer: bool) -> None:
-        pass
 
-
-class Threshold:
-    """One number of a round: the cut, and the side, that were best so far."""
-
-    def __init__(self, name: str, feature: str) -> None:
-        self.name, self._feature = name, feature
-        self._values: list[float] = []
-        self._truths: list[bool] = []
-
-    def guess(self, seen: Round) -> bool:
-        if not self._values:
-            return True
-        values, truths = np.array(self._values), np.array(self._truths)
-        cuts = np.unique(values)
-        rights = ((values >= cuts[:, None]) == truths).mean(axis=1)
-        best, worst = rights.argmax(), rights.argmin()
-        above = rights[best] >= 1 - rights[worst]
-        cut = cuts[best if above else worst]
-        return bool((self._value(seen) >= cut) == above)
-
-    def learn(self, seen: Round, is_computer: bool) -> None:
-        self._values.append(self._value(seen))
-        self._truths.append(is_computer)
-
-    def _value(self, seen: Round) -> float:
-        if self._feature == "characters":
-            return float(len(seen.text))
-        return seen.seconds if self._feature == "seconds" else seen.repeated
-
-
-class Neighbours:
-    """What most texts of about that length were: the 15 nearest."""
-
-    name = "length, as the 15 nearest were"
-
-    def __init__(self) -> None:
-        self._past: list[tuple[int, bool]] = []
-
-    def guess(self, seen: Round) -> bool:
-        nearest = sorted(self._past, key=lambda one: abs(one[0] - len(seen.text)))[:15]
-        return 2 * sum(truth for _, truth in nearest) >= len(nearest)
-
-    def learn(self, seen: Round, is_computer: bool) -> None:
-        self._past.append((len(seen.text), is_computer))
-
-
-class Regression:
-    """Logistic regression by gradient steps, on features that are standardised as they come."""
-
-    def __init__(self, name: str, feature: str) -> None:
-        self.name, self._feature = name, feature
-        self._rows: list[np.ndarray] = []
-        self._weights = np.zeros(1)
-
-    def guess(self, seen: Round) -> bool:
-        if len(self._rows) < 2:
-            return True
-        return bool(self._row(seen) @ self._weights >= 0)
-
-    def learn(self, seen: Round, is_computer: bool) -> None:
-        self._rows.append(self._features(seen))
-        row = self._row(seen)
-        if len(self._weights) == 1:
-            self._weights = np.zeros(len(row))
-        error = is_computer - 1 / (1 + np.exp(-row @ self._weights))
-        self._weights = self._weights * 0.999 + 0.05 * error * row
-
-    def _row(self, seen: Round) -> np.ndarray:
-        past = np.array(self._rows)
-        row = (self._features(seen) - past.mean(axis=0)) / (past.std(axis=0) + 1e-6)
-        return np.append(np.clip(row, -3, 3), 1.0)
-
-    def _features(self, seen: Round) -> np.ndarray:
-        if self._feature == "ticket":
-            return np.frombuffer(seen.ticket, dtype=np.uint8).astype(float)
-        return _character_classes(seen.text)
-
-
-class Familiar:
-    """Whether the text, or its opening words, came before: then as it was then."""
-
-    def __init__(self, name: str, words: int | None) -> None:
-        self.name, self._words = name, words
-        self._known: dict[str, bool] = {}
-
-    def guess(self, seen: Round) -> bool:
-        return self._known.get(self._key(seen), True)
-
-    def learn(self, seen: Round, is_computer: bool) -> None:
-        self._known[self._key(seen)] = is_computer
-
-    def _key(self, seen: Round) -> str:
-        return " ".join(seen.text.split()[: self._words]).casefold()
-
-
-def _character_classes(text: str) -> np.ndarray:
+def _describe_characters(text: str) -> list[float]:
     """Shares of characters and of words, and counts: nothing that knows a word."""
     words, length = text.split(), len(text)
-    return np.array(
-        [
-            *(text.count(mark) / length for mark in MARKS),
-            *(
-                sum(map(test, text)) / length
-                for test in (str.isupper, str.isdigit, str.isspace, str.isalpha, str.isascii)
-            ),
-            sum(word.isupper() for word in words) / len(words),
-            sum(word.istitle() for word in words) / len(words),
-            len(words),
-            length / len(words),
-            text[0].isalpha(),
-            text[0].isupper(),
-            text[-1].isalnum(),
-            text[-1] == ".",
-            text[-1] == "!",
-            len(text.encode()) - length,
-            len(text.encode("utf-16-le")) / 2 - length,
-        ],
-        dtype=float,
-    )
+    tests = (str.isupper, str.isdigit, str.isspace, str.isalpha, str.isascii)
+    return [
+        *(text.count(one) / length for one in PUNCTUATION),
+        *(sum(map(test, text)) / length for test in tests),
+        sum(word.isupper() for word in words) / len(words),
+        sum(word.istitle() for word in words) / len(words),
+        len(words),
+        length / len(words),
+        text[0].isalpha(),
+        text[0].isupper(),
+        text[-1].isalnum(),
+        text[-1] == ".",
+        text[-1] == "!",
+        len(text.encode()) - length,
+        len(text.encode("utf-16-le")) / 2 - length,
+    ]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--tweets", type=Path, default=Path("data"), help="prepared data")
-    parser.add_argument("--rounds", type=int, default=400)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table is written")
+def _best_cut(feature: Callable[[Round], float]) -> Learned:
+    return Learned(lambda seen: [feature(seen)], DecisionTreeClassifier(max_depth=1))
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _regression(features: Callable[[Round], Sequence[float]]) -> Learned:
+    return Learned(features, make_pipeline(StandardScaler(), LogisticRegression()))
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "always “computer”": Always(),
+    "length, best cut so far": _best_cut(lambda seen: len(seen.text)),
+    f"length, as the {NEAREST} nearest were": Learned(
+        lambda seen: [len(seen.text)], KNeighborsClassifier(NEAREST)
+    ),
+    "punctuation and character classes, logistic regression": _regression(
+        lambda seen: _describe_characters(seen.text)
+    ),
+    "response time, best cut so far": _best_cut(lambda seen: seen.seconds),
+    "what `/detect` says is repeated of a real tweet": _best_cut(lambda seen: seen.repeated),
+    "text seen before": Seen(None),
+    "first three words seen before": Seen(3),
+    "characters of the ticket, logistic regression": _regression(
+        lambda seen: list(seen.ticket.encode())
+    ),
+}
+
+
+def guess(
+    tweets: Annotated[Path, typer.Option(help="prepared data")] = Path("data"),
+    rounds: Annotated[int, typer.Option(help="how many are played")] = 400,
+    results: ResultsOption = RESULTS,
+) -> None:
     """Starts the app, plays, prints and writes the table."""
-    load, url = OutsideLoad(), free_address()
-    variables = {"TWEETS": str(arguments.tweets.resolve())}
-    with running(("app.py",), url, variables) as server:
-        played = _play(server, arguments.rounds)
-    page = markdown(played, load.cores())
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "guess.md").write_text(page, encoding="utf-8")
-    print(page)
-    return 0
+    load = OutsideLoad()
+    with running(("app.py",), free_address(), {"TWEETS": str(tweets.resolve())}) as server:
+        played = _play(server, rounds)
+    write_page(results / "guess.md", render(played, load.cores()))
 
 
 def _play(server: Server, rounds: int) -> list[Played]:
@@ -229,11 +180,10 @@ def _play(server: Server, rounds: int) -> list[Played]:
             repeated = _repeated(client, dealt["text"])
             answer = {"ticket": dealt["ticket"], "guess": "computer"}
             revealed = client.post("/guess/answer", json=answer).raise_for_status().json()
-            ticket = base64.urlsafe_b64decode(dealt["ticket"])
             judged = revealed["detector"]
             played.append(
                 Played(
-                    Round(dealt["text"], ticket, seconds, repeated),
+                    Round(dealt["text"], dealt["ticket"], seconds, repeated),
                     revealed["truth"] == "computer",
                     judged["right"] if judged else None,
                 )
@@ -269,65 +219,35 @@ def _repeated(client: httpx.Client, text: str) -> float:
     return float(json.loads(data)[0]["repeated_share"])
 
 
-def _strategies() -> Sequence[Strategy]:
-    return (
-        Always(),
-        Threshold("length, best cut so far", "characters"),
-        Neighbours(),
-        Regression("punctuation and character classes, online logistic regression", "text"),
-        Threshold("response time, best cut so far", "seconds"),
-        Threshold("what `/detect` says is repeated of a real tweet", "repeated"),
-        Familiar("text seen before", None),
-        Familiar("first three words seen before", 3),
-        Regression("ticket bytes, online logistic regression", "ticket"),
-    )
-
-
-def _rights(strategy: Strategy, played: Sequence[Played]) -> int:
-    right = 0
-    for one in played:
-        right += strategy.guess(one.seen) == one.is_computer
-        strategy.learn(one.seen, one.is_computer)
-    return right
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    z = 1.96
-    share, spread = right / count, z * z / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return middle - half, middle + half
-
-
-def markdown(played: Sequence[Played], outside: float) -> str:
-    """The table, with machine and date."""
-    rows = [(strategy.name, _rights(strategy, played), len(played)) for strategy in _strategies()]
+def render(played: Sequence[Played], outside_cores: float) -> list[str]:
+    """The paragraphs of `guess.md`."""
+    rights = {
+        name: [
+            strategy.guess(one.seen, played[:number]) == one.is_computer
+            for number, one in enumerate(played)
+        ]
+        for name, strategy in STRATEGIES.items()
+    }
     judged = [one.detector for one in played if one.detector is not None]
     if judged:
-        rows.append(("**our detector**, which reads", sum(judged), len(judged)))
+        rights["**our detector**, which reads"] = judged
     computers = sum(one.is_computer for one in played)
     repeated = len(played) - len({one.seen.text for one in played})
-    return "\n".join(
-        (
-            "# Guessing without reading",
-            "",
-            f"Written by `python -m benchmarks guess` on {datetime.now(UTC):%Y-%m-%d}. "
-            f"{describe_machine()} Others kept {outside:.2f} cores busy.",
-            "",
-            f"{len(played)} rounds against the running app, in visits of {ROUNDS_A_VISIT}; "
-            f"{computers} generated, {repeated} shown before. Each strategy sees what `next` "
-            "returns, and what `/detect` says of it, and learns from each answer. 95 % intervals "
-            "by Wilson.",
-            "",
-            "| strategy | right | interval |",
-            "|---|---:|---:|",
-            *(_row(name, right, count) for name, right, count in rows),
-            "",
-        )
-    )
+    return [
+        "# Guessing without reading",
+        describe_run("guess", outside_cores),
+        f"{len(played)} rounds against the running app, in visits of {ROUNDS_A_VISIT}; "
+        f"{computers} generated, {repeated} shown before. Each strategy sees what `next` returns, "
+        "and what `/detect` says of it, and learns from each answer. 95 % intervals by Wilson.",
+        table(
+            ("strategy", "right", "interval"),
+            [(name, *share_right(found)) for name, found in rights.items()],
+        ),
+    ]
 
 
-def _row(name: str, right: int, count: int) -> str:
-    low, high = wilson(right, count)
-    return f"| {name} | {right / count:.1%} | {low:.1%} to {high:.1%} |"
+def share_right(right: Sequence[bool]) -> tuple[str, str]:
+    """The share, and its 95 % interval (Wilson 1927)."""
+    count = len(right)
+    interval = binomtest(sum(right), count).proportion_ci(method="wilson")
+    return f"{sum(right) / count:.1%}", f"{interval.low:.1%} to {interval.high:.1%}"

@@ -1,21 +1,26 @@
-"""`judge`: how long the judges take over one text.
+"""`judge`: how long the judges of the embedded checkpoint take over one text.
 
-Knows the embedded checkpoint's judges and a clock; must not know how they work. The texts are
-made up, of lengths as the archive's.
+The texts are made up, of lengths as the archive's.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import OutsideLoad, describe_machine
-from benchmarks.report import RESULTS
+from benchmarks import BenchmarkError
+from benchmarks.measuring import (
+    RESULTS,
+    OutsideLoad,
+    ResultsOption,
+    describe_run,
+    table,
+    write_page,
+)
 from demo.judging import detector, originals
 from demo.judging.files import UnusableFile
 from tests import made_up
@@ -34,56 +39,46 @@ class Timed:
     highest: float
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="default: embedded/")
-    parser.add_argument("--texts", type=int, default=20_000)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table is written")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def judge(
+    checkpoint: Annotated[Path, typer.Option(help="default: embedded/")] = EMBEDDED,
+    texts: Annotated[int, typer.Option(help="how many")] = 20_000,
+    results: ResultsOption = RESULTS,
+) -> None:
     """Times both, prints and writes the table."""
-    texts = [row["text"] for row in made_up.varied(arguments.texts + WARM_UP)]
+    made = [row["text"] for row in made_up.varied(texts + WARM_UP)]
     try:
-        index = originals.Originals.load(arguments.checkpoint / originals.NAME)
-        judge = detector.Detector.load(arguments.checkpoint / detector.NAME)
+        index = originals.Originals.load(checkpoint / originals.NAME)
+        classifier = detector.Detector.load(checkpoint / detector.NAME)
     except UnusableFile as error:
         raise BenchmarkError(f"{error} Run `python -m training judges` first.") from error
     load = OutsideLoad()
-    found = [_timed("originals", index.repeats, texts), _timed("detector", judge.judge, texts)]
-    page = markdown(found, texts[WARM_UP:], load.cores())
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "judge.md").write_text(page, encoding="utf-8")
-    print(page)
-    return 0
+    found = [
+        time_judge("originals", index.repeats, made),
+        time_judge("detector", classifier.judge, made),
+    ]
+    write_page(results / "judge.md", render(found, made[WARM_UP:], load.cores()))
 
 
-def _timed(name: str, judge: Callable[[str], object], texts: Sequence[str]) -> Timed:
-    took = []
+def time_judge(name: str, judged: Callable[[str], object], texts: Sequence[str]) -> Timed:
+    """Times one call for each text, one after the other; the first ones warm up."""
+    milliseconds = []
     for text in texts:
         started = time.perf_counter()
-        judge(text)
-        took.append(1000 * (time.perf_counter() - started))
-    counted = np.array(took[WARM_UP:])
-    return Timed(name, *np.quantile(counted, [0.5, 0.99, 1.0]).tolist())
+        judged(text)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return Timed(name, *np.quantile(milliseconds[WARM_UP:], [0.5, 0.99, 1.0]).tolist())
 
 
-def markdown(found: Sequence[Timed], texts: Sequence[str], outside: float) -> str:
-    """The table, with machine and date."""
+def render(found: Sequence[Timed], texts: Sequence[str], outside_cores: float) -> list[str]:
+    """The paragraphs of `judge.md`."""
     lengths = np.quantile([len(text) for text in texts], [0.5, 0.99])
-    return "\n".join(
-        (
-            "# Judging a text",
-            "",
-            f"Written by `python -m benchmarks judge` on {datetime.now(UTC):%Y-%m-%d}. "
-            f"{describe_machine()} Others kept {outside:.2f} cores busy.",
-            "",
-            f"{len(texts):,} made-up tweets, one after the other in one thread: half of at most "
-            f"{lengths[0]:.0f} characters, 99 in 100 of at most {lengths[1]:.0f}.",
-            "",
-            "| judge | median, ms | p99, ms | highest, ms |",
-            "|---|---:|---:|---:|",
-            *(f"| {t.name} | {t.median:.3f} | {t.p99:.3f} | {t.highest:.2f} |" for t in found),
-            "",
-        )
-    )
+    return [
+        "# Judging a text",
+        describe_run("judge", outside_cores),
+        f"{len(texts):,} made-up tweets, one after the other in one thread: half of at most "
+        f"{lengths[0]:.0f} characters, 99 in 100 of at most {lengths[1]:.0f}.",
+        table(
+            ("judge", "median, ms", "p99, ms", "highest, ms"),
+            [(t.name, f"{t.median:.3f}", f"{t.p99:.3f}", f"{t.highest:.3f}") for t in found],
+        ),
+    ]

@@ -1,8 +1,8 @@
 """The blog's app, rebuilt to be measured: `python -m benchmarks.original_app`.
 
-Knows transformers' pipeline as that app used it: fp32 on the CPU, one text at a time, nothing
-shown before the whole text is there. Its page, queue and server are today's, so that only the
-way to a text differs. Must not import what the blog's app did not: Gradio, transformers, torch.
+transformers' pipeline as that app used it: fp32 on the CPU, one text at a time, nothing shown
+before the whole text is there. Its page, queue and server are ours, so that only the way to a text
+differs.
 """
 
 import sys

@@ -1,10 +1,8 @@
 """`prepare`: how the time and the memory of preparing an archive grow with its tweets.
 
-Knows how a verb is run and what the system says it used; must not know how it prepares.
 The tweets are made up, with an archive's variety; each size is prepared in a fresh process.
 """
 
-import argparse
 import csv
 import math
 import os
@@ -14,22 +12,23 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import describe_machine
-from benchmarks.report import RESULTS
+import typer
+
+from benchmarks import BenchmarkError
+from benchmarks.measuring import RESULTS, ResultsOption, describe_run, table, write_page
 from tests import made_up
 
 ROOT = Path(__file__).parent.parent
-SIZES = (40_000, 200_000, 1_000_000)
+SIZES = [40_000, 200_000, 1_000_000]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """So many tweets: seconds by the clock and of CPU, and the largest resident memory, in MiB."""
+    """Seconds by the clock and of CPU for that many tweets, and the peak resident memory in MiB."""
 
     tweets: int
     seconds: float
@@ -37,23 +36,18 @@ class Prepared:
     memory: float
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--tweets", type=int, nargs="+", default=SIZES, help="sizes, ascending")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table is written")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def prepare(
+    tweets: Annotated[
+        list[int] | None, typer.Option(help="a size; again for more, ascending")
+    ] = None,
+    results: ResultsOption = RESULTS,
+) -> None:
     """Prepares each size, prints and writes the table."""
     found = []
-    for tweets in arguments.tweets:
-        found.append(_prepare(tweets))
-        print(_row(found[-1], ""), flush=True)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    page = markdown(found)
-    (arguments.results / "prepare.md").write_text(page, encoding="utf-8")
-    print(page)
-    return 0
+    for size in tweets or SIZES:
+        found.append(_prepare(size))
+        print(f"{size:,} tweets: {found[-1].seconds:.1f} s", flush=True)
+    write_page(results / "prepare.md", render(found))
 
 
 def _prepare(tweets: int) -> Prepared:
@@ -80,30 +74,26 @@ def growth(smaller: Prepared, larger: Prepared) -> float:
     return math.log(times) / math.log(larger.tweets / smaller.tweets)
 
 
-def markdown(found: Sequence[Prepared]) -> str:
-    """The table, with machine and date."""
+def render(found: Sequence[Prepared]) -> list[str]:
+    """The paragraphs of `prepare.md`."""
     exponents = ["", *(f"{growth(*pair):.2f}" for pair in pairwise(found))]
-    return "\n".join(
-        (
-            "# Preparing an archive",
-            "",
-            f"Written by `python -m benchmarks prepare` on {datetime.now(UTC):%Y-%m-%d}. "
-            f"{describe_machine()}",
-            "",
-            "Made-up tweets as the Trump Twitter Archive's CSV: Zipf's vocabulary, copies, near "
-            "copies, retweets. The whole process, start and end included. Seconds by the clock are "
-            "shared with whatever else ran; growth is the exponent of CPU time from the row above.",
-            "",
-            "| tweets | seconds | CPU-seconds | peak memory, MiB | growth |",
-            "|---:|---:|---:|---:|---:|",
-            *(_row(*pair) for pair in zip(found, exponents, strict=True)),
-            "",
-        )
-    )
-
-
-def _row(one: Prepared, exponent: str) -> str:
-    return (
-        f"| {one.tweets:,} | {one.seconds:.1f} | {one.cpu_seconds:.1f} "
-        f"| {one.memory:,.0f} | {exponent} |"
-    )
+    return [
+        "# Preparing an archive",
+        describe_run("prepare"),
+        "Made-up tweets as the Trump Twitter Archive's CSV: Zipf's vocabulary, copies, near "
+        "copies, retweets. The whole process, start and end included. Seconds by the clock are "
+        "shared with whatever else ran; growth is the exponent of CPU time from the row above.",
+        table(
+            ("tweets", "seconds", "CPU-seconds", "peak memory, MiB", "growth"),
+            [
+                (
+                    f"{one.tweets:,}",
+                    f"{one.seconds:.1f}",
+                    f"{one.cpu_seconds:.1f}",
+                    f"{one.memory:,.0f}",
+                    exponent,
+                )
+                for one, exponent in zip(found, exponents, strict=True)
+            ],
+        ),
+    ]

@@ -1,90 +1,88 @@
 """`raw`: engines without an app around them, decoding side by side.
 
-Knows which engines there are and in which order they run; must not know how any of them works.
-All are loaded at once and decode by turns, so that whatever else the machine does hits them alike.
+All are loaded at once and decode in turn, so that whatever else the machine does hits them alike.
+A speed is the median over the repeats; a ratio is one of medians.
 """
 
-import argparse
+import dataclasses
 import importlib.util
+import json
 import os
 import signal
+import statistics
+import subprocess
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks.engines.weights import matrix_parameters
-from benchmarks.engines.worker import Worker, WorkerFailed, export_once
-from benchmarks.machine import OutsideLoad, describe_machine, measure_bandwidth, pss_mib
-from benchmarks.raw_report import Results, Row, Speeds, markdown, write
-from benchmarks.targets import TARGETS, add_measuring_arguments
+import numpy as np
+import typer
+from safetensors import safe_open
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks import BenchmarkError
+from benchmarks.checkpoints import (
+    ROOT,
+    CheckpointOption,
+    OptionalResults,
+    QuickOption,
+    Target,
+    chosen_names,
+    make_target,
+)
+from benchmarks.engines import Logits, Timing, run_engine
+from benchmarks.measuring import (
+    NOTHING,
+    RESULTS,
+    OutsideLoad,
+    describe_machine,
+    pss_mib,
+    spread,
+    table,
+    today,
+    write_page,
+)
+
 NOT_INSTALLED = "not installed"
 PACKAGES = ("openvino-genai", "onnxruntime", "llama-cpp-python", "transformers", "torch")
+BANDWIDTH_BYTES = 2**31
+BANDWIDTH_PASSES = 7
+# int8 weights and activations move logits, but an engine that decodes wrongly correlates at 0.
+LEAST_CORRELATION = 0.8
+STOP_SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Engine:
-    """A worker program, the packages it needs, and how many bits it keeps a weight in, the
-    scales of its blocks included. Without an exporter it takes the checkpoint as it is."""
+class Peer:
+    """An engine of `engines`, the module that exports for it, the packages it needs, and how many
+    bits it keeps a weight in, the scales of its blocks included."""
 
     name: str
-    worker: str
-    exporter: str
+    engine: str
+    exporter: tuple[str, ...]
     packages: tuple[str, ...]
     bits: float
-    setting: str = ""
-    is_peer: bool = True
+    is_ours: bool = False
 
 
-_OPENVINO = Engine(
-    name="OpenVINO int8, fast",
-    worker="benchmarks.engines.openvino_cb",
-    exporter="demo.generation.openvino.export",
-    packages=("openvino_genai",),
-    bits=8,
-    setting="fast",
-    is_peer=False,
+OPENVINO_EXPORT = ("demo.generation.openvino.export",)
+OURS_EXPORT = "benchmarks.exports"
+PEERS = (
+    Peer("OpenVINO int8, fast", "openvino-fast", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
+    Peer("OpenVINO int8, exact", "openvino-exact", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
+    Peer(
+        "ONNX Runtime int8", "onnxruntime", (OURS_EXPORT, "onnx"), ("onnxscript", "onnxruntime"), 8
+    ),
+    Peer("llama.cpp q8_0", "llama.cpp", (OURS_EXPORT, "gguf"), ("llama_cpp",), 8.5),
+    Peer("transformers fp32", "transformers", (), ("transformers",), 32),
 )
-ENGINES = (
-    _OPENVINO,
-    replace(_OPENVINO, name="OpenVINO int8, exact", setting="exact"),
-    Engine(
-        name="ONNX Runtime int8",
-        worker="benchmarks.engines.onnx_runtime",
-        exporter="benchmarks.engines.onnx_export",
-        packages=("onnx", "onnxruntime"),
-        bits=8,
-    ),
-    Engine(
-        name="llama.cpp q8_0",
-        worker="benchmarks.engines.llama_cpp",
-        exporter="benchmarks.engines.gguf_export",
-        packages=("llama_cpp",),
-        bits=8.5,
-    ),
-    Engine(
-        name="transformers fp32",
-        worker="benchmarks.engines.transformers_generate",
-        exporter="",
-        packages=("transformers",),
-        bits=32,
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A checkpoint folder, by the name it has in the tables."""
-
-    name: str
-    checkpoint: Path
 
 
 @dataclass(frozen=True)
@@ -93,147 +91,341 @@ class Plan:
 
     repeats: int
     new_tokens: Mapping[int, int]
-    threads: int
+    threads: int = os.cpu_count() or 1
+
+
+FULL = Plan(repeats=7, new_tokens={1: 64, 16: 32})
+QUICK = Plan(repeats=1, new_tokens={1: 8, 16: 4})
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """An engine's worker, ready, and what it took in memory when it was alone."""
+class Speeds:
+    """Tokens a second of all texts of a batch in each repeat, prompts included, and how many cores
+    other programs kept busy meanwhile."""
 
-    engine: Engine
-    worker: Worker
-    memory_mib: float
+    batch: int
+    new_tokens: int
+    tokens_per_second: tuple[float, ...]
+    outside_cores: tuple[float, ...]
 
-
-FULL = Plan(repeats=7, new_tokens={1: 64, 16: 32}, threads=os.cpu_count() or 1)
-QUICK = replace(FULL, repeats=1, new_tokens={1: 8, 16: 4})
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    add_measuring_arguments(parser, FULL.repeats, "turns of each engine")
+    @property
+    def median(self) -> float:
+        """The speed that is compared."""
+        return statistics.median(self.tokens_per_second)
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True)
+class Row:
+    """One engine on one checkpoint. `weight_bytes` are read for every step of a batch;
+    `memory_mib` is the PSS of its process alone, after a batch of each size; `correlation` is that
+    of its logits with transformers', None where an engine gives none.
+
+    `note` says why there are no figures, and is empty where there are.
+    """
+
+    checkpoint: str
+    engine: str
+    is_peer: bool
+    weight_bytes: float
+    memory_mib: float = 0.0
+    correlation: float | None = None
+    speeds: tuple[Speeds, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run: when, on what, with which versions, memory's bytes a second read by one thread and
+    by one for each core, and every engine's row."""
+
+    date: str
+    machine: str
+    versions: str
+    bandwidth: tuple[float, float]
+    threads: int
+    rows: tuple[Row, ...]
+
+
+class WorkerFailed(BenchmarkError):
+    """An engine's process ended; the message has the last line of its log."""
+
+
+class Worker:
+    """An engine in a process of its own, loaded and waiting; `logits` are those after a prompt."""
+
+    def __init__(self, peer: Peer, checkpoint: Path, folder: Path, threads: int, log: Path) -> None:
+        """Raises:
+        WorkerFailed: it did not load.
+        """
+        spawn = get_context("spawn")
+        self._log = log
+        self._pipe, theirs = spawn.Pipe()
+        arguments = (theirs, peer.engine, checkpoint, folder, threads, log)
+        self._process = spawn.Process(target=run_engine, args=arguments)
+        self._process.start()
+        theirs.close()
+        try:
+            self.logits: Logits | None = self._pipe.recv()
+        except EOFError as error:
+            self.close()
+            raise WorkerFailed(f"It did not start: {_last_line(log)}") from error
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def run(self, batch: int, new_tokens: int) -> Timing:
+        """Decodes a batch of prompts.
+
+        Raises:
+            WorkerFailed: it ended.
+        """
+        try:
+            self._pipe.send((batch, new_tokens))
+            timing: Timing = self._pipe.recv()
+        except (EOFError, BrokenPipeError) as error:
+            raise WorkerFailed(f"It ended: {_last_line(self._log)}") from error
+        return timing
+
+    def close(self) -> None:
+        """Ends the process, which stops when the pipe is closed."""
+        self._pipe.close()
+        self._process.join(STOP_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+
+def raw(
+    quick: QuickOption = False,
+    checkpoint: CheckpointOption = None,
+    repeats: Annotated[int, typer.Option(help="turns of each engine")] = FULL.repeats,
+    results: OptionalResults = None,
+) -> int:
     """Measures, prints, writes; the exit code is 1 if an engine that is installed failed."""
     # Told to end, it first ends what it started, as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = QUICK if arguments.quick else replace(FULL, repeats=arguments.repeats)
-    names = arguments.checkpoint or (["tiny"] if arguments.quick else ["gpt2-medium", "embedded"])
-    folder = arguments.results or (None if arguments.quick else RESULTS)
-    seen = _observe(plan, names)
-    print(markdown(seen))
+    plan = QUICK if quick else replace(FULL, repeats=repeats)
+    folder = results or (None if quick else RESULTS)
+    _say("The memory's bandwidth …")
+    bandwidth = measure_bandwidth()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in chosen_names(checkpoint, quick):
+            _say(f"{name}: the checkpoint is made …")
+            rows += measure(make_target(name, Path(scratch)), plan, Path(scratch))
+    seen = Results(today(), describe_machine(), _versions(), bandwidth, plan.threads, tuple(rows))
+    write_page(folder and folder / "raw.md", render(seen))
     if folder:
-        write(seen, folder)
+        record = json.dumps(dataclasses.asdict(seen), indent=1)
+        (folder / "raw.json").write_text(f"{record}\n", encoding="utf-8")
     return int(any(row.note not in ("", NOT_INSTALLED) for row in seen.rows))
 
 
-def measure(shape: Shape, plan: Plan, scratch: Path) -> list[Row]:
+def measure_bandwidth() -> tuple[float, float]:
+    """Bytes a second of an array that no cache holds, by one thread and by one for each core."""
+    array = np.ones(BANDWIDTH_BYTES // 8, np.int64)
+
+    def speed(threads: int) -> float:
+        # numpy releases the interpreter's lock while it sums.
+        parts, best = np.array_split(array, threads), 0.0
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(BANDWIDTH_PASSES):
+                started = time.perf_counter()
+                list(pool.map(np.sum, parts))
+                best = max(best, array.nbytes / (time.perf_counter() - started))
+        return best
+
+    return speed(1), speed(os.cpu_count() or 1)
+
+
+def measure(target: Target, plan: Plan, scratch: Path) -> list[Row]:
     """A row for every engine; one that is not installed, or fails, says so in its row."""
-    rows: dict[Engine, Row] = {}
+    parameters = read_parameters(target.folder)
+    rows = {
+        peer: Row(target.name, peer.name, not peer.is_ours, parameters * peer.bits / 8)
+        for peer in PEERS
+    }
+    workers: dict[Peer, Worker] = {}
     with ExitStack() as stack:
-        loaded: list[Loaded] = []
-        for engine in ENGINES:
-            _say(f"{shape.name}: {engine.name} is exported and loaded …")
-            rows[engine] = _row(engine, shape)
+        for peer in PEERS:
+            _say(f"{target.name}: {peer.name} is exported and loaded …")
             try:
-                loaded.append(_load(engine, shape, plan, scratch, stack))
+                workers[peer], memory = _load(peer, target.folder, plan, scratch, stack)
+                rows[peer] = replace(rows[peer], memory_mib=memory)
             except WorkerFailed as error:
-                rows[engine] = replace(rows[engine], note=str(error))
-        speeds = _by_turns(loaded, plan, shape.name)
-        for one in loaded:
-            rows[one.engine] = replace(
-                rows[one.engine], memory_mib=one.memory_mib, speeds=speeds[one.engine]
-            )
+                rows[peer] = replace(rows[peer], note=str(error))
+        compare_logits(workers, rows)
+        for peer, speeds in _decode_in_turn(workers, plan, target.name).items():
+            rows[peer] = replace(rows[peer], speeds=speeds)
     return list(rows.values())
 
 
-def _observe(plan: Plan, names: Sequence[str]) -> Results:
-    _say("The memory's bandwidth …")
-    bandwidth = measure_bandwidth()
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
-    with tempfile.TemporaryDirectory() as scratch:
-        shapes = (_shape(name, Path(scratch)) for name in names)
-        rows = tuple(row for shape in shapes for row in measure(shape, plan, Path(scratch)))
-    return Results(date, describe_machine(), _versions(), bandwidth, plan.threads, rows)
+def read_parameters(checkpoint: Path) -> int:
+    """How many weights one new token needs to be read: all matrices but the position table, of
+    which one row is read. The tied embedding is read whole, as the head."""
+    with safe_open(checkpoint / "model.safetensors", "np") as file:
+        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+    return sum(
+        shape[0] * shape[1]
+        for key, shape in shapes.items()
+        if len(shape) == 2 and not key.endswith("wpe.weight")
+    )
 
 
-def _shape(name: str, scratch: Path) -> Shape:
-    _say(f"{name}: the checkpoint is made …")
-    target = TARGETS[name](scratch)
-    return Shape(target.name, Path(target.variables["original"]["CHECKPOINT"]))
-
-
-def _row(engine: Engine, shape: Shape) -> Row:
-    weight_bytes = matrix_parameters(shape.checkpoint) * engine.bits / 8
-    return Row(shape.name, engine.name, engine.is_peer, weight_bytes)
-
-
-def _load(engine: Engine, shape: Shape, plan: Plan, scratch: Path, stack: ExitStack) -> Loaded:
-    """The worker that stays; one before it shows what it takes in memory when it is alone,
-    since workers that share a library or a file count a part of it each."""
-    if not all(map(importlib.util.find_spec, engine.packages)):
+def _load(
+    peer: Peer, checkpoint: Path, plan: Plan, scratch: Path, stack: ExitStack
+) -> tuple[Worker, float]:
+    """The worker that stays, and the memory of one before it that ran alone, in MiB: workers that
+    share a library or a file count a part of it each."""
+    if not all(map(importlib.util.find_spec, peer.packages)):
         raise WorkerFailed(NOT_INSTALLED)
-    log = scratch / f"{engine.worker}.log"
-    folder = shape.checkpoint
-    if engine.exporter:
-        folder = scratch / f"{shape.checkpoint.name}-{engine.exporter}"
+    log, folder = scratch / f"{peer.engine}.log", checkpoint
+    if peer.exporter:
+        folder = scratch / f"{checkpoint.name}-{'-'.join(peer.exporter)}"
         if not folder.exists():
-            export_once(engine.exporter, shape.checkpoint, folder, log)
-    options = [f"--setting={engine.setting}", f"--threads={plan.threads}"]
-    command = [str(shape.checkpoint), str(folder), *options]
-    with closing(Worker(engine.worker, command, log)) as alone:
-        _warm(alone, plan)
-        memory = pss_mib(alone.pid)
-    worker = stack.enter_context(closing(Worker(engine.worker, command, log)))
-    _warm(worker, plan)
-    return Loaded(engine, worker, memory)
+            _export(peer.exporter, checkpoint, folder, log)
+
+    def load() -> Worker:
+        worker = Worker(peer, checkpoint, folder, plan.threads, log)
+        stack.enter_context(closing(worker))
+        for batch, new_tokens in plan.new_tokens.items():
+            worker.run(batch, new_tokens)
+        return worker
+
+    alone = load()
+    memory = pss_mib(alone.pid)
+    alone.close()
+    return load(), memory
 
 
-def _warm(worker: Worker, plan: Plan) -> None:
-    for batch, new_tokens in plan.new_tokens.items():
-        worker.run(batch, new_tokens)
+def _export(exporter: Sequence[str], checkpoint: Path, folder: Path, log: Path) -> None:
+    """Exports in a process of its own, whose memory is not the worker's."""
+    # The demo's own exporter also takes the checkpoint's name.
+    command = [sys.executable, "-m", *exporter, str(checkpoint), str(folder), checkpoint.name]
+    with log.open("ab") as output:
+        done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, check=False)
+    if done.returncode:
+        raise WorkerFailed(f"It could not be exported: {_last_line(log)}")
 
 
-def _by_turns(
-    loaded: Sequence[Loaded], plan: Plan, name: str
-) -> Mapping[Engine, tuple[Speeds, ...]]:
+def compare_logits(workers: dict[Peer, Worker], rows: dict[Peer, Row]) -> None:
+    """Fills in the correlations, and drops engines that do not compute what transformers does."""
+    baseline = PEERS[-1]
+    reference = workers[baseline].logits if baseline in workers else None
+    for peer, worker in list(workers.items()):
+        if worker.logits is None or reference is None:
+            continue
+        correlation = float(np.corrcoef(worker.logits[0], reference[0])[0, 1])
+        rows[peer] = replace(rows[peer], correlation=correlation)
+        if not correlation >= LEAST_CORRELATION:
+            note = f"Wrong logits: their correlation with transformers' is {correlation:.3f}."
+            rows[peer] = replace(rows[peer], note=note)
+            del workers[peer]
+
+
+def _decode_in_turn(
+    workers: Mapping[Peer, Worker], plan: Plan, name: str
+) -> Mapping[Peer, tuple[Speeds, ...]]:
     """Every engine in every repeat, each time another one first."""
-    runs: dict[tuple[Engine, int], list[tuple[float, float]]] = defaultdict(list)
+    runs: dict[tuple[Peer, int], list[tuple[float, float]]] = {}
+    order = list(workers)
     for repeat in range(plan.repeats):
         _say(f"{name}: repeat {repeat + 1} of {plan.repeats} …")
-        first = repeat % max(1, len(loaded))
         for batch, new_tokens in plan.new_tokens.items():
-            for one in (*loaded[first:], *loaded[:first]):
+            for peer in order:
                 outside = OutsideLoad()
-                timing = one.worker.run(batch, new_tokens)
+                timing = workers[peer].run(batch, new_tokens)
                 speed, others = timing.tokens / timing.seconds, outside.cores()
-                runs[one.engine, batch].append((speed, others))
+                runs.setdefault((peer, batch), []).append((speed, others))
                 _say(
-                    f"  batch of {batch}: {speed:.1f} tokens/s by {one.engine.name}, "
+                    f"  batch of {batch}: {speed:.1f} tokens/s by {peer.name}, "
                     f"others on {others:.2f} cores"
                 )
-    return {one.engine: tuple(_speeds(one.engine, runs, plan)) for one in loaded}
-
-
-def _speeds(
-    engine: Engine, runs: Mapping[tuple[Engine, int], Sequence[tuple[float, float]]], plan: Plan
-) -> Iterator[Speeds]:
-    for batch, new_tokens in plan.new_tokens.items():
-        speeds, outside = zip(*runs[engine, batch], strict=True)
-        yield Speeds(batch, new_tokens, speeds, outside)
+        order = order[1:] + order[:1]
+    return {
+        peer: tuple(
+            Speeds(batch, new_tokens, *zip(*runs[peer, batch], strict=True))
+            for batch, new_tokens in plan.new_tokens.items()
+        )
+        for peer in workers
+    }
 
 
 def _versions() -> str:
-    return ", ".join(found for package in PACKAGES if (found := _version(package))) + "."
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return f"{', '.join(found)}."
 
 
-def _version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return ""
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing."
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def render(results: Results) -> list[str]:
+    """The paragraphs of `raw.md`."""
+    one, every = (f"{speed / 1e9:.1f} GB/s" for speed in results.bandwidth)
+    parts = [
+        "# Raw engines, side by side",
+        f"Measured {results.date} by `python -m benchmarks raw`. {results.machine} "
+        f"{results.versions}",
+        f"Memory is read at {one} by one thread and at {every} by one for each core (numpy's sum "
+        "of 2 GiB of int64, best of 7). The limit of a batch of one is the larger by the bytes of "
+        "weights that a token needs; weights that fit a cache can pass it.",
+        f"One process for each engine with {results.threads} threads, all loaded at once; they "
+        "decode by turns within each repeat. Prompts of 8 tokens, the same for all; every "
+        "sequence gets exactly as many new tokens as stand in the table, drawn with temperature "
+        "0.9 and top-p 0.95; prompts count in the time. Speeds: the median over repeats (lowest "
+        "to highest). Memory: PSS of the process when it ran alone. Outside load: how many "
+        "cores everybody else kept busy, the median over the runs (highest). Logits: their "
+        "correlation with transformers' after one prompt; OpenVINO GenAI gives none.",
+    ]
+    for checkpoint in dict.fromkeys(row.checkpoint for row in results.rows):
+        rows = [row for row in results.rows if row.checkpoint == checkpoint]
+        parts += [f"## {checkpoint}", _table(rows, max(results.bandwidth))]
+    return parts
+
+
+def _table(rows: Sequence[Row], bandwidth: float) -> str:
+    sizes = {one.batch: one.new_tokens for row in rows for one in row.speeds}
+    best = {
+        batch: max(
+            (one.median for row in rows if row.is_peer for one in row.speeds if one.batch == batch),
+            default=None,
+        )
+        for batch in sizes
+    }
+    header = ["engine", "weights, MB", "memory, MiB", "logits", "outside load, cores"]
+    for batch, new_tokens in sizes.items():
+        header += [f"batch of {batch}, {new_tokens} tokens: tokens/s", "× the best peer"]
+    header.append("share of the limit")
+    shown = []
+    for row in rows:
+        cells = [row.engine, f"{row.weight_bytes / 1e6:,.1f}"]
+        if row.note:
+            shown.append([*cells, row.note])
+            continue
+        outside = [cores for one in row.speeds for cores in one.outside_cores]
+        cells.append(f"{row.memory_mib:.0f}")
+        cells.append(NOTHING if row.correlation is None else f"{row.correlation:.3f}")
+        cells.append(f"{statistics.median(outside):.2f} ({max(outside):.2f})")
+        for one in row.speeds:
+            peer = best[one.batch]
+            cells += [
+                spread(one.tokens_per_second),
+                f"{one.median / peer:.2f}" if peer else NOTHING,
+            ]
+        alone = next(one for one in row.speeds if one.batch == 1)
+        cells.append(f"{alone.median * row.weight_bytes / bandwidth:.0%}")
+        shown.append(cells)
+    return table(header, shown)

@@ -1,22 +1,24 @@
-"""What `serve` saw, as tables: `results/serve.md` in full, the README's in short.
+"""What `serve` measured, as records in `serve.json`, and as tables for `serve.md` and the README.
 
-Knows what the figures are and what was asked of them; must not know how they were measured.
-Every figure is taken of one life of an app, and shown as the median over the repeats with the
-lowest and the highest; a ratio is taken within a repeat, where the two apps lived in turn.
+Every figure is taken from one process of an app, and shown as the median over the repeats with the
+lowest and the highest; a ratio is taken within a repeat, where the two apps ran in turn.
 """
 
+import dataclasses
+import json
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from benchmarks.observations import App, Life, Observations, Visit, Wave
+from pydantic import TypeAdapter
 
-RESULTS = Path(__file__).parent / "results"
-NOTHING = "–"
+from benchmarks.measuring import NOTHING, RESULTS, number, spread, table, write_page
+
+App = Literal["ours", "original"]
 # What the fields of `Figures` are called.
 COLUMNS = (
     "first character p50, s", "p95, s", "tokens/s a visitor", "tokens/s in all", "texts/min",
@@ -24,9 +26,93 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class Visit(NamedTuple):
+    """One text as its visitor saw it, in seconds from sending.
+
+    `first_seconds` is None if no generated character came; `failure` says why a text was not
+    finished, and is empty for one that was.
+    """
+
+    first_seconds: float | None
+    seconds: float
+    new_tokens: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Visitors who came at once, each for one text of at most `tokens` tokens.
+
+    `engine` is what the texts say they were made by; `client_cpu_seconds` is the CPU time of the
+    visitors' own process.
+    """
+
+    visitors: int
+    tokens: int
+    engine: str
+    client_cpu_seconds: float
+    visits: tuple[Visit, ...]
+
+    @property
+    def seconds(self) -> float:
+        """From the moment when all sent to the last event of the last."""
+        return max(visit.seconds for visit in self.visits)
+
+
+@dataclass(frozen=True)
+class Life:
+    """One app process, from its start to its end.
+
+    `cold_seconds` is from the start to the first generated character that a visitor saw;
+    `memory_mib` is the PSS of its processes after that many visitors at once (a string, for JSON);
+    `outside_cores` is how many cores other programs kept busy meanwhile.
+    """
+
+    app: App
+    checkpoint: str
+    engine: str
+    repeat: int
+    cold_seconds: float
+    seconds: float
+    outside_cores: float
+    waves: tuple[Wave, ...] = ()
+    memory_mib: Mapping[str, float] = field(default_factory=dict)
+
+    def waves_of(self, visitors: int, tokens: int) -> list[Wave]:
+        """Its waves of that many visitors and texts of that length."""
+        return [one for one in self.waves if (one.visitors, one.tokens) == (visitors, tokens)]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """One run of `serve`: when, on what, under which conditions, and every app process."""
+
+    date: str
+    machine: str
+    conditions: tuple[str, ...]
+    lives: tuple[Life, ...]
+
+    def write(self, path: Path) -> None:
+        """As JSON, with a line for each life."""
+        value = dataclasses.asdict(self)
+        lives = ",\n".join(json.dumps(life) for life in value.pop("lives"))
+        text = json.dumps(value, indent=1).removesuffix("\n}")
+        path.write_text(f'{text},\n "lives": [\n{lives}\n]}}\n', encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Observations":
+        """What `write` wrote."""
+        return TypeAdapter(cls).validate_json(path.read_bytes())
+
+    def by_checkpoint(self) -> dict[str, list[Life]]:
+        """The lives of each checkpoint, in order."""
+        names = dict.fromkeys(life.checkpoint for life in self.lives)
+        return {name: [one for one in self.lives if one.checkpoint == name] for name in names}
+
+
 @dataclass(frozen=True)
 class Figures:
-    """One life's figures for so many visitors at once and texts of so many tokens.
+    """One life's figures for that many visitors at once and texts of that many tokens.
 
     Times in seconds; in the order in which the table shows them. A text that failed counts in
     the time that all took, but adds no tokens and no latencies.
@@ -40,122 +126,9 @@ class Figures:
     client_cores: float
 
 
-@dataclass(frozen=True)
-class Claim:
-    """Something asked of the app: the ratio of two figures of one repeat, and its bar.
-
-    `kind` says how: so many times more than the other, so many times less, or within so
-    many times of it. `measure` takes our life and the original's, and gives our figure and
-    the one it is held against, or None where something was not measured.
-    """
-
-    sentence: str
-    unit: str
-    bar: float
-    kind: Literal["more", "less", "within"]
-    measure: Callable[[Life, Life], tuple[float, float] | None]
-
-    def ratio(self, ours: float, other: float) -> float:
-        """The larger, the better, unless the claim is `within`."""
-        return other / ours if self.kind == "less" else ours / other
-
-    def reached(self, ratio: float) -> bool:
-        """Whether this ratio is what was asked for."""
-        return ratio <= self.bar if self.kind == "within" else ratio >= self.bar
-
-    def asked(self) -> str:
-        """The bar as the table shows it."""
-        return f"at {'most' if self.kind == 'within' else 'least'} {self.bar:g} times"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A claim's figures over the repeats of one checkpoint."""
-
-    claim: Claim
-    ours: tuple[float, ...]
-    other: tuple[float, ...]
-
-    def ratios(self) -> list[float]:
-        """One for each repeat."""
-        return [self.claim.ratio(*pair) for pair in zip(self.ours, self.other, strict=True)]
-
-    def short(self) -> str:
-        """Both figures and the ratio, medians alone; bold if it is not what was asked for."""
-        ours, other = (_number(statistics.median(side)) for side in (self.ours, self.other))
-        ratio = statistics.median(self.ratios())
-        times = f"{_number(ratio)} times"
-        shown = times if self.claim.reached(ratio) else f"**{times}**"
-        return f"{ours} against {other} {self.claim.unit}: {shown}"
-
-    def row(self, checkpoint: str) -> str:
-        """A row of the table of claims."""
-        ratios = self.ratios()
-        verdict = "yes" if self.claim.reached(statistics.median(ratios)) else "**no**"
-        sides = (f"{spread(side)} {self.claim.unit}" for side in (self.ours, self.other))
-        end = (str(len(ratios)), spread(ratios), self.claim.asked(), verdict)
-        return _row(checkpoint, self.claim.sentence, *sides, *end)
-
-
-def speed_claim(visitors: int, tokens: int, bar: float, in_all: bool) -> Claim:
-    """Our tokens a second against the original's: in all, or as one visitor has them."""
-
-    def measure(ours: Life, original: Life) -> tuple[float, float] | None:
-        mine, theirs = figures(ours, visitors, tokens), figures(original, visitors, tokens)
-        if mine is None or theirs is None:
-            return None
-        return (mine.speed_in_all, theirs.speed_in_all) if in_all else (mine.speed, theirs.speed)
-
-    sentence = f"speed{' in all' if in_all else ''}, {_visitors(visitors)}, {tokens}-token texts"
-    return Claim(sentence, "tokens/s", bar, "more", measure)
-
-
-def first_claim(tokens: int, bar: float) -> Claim:
-    """Our 95th percentile with 16 at once, against our own with one."""
-
-    def measure(ours: Life, original: Life) -> tuple[float, float] | None:
-        many, one = figures(ours, 16, tokens), figures(ours, 1, tokens)
-        return (many.first_p95, one.first_p95) if many and one else None
-
-    sentence = f"first character, p95, 16 at once against our own one, {tokens}-token texts"
-    return Claim(sentence, "s", bar, "within", measure)
-
-
-def memory_claim(visitors: int, bar: float) -> Claim:
-    """Our memory against the original's."""
-
-    def measure(ours: Life, original: Life) -> tuple[float, float] | None:
-        key = str(visitors)
-        if key not in ours.memory_mib or key not in original.memory_mib:
-            return None
-        return ours.memory_mib[key], original.memory_mib[key]
-
-    return Claim(
-        f"memory after {_visitors(visitors)}, how much smaller", "MiB", bar, "less", measure
-    )
-
-
-def cold_claim(bar: float) -> Claim:
-    """Our start against the original's."""
-    sentence = "process start to first character, how much shorter"
-    return Claim(sentence, "s", bar, "less", lambda a, b: (a.cold_seconds, b.cold_seconds))
-
-
-def claims(lives: Sequence[Life]) -> list[Claim]:
-    """What was asked, for every length of text that these lives wrote."""
-    lengths = sorted({wave.tokens for life in lives for wave in life.waves})
-    return [
-        *(speed_claim(1, tokens, 5.0, in_all=False) for tokens in lengths),
-        *(speed_claim(16, tokens, 20.0, in_all=True) for tokens in lengths),
-        *(first_claim(tokens, 6.0) for tokens in lengths),
-        cold_claim(2.0),
-        *(memory_claim(visitors, 1.6) for visitors in (1, 16)),
-    ]
-
-
 def figures(life: Life, visitors: int, tokens: int) -> Figures | None:
     """The figures of one cell, or None if no text of it was finished."""
-    waves = _waves(life, visitors, tokens)
+    waves = life.waves_of(visitors, tokens)
     finished = [visit for wave in waves for visit in wave.visits if not visit.failure]
     if not finished:
         return None
@@ -171,10 +144,142 @@ def figures(life: Life, visitors: int, tokens: int) -> Figures | None:
     )
 
 
+def percentile(values: Sequence[float], rank: float) -> float:
+    """The smallest value that `rank` percent of them do not exceed ("nearest rank")."""
+    return sorted(values)[max(0, math.ceil(rank / 100 * len(values)) - 1)]
+
+
+# A figure of one life, or None where it was not measured.
+Measure = Callable[[Life], float | None]
+
+
+def figure_of(name: str, visitors: int, tokens: int) -> Measure:
+    """Measures the field of `Figures` with that name."""
+
+    def measure(life: Life) -> float | None:
+        found = figures(life, visitors, tokens)
+        return getattr(found, name) if found else None
+
+    return measure
+
+
+def memory_after(visitors: int) -> Measure:
+    """Measures memory in MiB."""
+    return lambda life: life.memory_mib.get(str(visitors))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something asked of the app: the ratio of two figures of one repeat, and its bar.
+
+    `kind` says whether ours should be that many times more than the other, that many times less,
+    or within that many times of it. The other figure is the original's, or, if `own` is given, what
+    that measures of our own app.
+    """
+
+    sentence: str
+    unit: str
+    bar: float
+    kind: Literal["more", "less", "within"]
+    measure: Measure
+    own: Measure | None = None
+
+    def pair(self, ours: Life, original: Life) -> tuple[float, float] | None:
+        """Our figure and the one it is held against."""
+        mine = self.measure(ours)
+        other = self.own(ours) if self.own else self.measure(original)
+        return None if mine is None or other is None else (mine, other)
+
+    def ratio(self, ours: float, other: float) -> float:
+        """The larger, the better, unless the claim is `within`."""
+        return other / ours if self.kind == "less" else ours / other
+
+    def reached(self, ratio: float) -> bool:
+        """Whether this ratio is what was asked for."""
+        return ratio <= self.bar if self.kind == "within" else ratio >= self.bar
+
+    def asked(self) -> str:
+        """The bar as the table shows it."""
+        return f"at {'most' if self.kind == 'within' else 'least'} {self.bar:g} times"
+
+
+def claims(lengths: Iterable[int]) -> list[Claim]:
+    """What was asked, for these lengths of text in tokens."""
+    lengths = sorted(lengths)
+    return [
+        *(
+            Claim(f"speed, one visitor, {tokens}-token texts", "tokens/s", 5.0, "more",
+                  figure_of("speed", 1, tokens))
+            for tokens in lengths
+        ),
+        *(
+            Claim(f"speed in all, 16 visitors, {tokens}-token texts", "tokens/s", 20.0, "more",
+                  figure_of("speed_in_all", 16, tokens))
+            for tokens in lengths
+        ),
+        *(
+            Claim(f"first character, p95, 16 at once against our own one, {tokens}-token texts",
+                  "s", 6.0, "within",
+                  figure_of("first_p95", 16, tokens), figure_of("first_p95", 1, tokens))
+            for tokens in lengths
+        ),
+        Claim("process start to first character, how much shorter", "s", 2.0, "less",
+              lambda life: life.cold_seconds),
+        Claim("memory after one visitor, how much smaller", "MiB", 1.6, "less", memory_after(1)),
+        Claim("memory after 16 visitors, how much smaller", "MiB", 1.6, "less", memory_after(16)),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A claim's figures over the repeats of one checkpoint."""
+
+    claim: Claim
+    ours: tuple[float, ...]
+    other: tuple[float, ...]
+
+    def ratios(self) -> list[float]:
+        """One for each repeat."""
+        return [self.claim.ratio(*pair) for pair in zip(self.ours, self.other, strict=True)]
+
+    def short(self) -> str:
+        """Both medians and that of the ratio; bold if it is not what was asked for."""
+        ours, other = (number(statistics.median(side)) for side in (self.ours, self.other))
+        ratio = statistics.median(self.ratios())
+        times = f"{number(ratio)} times"
+        shown = times if self.claim.reached(ratio) else f"**{times}**"
+        return f"{ours} against {other} {self.claim.unit}: {shown}"
+
+    def row(self) -> tuple[str, ...]:
+        """A row of the table of claims, without the checkpoint's name."""
+        ratios = self.ratios()
+        verdict = "yes" if self.claim.reached(statistics.median(ratios)) else "**no**"
+        sides = (f"{spread(side)} {self.claim.unit}" for side in (self.ours, self.other))
+        end = (str(len(ratios)), spread(ratios), self.claim.asked(), verdict)
+        return (self.claim.sentence, *sides, *end)
+
+
+def outcomes(lives: Sequence[Life]) -> list[Outcome]:
+    """The claims about one checkpoint, as far as they were measured."""
+    originals = {life.repeat: life for life in lives if life.app == "original"}
+    pairs = [
+        (life, originals[life.repeat])
+        for life in lives
+        if life.app == "ours" and life.repeat in originals
+    ]
+    found = []
+    for claim in claims({wave.tokens for life in lives for wave in life.waves}):
+        measured = [value for pair in pairs if (value := claim.pair(*pair))]
+        if measured:
+            ours, other = zip(*measured, strict=True)
+            found.append(Outcome(claim, ours, other))
+    return found
+
+
 def failures(lives: Iterable[Life]) -> Counter[str]:
     """How many texts failed, by where and why."""
     return Counter(
-        f"{life.app}, {_visitors(wave.visitors)}, {wave.tokens} tokens: {visit.failure}"
+        f"{life.app}, {wave.visitors} at once, {wave.tokens} tokens: {visit.failure}"
         for life in lives
         for wave in life.waves
         for visit in wave.visits
@@ -182,101 +287,68 @@ def failures(lives: Iterable[Life]) -> Counter[str]:
     )
 
 
-def percentile(values: Sequence[float], rank: float) -> float:
-    """The smallest value that `rank` percent of them do not exceed ("nearest rank")."""
-    return sorted(values)[max(0, math.ceil(rank / 100 * len(values)) - 1)]
+def write(seen: Observations, folder: Path | None) -> None:
+    """Prints the page; writes it as `serve.md` beside `serve.json`, which has every visit."""
+    write_page(folder and folder / "serve.md", render(seen))
+    if folder:
+        seen.write(folder / "serve.json")
 
 
-def spread(values: Sequence[float]) -> str:
-    """The median, and in brackets the lowest and the highest."""
-    middle, low, high = (
-        _number(value) for value in (statistics.median(values), min(values), max(values))
-    )
-    return f"{middle} ({low} to {high})" if len(values) > 1 else middle
-
-
-def outcomes(lives: Sequence[Life]) -> list[Outcome]:
-    """The claims about one checkpoint, as far as they were measured."""
-    originals = {life.repeat: life for life in lives if life.app == "original"}
-    pairs = [(one, originals[one.repeat]) for one in _of(lives, "ours") if one.repeat in originals]
-    found = []
-    for claim in claims(lives):
-        measured = [value for pair in pairs if (value := claim.measure(*pair))]
-        if measured:
-            ours, other = zip(*measured, strict=True)
-            found.append(Outcome(claim, ours, other))
-    return found
-
-
-def render(seen: Observations) -> str:
-    """All of it in Markdown."""
+def render(seen: Observations) -> list[str]:
+    """The paragraphs of `serve.md`."""
+    header = ("checkpoint", "what", "ours", "held against", "repeats", "ratio", "asked", "reached")
+    rows = [
+        (checkpoint, *outcome.row())
+        for checkpoint, lives in seen.by_checkpoint().items()
+        for outcome in outcomes(lives)
+    ]
     parts = [
         "# The app over HTTP, beside the original's code path",
         f"Measured {seen.date} by `python -m benchmarks serve`. {seen.machine}",
         "\n".join(f"- {condition}" for condition in seen.conditions),
         "## What was asked",
-        claims_table(seen),
+        table(header, rows),
     ]
-    for checkpoint, lives in _by_checkpoint(seen).items():
+    for checkpoint, lives in seen.by_checkpoint().items():
         failed = [f"- failed {count} times: {what}" for what, count in failures(lives).items()]
         parts += [f"## {checkpoint}", _cells_table(lives), "\n".join(failed), _lives_table(lives)]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def write(seen: Observations, folder: Path) -> None:
-    """`serve.json`, which everything else is rendered from, and `serve.md`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    seen.write(folder / "serve.json")
-    (folder / "serve.md").write_text(render(seen), encoding="utf-8")
+    return parts
 
 
 def readme_table(results: Path = RESULTS) -> str:
     """The README's short form of the last results: a column for each checkpoint."""
     seen = Observations.read(results / "serve.json")
-    found = {name: outcomes(lives) for name, lives in _by_checkpoint(seen).items()}
-    shown = {
-        name: {outcome.claim.sentence: outcome.short() for outcome in some}
+    found = {name: outcomes(lives) for name, lives in seen.by_checkpoint().items()}
+    cells = {
+        (outcome.claim.sentence, name): outcome.short()
         for name, some in found.items()
+        for outcome in some
     }
-    claims = {o.claim.sentence: o.claim.asked() for some in found.values() for o in some}
+    asked = {one.claim.sentence: one.claim.asked() for some in found.values() for one in some}
     rows = [
-        _row(sentence, asked, *(column.get(sentence, NOTHING) for column in shown.values()))
-        for sentence, asked in claims.items()
+        (sentence, bar, *(cells.get((sentence, name), NOTHING) for name in found))
+        for sentence, bar in asked.items()
     ]
     caption = f"{seen.machine} {seen.date}. Ours against the original's code path; bold: missed."
-    return f"{caption}\n\n{_table(('what', 'asked', *shown), rows)}"
-
-
-def claims_table(seen: Observations) -> str:
-    """What was asked, and what came of it."""
-    header = ("checkpoint", "what", "ours", "held against", "repeats", "ratio", "asked", "reached")
-    rows = [
-        outcome.row(checkpoint)
-        for checkpoint, lives in _by_checkpoint(seen).items()
-        for outcome in outcomes(lives)
-    ]
-    return _table(header, rows)
+    return f"{caption}\n\n{table(('what', 'asked', *found), rows)}"
 
 
 def _cells_table(lives: Sequence[Life]) -> str:
     header = ("app", "visitors", "tokens", "texts", "failed", *COLUMNS)
     cells = sorted({(wave.visitors, wave.tokens) for life in lives for wave in life.waves})
-    rows = [
-        row for cell in cells for app in ("ours", "original") if (row := _cell(lives, app, *cell))
-    ]
-    return _table(header, rows)
-
-
-def _cell(lives: Sequence[Life], app: App, visitors: int, tokens: int) -> str:
-    """A row, empty if this app had no such visitors."""
-    mine = _of(lives, app)
-    visits = _visits(mine, visitors, tokens)
-    if not visits:
-        return ""
-    counts = (str(len(visits)), str(sum(bool(visit.failure) for visit in visits)))
-    found = [one for life in mine if (one := figures(life, visitors, tokens))]
-    shown = [spread(column) for column in zip(*map(astuple, found), strict=True)]
-    return _row(app, str(visitors), str(tokens), *counts, *(shown or [NOTHING] * len(COLUMNS)))
+    rows = []
+    for visitors, tokens in cells:
+        for app in ("ours", "original"):
+            mine = [life for life in lives if life.app == app]
+            waves = [wave for life in mine for wave in life.waves_of(visitors, tokens)]
+            failed = [bool(visit.failure) for wave in waves for visit in wave.visits]
+            if not waves:
+                continue
+            found = [one for life in mine if (one := figures(life, visitors, tokens))]
+            shown = [spread(column) for column in zip(*map(astuple, found), strict=True)]
+            counts = map(str, (visitors, tokens, len(failed), sum(failed)))
+            rows.append((app, *counts, *(shown or [NOTHING] * len(COLUMNS))))
+    return table(header, rows)
 
 
 def _lives_table(lives: Sequence[Life]) -> str:
@@ -284,51 +356,12 @@ def _lives_table(lives: Sequence[Life]) -> str:
         "app", "engine", "repeat", "start to first character, s", "memory after 1, MiB",
         "after 16, MiB", "outside load, cores", "lived, s",
     )  # fmt: skip
-    return _table(header, [_life_row(life) for life in lives])
-
-
-def _life_row(life: Life) -> str:
-    memory = [
-        _number(life.memory_mib[key]) if key in life.memory_mib else NOTHING for key in ("1", "16")
-    ]
-    end = (f"{life.outside_cores:.2f}", f"{life.seconds:.0f}")
-    return _row(life.app, life.engine, str(life.repeat), _number(life.cold_seconds), *memory, *end)
-
-
-def _visits(lives: Iterable[Life], visitors: int, tokens: int) -> list[Visit]:
-    return [
-        visit for life in lives for one in _waves(life, visitors, tokens) for visit in one.visits
-    ]
-
-
-def _waves(life: Life, visitors: int, tokens: int) -> list[Wave]:
-    return [one for one in life.waves if (one.visitors, one.tokens) == (visitors, tokens)]
-
-
-def _of(lives: Sequence[Life], app: App) -> list[Life]:
-    return [life for life in lives if life.app == app]
-
-
-def _by_checkpoint(seen: Observations) -> dict[str, list[Life]]:
-    names = dict.fromkeys(life.checkpoint for life in seen.lives)
-    return {name: [one for one in seen.lives if one.checkpoint == name] for name in names}
-
-
-def _visitors(count: int) -> str:
-    return "one visitor" if count == 1 else f"{count} visitors"
-
-
-def _number(value: float) -> str:
-    """Three digits that count, and no more decimals than that."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(decimals, 3)}f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[str]) -> str:
-    return "\n".join((_row(*header), "|---" * len(header) + "|", *rows))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    rows = []
+    for life in lives:
+        memory = (life.memory_mib.get(key) for key in ("1", "16"))
+        shown = [NOTHING if one is None else number(one) for one in memory]
+        end = (f"{life.outside_cores:.2f}", f"{life.seconds:.0f}")
+        rows.append(
+            (life.app, life.engine, str(life.repeat), number(life.cold_seconds), *shown, *end)
+        )
+    return table(header, rows)

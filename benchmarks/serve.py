@@ -1,27 +1,33 @@
-"""`serve`: the app over HTTP, beside the original's code path behind the same page, and with
-`--raw` its engine beside its peers.
+"""`serve`: the app over HTTP, beside the original's code path behind the same page.
 
-Knows what is run, how often and in which order; must not know how a browser talks nor how
-figures are taken. Our app and the original live in turn, never at once, and each life begins
-with a cold start: whatever the machine does meanwhile, the two neighbours in time share it.
+Our app and the original run in turn, never at once, and each process begins with a cold start:
+whatever the machine does meanwhile, two neighbours in time share it.
 """
 
-import argparse
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks import raw, report
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import OutsideLoad, describe_machine
-from benchmarks.observations import App, Life, Observations, Wave
-from benchmarks.servers import Newcomer, Server, free_address, running, visit
-from benchmarks.targets import TARGETS, Target, add_measuring_arguments
+import typer
+
+from benchmarks import BenchmarkError, raw, report
+from benchmarks.checkpoints import (
+    CheckpointName,
+    CheckpointOption,
+    OptionalResults,
+    QuickOption,
+    Target,
+    chosen_names,
+    make_target,
+)
+from benchmarks.measuring import RESULTS, OutsideLoad, describe_machine, today
+from benchmarks.report import App, Life, Observations, Wave
+from benchmarks.servers import FirstVisitor, Server, free_address, running, visit
 
 COMMANDS: Mapping[App, tuple[str, ...]] = {
     "ours": ("app.py",),
@@ -34,7 +40,7 @@ PATIENCE_SECONDS = 900
 LARGEST_WAVE = 64
 VARIABLES = {"QUEUE_SIZE": str(LARGEST_WAVE), "DEADLINE_SECONDS": str(PATIENCE_SECONDS)}
 FIRST_TOKENS = 32
-# Memory is read after the waves of so many visitors.
+# Memory is read after the waves of that many visitors.
 MEMORY_AFTER = (1, 16)
 
 CONDITIONS = (
@@ -56,7 +62,7 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """So many visitors at once, texts of so many tokens, so many times in one life."""
+    """That many visitors at once, texts of that many tokens, that many times in one process."""
 
     visitors: int
     tokens: int
@@ -65,7 +71,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run does: `repeats` lives of each app with these cells, in order of visitors,
+    """What one run does: `repeats` processes of each app with these cells, in order of visitors,
     and more that only start, up to `cold_starts`. A rehearsal fills caches first."""
 
     repeats: int
@@ -97,34 +103,31 @@ _QUICK_CELLS = (Cell(1, 8, waves=2), Cell(16, 8, waves=1))
 QUICK = Plan(1, 1, rehearse=False, cells={"ours": _QUICK_CELLS, "original": _QUICK_CELLS})
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    add_measuring_arguments(parser, FULL.repeats, "lives of each app")
-    parser.add_argument("--raw", action="store_true", help="afterwards run the verb raw as well")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def serve(
+    quick: QuickOption = False,
+    checkpoint: CheckpointOption = None,
+    repeats: Annotated[int, typer.Option(help="processes of each app")] = FULL.repeats,
+    results: OptionalResults = None,
+    with_raw: Annotated[
+        bool, typer.Option("--raw", help="afterwards run the verb raw as well")
+    ] = False,
+) -> int:
     """Measures, prints, writes; the exit code is 1 if any text failed."""
     # Told to end, it first ends what it started, as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = QUICK if arguments.quick else replace(FULL, repeats=arguments.repeats)
-    names = arguments.checkpoint or (["tiny"] if arguments.quick else ["gpt2-medium", "embedded"])
-    folder = arguments.results or (None if arguments.quick else report.RESULTS)
-    seen = _observe(plan, names)
-    print(report.render(seen))
-    if folder:
-        report.write(seen, folder)
+    plan = QUICK if quick else replace(FULL, repeats=repeats)
+    seen = _observe(plan, chosen_names(checkpoint, quick))
+    report.write(seen, results or (None if quick else RESULTS))
     failed = bool(report.failures(seen.lives))
-    if arguments.raw:
-        vars(arguments).update(repeats=raw.FULL.repeats)
-        failed |= bool(raw.run(arguments))
+    if with_raw:
+        failed |= bool(raw.raw(quick=quick, checkpoint=checkpoint, results=results))
     return int(failed)
 
 
-def _observe(plan: Plan, names: Sequence[str]) -> Observations:
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
+def _observe(plan: Plan, names: Sequence[CheckpointName]) -> Observations:
+    date = today()
     with tempfile.TemporaryDirectory() as scratch:
-        targets = (TARGETS[name](Path(scratch)) for name in names)
+        targets = (make_target(name, Path(scratch)) for name in names)
         lives = tuple(life for target in targets for life in _lives(plan, target))
     return Observations(date, describe_machine(), (*_conditions(plan), *CONDITIONS), lives)
 
@@ -149,22 +152,26 @@ def _lives(plan: Plan, target: Target) -> Iterator[Life]:
 
 
 def _live(app: App, target: Target, repeat: int, cells: tuple[Cell, ...]) -> Life:
-    """One life: a start under a visitor's eyes, the cells, an end."""
+    """One process: a start that a visitor waits for, the cells, an end."""
     print(f"{target.name}, {app}, repeat {repeat} …", file=sys.stderr, flush=True)
     url, outside = free_address(), OutsideLoad()
-    variables = {**VARIABLES, **target.variables[app]}
+    # The original has no checkpoint of its own: it is always told the folder.
+    own = target.variables if app == "ours" else {"CHECKPOINT": str(target.folder)}
     with (
-        closing(Newcomer(url, FIRST_TOKENS, PATIENCE_SECONDS)) as newcomer,
-        running(COMMANDS[app], url, variables) as server,
+        closing(FirstVisitor(url, FIRST_TOKENS, PATIENCE_SECONDS)) as visitor,
+        running(COMMANDS[app], url, {**VARIABLES, **own}) as server,
     ):
-        first = newcomer.wave(server)
+        first = visitor.wave(server)
         waves, memory = _visited(server, cells)
+    [seen] = first.visits
+    if seen.first_seconds is None:
+        raise BenchmarkError(f"The first visitor got no text: {seen.failure}.")
     return Life(
         app=app,
         checkpoint=target.name,
         engine=first.engine,
         repeat=repeat,
-        cold_seconds=_cold_seconds(first),
+        cold_seconds=seen.first_seconds,
         seconds=outside.seconds(),
         outside_cores=outside.cores(),
         waves=waves,
@@ -183,10 +190,3 @@ def _visited(
         if cell.visitors in MEMORY_AFTER:
             memory[str(cell.visitors)] = server.memory_mib()
     return tuple(waves), memory
-
-
-def _cold_seconds(first: Wave) -> float:
-    [visit] = first.visits
-    if visit.first_seconds is None:
-        raise BenchmarkError(f"The first visitor got no text: {visit.failure}.")
-    return visit.first_seconds

@@ -1,30 +1,26 @@
-"""Apps and their visitors as processes: started on loopback, measured, ended.
+"""Apps and their visitors as processes: started on loopback, measured, ended."""
 
-Knows how processes are run; must not know which app is started nor what its figures mean.
-"""
-
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import pss_mib
-from benchmarks.observations import Wave
-from benchmarks.visitors import AT_THE_DOOR
+from benchmarks import BenchmarkError, visitors
+from benchmarks.measuring import pss_mib
+from benchmarks.report import Wave
 from demo.settings import VARIABLES
 
 ROOT = Path(__file__).parent.parent
-# Where files were put stays as the owner has it; every other setting is the benchmark's.
-KEPT = ("BASE_FILE", "CACHE_DIR")
+# Where files are stays as the owner has it; every other setting is the benchmark's.
+INHERITED = ("BASE_FILE", "CACHE_DIR")
 STOP_SECONDS = 60.0
 LOG_LINES = 20
 
@@ -51,56 +47,76 @@ class Server:
         return pss_mib(self.process.pid)
 
 
-class Newcomer:
-    """A visitor who is at the door before the app is started."""
+class _Child:
+    """A function of `visitors` in a fresh process, which sends what it found."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        spawn = get_context("spawn")
+        self._answers, sender = spawn.Pipe(duplex=False)
+        self._process = spawn.Process(target=function, args=(sender, *arguments))
+        self._process.start()
+        sender.close()
+
+    def answer(self, server: Server | None = None) -> Any:
+        """The next thing it sends.
+
+        Raises:
+            BenchmarkError: it failed, or the server ended meanwhile.
+        """
+        while server and not self._answers.poll(0.1):
+            server.require_alive()
+        try:
+            return self._answers.recv()
+        except EOFError as error:
+            raise BenchmarkError("The visitors' process failed; its error is above.") from error
+
+    def close(self) -> None:
+        """Ends it, finished or not."""
+        self._process.kill()
+        self._process.join()
+        self._answers.close()
+
+
+class FirstVisitor:
+    """A visitor who already tries to reach the app when it is started."""
 
     def __init__(self, url: str, tokens: int, patience: float) -> None:
-        command = [*_visitors(url, tokens, patience), "--newcomer"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self._said = self._process.stdout
-        if self._said.readline().strip() != AT_THE_DOOR:
-            raise BenchmarkError("The first visitor did not get to the door.")
+        self._child = _Child(visitors.run_first_visitor, url, tokens, patience)
+        self._child.answer()
 
     def wave(self, server: Server) -> Wave:
-        """What it saw, once it has its text or has lost its patience.
+        """What it saw, once it has its text or has given up.
 
         Raises:
             BenchmarkError: the app ended meanwhile.
         """
-        while self._process.poll() is None:
-            server.require_alive()
-            time.sleep(0.1)
-        [wave] = _waves(self._said.read())
+        wave: Wave = self._child.answer(server)
         return wave
 
     def close(self) -> None:
-        """It leaves, whether it has its text or not."""
-        self._process.kill()
-        self._process.wait()
-        self._said.close()
+        """Leaves, with or without its text."""
+        self._child.close()
 
 
-def visit(server: Server, visitors: int, tokens: int, waves: int, patience: float) -> list[Wave]:
-    """So many visitors at once, so many times; their failures are in the waves.
+def visit(server: Server, count: int, tokens: int, waves: int, patience: float) -> list[Wave]:
+    """`waves` waves of `count` visitors; see `visitors.send_waves`. Their failures are in them.
 
     Raises:
-        BenchmarkError: the app is no longer there.
+        BenchmarkError: the app ended meanwhile.
     """
-    command = [*_visitors(server.url, tokens, patience), f"--visitors={visitors}"]
-    answer = subprocess.run(
-        [*command, f"--waves={waves}"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    server.require_alive()
-    if answer.returncode:
-        raise BenchmarkError("The visitors' process failed; its error stands above.")
-    return _waves(answer.stdout)
+    child = _Child(visitors.run_waves, server.url, count, tokens, waves, patience)
+    try:
+        seen: list[Wave] = child.answer()
+        return seen
+    finally:
+        child.close()
+        server.require_alive()
 
 
 @contextmanager
 def running(command: tuple[str, ...], url: str, variables: Mapping[str, str]) -> Iterator[Server]:
-    """`python *command`, told to listen there. In the end it is stopped as its owner would stop
-    it, and what it leaves running is killed."""
+    """`python *command`, told to listen at the address. In the end it is stopped as its owner would
+    stop it, and what it leaves running is killed."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "app.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -124,14 +140,14 @@ def free_address() -> str:
 
 
 def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:
-    settings = {one.name for one in VARIABLES}.difference(KEPT)
+    settings = {one.name for one in VARIABLES}.difference(INHERITED)
     foreign = ("GRADIO_", "SYSTEM", "SPACE_")
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if name not in settings and not name.startswith(foreign)
     }
-    return {**kept, "GRADIO_SERVER_PORT": url.rpartition(":")[2], **variables}
+    return {**inherited, "GRADIO_SERVER_PORT": url.rpartition(":")[2], **variables}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -146,12 +162,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         return
     finally:
         process.wait()
-
-
-def _visitors(url: str, tokens: int, patience: float) -> list[str]:
-    command = [sys.executable, "-m", "benchmarks.visitors", url]
-    return [*command, f"--tokens={tokens}", f"--patience={patience}"]
-
-
-def _waves(document: str) -> list[Wave]:
-    return [Wave.from_json(value) for value in json.loads(document)]

@@ -1,24 +1,29 @@
 """`soak`: whether the CPU engine grows over thousands of requests.
 
-Knows an engine, and how its processes are looked at from outside; must not know what they do.
 Warm-up requests first, until every buffer has its size; then as many again, a thousand at a
 time, with prompts, lengths and settings drawn by a seed, some of them left in the middle.
 """
 
-import argparse
 import os
 import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from itertools import pairwise
+from typing import Annotated
 
-from benchmarks.machine import describe_machine, pss_mib
-from benchmarks.report import RESULTS
-from benchmarks.targets import embedded_checkpoint
-from demo.checkpoints.resolve import Checkpoint
+import typer
+
+from benchmarks.checkpoints import embedded_checkpoint
+from benchmarks.measuring import (
+    RESULTS,
+    ResultsOption,
+    describe_run,
+    pss_mib,
+    table,
+    write_page,
+)
 from demo.generation.engine import EngineError
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.exported import exported_folder
@@ -41,58 +46,40 @@ class Reading:
     handles: int
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--warm-up", type=int, default=3_000, help="requests before the baseline")
-    parser.add_argument("--requests", type=int, default=3_000, help="requests after it")
-    parser.add_argument("--tokens", type=int, default=40, help="the longest text")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the table is written")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def soak(
+    warm_up: Annotated[int, typer.Option(help="requests before the baseline")] = 3_000,
+    requests: Annotated[int, typer.Option(help="requests after it")] = 3_000,
+    tokens: Annotated[int, typer.Option(help="the longest text")] = 40,
+    results: ResultsOption = RESULTS,
+) -> int:
     """Runs, prints and writes; 1 if memory grew by a per cent or more in any thousand."""
-    settings = read_settings()
     checkpoint = embedded_checkpoint()
-    readings = soak(_opened(checkpoint, settings.cache_dir), arguments)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    text = markdown(readings, arguments.tokens)
-    (arguments.results / "soak.md").write_text(text, encoding="utf-8")
-    print(text)
+    folder = exported_folder(checkpoint, read_settings().cache_dir, print)
+    engine = OpenVINOEngine(folder, checkpoint, exact=True, slots=READERS)
+    chance = random.Random(0)
+    readings = []
+    with ThreadPoolExecutor(READERS) as pool:
+        for total in range(ROUND, warm_up + requests + ROUND, ROUND):
+            batch = [_request(chance, tokens) for _ in range(ROUND)]
+            leaving = [chance.random() < LEFT_SHARE for _ in batch]
+            list(pool.map(_read, [engine] * ROUND, batch, leaving))
+            reading = _look(total)
+            print(f"{total:>6} requests: {reading.memory:.1f} MiB", flush=True)
+            if total >= warm_up:
+                readings.append(reading)
+    engine.close()
+    write_page(results / "soak.md", render(readings, tokens))
     return int(any(growth >= 1 for growth in growths(readings)))
 
 
-def _opened(checkpoint: Checkpoint, cache_dir: Path) -> OpenVINOEngine:
-    folder = exported_folder(checkpoint, cache_dir, print)
-    return OpenVINOEngine(folder, checkpoint, exact=True, slots=READERS)
-
-
-def soak(engine: OpenVINOEngine, arguments: argparse.Namespace) -> list[Reading]:
-    """The baseline, after the warm-up, and a reading for each thousand requests after it."""
-    numbers = random.Random(0)
-    readings = []
-    with ThreadPoolExecutor(READERS) as pool:
-        total = 0
-        while total < arguments.warm_up + arguments.requests:
-            batch = [_request(numbers, arguments.tokens) for _ in range(ROUND)]
-            leaving = [numbers.random() < LEFT_SHARE for _ in batch]
-            list(pool.map(lambda pair: _read(engine, *pair), zip(batch, leaving, strict=True)))
-            total += ROUND
-            reading = _look(total)
-            print(f"{total:>6} requests: {reading.memory:.1f} MiB", flush=True)
-            if total >= arguments.warm_up:
-                readings.append(reading)
-    engine.close()
-    return readings
-
-
-def _request(numbers: random.Random, tokens: int) -> GenerationRequest:
+def _request(chance: random.Random, tokens: int) -> GenerationRequest:
     return GenerationRequest(
-        prompt=" ".join(numbers.choices(WORDS, k=numbers.randrange(12))),
-        max_new_tokens=numbers.randint(1, tokens),
-        temperature=numbers.uniform(0.1, 1.5),
-        top_k=numbers.choice((0, 0, 40)),
-        repetition_penalty=numbers.choice((1.0, 1.0, 1.2)),
-        seed=numbers.randrange(2**31),
+        prompt=" ".join(chance.choices(WORDS, k=chance.randrange(12))),
+        max_new_tokens=chance.randint(1, tokens),
+        temperature=chance.uniform(0.1, 1.5),
+        top_k=chance.choice((0, 0, 40)),
+        repetition_penalty=chance.choice((1.0, 1.0, 1.2)),
+        seed=chance.randrange(2**31),
     )
 
 
@@ -117,30 +104,22 @@ def _look(requests: int) -> Reading:
 
 def growths(readings: Sequence[Reading]) -> list[float]:
     """Per cent of memory gained from each reading to the next."""
-    pairs = zip(readings, readings[1:], strict=False)
-    return [100 * (after.memory / before.memory - 1) for before, after in pairs]
+    return [100 * (after.memory / before.memory - 1) for before, after in pairwise(readings)]
 
 
-def markdown(readings: Sequence[Reading], tokens: int) -> str:
-    """The table, with machine and date."""
+def render(readings: Sequence[Reading], tokens: int) -> list[str]:
+    """The paragraphs of `soak.md`."""
     changes = ["", *(f"{growth:+.2f} %" for growth in growths(readings))]
-    rows = [
-        f"| {r.requests:,} | {r.memory:.1f} | {change} | {r.threads} | {r.handles} |"
-        for r, change in zip(readings, changes, strict=True)
+    return [
+        "# Soak",
+        describe_run("soak"),
+        f"The embedded checkpoint in OpenVINO, {READERS} readers, texts of 1 to {tokens} tokens, "
+        f"{LEFT_SHARE:.0%} of them left in the middle. Memory: PSS of both processes.",
+        table(
+            ("requests", "memory, MiB", "change", "threads", "handles"),
+            [
+                (f"{r.requests:,}", f"{r.memory:.1f}", change, str(r.threads), str(r.handles))
+                for r, change in zip(readings, changes, strict=True)
+            ],
+        ),
     ]
-    return "\n".join(
-        (
-            "# Soak",
-            "",
-            f"Written by `python -m benchmarks soak` on {datetime.now(UTC):%Y-%m-%d}. "
-            f"{describe_machine()}",
-            "",
-            f"The embedded checkpoint in OpenVINO, {READERS} readers, texts of 1 to {tokens} "
-            f"tokens, {LEFT_SHARE:.0%} of them left in the middle. Memory: PSS of both processes.",
-            "",
-            "| requests | memory, MiB | change | threads | handles |",
-            "|---:|---:|---:|---:|---:|",
-            *rows,
-            "",
-        )
-    )

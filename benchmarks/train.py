@@ -1,85 +1,138 @@
-"""`train`: our training tokens per second against the original blog post's loop.
+"""`train`: scored tokens a second of our recipe against the original blog post's loop.
 
-Knows what is trained on, how repeats alternate and how they are compared; must not know what
-a loop does. Both train the same base on the same made-up texts, by turns, each repeat in a
-fresh process; only scored tokens count, so neither gains by padding.
+Both train the same base on the same made-up texts, in turn, each repeat in a fresh process; only
+scored tokens count, so neither gains by padding. Ours is `training.finetune`'s own Trainer. The
+original's: fp32, all weights by AdamW, fixed blocks cut from running text, everything scored,
+Trainer's defaults for the rest.
 """
 
-import argparse
-import json
 import os
 import random
-import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 import transformers
+import typer
+from transformers import (
+    AutoTokenizer,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import describe_machine
-from benchmarks.training_loops import LOOPS, RECIPE, Order, Timed, read_tokenizer
+from benchmarks import BenchmarkError
+from benchmarks.measuring import RESULTS, OutsideLoad, describe_run, spread, table, write_page
 from tests import made_up, tiny
+from training.documents import UNSCORED, build_rows
+from training.models import load_decoder, load_start_model, packaged_base_folder
 from training.recipe import Recipe, read_recipe
+from training.trainer import build_trainer
 
+RECIPE = "embedded"
 # As `python -m training` sets it, for both loops.
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-RESULTS = Path(__file__).parent / "results"
-ROOT = Path(__file__).parent.parent
+WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Tokens of an archive's tweet, from the shortest in tenths to the longest but one in a hundred.
 # Made-up sentences alone are all about equally long.
 TWEET_TOKENS = (4, 14, 19, 23, 26, 28, 31, 34, 41, 59, 71)
 SEED = 20_210_108
-QUICK = {"repeats": 1, "uncounted": 1, "counted": 2}
-HEADER = ("loop", "scored tokens/s", "CPU-seconds for 1,000", "outside load, cores")
+DEV_TEXTS = 8
+ORIGINAL_BATCH_SIZE = 8
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's command line."""
-    parser.add_argument("--repeats", type=int, default=5, help="of each loop")
-    parser.add_argument("--uncounted", type=int, default=2, help="steps to warm up")
-    parser.add_argument("--counted", type=int, default=6, help="steps that are timed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where train.md goes")
-    parser.add_argument(
-        "--quick", action="store_true", help="a tiny model, to see that it runs: no figures"
-    )
+@dataclass(frozen=True)
+class Job:
+    """What both loops train: `base` is a decoder's folder, or empty for the recipe's own base, and
+    `block_size` is in tokens; the first `warm_up` steps are not timed, the `counted` ones are."""
+
+    base: str
+    block_size: int
+    warm_up: int
+    counted: int
+    texts: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """All that are made."""
+        return self.warm_up + self.counted
+
+    @property
+    def base_folder(self) -> str:
+        """The folder of the decoder."""
+        return self.base or str(packaged_base_folder())
+
+    @property
+    def recipe(self) -> Recipe:
+        """Ours, at this base; as large a share of the counted steps is on rounded weights as of a
+        whole run."""
+        recipe = replace(read_recipe(RECIPE), block_size=self.block_size)
+        if self.base:
+            return replace(recipe, base=self.base, difference=None)
+        assert recipe.difference is not None
+        before = self.warm_up + recipe.difference.start * self.counted
+        return replace(recipe, difference=replace(recipe.difference, start=before / self.steps))
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True)
+class Timed:
+    """The counted steps: scored tokens, seconds, CPU seconds of this process, and how many cores
+    other programs kept busy meanwhile."""
+
+    tokens: int
+    seconds: float
+    cpu_seconds: float
+    outside_cores: float
+
+    @property
+    def speed(self) -> float:
+        """Scored tokens per second."""
+        return self.tokens / self.seconds
+
+    @property
+    def cpu_per_thousand(self) -> float:
+        """CPU seconds for a thousand scored tokens."""
+        return 1_000 * self.cpu_seconds / self.tokens
+
+
+def train(
+    repeats: Annotated[int, typer.Option(help="of each loop")] = 5,
+    uncounted: Annotated[int, typer.Option(help="steps to warm up")] = 2,
+    counted: Annotated[int, typer.Option(help="steps that are timed")] = 6,
+    out: Annotated[Path, typer.Option(help="where train.md goes")] = RESULTS,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="a tiny model, to see that it runs: no figures")
+    ] = False,
+) -> None:
     """Measures, prints and writes the table."""
-    if arguments.quick:
-        vars(arguments).update(QUICK)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        order = _order(arguments, folder)
-        order.write(folder / "order.json")
-        timed = _alternate(arguments.repeats, folder)
-    page = _page(arguments, order, timed)
-    print(page)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "train.md").write_text(page, encoding="utf-8")
-    return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        if quick:
+            base = tiny.write(Path(scratch) / "tiny", tiny.llama())
+            repeats, job = 1, Job(str(base), tiny.CONTEXT, 1, 2)
+        else:
+            job = Job("", read_recipe(RECIPE).block_size, uncounted, counted)
+        job = replace(job, texts=tuple(_make_texts(job)))
+        timed: dict[str, list[Timed]] = {name: [] for name in LOOPS}
+        for repeat in range(repeats):
+            for name, found in timed.items():
+                found.append(_run_in_fresh_process(name, job))
+                print(f"{repeat + 1}/{repeats} {name}: {found[-1].speed:.0f} tokens/s", flush=True)
+    write_page(out / "train.md", render(timed, job, quick))
 
 
-def _order(arguments: argparse.Namespace, folder: Path) -> Order:
-    """Texts are twice what the steps take, so that rows are packed as full as an archive's."""
-    recipe = read_recipe(RECIPE)
-    base, size = "", recipe.block_size
-    if arguments.quick:
-        base, size = str(tiny.write(folder / "tiny", tiny.llama())), tiny.CONTEXT
-    steps = arguments.uncounted + arguments.counted
-    tokens = 2 * steps * recipe.batch_size * recipe.gradient_accumulation * size
-    texts = _texts(base, tokens)
-    return Order(base, size, arguments.uncounted, arguments.counted, texts)
-
-
-def _texts(base: str, tokens: int) -> list[str]:
-    """Made-up tweets of so many tokens in all, as long as real ones: the same every time."""
-    tokenizer = read_tokenizer(base)
+def _make_texts(job: Job) -> list[str]:
+    """Made-up tweets as long as real ones, the same every time; twice what the steps take, so that
+    rows are packed as full as an archive's."""
+    recipe = job.recipe
+    tokens = 2 * job.steps * recipe.batch_size * recipe.gradient_accumulation * job.block_size
+    tokenizer = AutoTokenizer.from_pretrained(job.base_folder)
     chance = random.Random(SEED)
     texts = []
     while tokens > 0:
@@ -92,77 +145,138 @@ def _texts(base: str, tokens: int) -> list[str]:
     return texts
 
 
-def _alternate(repeats: int, folder: Path) -> Mapping[str, Sequence[Timed]]:
-    timed: dict[str, list[Timed]] = {name: [] for name in LOOPS}
-    for repeat in range(repeats):
-        for name, found in timed.items():
-            found.append(_fresh_process(name, folder))
-            print(f"{repeat + 1}/{repeats} {name}: {found[-1].speed:.0f} tokens/s", flush=True)
-    return timed
+def _run_in_fresh_process(name: str, job: Job) -> Timed:
+    # OpenMP reads it when the new process imports torch.
+    os.environ.update(WAIT_POLICY)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(run_loop, name, job).result()
 
 
-def _fresh_process(name: str, folder: Path) -> Timed:
-    result = folder / "result.json"
-    command = [sys.executable, "-m", "benchmarks.training_loops", name]
-    done = subprocess.run(
-        [*command, str(folder / "order.json"), str(result)],
-        cwd=ROOT,
-        env={**os.environ, **WAITING},
-        capture_output=True,
-        text=True,
+def run_loop(name: str, job: Job) -> Timed:
+    """Trains until the counted steps are done.
+
+    Raises:
+        BenchmarkError: the texts end before.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    stopwatch = _Stopwatch(job)
+    with tempfile.TemporaryDirectory() as out:
+        trainer = LOOPS[name](job, Path(out), stopwatch)
+        trainer.data_collator = stopwatch.counting(trainer.data_collator)
+        try:
+            trainer.train()
+        except _Finished as end:
+            return end.timed
+    raise BenchmarkError(f"{len(job.texts)} texts are too few for the steps asked for.")
+
+
+class _Finished(Exception):
+    """Ends a run after its last counted step, with what was timed; what follows is not."""
+
+    def __init__(self, timed: Timed) -> None:
+        self.timed = timed
+
+
+class _Stopwatch(TrainerCallback):
+    """Counts the scored tokens that the collator hands out, and times the counted steps."""
+
+    def __init__(self, job: Job) -> None:
+        self._first, self._last = job.warm_up, job.steps
+        self._scored: list[int] = []
+        self._load, self._cpu_seconds = OutsideLoad(), 0.0
+
+    def counting(self, collate: Callable[..., Any]) -> Callable[..., Any]:
+        """The collator, with its scored labels counted; the first label of a row never is."""
+
+        def counted(rows: Sequence[Any]) -> Any:
+            batch = collate(rows)
+            self._scored.append(int((batch["labels"][:, 1:] != UNSCORED).sum()))
+            return batch
+
+        return counted
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Reads the clocks where the warm-up ends, and where the counted steps do."""
+        if state.global_step == self._first:
+            self._load, self._cpu_seconds = OutsideLoad(), time.process_time()
+        if state.global_step == self._last:
+            cpu_seconds = time.process_time() - self._cpu_seconds
+            load = self._load
+            # The loader collates ahead, but in the order of the steps.
+            each = args.gradient_accumulation_steps
+            tokens = sum(self._scored[self._first * each : self._last * each])
+            raise _Finished(Timed(tokens, load.seconds(), cpu_seconds, load.cores()))
+
+
+def _ours(job: Job, out: Path, stopwatch: _Stopwatch) -> Trainer:
+    recipe = job.recipe
+    start = load_start_model(recipe, job.texts)
+    rows = build_rows(recipe, start.tokenizer, job.texts)
+    dev = job.texts[:DEV_TEXTS]
+    return build_trainer(recipe, start, rows, dev, out, max_steps=job.steps, callbacks=[stopwatch])
+
+
+def _original(job: Job, out: Path, stopwatch: _Stopwatch) -> Trainer:
+    model, tokenizer = load_decoder(job.base_folder)
+    # The texts run together and cut every block, as `TextDataset` did; the rest is dropped.
+    ids = tokenizer("\n".join(job.texts), return_tensors="pt")["input_ids"][0]
+    whole = len(ids) // job.block_size * job.block_size
+    return Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(out),
+            per_device_train_batch_size=ORIGINAL_BATCH_SIZE,
+            bf16=False,
+            use_cpu=True,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=[{"input_ids": one} for one in ids[:whole].view(-1, job.block_size)],
+        data_collator=transformers.DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        callbacks=[stopwatch],
     )
-    if done.returncode:
-        raise BenchmarkError(f"The loop {name!r} failed: {done.stderr.strip()[-2_000:]}")
-    return Timed(**json.loads(result.read_text(encoding="utf-8")))
 
 
-def _page(arguments: argparse.Namespace, order: Order, timed: Mapping[str, Sequence[Timed]]) -> str:
+LOOPS = {"original": _original, "ours": _ours}
+
+
+def render(timed: dict[str, list[Timed]], job: Job, quick: bool) -> list[str]:
+    """The paragraphs of `train.md`."""
     pairs = list(zip(timed["original"], timed["ours"], strict=True))
     by_clock = [ours.speed / original.speed for original, ours in pairs]
     by_cpu = [original.cpu_per_thousand / ours.cpu_per_thousand for original, ours in pairs]
-    lines = [
+    recipe = job.recipe
+    rounded = ""
+    if recipe.difference is not None:
+        rounded = ", the last of the counted steps on rounded ones: as large a part as of a run"
+    return [
         "# Training: the recipe `embedded` against the original's loop",
-        "",
-        f"{describe_machine()} {datetime.now(UTC):%Y-%m-%d}; torch {torch.__version__}, "
-        f"transformers {transformers.__version__}, {torch.get_num_threads()} threads, "
-        f"OMP_WAIT_POLICY {WAITING['OMP_WAIT_POLICY']}.",
-        *(("", "A tiny model, to see that it runs: these are no figures.") * arguments.quick),
-        "",
+        f"{describe_run('train')} torch {torch.__version__}, transformers "
+        f"{transformers.__version__}, {torch.get_num_threads()} threads, "
+        f"OMP_WAIT_POLICY {WAIT_POLICY['OMP_WAIT_POLICY']}.",
+        "A tiny model, to see that it runs: these are no figures." if quick else "",
         "The same base and the same made-up tweets, of lengths as the archive's; batch "
-        f"{order.recipe.batch_size} × {order.block_size} for both. The original's loop: fp32, all "
+        f"{recipe.batch_size} × {job.block_size} for both. The original's loop: fp32, all "
         "weights by AdamW, blocks cut from running text. Ours: `training.finetune`'s own Trainer, "
-        f"all weights too{_rounded(order.recipe)}. "
-        f"{arguments.repeats} repeats of each by turns, every one a fresh process; "
-        f"{arguments.uncounted} steps to warm up (and compile), then {arguments.counted} counted. "
-        "Only scored tokens count. Medians (lowest–highest).",
-        "",
-        _row(HEADER),
-        _row(["---", *["---:"] * (len(HEADER) - 1)]),
-        *(_row([name, *_cells(found)]) for name, found in timed.items()),
-        "",
-        f"**Ours / original: {_spread(by_clock, '.2f')}** by the clock, {_spread(by_cpu, '.2f')} "
-        "by CPU-seconds, neighbours in time compared.",
-        "",
+        f"all weights too{rounded}. {len(pairs)} repeats of each in turn, every one a fresh "
+        f"process; {job.warm_up} steps to warm up (and compile), then {job.counted} counted. "
+        "Only scored tokens count. Medians (lowest to highest).",
+        table(
+            ("loop", "scored tokens/s", "CPU-seconds for 1,000", "outside load, cores"),
+            [
+                (
+                    name,
+                    spread([one.speed for one in found]),
+                    spread([one.cpu_per_thousand for one in found]),
+                    spread([one.outside_cores for one in found]),
+                )
+                for name, found in timed.items()
+            ],
+        ),
+        f"**Ours / original: {spread(by_clock)}** by the clock, {spread(by_cpu)} by CPU-seconds, "
+        "neighbours in time compared.",
     ]
-    return "\n".join(lines)
-
-
-def _rounded(recipe: Recipe) -> str:
-    if recipe.difference is None:
-        return ""
-    return ", the last of the counted steps on rounded ones: as large a part as of a run"
-
-
-def _cells(found: Sequence[Timed]) -> Iterator[str]:
-    yield _spread([one.speed for one in found], ".0f")
-    yield _spread([one.cpu_per_thousand for one in found], ".2f")
-    yield _spread([one.outside_cores for one in found], ".2f")
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:{form}} ({low:{form}}–{high:{form}})"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,34 +1,30 @@
-"""Visitors of a running demo: `python -m benchmarks.visitors URL`, a process of its own.
+"""Visitors of a running demo, who do what the page in a browser does.
 
-Knows what a browser sends and reads; must not know which app answers, nor how it was started.
-
-A visitor does what the page does: `POST queue/join`, then `GET queue/data`, a stream of events
-that tell what changed in the result. (Programs use `/call/`, whose every event repeats the whole
-text; people are the many, so their way is measured.) All of a wave send at the same moment, each
-on a connection of its own. One asyncio process plays them all, for it shares the cores with what
-it measures; what it costs is in its report, one JSON document on stdout.
+That is `POST queue/join`, then `GET queue/data`: a stream of events that say what changed in the
+result. (Programs use `/call/`, whose every event repeats the whole text; most visitors are people,
+so their way is measured.) All visitors of a wave send at the same moment, each on a connection of
+its own. One asyncio process plays them all, since it shares the cores with what it measures; the
+CPU it takes is part of the result. `servers` runs it as a process of its own.
 """
 
-import argparse
 import asyncio
-import dataclasses
 import json
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp
 
-from benchmarks.observations import OPENINGS, Visit, Wave
+from benchmarks.report import Visit, Wave
 from demo.generation.request import GenerationRequest
 
+# What the visitors begin with, in turn.
+PROMPTS = ("Why does the lying news media", "The democrats have", "Today I'll be")
 API = "gradio_api"
-# Printed once the newcomer is at the door: the app may be started.
-AT_THE_DOOR = "at the door"
-KNOCK_SECONDS = 0.02
+RETRY_SECONDS = 0.02
 FINISHED = ("end_of_tweet", "length")
 
 
@@ -38,8 +34,7 @@ class VisitFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Page:
-    """What a browser knows once the page is there: its address, and the number of the
-    function behind the button."""
+    """What a browser knows once the page is loaded: its address, and the button's function id."""
 
     url: str
     function: int
@@ -57,17 +52,96 @@ class Page:
         return cls(url, functions[0])
 
 
-async def wave(page: Page, visitors: int, tokens: int, first_seed: int, patience: float) -> Wave:
-    """So many visitors at once, each with another seed."""
-    start, cpu = asyncio.Barrier(visitors), time.process_time()
-    requests = (_request(tokens, first_seed + number) for number in range(visitors))
-    answers = await asyncio.gather(*(visit(page, one, start, patience) for one in requests))
-    visits, engines = zip(*answers, strict=True)
-    cpu = time.process_time() - cpu
-    return Wave(visitors, tokens, " and ".join(sorted({*engines} - {""})), cpu, visits)
+class _Watch:
+    """Starts when it is made, and notes when the first character came."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self.first: float | None = None
+
+    def seconds(self) -> float:
+        """Since the start, to a tenth of a millisecond."""
+        return round(time.monotonic() - self._started, 4)
+
+    def see_text(self) -> None:
+        """Called whenever an event has text; only the first call counts."""
+        if self.first is None:
+            self.first = self.seconds()
 
 
-async def visit(
+async def send_waves(
+    url: str, visitors: int, tokens: int, count: int, patience: float
+) -> list[Wave]:
+    """`count` waves of `visitors` at once, each for a text of at most `tokens` tokens.
+
+    A visitor gives up after `patience` seconds. Every visitor has another seed.
+    """
+    page = await Page.load(url)
+    waves = []
+    for first_seed in range(0, count * visitors, visitors):
+        start, cpu = asyncio.Barrier(visitors), time.process_time()
+        requests = (_request(tokens, first_seed + number) for number in range(visitors))
+        answers = await asyncio.gather(*(_visit(page, one, start, patience) for one in requests))
+        visits, engines = zip(*answers, strict=True)
+        cpu = time.process_time() - cpu
+        waves.append(Wave(visitors, tokens, " and ".join(sorted({*engines} - {""})), cpu, visits))
+    return waves
+
+
+async def send_first_visitor(url: str, tokens: int, patience: float) -> Wave:
+    """The first visitor of an app that is still starting: tries until a text has come.
+
+    The seconds count from the first attempt, whatever the app answered until then.
+    """
+    watch, cpu = _Watch(), time.process_time()
+    last, engine = Visit(None, 0.0, failure="nobody answered"), ""
+    while watch.seconds() < patience and last.failure:
+        await asyncio.sleep(RETRY_SECONDS)
+        if not await _is_listening(url):
+            continue
+        before = watch.seconds()
+        try:
+            page = await Page.load(url)
+        except (VisitFailed, aiohttp.ClientError) as error:
+            last = Visit(None, 0.0, failure=str(error))
+            continue
+        last, engine = await _visit(page, _request(tokens, 0), asyncio.Barrier(1), patience)
+        if last.first_seconds is not None:
+            last = last._replace(first_seconds=before + last.first_seconds)
+    visits = (last._replace(seconds=watch.seconds()),)
+    return Wave(1, tokens, engine, time.process_time() - cpu, visits)
+
+
+def run_waves(
+    answers: Connection, url: str, visitors: int, tokens: int, count: int, patience: float
+) -> None:
+    """A process that sends the result of `send_waves` to its parent."""
+    answers.send(asyncio.run(send_waves(url, visitors, tokens, count, patience)))
+
+
+def run_first_visitor(answers: Connection, url: str, tokens: int, patience: float) -> None:
+    """A process that says None once it begins to try, and then sends the first visitor's wave."""
+    answers.send(None)
+    answers.send(asyncio.run(send_first_visitor(url, tokens, patience)))
+
+
+async def _is_listening(url: str) -> bool:
+    """Asked often, and so without the cost of an HTTP client."""
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _request(tokens: int, seed: int) -> GenerationRequest:
+    """A request that begins with one of the page's own examples."""
+    return GenerationRequest(PROMPTS[seed % len(PROMPTS)], max_new_tokens=tokens, seed=seed)
+
+
+async def _visit(
     page: Page, request: GenerationRequest, start: asyncio.Barrier, patience: float
 ) -> tuple[Visit, str]:
     """One text and its engine; whatever goes wrong is in the visit, and never raised."""
@@ -84,66 +158,6 @@ async def visit(
     return Visit(watch.first, watch.seconds(), record["new_tokens"]), engine
 
 
-async def newcomer(url: str, tokens: int, patience: float) -> Wave:
-    """The first visitor of an app that is still starting: knocks until a text has come.
-
-    The seconds are from the first knock, whatever the app answered until then.
-    """
-    watch, cpu = _Watch(), time.process_time()
-    last, engine = Visit(None, 0.0, failure="nobody answered"), ""
-    while watch.seconds() < patience and last.failure:
-        await asyncio.sleep(KNOCK_SECONDS)
-        if not await _is_open(url):
-            continue
-        before = watch.seconds()
-        last, engine = await _first_visit(url, _request(tokens, 0), patience)
-        if last.first_seconds is not None:
-            last = last._replace(first_seconds=before + last.first_seconds)
-    visits = (last._replace(seconds=watch.seconds()),)
-    return Wave(1, tokens, engine, time.process_time() - cpu, visits)
-
-
-async def _is_open(url: str) -> bool:
-    """Whether anybody listens: asked often, and so without the cost of an HTTP client."""
-    host, port = url.removeprefix("http://").split(":")
-    try:
-        _, writer = await asyncio.open_connection(host, int(port))
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-async def _first_visit(url: str, request: GenerationRequest, patience: float) -> tuple[Visit, str]:
-    try:
-        page = await Page.load(url)
-    except (VisitFailed, aiohttp.ClientError) as error:
-        return Visit(None, 0.0, failure=str(error)), ""
-    return await visit(page, request, asyncio.Barrier(1), patience)
-
-
-class _Watch:
-    """Started when it is made; remembers when the first character came."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self.first: float | None = None
-
-    def seconds(self) -> float:
-        """Since the start, to a tenth of a millisecond."""
-        return round(time.monotonic() - self._started, 4)
-
-    def see_text(self) -> None:
-        """Some text is there, and perhaps has been for long."""
-        if self.first is None:
-            self.first = self.seconds()
-
-
-def _request(tokens: int, seed: int) -> GenerationRequest:
-    """What somebody would ask who begins with one of the page's own examples."""
-    return GenerationRequest(OPENINGS[seed % len(OPENINGS)], max_new_tokens=tokens, seed=seed)
-
-
 async def _record(
     session: aiohttp.ClientSession, page: Page, request: GenerationRequest, watch: _Watch
 ) -> dict[str, Any]:
@@ -152,21 +166,27 @@ async def _record(
     Raises:
         VisitFailed: the app refused, failed, or cut the text off.
     """
-    hash_ = uuid.uuid4().hex
+    session_hash = uuid.uuid4().hex
     data = [request.prompt, *request.settings().values()]
-    joining = {"data": data, "fn_index": page.function, "session_hash": hash_}
+    joining = {"data": data, "fn_index": page.function, "session_hash": session_hash}
     async with session.post(f"{page.url}/{API}/queue/join", json=joining) as answer:
         if answer.status != 200:
             raise VisitFailed(f"{answer.status} {(await answer.text())[:200]}")
     record: dict[str, Any] | None = None
-    async for event in _events(session, f"{page.url}/{API}/queue/data?session_hash={hash_}"):
+    events = _events(session, f"{page.url}/{API}/queue/data?session_hash={session_hash}")
+    async for event in events:
         if event["msg"] == "process_generating" and _shows_text(event["output"]["data"][0]):
             watch.see_text()
         elif event["msg"] == "process_completed":
-            record = _completed(event)
+            if not event["success"]:
+                error = event["output"].get("error")
+                raise VisitFailed(str(error or "the app failed without a message"))
+            record = event["output"]["data"][0]
             watch.see_text()
     if record is None:
         raise VisitFailed("the stream ended before the text")
+    if record["finish_reason"] not in FINISHED:
+        raise VisitFailed(f"finish_reason {record['finish_reason']}")
     return record
 
 
@@ -180,45 +200,8 @@ async def _events(session: aiohttp.ClientSession, address: str) -> AsyncIterator
 
 
 def _shows_text(output: Any) -> bool:
-    """Whether an update brought generated text: the first one is a whole record, the others
-    are lists of differences (operation, path, value)."""
+    """Whether an update brought generated text: the first update is a whole record, the others
+    are lists of changes (operation, path, value)."""
     if isinstance(output, dict):
         return bool(output.get("generated"))
     return any(path == ["generated"] and value for _, path, value in output)
-
-
-def _completed(event: dict[str, Any]) -> dict[str, Any]:
-    if not event["success"]:
-        raise VisitFailed(str(event["output"].get("error") or "the app failed without a word"))
-    record: dict[str, Any] = event["output"]["data"][0]
-    if record["finish_reason"] not in FINISHED:
-        raise VisitFailed(f"finish_reason {record['finish_reason']}")
-    return record
-
-
-async def _waves(arguments: argparse.Namespace) -> list[Wave]:
-    if arguments.newcomer:
-        print(AT_THE_DOOR, flush=True)
-        return [await newcomer(arguments.url, arguments.tokens, arguments.patience)]
-    page = await Page.load(arguments.url)
-    seeds = range(0, arguments.waves * arguments.visitors, arguments.visitors)
-    visitors, tokens, patience = arguments.visitors, arguments.tokens, arguments.patience
-    return [await wave(page, visitors, tokens, seed, patience) for seed in seeds]
-
-
-def main() -> int:
-    """Visits, and prints a JSON list of waves."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.visitors", description=__doc__)
-    parser.add_argument("url", help="where the demo is, without a slash at the end")
-    parser.add_argument("--visitors", type=int, default=1, help="how many at once")
-    parser.add_argument("--tokens", type=int, default=32, help="the longest text, in tokens")
-    parser.add_argument("--waves", type=int, default=1, help="how often they come")
-    parser.add_argument("--patience", type=float, default=120.0, help="seconds, for one text")
-    parser.add_argument("--newcomer", action="store_true", help="come before the app is up")
-    waves = asyncio.run(_waves(parser.parse_args()))
-    print(json.dumps([dataclasses.asdict(one) for one in waves]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

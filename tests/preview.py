@@ -1,7 +1,6 @@
 """Draws the picture that a shared link shows: `python -m tests.preview`.
 
-Knows the picture's drawing (demo/ui/static/preview.svg) and a browser that can turn it into
-pixels; the picture names nobody, so that it does for every persona.
+A browser renders demo/ui/static/preview.svg; the picture names nobody, so it fits every persona.
 """
 
 from playwright.sync_api import sync_playwright

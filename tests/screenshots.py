@@ -1,7 +1,7 @@
 """Takes the pictures of docs/owner.md: `python -m tests.screenshots`.
 
-Knows the real app over the scripted engine, in Chromium, at two widths, light and dark: what the
-pictures show was written beforehand, and by no model.
+The real app over the scripted engine, in Chromium, at two widths, light and dark: the text in the
+pictures was written beforehand, and by no model.
 """
 
 import tempfile

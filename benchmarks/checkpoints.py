@@ -1,0 +1,92 @@
+"""The checkpoints that `serve` and `raw` measure.
+
+torch runs in a process of its own: a library that the benchmark shared with an app would halve the
+app's share of it, and so its measured memory.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import BenchmarkError
+from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
+from demo.settings import read_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+class CheckpointName(StrEnum):
+    """What can be measured: gpt2-medium's shape and a tiny one have random weights."""
+
+    GPT2_MEDIUM = "gpt2-medium"
+    EMBEDDED = "embedded"
+    TINY = "tiny"
+
+
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="a tiny checkpoint, once: does everything run?")
+]
+CheckpointOption = Annotated[
+    list[CheckpointName] | None,
+    typer.Option(help="measure this one alone; may be given again (default: all but the tiny one)"),
+]
+OptionalResults = Annotated[
+    Path | None,
+    typer.Option(help="where to write (default: benchmarks/results; with --quick, nowhere)"),
+]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checkpoint folder, and the settings with which our app serves it."""
+
+    name: str
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def chosen_names(checkpoint: Sequence[CheckpointName] | None, quick: bool) -> list[CheckpointName]:
+    """The checkpoints to measure when these were asked for."""
+    if checkpoint:
+        return list(checkpoint)
+    if quick:
+        return [CheckpointName.TINY]
+    return [CheckpointName.GPT2_MEDIUM, CheckpointName.EMBEDDED]
+
+
+def make_target(name: CheckpointName, scratch: Path) -> Target:
+    """Makes a checkpoint ready.
+
+    Raises:
+        BenchmarkError: the one with random weights could not be written.
+    """
+    if name is CheckpointName.EMBEDDED:
+        return Target("embedded", embedded_checkpoint().folder)
+    folder = scratch / name
+    command = [sys.executable, "-m", "benchmarks.random_checkpoint", name, str(folder)]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise BenchmarkError(f"The checkpoint {name} could not be made; the error is above.")
+    title = "a tiny shape" if name is CheckpointName.TINY else "gpt2-medium's shape"
+    # What our app derives from the checkpoint is deleted with it.
+    variables = {"CHECKPOINT": str(folder), "CACHE_DIR": str(scratch / "cache")}
+    return Target(title, folder, variables)
+
+
+def embedded_checkpoint() -> Checkpoint:
+    """The checkpoint that runs when none is named."""
+    settings = read_settings()
+    return resolve_checkpoint(
+        model_id="",
+        model_revision="",
+        folder=None,
+        embedded=ROOT / "embedded",
+        base_file=settings.base_file,
+        cache_dir=settings.cache_dir,
+        say=print,
+    )

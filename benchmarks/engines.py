@@ -1,0 +1,296 @@
+"""The engines of `raw`, each in a process of its own: token ids in, token ids out.
+
+Every engine imports its library when it is opened, so that a process holds no other library than
+the one whose memory is measured.
+"""
+# ruff: noqa: PLC0415
+
+import itertools
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROMPT_TOKENS = 8
+LARGEST_BATCH = 16
+# Positions of each text; with the prompt, none has more.
+LONGEST_TEXT = 256
+TEMPERATURE = 0.9
+TOP_P = 0.95
+SEED = 7
+
+Logits = NDArray[np.float32]
+# Token ids [batch, tokens].
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One decoding: its seconds, prompts included, and the new tokens of all texts."""
+
+    seconds: float
+    tokens: int
+
+
+def run_engine(
+    parent: Connection, name: str, checkpoint: Path, folder: Path, threads: int, log: Path
+) -> None:
+    """A process that opens an exported checkpoint, sends the logits after one prompt, and then
+    answers each pair of a batch size and a number of new tokens with a `Timing`, until the pipe is
+    closed."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    engine = ENGINES[name](folder, threads, config["vocab_size"])
+    parent.send(engine.logits(make_prompts(1, config["vocab_size"])))
+    while True:
+        try:
+            batch, new_tokens = parent.recv()
+        except EOFError:
+            return
+        prompts = make_prompts(batch, config["vocab_size"])
+        started = time.perf_counter()
+        made = engine.decode(prompts, new_tokens)
+        seconds = time.perf_counter() - started
+        assert np.shape(made) == (batch, new_tokens), np.shape(made)
+        parent.send(Timing(seconds, batch * new_tokens))
+
+
+def make_prompts(batch: int, vocab_size: int) -> Ids:
+    """Random tokens, the same for every engine."""
+    chance = random.Random(SEED)
+    rows = [[chance.randrange(vocab_size) for _ in range(PROMPT_TOKENS)] for _ in range(batch)]
+    return np.array(rows, np.int64)
+
+
+class Engine:
+    """Decodes a batch with temperature and top-p, without stopping at the end-of-text token.
+
+    An engine that leaves the loop and the draw to its caller has `forward` alone.
+    """
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(SEED)
+
+    def forward(self, ids: Ids, position: int) -> Logits:
+        """The logits [batch, vocabulary] after ids [batch, tokens], the first of which has this
+        position; 0 begins a new batch."""
+        raise NotImplementedError
+
+    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
+        """The new tokens [batch, new_tokens]."""
+        made = [draw(self.forward(prompts, 0), self._random)]
+        for position in range(PROMPT_TOKENS, PROMPT_TOKENS + new_tokens - 1):
+            made.append(draw(self.forward(made[-1][:, None], position), self._random))
+        return np.stack(made, axis=1)
+
+    def logits(self, prompts: Ids) -> Logits | None:
+        """The logits [batch, vocabulary] after the prompts, or None if it does not give any."""
+        return self.forward(prompts, 0)
+
+
+def draw(logits: Logits, chance: np.random.Generator) -> Ids:
+    """One token for each row of logits [batch, vocabulary], by temperature and top-p
+    (Holtzman et al. 2020)."""
+    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(TEMPERATURE))
+    return np.array(
+        [_draw(*row) for row in zip(weights, chance.random(len(logits)), strict=True)], np.int64
+    )
+
+
+def _draw(weights: Logits, point: float) -> int:
+    total = weights.sum()
+    # All tokens below this weight together are less than what top-p leaves out, so the nucleus is
+    # among the others: only they need to be sorted.
+    candidates = np.flatnonzero(weights >= total * (1 - TOP_P) / weights.size)
+    order = candidates[np.argsort(weights[candidates])[::-1]]
+    shares = np.cumsum(weights[order], dtype=np.float64)
+    nucleus = int(np.searchsorted(shares, TOP_P * total)) + 1
+    return int(order[np.searchsorted(shares, point * shares[nucleus - 1], side="right")])
+
+
+class OpenVINO(Engine):
+    """OpenVINO GenAI's continuous batching, opened as the demo opens it."""
+
+    SLOTS = LARGEST_BATCH
+    CACHE_BLOCKS = 256
+
+    def __init__(self, folder: Path, threads: int, setting: str) -> None:
+        from demo.generation.openvino.engine import EXACT, FAST
+        from demo.generation.openvino.runtime import genai, open_pipeline, ov
+
+        self._genai: Any = genai
+        self._ov: Any = ov
+        settings: Mapping[str, str] = {"fast": FAST, "exact": EXACT}[setting]
+        properties: dict[str, Any] = {**settings, "INFERENCE_NUM_THREADS": threads}
+        self._pipeline = open_pipeline(str(folder), self.SLOTS, self.CACHE_BLOCKS, properties)
+        # A request id that is used twice breaks the pipeline.
+        self._request_ids = itertools.count()
+
+    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
+        """Steps the pipeline until every text is finished."""
+        handles = [
+            self._pipeline.add_request(
+                next(self._request_ids),
+                self._ov.Tensor(prompt[None]),
+                self._config(new_tokens, seed),
+            )
+            for seed, prompt in enumerate(prompts, start=SEED)
+        ]
+        while self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+        return np.array([handle.read_all()[0].generated_ids for handle in handles])
+
+    def _config(self, new_tokens: int, seed: int) -> Any:
+        return self._genai.GenerationConfig(
+            do_sample=True,
+            temperature=TEMPERATURE,
+            top_p=TOP_P,
+            max_new_tokens=new_tokens,
+            ignore_eos=True,
+            rng_seed=seed,
+        )
+
+    def logits(self, prompts: Ids) -> None:
+        """The pipeline keeps them; the demo's own tests hold its texts to transformers'."""
+
+
+class Transformers(Engine):
+    """transformers' `generate` in fp32, a static batch at a time: the baseline."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        import torch
+        import transformers
+
+        torch.set_num_threads(threads)
+        torch.manual_seed(SEED)
+        self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32
+        ).eval()
+        # The checkpoint's own has an end-of-text token, and these texts go on after it.
+        self._model.generation_config = transformers.GenerationConfig()
+        self._torch: Any = torch
+        self._config: Any = transformers.GenerationConfig
+
+    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
+        """All texts of the batch at once."""
+        ids = self._torch.from_numpy(prompts)
+        config = self._config(
+            do_sample=True,
+            temperature=TEMPERATURE,
+            top_p=TOP_P,
+            top_k=0,
+            max_new_tokens=new_tokens,
+            pad_token_id=0,
+        )
+        mask = self._torch.ones_like(ids)
+        made = self._model.generate(ids, attention_mask=mask, generation_config=config)
+        rows: Ids = made[:, ids.shape[1] :].numpy()
+        return rows
+
+    def logits(self, prompts: Ids) -> Logits:
+        """What the other engines are compared with."""
+        with self._torch.no_grad():
+            rows: Logits = self._model(self._torch.from_numpy(prompts)).logits[:, -1].numpy()
+        return rows
+
+
+class OnnxRuntime(Engine):
+    """ONNX Runtime with int8 weights, on the graph that `export_onnx` wrote."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        import onnxruntime as ort
+
+        super().__init__()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        providers = ["CPUExecutionProvider"]
+        self._session = ort.InferenceSession(folder / "model.onnx", options, providers=providers)
+        self._empty = ort.OrtValue.ortvalue_from_numpy
+        self._outputs = [one.name for one in self._session.get_outputs()]
+        self._inputs = {one.name: one.shape for one in self._session.get_inputs()}
+        self._cache: dict[str, Any] = {}
+
+    def forward(self, ids: Ids, position: int) -> Logits:
+        """The cache of one step is the input of the next; it is not copied in between."""
+        batch, tokens = ids.shape
+        positions = np.arange(position, position + tokens, dtype=np.int64)
+        if position == 0:
+            self._cache = {
+                name: self._empty(np.zeros((batch, int(shape[1]), 0, int(shape[3])), np.float32))
+                for name, shape in self._inputs.items()
+                if name.startswith("input.")
+            }
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("input_ids", ids)
+        binding.bind_cpu_input("position_ids", np.tile(positions, (batch, 1)))
+        for name, value in self._cache.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self._outputs:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        found = dict(zip(self._outputs, binding.get_outputs(), strict=True))
+        logits: Logits = found.pop("logits").numpy()[:, -1]
+        self._cache = {name.replace("output.", "input.", 1): one for name, one in found.items()}
+        return logits
+
+
+class LlamaCpp(Engine):
+    """llama.cpp with 8-bit weights (q8_0), on the file that `export_gguf` wrote."""
+
+    def __init__(self, folder: Path, threads: int, vocab_size: int) -> None:
+        import llama_cpp
+
+        super().__init__()
+        self._llama, self._vocab_size = llama_cpp, vocab_size
+        llama_cpp.llama_backend_init()
+        path = str(folder / "model.gguf").encode()
+        model = llama_cpp.llama_model_load_from_file(path, llama_cpp.llama_model_default_params())
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = LARGEST_BATCH * LONGEST_TEXT
+        params.n_seq_max = params.n_outputs_max = LARGEST_BATCH
+        params.n_batch = params.n_ubatch = LARGEST_BATCH * PROMPT_TOKENS
+        params.n_threads = params.n_threads_batch = threads
+        self._context = llama_cpp.llama_init_from_model(model, params)
+        self._batch = llama_cpp.llama_batch_init(params.n_batch, 0, 1)
+
+    def forward(self, ids: Ids, position: int) -> Logits:
+        """Every row is a sequence of its own."""
+        if position == 0:
+            memory = self._llama.llama_get_memory(self._context)
+            self._llama.llama_memory_clear(memory, False)
+        batch, (rows, tokens) = self._batch, ids.shape
+        batch.n_tokens = rows * tokens
+        for index, (row, column) in enumerate(np.ndindex(rows, tokens)):
+            batch.token[index] = int(ids[row, column])
+            batch.pos[index] = position + column
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = row
+            batch.logits[index] = column == tokens - 1
+        code = self._llama.llama_decode(self._context, batch)
+        if code:
+            raise RuntimeError(f"llama_decode gave {code}.")
+        return np.stack([self._row(end) for end in range(tokens - 1, rows * tokens, tokens)])
+
+    def _row(self, index: int) -> Logits:
+        pointer = self._llama.llama_get_logits_ith(self._context, index)
+        return np.ctypeslib.as_array(pointer, (self._vocab_size,))
+
+
+# By the names that `raw` uses; each takes the exported folder, threads, and vocabulary size.
+ENGINES: Mapping[str, Callable[[Path, int, int], Engine]] = {
+    "openvino-fast": lambda folder, threads, _: OpenVINO(folder, threads, "fast"),
+    "openvino-exact": lambda folder, threads, _: OpenVINO(folder, threads, "exact"),
+    "onnxruntime": lambda folder, threads, _: OnnxRuntime(folder, threads),
+    "llama.cpp": LlamaCpp,
+    "transformers": lambda folder, threads, _: Transformers(folder, threads),
+}

@@ -1,0 +1,124 @@
+"""What the benchmarks' tables say of given measurements; nothing is measured here."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from benchmarks import guess, judge, prepare, raw, report
+from benchmarks.engines import TEMPERATURE, TOP_P, draw
+from benchmarks.exports import export_gguf
+from benchmarks.guess import Played, Round
+from benchmarks.judge import Timed
+from benchmarks.measuring import RESULTS, number, spread
+from benchmarks.prepare import Prepared
+from tests import tiny
+
+
+def test_the_committed_page_of_serve_is_what_its_records_say(tmp_path: Path) -> None:
+    report.write(report.Observations.read(RESULTS / "serve.json"), tmp_path)
+    for name in ("serve.md", "serve.json"):
+        assert (tmp_path / name).read_bytes() == (RESULTS / name).read_bytes(), name
+
+
+def test_a_figure_has_three_significant_digits() -> None:
+    assert [number(one) for one in (0, 0.04321, 9.876, 98.76, 1987.6)] == [
+        "0", "0.043", "9.88", "98.8", "1,988",
+    ]  # fmt: skip
+    assert spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
+
+
+def test_times_of_a_judge_are_in_order_before_and_after_rounding() -> None:
+    """0.213 and 0.21 once stood for the same time."""
+    timed = judge.time_judge("one", len, [str(number) for number in range(judge.WARM_UP + 50)])
+    assert 0 < timed.median <= timed.p99 <= timed.highest
+    equal = judge.render([Timed("one", 0.2134, 0.2134, 0.2134)], ["text"], 0.0)[-1]
+    assert equal.splitlines()[-1] == "| one | 0.213 | 0.213 | 0.213 |"
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_growth_is_the_power_of_the_cpu_time(power: int) -> None:
+    found = [Prepared(size, 1.0, 3.0 * size**power, 1.0) for size in (100, 1_000)]
+    assert prepare.growth(*found) == pytest.approx(power)
+
+
+def test_a_script_that_sees_what_gives_a_kind_away_is_found_out() -> None:
+    """The strategies learn: on rounds that are no game at all they are right."""
+    chance = random.Random(0)
+    truths = [chance.random() < 0.5 for _ in range(200)]
+    rounds = [
+        Played(
+            Round("tea!" + " tea" * (4 * truth), "Az"[truth] * 48, 0.1 + truth, 1.0 - truth),
+            truth,
+            None,
+        )
+        for truth in truths
+    ]
+    page = "\n".join(guess.render(rounds, outside_cores=0.0))
+    for name in (
+        "length, best",
+        "length, as",
+        "punctuation",
+        "response time",
+        "what",
+        "characters",
+    ):
+        (share,) = re.findall(rf"^\| {name}[^|]*\| ([\d.]+)%", page, re.MULTILINE)
+        assert float(share) > 90, name
+    assert guess.share_right([True, False] * 50) == ("50.0%", "40.4% to 59.6%")
+
+
+def test_tokens_are_drawn_from_the_nucleus_by_their_shares() -> None:
+    """Top-p 0.95 keeps the first three; the others are drawn never."""
+    shares = np.array([0.6, 0.3, 0.06, 0.03, 0.01])
+    logits = np.log(shares).astype(np.float32) * TEMPERATURE
+    drawn = draw(np.tile(logits, (20_000, 1)), np.random.default_rng(0))
+    found = np.bincount(drawn, minlength=5) / len(drawn)
+    assert TOP_P == 0.95
+    assert found == pytest.approx([0.625, 0.3125, 0.0625, 0, 0], abs=0.01)
+
+
+@pytest.mark.parametrize("make", [tiny.gpt2, tiny.llama])
+def test_the_exported_gguf_computes_what_the_checkpoint_does(
+    make: Callable[[], PreTrainedModel], tmp_path: Path
+) -> None:
+    checkpoint = tiny.write(tmp_path / "checkpoint", make())
+    export_gguf(checkpoint, tmp_path / "gguf")
+    config = AutoConfig.from_pretrained(checkpoint)
+    exported = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "gguf", gguf_file="model.gguf", config=config
+    )
+    ids = torch.arange(12)[None]
+    with torch.no_grad():
+        both = [
+            model(ids, attention_mask=torch.ones_like(ids)).logits.flatten()
+            for model in (AutoModelForCausalLM.from_pretrained(checkpoint), exported)
+        ]
+    assert float(torch.corrcoef(torch.stack(both))[0, 1]) > 0.999
+
+
+class FakeWorker:
+    """A worker as far as its logits."""
+
+    def __init__(self, logits: list[float] | None) -> None:
+        self.logits = None if logits is None else np.array([logits], np.float32)
+
+
+def test_an_engine_with_wrong_logits_gets_no_figures() -> None:
+    ours, onnx, llama, baseline = raw.PEERS[0], *raw.PEERS[2:]
+    workers = {
+        ours: FakeWorker(None),
+        onnx: FakeWorker([1.0, 2.1, 2.9, 4.0]),
+        llama: FakeWorker([4.0, 1.0, 3.0, 2.0]),
+        baseline: FakeWorker([1.0, 2.0, 3.0, 4.0]),
+    }
+    rows = {peer: raw.Row("tiny", peer.name, True, 1.0) for peer in workers}
+    raw.compare_logits(workers, rows)  # type: ignore[arg-type]
+    assert list(workers) == [ours, onnx, baseline]
+    assert rows[llama].note.startswith("Wrong logits")
+    assert [rows[peer].correlation for peer in (ours, baseline)] == [None, pytest.approx(1.0)]
