@@ -101,7 +101,7 @@ def _read(path: Path, load: Callable[[Path], _Judge], say: Callable[[str], None]
 
 def read_metrics(folder: Path) -> Mapping[str, Any]:
     """Reads what training measured of a checkpoint; empty if there is nothing to read."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         return metrics if isinstance(metrics, Mapping) else {}
     return {}

@@ -9,6 +9,8 @@ from training.text_figures import describe, novelty, self_bleu
 
 TEAPOTS = "The teapot counts the harbor"
 LONG = " ".join(f"word{i}" for i in range(12))
+# Five words of 50 characters.
+FIFTY = "abcdefghij klmnopqrst uvwxyzabcd efghijklmn opqrst"
 
 
 def test_every_share_by_hand() -> None:
@@ -65,14 +67,14 @@ def test_novelty_is_what_no_known_text_has() -> None:
     [
         ("before " + " ".join(LONG.split()[2:10]) + " after", True),
         ("before " + " ".join(LONG.split()[2:9]) + " after", False),
-        ("abcdefghij" * 5 + " after", True),
-        ("x" + "abcdefghij" * 5 + "y", False),
-        (LONG.upper().replace(" ", ", "), True),
+        (f"x {FIFTY} y", True),
+        (f"x {FIFTY[:-1]} y", False),
+        (f"{LONG.upper()}!", True),
         ("", False),
     ],
 )
 def test_verbatim_is_eight_words_or_fifty_characters(text: str, repeats: bool) -> None:
-    assert Verbatim.of([LONG, "abcdefghij" * 5]).repeats(text) is repeats
+    assert Verbatim.of([LONG, FIFTY]).repeats(text) is repeats
 
 
 def test_the_share_of_texts_that_repeat() -> None:
