@@ -132,6 +132,15 @@ def test_a_hub_that_is_down_at_the_start_leaves_the_counts_alone(hub: Hub, life:
     assert on_the_hub(hub)["answers"] == 12
 
 
+def test_a_hub_that_was_down_at_the_start_gets_the_answers_later(hub: Hub, life: Any) -> None:
+    hub.repos[COUNTS] = Repo({"counts.json": KEPT}, private=True)
+    hub.broken["info"] = Broken("status", status=500, times=1)
+    record = counted(life, 3)
+    assert (record["answers"], record["kept"]) == (3, False)
+    assert record["said"][1:] == ["The game's counts are kept again."]
+    assert on_the_hub(hub)["answers"] == 13
+
+
 @pytest.mark.parametrize("content", [b"", b"teapot", b'{"answers": 1, "right": 2}'])
 def test_nonsense_is_not_counted_on_and_not_overwritten(
     hub: Hub, life: Any, content: bytes

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -219,16 +220,18 @@ def test_nothing_is_written_before_the_engine_is_there(play: Play, engine: Scrip
 def test_an_engine_that_fails_is_left_alone_for_longer_and_longer(
     play: Play, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    asked_at = []
+
     class Failing(dict[str, Reply]):
         def get(self, opening: str, default: Any = None) -> Any:
+            asked_at.append(time.monotonic())
             return Reply("secret words", error=EngineError("secret words"))
 
     engine.replies = Failing()
     play()
-    until(lambda: len(engine.requests) >= 4)
-    time.sleep(0.3)
-    # At 0, 20, 60, 140, 300 ms and so on.
-    assert len(engine.requests) <= 7
+    until(lambda: len(asked_at) >= 5)
+    pauses = [after - before for before, after in pairwise(asked_at[:5])]
+    assert all(pause >= 0.02 * 2**i for i, pause in enumerate(pauses))
     assert "EngineError" in caplog.text
     assert "secret" not in caplog.text
 

@@ -1,8 +1,4 @@
-"""Does a file repeat a real tweet, in its texts, its names or its metadata?
-
-Knows prepared data, what texts look like in the files of a checkpoint, and what a tweet can be
-hidden in by accident; must not know what is done with the files.
-"""
+"""Whether a file repeats a real tweet, in its texts, its names or its metadata."""
 
 import html
 import json
@@ -31,16 +27,16 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class KnownTweets:
-    """Whether a text repeats a prepared tweet: exactly, by the `digests` of prepared data, or by
-    the index of a checkpoint."""
+    """Tells whether a text repeats a real tweet: exactly, by the window digests of prepared data,
+    or with rare false alarms, by the index of a checkpoint."""
 
     digests: frozenset[bytes]
     index: Originals | None
 
     @classmethod
     def of(cls, data: Path, checkpoint: Path) -> Self:
-        """Of prepared data where there are any, and of the checkpoint's own index where it was
-        made of others, or there are none.
+        """Takes the prepared data if there are any, and the checkpoint's index unless it was made
+        from the same archive.
 
         Raises:
             TrainingError: there is neither, or one cannot be read.
@@ -70,8 +66,7 @@ class KnownTweets:
 
     @classmethod
     def by_index(cls, checkpoint: Path) -> Self:
-        """By the checkpoint's own index alone, which is faster, and takes one text in 60,000 for a
-        tweet that is none.
+        """Takes the checkpoint's index alone: faster, with one false alarm in 60,000 texts.
 
         Raises:
             TrainingError: it cannot be read.
@@ -79,16 +74,17 @@ class KnownTweets:
         return cls(frozenset(), _index(checkpoint))
 
     def repeats(self, text: str) -> bool:
-        """True if it has 8 words or 50 characters of one, or all of a short one."""
+        """Whether they share a window, as demo/judging/originals.py defines it."""
         if not self.digests.isdisjoint(window_digests(text)):
             return True
         return self.index is not None and bool(self.index.repeats(text))
 
 
 def require_no_tweet(path: Path, name: str, tweets: KnownTweets) -> None:
-    """
+    """Checks one file.
+
     Raises:
-        TrainingError: it repeats one, or holds tables, which are not looked into.
+        TrainingError: it repeats a tweet, or is a table, which is not looked into.
         OSError: it cannot be read.
     """
     if path.suffix in _NO_TEXT or name == RAW_WEIGHTS:
@@ -108,7 +104,7 @@ def require_no_tweet(path: Path, name: str, tweets: KnownTweets) -> None:
 
 
 def _as_meant(text: str) -> Iterator[str]:
-    """The text, and as a browser would show it."""
+    """The text as it is, and as a browser would show it if that differs."""
     yield text
     shown = html.unescape(_TAG.sub(" ", text)).replace("_", " ")
     if shown != text:
@@ -116,15 +112,15 @@ def _as_meant(text: str) -> Iterator[str]:
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """What has as many words as a prepared tweet, and where it stands."""
+    """Where each text is that has as many words as a prepared tweet, and the text."""
     for place, text in _all_texts(path):
-        # Also of those that have something else than white space between them.
+        # The second count is for words that something else than white space separates.
         if max(len(text.split()), len(_WORD.findall(text))) >= MIN_WORDS:
             yield place, text
 
 
 def _all_texts(path: Path) -> Iterator[tuple[str, str]]:
-    # A vocabulary's entries follow one another by no sense; an index would take some for a tweet.
+    # The order of a vocabulary's entries means nothing: joined, some would be false alarms.
     is_vocabulary = path.name in DEFINING
     if path.suffix == ".safetensors":
         with safe_open(path, framework="numpy") as file:
@@ -145,7 +141,7 @@ def _all_texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _strings(value: Any, place: str, is_vocabulary: bool) -> Iterator[tuple[str, str]]:
-    """Those of a JSON value, keys too, and those of a list as one."""
+    """All strings of a JSON value, keys too, and the strings of each list joined."""
     if isinstance(value, str):
         yield place or "it", value
     elif isinstance(value, dict):
@@ -167,7 +163,7 @@ def _index(checkpoint: Path) -> Originals:
 
 
 def _archive(path: Path, part: str = "") -> str:
-    """The sha256 of the archive that a report was made from; of none, something unequal."""
+    """The sha256 of the archive that a report was made from; else a text that equals no other's."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         return str((report[part] if part else report)["archive_sha256"])
