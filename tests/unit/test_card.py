@@ -31,6 +31,7 @@ def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> Non
 
     card = render_changed(tmp_path, forget_dates)
     assert "It knows the world of its archive, and small" in card
+    assert "`test_time` is the last 500 tweets of the file, which has no dates." in card
     assert card.count("| unknown |") == 4
 
 
