@@ -19,10 +19,10 @@ PREFIX_TOKENS = 10
 # A tweet hardly longer than its prefix would be completed by chance.
 MIN_COMPLETED_TOKENS = 10
 PREFIXES = 1_000
-# Recorded beside the figure, which older checkpoints have by another rule: see `memorisation`.
+# How `Verbatim` compares; recorded with the figure, since older figures were measured otherwise.
 VERBATIM_RULE = (
-    f"{WINDOW_WORDS} words or {WINDOW_CHARACTERS} characters in a row, compared without case, "
-    "punctuation, links and handles"
+    f"{WINDOW_WORDS} words or {WINDOW_CHARACTERS} characters in a row, or a shorter tweet as a "
+    "whole, compared without case, punctuation, links and handles"
 )
 GREEDY = {"top_k": 1, "temperature": 1.0, "top_p": 1.0}
 
