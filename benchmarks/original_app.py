@@ -27,6 +27,8 @@ class OriginalEngine:
     """An `Engine` that cannot stream, be cancelled, be seeded or keep to a deadline: the blog's
     app could do none of it, and took the temperature and the length alone."""
 
+    slots = 1
+
     def __init__(self, folder: Path) -> None:
         self._pipeline: Any = pipeline(
             "text-generation", model=str(folder), dtype=torch.float32, device="cpu"
@@ -76,7 +78,7 @@ def main() -> int:
         print("Set CHECKPOINT to a checkpoint folder.", file=sys.stderr)
         return 1
     launch(
-        ready(OriginalEngine(settings.checkpoint), slots=1),
+        ready(OriginalEngine(settings.checkpoint)),
         settings,
         introduce(settings.checkpoint),
     )

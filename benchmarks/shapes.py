@@ -12,9 +12,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from benchmarks.observations import OPENINGS
-from demo.checkpoints.embedded import OPENING_MARK
+from demo.checkpoints.embedded import END_OF_TEXT
 from demo.checkpoints.files import write_checksums
-from demo.checkpoints.merging import tokenizer_with_mark
+from demo.checkpoints.merging import build_tokenizer
 
 PRINTABLE = "".join(map(chr, range(ord("!"), ord("~") + 1)))
 # How a byte-level vocabulary writes the space.
@@ -77,8 +77,8 @@ def made_up_tokenizer(vocab_size: int) -> GPT2Tokenizer:
     for left, right in itertools.islice(itertools.chain(pairs, triples), count):
         merges.setdefault(left + right, (left, right))
     chosen = list(merges.values())[:count]
-    tokens = [*alphabet, *(left + right for left, right in chosen), OPENING_MARK]
-    return tokenizer_with_mark({token: index for index, token in enumerate(tokens)}, chosen)
+    tokens = [*alphabet, *(left + right for left, right in chosen), END_OF_TEXT]
+    return build_tokenizer({token: index for index, token in enumerate(tokens)}, chosen)
 
 
 def _words_letter_by_letter() -> Iterator[tuple[str, str]]:
@@ -91,7 +91,7 @@ def _words_letter_by_letter() -> Iterator[tuple[str, str]]:
 def _unprintable(tokenizer: GPT2Tokenizer) -> list[int]:
     known = set(SPACE + PRINTABLE)
     vocab = tokenizer.get_vocab()
-    return [i for token, i in vocab.items() if token == OPENING_MARK or not known.issuperset(token)]
+    return [i for token, i in vocab.items() if token == END_OF_TEXT or not known.issuperset(token)]
 
 
 @torch.no_grad()

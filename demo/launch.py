@@ -22,7 +22,7 @@ from demo.server.service import Service
 from demo.server.visitor import visitor_routes
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import answer_mcp_in_json, input_counts, openapi_rule
+from demo.ui.api import answer_mcp_in_json, input_counts, limit_engine_calls, openapi_rule
 from demo.ui.assets import asset_routes
 from demo.ui.embed import style_rules
 from demo.ui.page import build_page
@@ -52,7 +52,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
     game = build_game(service, introduction, settings, _say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, introduction, owner, game.why_off())
-    # As many as the engine is given at once; the queue is where others wait, and it is bounded.
+    # The queue, which is bounded, is where visitors wait that the engine has no slot for.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
     )
@@ -94,6 +94,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
         game.close()
         raise cannot_listen(settings, error) from error
     answer_mcp_in_json(page)
+    service.on_ready(lambda: limit_engine_calls(page, service.slots))
     _say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()

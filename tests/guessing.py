@@ -1,14 +1,11 @@
-"""Prepared data and an author for the guessing game, both made up.
-
-Knows what prepared data look like and how the scripted engine replies; no real tweet.
-"""
+"""Prepared data and an author for the guessing game, both made up: no real tweet."""
 
 import random
 import time
 from pathlib import Path
 from typing import Any
 
-from demo.game.game import Game
+from demo.game.game import Game, Round
 from tests import made_up
 from tests.scripted import Reply
 from training.prepare import Tweet, write_split
@@ -36,12 +33,12 @@ def write_tweets(folder: Path, count: int = 200, name: str = "test") -> list[Twe
     return tweets
 
 
-def dealt(game: Game, visit: str | None = None, seconds: float = 20) -> dict[str, Any]:
+def dealt(game: Game, visit: str | None = None, seconds: float = 20) -> Round:
     """The next round, once the computer has written enough."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        record = game.next(visit)
-        if record["state"] != "waiting":
-            return record
+        found = game.next(visit)
+        if found.state != "waiting":
+            return found
         time.sleep(0.005)
     raise AssertionError("No round was dealt.")

@@ -63,6 +63,7 @@ class ScriptedEngine:
         checkpoint="scripted", revision="0123456789ab", engine="script", precision="exact"
     )
     context_tokens: int = 1_024
+    slots: int = 1
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()

@@ -30,12 +30,13 @@ def load() -> Loaded:
     notice = os.environ.get("NOTICE", "")
     plot = EMBEDDED / "curve.png"
     engine = ScriptedEngine(Stories()) if os.environ.get("STORIES") else ScriptedEngine()
+    engine.slots = int(os.environ.get("TEXTS_AT_ONCE", "1"))
     return Loaded(engine, notice, scripted_judges(), read_metrics(EMBEDDED), plot)
 
 
 if __name__ == "__main__":
     settings = read_settings()
-    service = Service(load, slots=int(os.environ.get("TEXTS_AT_ONCE", "1")))
+    service = Service(load, settings.slots)
     service.begin()
     launch(service, settings, Introduction(Persona.read(PERSONA_FILE)))
     sys.exit(0)

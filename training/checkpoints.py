@@ -12,9 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.checkpoints.difference import Differences, write_difference
 from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT
-from demo.checkpoints.files import write_checksums
+from demo.checkpoints.files import BASE, DIFFERENCE, write_checksums
 from demo.checkpoints.persona import Persona
-from demo.checkpoints.resolve import BASE, DIFFERENCE
 from demo.generation.request import FIELDS
 from training.card import write_card
 from training.files import write_json

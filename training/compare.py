@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.checkpoints.resolve import PLOT
+from demo.checkpoints.files import PLOT
 from training.bits_per_byte import Figure, Score, measure_gap, score_texts, summarise
 from training.checkpoints import record
 from training.curves import draw_comparison

@@ -14,8 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.generation.openvino.engine import EXACT, FAST
 from demo.generation.openvino.export import export
-from demo.generation.openvino.runtime import genai, ov
-from demo.generation.openvino.worker import open_pipeline
+from demo.generation.openvino.runtime import genai, open_pipeline, ov
 from training.bits_per_byte import Figure, score_texts, summarise
 
 GREEDY_PROMPTS = 200

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from demo.checkpoints.difference import kept
+from demo.checkpoints.difference import round_trip
 from training.budget import Clock
 from training.errors import TrainingError
 
@@ -80,7 +80,7 @@ class KeptDifference(TrainerCallback):
         assert not self._is_rounded
         for name, value in self._weights.items():
             self._exact[name].copy_(value)
-            rounded = kept(value - self._base[name], self._planes[name])
+            rounded = round_trip(value - self._base[name], self._planes[name])
             torch.add(self._base[name], rounded, out=value)
         self._is_rounded = True
 

@@ -23,12 +23,12 @@ from transformers import (
 )
 
 from demo.checkpoints.embedded import (
-    OPENING_MARK,
+    END_OF_TEXT,
     SMOLLM2_135M_INSTRUCT,
     BaseUnavailable,
     locate_base,
 )
-from demo.checkpoints.merging import dequantise, tokenizer_with_mark
+from demo.checkpoints.merging import build_tokenizer, dequantise
 from demo.settings import read_settings
 from training.errors import TrainingError
 from training.recipe import PACKAGED_BASE, Recipe, Scratch
@@ -125,10 +125,10 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> GPT2Tokenizer:
     tokens. The mark `<|endoftext|>` is id 0."""
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(
-        texts, vocab_size=vocab_size, special_tokens=[OPENING_MARK], show_progress=False
+        texts, vocab_size=vocab_size, special_tokens=[END_OF_TEXT], show_progress=False
     )
     with tempfile.TemporaryDirectory() as folder:
-        return tokenizer_with_mark(*trained.save_model(folder))
+        return build_tokenizer(*trained.save_model(folder))
 
 
 def _fresh_gpt2(shape: Scratch, tokenizer: GPT2Tokenizer) -> GPT2LMHeadModel:

@@ -16,7 +16,7 @@ from datasketch.hashfunc import sha1_hash32
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from demo.judging.words import HANDLE
+from demo.judging.canonical import HANDLE
 
 # Two texts are near duplicates when they share this much of their character 5-grams (Jaccard).
 SIMILARITY = 0.7

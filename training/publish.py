@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from demo.checkpoints.files import METRICS
 from demo.checkpoints.hub import SETTINGS, RepoType
 from training.card import EMBEDDED
 from training.errors import TrainingError
 from training.hub.client import connected, require_name, require_token
 from training.hub.repository import Entry, Head, Repository
 from training.hub.steps import Steps, say
-from training.publishing.checkpoint import METRICS, Order, build
+from training.publishing.checkpoint import Order, build
 from training.publishing.conditions import MAX_NAMED, evaluated, uncommitted, worse
 from training.publishing.dataset import PUBLISHED, build_data
 from training.safety.check import files_below, require_safe

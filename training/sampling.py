@@ -17,9 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.checkpoints.weights import load_model
-from demo.generation.choosing import EngineSettings, load_engine
-from demo.generation.engine import Engine
-from demo.generation.introduction import SAMPLING, introduce
+from demo.generation.engine import Engine, EngineSettings, load_engine
+from demo.generation.profile import SAMPLING, read_profile
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
 from training.card import EMBEDDED
@@ -96,7 +95,7 @@ def open_engine(checkpoint: Checkpoint) -> Iterator[Engine]:
 
 def read_decoding(folder: Path) -> dict[str, Any]:
     """A checkpoint folder's own sampling defaults, as fields of `GenerationRequest`."""
-    defaults = introduce(folder).defaults.settings()
+    defaults = read_profile(folder).defaults.settings()
     return {name: defaults[name] for name in SAMPLING}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from demo.judging.words import HANDLE
+from demo.judging.canonical import HANDLE
 from training.files import rounded
 
 TWEET_CHARACTERS = 280

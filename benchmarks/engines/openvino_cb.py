@@ -13,8 +13,7 @@ import numpy as np
 from benchmarks.engines.sampling import TEMPERATURE, TOP_P
 from benchmarks.engines.worker import SEED, Decode, Prompts, serve
 from demo.generation.openvino.engine import EXACT, FAST
-from demo.generation.openvino.runtime import genai, ov
-from demo.generation.openvino.worker import open_pipeline
+from demo.generation.openvino.runtime import genai, open_pipeline, ov
 
 SLOTS = 16
 CACHE_BLOCKS = 256

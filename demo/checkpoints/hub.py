@@ -1,7 +1,6 @@
-"""A pinned snapshot of a Hub repository: fetched, or the copy that an earlier start kept.
+"""A pinned snapshot of a Hub repository: fetched, or the copy that an earlier start left.
 
-Knows the Hub's client, its cache and what can fail on the way; must not know models.
-Whether the bytes are the right ones is for the caller: the client compares sizes only.
+Whether the bytes are right is for the caller to verify: the Hub's client compares sizes only.
 """
 
 import threading
@@ -25,38 +24,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import tqdm
 
-# What a running demo reads of a checkpoint, and of the OpenVINO export that it may ship in the one
-# subfolder that is taken. Nothing pickled, no code.
-EXPORT_SUBFOLDER = "openvino"
-NEEDED = (
-    "config.json",
-    "generation_config.json",
-    "persona.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "base.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "metrics.json",
-    "curve.png",
-    "originals.*",
-    "detector.*",
-    "SHA256SUMS",
-)
-IGNORED = ("*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.py")
-NEEDED_OF_EXPORT = (
-    "openvino_model.xml",
-    "openvino_model.bin",
-    "export.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "SHA256SUMS",
-)
+from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT
+
 REQUEST_TIMEOUT_SECONDS = 10.0
 
 RepoType = Literal["model", "dataset"]
@@ -72,13 +41,13 @@ class HubError(RuntimeError):
 
 
 class HubUnreachable(HubError):
-    """The Hub did not answer, or stopped answering; a kept copy may do instead."""
+    """The Hub did not answer, or stopped answering; a local copy may do instead."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A snapshot's folder; `sums` is the sha256 that the Hub announced for each weights file,
-    and `notice` says why this is a kept copy, if it is one."""
+    `notice` says why this is an earlier start's copy, if it is one."""
 
     folder: Path
     sums: Mapping[str, str]
@@ -88,19 +57,30 @@ class Snapshot:
 def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Snapshot:
     """The files of one commit that a demo needs, in the Hub client's own cache.
 
-    Gives up once no byte has arrived for `patience_seconds`; then, as when the Hub is out of
-    reach, a copy that is kept of the very same commit is taken.
+    If the Hub cannot be reached, or sends nothing for `patience_seconds`, a local copy of the same
+    commit is taken.
 
     Raises:
         HubError: no such repository or commit, no access, or no Hub and no whole copy.
     """
+
+    def download(bar: type[Any]) -> Path:
+        # Asked first: the client would take a local copy even if access was withdrawn since.
+        HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
+        return _snapshot(model_id, revision, tqdm_class=bar)
+
+    notice = ""
     try:
-        folder = _while_it_moves(lambda bar: _download(model_id, revision, bar), patience_seconds)
-        notice = ""
-    except HubUnreachable as error:
-        folder = _kept(model_id, revision, error)
-        notice = f"{error} The copy of {model_id} from an earlier start runs."
-    return Snapshot(folder, _sums(folder), notice)
+        folder = _run(download, patience_seconds, model_id, revision, "model")
+    except HubUnreachable as reason:
+        try:
+            folder = _snapshot(model_id, revision, local_files_only=True)
+        except OSError as error:
+            raise HubError(f"{reason} No whole copy of {model_id} is kept here.") from error
+        notice = f"{reason} The copy of {model_id} from an earlier start runs."
+    # The client's cache names a large file after the sha256 that the Hub announced for it.
+    sums = {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
+    return Snapshot(folder, sums, notice)
 
 
 def fetch_files(
@@ -110,44 +90,41 @@ def fetch_files(
     patience_seconds: float,
     repo_type: RepoType = "model",
 ) -> Path:
-    """A folder with those of the named small files that the commit has, of a model before any
-    weights; a copy that is kept of the very same commit will do where the Hub is out of reach.
+    """A folder with those of the named small files that the commit has.
+
+    If the Hub cannot be reached, a local copy of the same commit is taken.
 
     Raises:
         HubError: as `fetch_snapshot`.
     """
-    options: dict[str, Any] = {
-        "revision": revision,
-        "allow_patterns": list(names),
-        "repo_type": repo_type,
-    }
 
-    def download(bar: type[Any]) -> Path:
-        try:
-            with _without_warnings():
-                return Path(snapshot_download(repo_id, tqdm_class=bar, **options))
-        except Exception as error:
-            raise _explained(error, repo_id, revision, repo_type) from error
+    def download(**options: Any) -> Path:
+        with _without_warnings():
+            files: Any = list(names)
+            options |= {"revision": revision, "allow_patterns": files, "repo_type": repo_type}
+            return Path(snapshot_download(repo_id, **options))
 
     try:
-        return _while_it_moves(download, patience_seconds)
+        return _run(
+            lambda bar: download(tqdm_class=bar), patience_seconds, repo_id, revision, repo_type
+        )
     except HubUnreachable as error:
         try:
-            return Path(snapshot_download(repo_id, local_files_only=True, **options))
+            return download(local_files_only=True)
         except OSError:
             raise error from None
 
 
 def forget_snapshot(snapshot: Snapshot) -> None:
-    """Deletes a snapshot's files, which the client would otherwise take for good ones."""
+    """Deletes a snapshot's files, which the client would otherwise use again."""
     for path in [path for path in snapshot.folder.rglob("*") if not path.is_dir()]:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
 
 def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
-    """The client's own calls, for the files that a demo reads and no others: those of the
-    export by their full names, since a pattern cannot except one subfolder from `*/*`."""
+    """Fetches the files that a demo reads; those of the export by their full names, because a
+    pattern cannot except one subfolder from `*/*`."""
     export: Any = [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]
     with _without_warnings():
         snapshot_download(model_id, revision=revision, allow_patterns=export, **options)
@@ -157,7 +134,7 @@ def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """The client warns where no file matches, which is no fault: few checkpoints ship an export."""
+    """The client warns if no file matches, which is normal: few checkpoints ship an export."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)
     try:
@@ -166,31 +143,8 @@ def _without_warnings() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _download(model_id: str, revision: str, bar: type[Any]) -> Path:
-    # A kept copy would be taken without a word to the Hub, also where access was withdrawn.
-    try:
-        HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
-        return _snapshot(model_id, revision, tqdm_class=bar)
-    except Exception as error:
-        raise _explained(error, model_id, revision) from error
-
-
-def _kept(model_id: str, revision: str, reason: HubUnreachable) -> Path:
-    try:
-        return _snapshot(model_id, revision, local_files_only=True)
-    except OSError as error:
-        raise HubError(f"{reason} No whole copy of {model_id} is kept here.") from error
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """The client's cache keeps a large file under the sha256 that the Hub announced for it."""
-    return {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
-
-
-def _explained(
-    error: Exception, repo_id: str, revision: str, repo_type: RepoType = "model"
-) -> HubError:
-    """A client's error as one sentence for the owner."""
+def _explain(error: Exception, repo_id: str, revision: str, repo_type: RepoType) -> HubError:
+    """Turns the client's error into one sentence for the owner."""
     setting, commit_setting = SETTINGS[repo_type]
     match error:
         case RevisionNotFoundError():
@@ -210,47 +164,45 @@ def _explained(
 
 
 def is_of_this_disk(error: BaseException) -> bool:
-    """Whether an error is a file's: a connection's and a timeout's are OSErrors as well."""
-    is_lost = isinstance(error, ConnectionError | TimeoutError)
-    return isinstance(error, OSError) and bool(error.errno) and not is_lost
+    """Whether an error came from the file system: network errors are OSErrors as well."""
+    is_network = isinstance(error, ConnectionError | TimeoutError)
+    return isinstance(error, OSError) and bool(error.errno) and not is_network
 
 
-class _Pulse:
-    """When a download last moved, told by its progress bars."""
+def _run(
+    download: Callable[[type[Any]], Path],
+    patience_seconds: float,
+    repo_id: str,
+    revision: str,
+    repo_type: RepoType,
+) -> Path:
+    """Runs the download, whose progress bars are of the class it is given, in a thread that is
+    abandoned if it stalls: some of the client's requests have no timeout.
 
-    def __init__(self) -> None:
-        self._last = time.monotonic()
+    Raises:
+        HubError: it failed or stalled.
+    """
+    outcome = Future[Path]()
+    moved_at = time.monotonic()
 
-    def left(self, patience_seconds: float) -> float:
-        """Seconds until patience runs out."""
-        return self._last + patience_seconds - time.monotonic()
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> Any:
+            nonlocal moved_at
+            moved_at = time.monotonic()
+            return super().update(n)
 
-    def bar(self) -> type[Any]:
-        """A progress bar class whose updates are this pulse."""
-        pulse = self
+    def run() -> None:
+        try:
+            outcome.set_result(download(Bar))
+        except Exception as error:
+            outcome.set_exception(error)
 
-        class Bar(tqdm):
-            def update(self, n: float | None = 1) -> Any:
-                pulse._last = time.monotonic()
-                return super().update(n)
-
-        return Bar
-
-
-def _while_it_moves(work: Callable[[type[Any]], Path], patience_seconds: float) -> Path:
-    """Runs the work in a thread, and leaves it to itself once it has stalled: some of the
-    client's requests have no timeout at all."""
-    pulse, outcome = _Pulse(), Future[Path]()
-    threading.Thread(target=_settle, args=(outcome, work, pulse.bar()), daemon=True).start()
-    while (left := pulse.left(patience_seconds)) > 0:
-        wait([outcome], timeout=left)
+    threading.Thread(target=run, daemon=True).start()
+    while (seconds := moved_at + patience_seconds - time.monotonic()) > 0:
+        wait([outcome], timeout=seconds)
         if outcome.done():
-            return outcome.result()
+            try:
+                return outcome.result()
+            except Exception as error:
+                raise _explain(error, repo_id, revision, repo_type) from error
     raise HubUnreachable(f"The Hub stalled: nothing arrived for {patience_seconds:g} seconds.")
-
-
-def _settle(outcome: Future[Path], work: Callable[[type[Any]], Path], bar: type[Any]) -> None:
-    try:
-        outcome.set_result(work(bar))
-    except Exception as error:
-        outcome.set_exception(error)

@@ -1,14 +1,14 @@
-"""The embedded difference and its base file become an ordinary checkpoint folder.
+"""Merges the embedded difference and its base file into an ordinary checkpoint folder.
 
-Knows GGUF and fp32; must not know where the files come from or who uses the result.
 Run as a process of its own, `python -m demo.checkpoints.merging FOLDER GGUF OUT`: its libraries
-take seconds to import and hundreds of megabytes, once in a machine's life.
+take seconds to import and hundreds of megabytes.
 """
 
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,24 @@ from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, 
 from transformers import LlamaForCausalLM as Llama
 
 from demo.checkpoints.difference import read_difference
-from demo.checkpoints.embedded import OPENING_MARK
-from demo.checkpoints.files import SUMS, write_checksums
-from demo.checkpoints.resolve import BASE, DEFINING, DIFFERENCE, CheckpointError
+from demo.checkpoints.embedded import END_OF_TEXT
+from demo.checkpoints.files import (
+    BASE,
+    DEFINING,
+    DIFFERENCE,
+    SUMS,
+    WEIGHTS,
+    CheckpointError,
+    write_checksums,
+)
 from demo.checkpoints.weights import load_model, quiet
 
-# Whatever else lies in a folder, these are the merged model's.
-OF_THE_MODEL = (*DEFINING, "model.safetensors", "model.safetensors.index.json")
+# Not copied from the folder of the difference: the merged model has its own, or needs none.
+NOT_COPIED = (DIFFERENCE, BASE, SUMS, *DEFINING, *WEIGHTS)
 
 
 def merge(folder: Path, gguf: Path, out: Path) -> None:
-    """Merges a folder that holds a difference with its base file, a GGUF.
+    """Merges the difference in a folder with its base, a GGUF file, and writes the result to `out`.
 
     Raises:
         CheckpointError: the difference does not fit the base.
@@ -42,11 +49,11 @@ def merge(folder: Path, gguf: Path, out: Path) -> None:
 def dequantise(gguf: Path, folder: Path) -> None:
     """Writes a GGUF of a Llama-shaped model as an ordinary fp32 checkpoint folder.
 
-    The opening mark takes the place of every special token of the chat model: a document
-    is one tweet, opened and closed by it.
+    `<|endoftext|>` takes the place of every special token of the chat model: a document is one
+    tweet, opened and closed by it.
     """
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    kept = {
+    shape = {
         name: value
         for name, value in read.config.to_dict().items()
         if not name.startswith("_")
@@ -54,38 +61,37 @@ def dequantise(gguf: Path, folder: Path) -> None:
         and name != "quantization_config"
     }
     tokenizer = read_tokenizer(gguf)
-    mark = tokenizer.eos_token_id
-    config = LlamaConfig(**kept, bos_token_id=mark, eos_token_id=mark, pad_token_id=mark)
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    roles: dict[str, Any] = dict.fromkeys(names, tokenizer.eos_token_id)
+    config = LlamaConfig(**shape, **roles)
     # A fresh model: the one read from GGUF counts as quantised and refuses to be saved.
     model = Llama(config)
     model.load_state_dict(read.state_dict())
-    model.generation_config = GenerationConfig(
-        bos_token_id=mark, eos_token_id=mark, pad_token_id=mark
-    )
+    model.generation_config = GenerationConfig(**roles)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def read_tokenizer(gguf: Path) -> GPT2Tokenizer:
-    """The byte-level BPE tokenizer inside a GGUF file, with `<|endoftext|>` as its one mark."""
+    """The byte-level BPE tokenizer of a GGUF file, with one special token, `<|endoftext|>`."""
     fields = GGUFReader(gguf).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    return tokenizer_with_mark({token: index for index, token in enumerate(tokens)}, merges)
+    return build_tokenizer({token: index for index, token in enumerate(tokens)}, merges)
 
 
-def tokenizer_with_mark(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
-    """A byte-level BPE tokenizer, from its parts or the files of them, whose one special token
-    is the opening and closing mark. `merges` are pairs, which transformers' types deny."""
+def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
+    """A byte-level BPE tokenizer whose one special token is `<|endoftext|>`.
+
+    `vocab` and `merges` are a dict and pairs (which transformers' types deny), or their files."""
     roles = ("bos_token", "eos_token", "unk_token", "pad_token")
-    return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, OPENING_MARK))
+    return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, END_OF_TEXT))
 
 
 def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
-    """Adds a folder's difference to the weights of its base, in fp32, as an ordinary checkpoint
-    folder.
+    """Writes a checkpoint folder: the fp32 weights of a base plus the difference in `folder`.
 
-    What else the folder holds (decoding defaults, figures) is copied.
+    The folder's other files (decoding defaults, figures) are copied.
 
     Raises:
         CheckpointError: the difference does not fit the base.
@@ -99,14 +105,14 @@ def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
         model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     for path in folder.iterdir():
-        if path.is_file() and path.name not in (DIFFERENCE, BASE, SUMS, *OF_THE_MODEL):
+        if path.is_file() and not any(fnmatch(path.name, pattern) for pattern in NOT_COPIED):
             shutil.copyfile(path, out / path.name)
     write_checksums(out)
 
 
 @torch.no_grad()
 def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if a weight has no difference, one of another shape, or the reverse."""
+    """Raises ValueError if weights and differences do not match in names and shapes."""
     weights = dict(model.named_parameters())
     if unmatched := weights.keys() ^ differences.keys():
         raise ValueError(f"{min(unmatched)} has no match")

@@ -1,7 +1,6 @@
-"""A checkpoint folder's model and tokenizer in memory, every weight accounted for.
+"""Loads a checkpoint folder's model and tokenizer, and checks that every weight was used.
 
-Knows transformers and torch; must not know where a folder comes from. Nothing pickled is ever
-loaded, and no code that a checkpoint brings is ever run.
+Nothing pickled is loaded, and no code that a checkpoint brings is run.
 """
 
 import logging
@@ -15,13 +14,13 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from demo.checkpoints.resolve import CheckpointError, require_ordinary
+from demo.checkpoints.files import CheckpointError, require_ordinary
 
 
 def load_model(
     folder: Path, dtype: torch.dtype, device: str
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The model, in evaluation mode on the device, and the tokenizer of a checkpoint folder.
+    """The model of a checkpoint folder, in evaluation mode on the device, and its tokenizer.
 
     Raises:
         CheckpointError: a weight is missing, superfluous, misshapen or not finite, the
@@ -67,8 +66,8 @@ def _require_fitting_tokenizer(name: str, model: Any, tokenizer: PreTrainedToken
 
 
 @torch.inference_mode()
-def _require_finite(name: str, model: Any, mark: int) -> None:
-    ids = torch.tensor([[mark]], device=model.device)
+def _require_finite(name: str, model: Any, eos_token_id: int) -> None:
+    ids = torch.tensor([[eos_token_id]], device=model.device)
     logits = model(ids, attention_mask=torch.ones_like(ids)).logits
     if not bool(torch.isfinite(logits).all()):
         raise CheckpointError(f"{name} is damaged: its model gives logits that are not finite.")
@@ -82,14 +81,14 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What loading would log is checked here, and raised in a sentence where it matters."""
+    """Silences what loading would log: what matters is checked here and raised as an error."""
     verbosity = transformers.logging.get_verbosity()
     had_bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity(logging.ERROR)
     transformers.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # peft reads what transformers is about to rename.
+            # peft reads an attribute that transformers is about to rename.
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:

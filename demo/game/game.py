@@ -1,37 +1,41 @@
-"""The game: what is dealt, what an answer reveals, and everything that takes.
+"""The game as a whole: rounds, the tickets that answer them, and how the parts are wired."""
 
-Knows its parts and how they are wired; must not know HTTP or pages.
-"""
-
+import re
 import secrets
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Literal
 
-from demo.game.deck import Deck
-from demo.game.filler import PAUSE_SECONDS, Filler
-from demo.game.fitness import Fitness
-from demo.game.in_play import InPlay
-from demo.game.orders import Orders
-from demo.game.pairing import Dealer, SeenEverything, Shown, Visits
-from demo.game.pool import Pool
-from demo.game.scores import Counts
-from demo.game.surface import Surface
-from demo.game.tickets import Refused, Tickets
-from demo.game.tweets import NoTweets, RealTweets, fetch_tweets, link_to, read_tweets
+from demo.game.pairing import Dealer, Deck, SeenEverything, Shown, StyleScore, Truth, Visits
+from demo.game.pool import PAUSE_SECONDS, Filler, Pool, TextSource
+from demo.game.scores import Counts, Everyone
+from demo.game.tweets import (
+    DisplayRules,
+    NoTweets,
+    RealTweets,
+    fetch_tweets,
+    link_to,
+    read_tweets,
+)
 from demo.generation.introduction import Introduction
+from demo.judging.originals import window_digests
 from demo.server.service import Service
 from demo.settings import Settings
 
-# JSON as the page gets it; the keys are this module's to say.
-Record = dict[str, Any]
 Say = Callable[[str], None]
 
 GUESSES = ("real", "computer")
 STOP_SECONDS = 5.0
 # With fewer, a visitor would soon have seen them all.
 MIN_TWEETS = 20
+TICKET_BYTES = 24
+TICKET = re.compile(r"[A-Za-z0-9_-]{32}")
+MAX_TICKETS = 20_000
+MAX_AGE_SECONDS = 3_600.0
 
 NO_TWEETS = (
     "The guessing game needs real tweets, and this demo was started without any. Its owner turns "
@@ -41,6 +45,95 @@ UNUSABLE_TWEETS = "The guessing game is off: its real tweets could not be read."
 NOTHING_AHEAD = "The guessing game is off: here no text is written before it is asked for."
 SEEN_EVERYTHING = "You have seen every tweet there is to guess. Reload the page to start over."
 INVALID_GUESS = "A guess is either real or computer."
+INVALID_TICKET = "That is not a ticket of this game."
+EXPIRED = "That round is over: it was dealt too long ago."
+ANSWERED = "That one has been answered already."
+
+
+class Refused(ValueError):
+    """A request that cannot be served; the message is fit for a visitor, `status` is HTTP's."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Round:
+    """What `next` returns. Unless `state` is "ready", there is no visit, ticket or text; `reason`
+    says why the game is "off"."""
+
+    state: Literal["ready", "waiting", "off"]
+    everyone: Everyone
+    visit: str = ""
+    ticket: str = ""
+    text: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DetectorGuess:
+    """What the detector says of a round's text, and whether it is right."""
+
+    probability: float
+    says: Truth
+    right: bool
+
+
+@dataclass(frozen=True)
+class Revealed:
+    """What an answer reveals: a real tweet's ISO date and link, or a generated text's source and
+    label; `detector` is None without one."""
+
+    truth: Truth
+    right: bool
+    detector: DetectorGuess | None
+    everyone: Everyone
+    date: str = ""
+    link: str | None = None
+    source: str = ""
+    label: str = ""
+
+
+class Tickets:
+    """Rounds that wait for their answer; each is answered once, within the hour. A ticket is random
+    and says nothing of its round. Safe to use from many threads."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, max_tickets: int = MAX_TICKETS
+    ) -> None:
+        self._clock, self._max_tickets = clock, max_tickets
+        # When each was issued, and for what. Answered ones stay, without their text, so that a
+        # second answer is told why it is refused.
+        self._issued: OrderedDict[str, tuple[float, Shown | None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def issue(self, shown: Shown) -> str:
+        """A new ticket: 32 characters that a URL may contain."""
+        ticket = secrets.token_urlsafe(TICKET_BYTES)
+        with self._lock:
+            self._issued[ticket] = (self._clock(), shown)
+            if len(self._issued) > self._max_tickets:
+                self._issued.popitem(last=False)
+        return ticket
+
+    def redeem(self, ticket: str) -> Shown:
+        """Uses the ticket up and returns what was shown.
+
+        Raises:
+            Refused: it is not a ticket, unknown, too old or used up.
+        """
+        if not TICKET.fullmatch(ticket):
+            raise Refused(400, INVALID_TICKET)
+        with self._lock:
+            issued = self._issued.get(ticket)
+            if issued is None or self._clock() - issued[0] > MAX_AGE_SECONDS:
+                raise Refused(410, EXPIRED)
+            issued_at, shown = issued
+            if shown is None:
+                raise Refused(409, ANSWERED)
+            self._issued[ticket] = (issued_at, None)
+            return shown
 
 
 class Game:
@@ -53,88 +146,75 @@ class Game:
         counts: Counts,
         *,
         off: str = "",
-        fill: bool = True,
         pool: Pool | None = None,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """`off` is a sentence for visitors that says why there is no game; without `fill`
-        nothing is written before it is asked for, and there is none either."""
-        self._service, self._introduction, self._counts = service, introduction, counts
-        self._off = off if fill else NOTHING_AHEAD
+        """`off` tells visitors why there is no game; empty if there is one."""
+        self._service, self._counts = service, counts
+        self._defaults, self._label = introduction.defaults, introduction.persona.label
+        self._persona = introduction.persona
+        self._off = off
         self._pool = pool or Pool()
         self._pause_seconds = pause_seconds
-        self._persona = introduction.persona
         self._tickets = Tickets()
-        self._in_play = InPlay()
-        service.hide(self._in_play)
         self._dealer: Dealer | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def begin(self, open_tweets: Callable[[], RealTweets], say: Say) -> None:
-        """Reads the tweets and has texts written, in a thread of its own; returns at once. A game
-        that is off stays off."""
-        if self._off:
-            return
+        """Reads the tweets and has texts written, in a thread of its own; returns at once."""
         self._thread = threading.Thread(
             target=self._run, args=(open_tweets, say), name="guessing", daemon=True
         )
         self._thread.start()
 
     def why_off(self) -> str:
-        """A sentence for visitors, if it is known already that there is no game; else empty."""
+        """Tells visitors why there is no game, if that is known already; else empty."""
         return self._off
 
-    def next(self, visit: str | None) -> Record:
-        """The next round of a visit; of a new one, if it is not known."""
+    def next(self, visit: str | None) -> Round:
+        """The next round of a visit; of a new visit if it is not known."""
+        everyone = self._counts.everyone()
         if self._off:
-            return {"state": "off", "reason": self._off}
+            return Round("off", everyone, reason=self._off)
         try:
             deal = self._dealer.deal(visit) if self._dealer else None
         except SeenEverything:
-            return {"state": "off", "reason": SEEN_EVERYTHING}
+            return Round("off", everyone, reason=SEEN_EVERYTHING)
         if deal is None:
-            return {"state": "waiting"}
-        self._in_play.add(deal.shown.text)
-        return {
-            "state": "ready",
-            "visit": deal.visit,
-            "ticket": self._tickets.issue(deal),
-            "text": deal.shown.text,
-            "everyone": self._counts.record(),
-        }
+            return Round("waiting", everyone)
+        ticket = self._tickets.issue(deal.shown)
+        return Round("ready", everyone, deal.visit, ticket, deal.shown.text)
 
-    def answer(self, ticket: str, guess: str) -> Record:
-        """The truth of a round, and who was right.
+    def answer(self, ticket: str, guess: str) -> Revealed:
+        """Reveals the truth of a round, and counts who was right.
 
         Raises:
-            Refused: no such guess, or the ticket is not good, or not any more.
+            Refused: it is no guess, or the ticket is not valid.
         """
         if guess not in GUESSES:
             raise Refused(400, INVALID_GUESS)
         shown = self._tickets.redeem(ticket)
-        self._in_play.remove(shown.text)
         self._pool.refill()
-        right = guess == shown.truth
-        detector = self._detector(shown)
-        self._counts.add(right, detector["right"] if detector else None)
-        return {
-            "truth": shown.truth,
-            "right": right,
-            "detector": detector,
-            **self._origin(shown),
-            "everyone": self._counts.record(),
-        }
+        right, detector = guess == shown.truth, self._ask_detector(shown)
+        self._counts.add(right, detector.right if detector else None)
+        everyone = self._counts.everyone()
+        if tweet := shown.tweet:
+            link = link_to(tweet, self._persona)
+            return Revealed("real", right, detector, everyone, date=tweet.day, link=link)
+        return Revealed(
+            "computer", right, detector, everyone, source=shown.source, label=self._label
+        )
 
     def leave(self) -> None:
-        """Leaves the engine, soon."""
+        """Stops writing texts, within a few tokens."""
         self._closed = True
         if self._filler:
             self._filler.close()
 
     def close(self) -> None:
-        """Leaves the engine and keeps the counts, in bounded time."""
+        """Stops writing and saves the counts, in bounded time."""
         self.leave()
         if self._thread:
             self._thread.join(STOP_SECONDS)
@@ -143,16 +223,13 @@ class Game:
     def _run(self, open_tweets: Callable[[], RealTweets], say: Say) -> None:
         try:
             filler = self._prepare(open_tweets())
-        except NoTweets as error:
-            say(f"There is no guessing game. {error}")
-            self._off = UNUSABLE_TWEETS
-            return
         except Exception as error:
-            say(f"There is no guessing game: {type(error).__name__} while its tweets were read.")
+            reason = f"{type(error).__name__} while its tweets were read."
+            say(f"There is no guessing game. {error if isinstance(error, NoTweets) else reason}")
             self._off = UNUSABLE_TWEETS
             return
         self._filler = filler
-        # Closed before there was anything to close.
+        # `leave` may have been called before there was a filler to close.
         if not self._closed:
             filler.run()
 
@@ -160,48 +237,36 @@ class Game:
         """Raises:
         NoTweets: too few of them may be shown.
         """
-        chance: Random = secrets.SystemRandom()
-        fitness = Fitness.of(real.texts)
-        tweets = [tweet for tweet in real.shown if fitness.fits_real(tweet.text)]
+        rng: Random = secrets.SystemRandom()
+        rules = DisplayRules.from_texts(real.texts)
+        tweets = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
         if len(tweets) < MIN_TWEETS:
             raise NoTweets(f"Only {len(tweets)} tweets may be shown; it takes {MIN_TWEETS}.")
         texts = [tweet.text for tweet in tweets]
-        deck, surface = Deck([len(text) for text in texts], chance), Surface(texts)
-        orders = Orders(
-            texts,
-            fitness,
-            self._introduction.defaults,
-            deck.wants,
-            self._repeats,
-            surface.learn,
-            chance,
-        )
+        # Else /detect, which knows all real tweets, would tell what is being guessed.
+        self._service.hide(frozenset(digest for text in texts for digest in window_digests(text)))
         self._persona = real.persona or self._persona
-        self._dealer = Dealer(tweets, deck, surface, self._pool, chance, Visits())
-        return Filler(self._service, self._pool, orders.draw, orders.accept, self._pause_seconds)
+        deck, style = Deck([len(text) for text in texts], rng), StyleScore(texts)
+        source = TextSource(
+            texts, rules, self._defaults, deck.wants, self._repeats, style.learn, rng
+        )
+        self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
+        return Filler(self._service, self._pool, source, self._pause_seconds)
 
     def _repeats(self, text: str) -> bool:
         return bool(self._service.judges().repeats(text))
 
-    def _detector(self, shown: Shown) -> Record | None:
+    def _ask_detector(self, shown: Shown) -> DetectorGuess | None:
         detector = self._service.judges().detector
         if detector is None:
             return None
         probability = detector.judge(shown.text).probability
-        says = "computer" if probability >= 0.5 else "real"
-        return {"probability": probability, "says": says, "right": says == shown.truth}
-
-    def _origin(self, shown: Shown) -> Record:
-        """Where it came from: a real one has a date and a link, a generated one its label."""
-        if tweet := shown.tweet:
-            link = link_to(tweet, self._persona)
-            return {"date": tweet.day, "link": link, "source": "", "label": ""}
-        label = self._introduction.persona.label
-        return {"date": "", "link": None, "source": shown.source, "label": label}
+        says: Truth = "computer" if probability >= 0.5 else "real"
+        return DetectorGuess(probability, says, says == shown.truth)
 
 
 def build_game(service: Service, introduction: Introduction, settings: Settings, say: Say) -> Game:
-    """The game that the settings name, begun; or one that says why it is off."""
+    """The game that the settings ask for, begun; or one that says why it is off."""
     counts = Counts()
     dataset, folder = settings.tweets_dataset, settings.tweets
 
@@ -213,20 +278,11 @@ def build_game(service: Service, introduction: Introduction, settings: Settings,
 
     if not dataset and folder is None:
         return Game(service, introduction, counts, off=NO_TWEETS)
-    # On ZeroGPU a GPU is lent for each text that a visitor asks for, and counted against them.
-    game = Game(service, introduction, counts, fill=not settings.zero_gpu)
+    # ZeroGPU lends a GPU for each text that a visitor asks for, and charges the visitor for it.
+    if settings.zero_gpu:
+        return Game(service, introduction, counts, off=NOTHING_AHEAD)
+    game = Game(service, introduction, counts)
     game.begin(open_tweets, say)
-    if settings.counts_dataset and not settings.zero_gpu:
-        _keep_counts(counts, settings, say)
+    if settings.counts_dataset:
+        counts.keep(settings.counts_dataset, say)
     return game
-
-
-def _keep_counts(counts: Counts, settings: Settings, say: Say) -> None:
-    """In a thread of its own: the Hub may be slow, and some of its client's calls never end."""
-
-    def keep() -> None:
-        from demo.game.kept import keep_counts  # noqa: PLC0415
-
-        keep_counts(counts, settings.counts_dataset, settings.cache_dir, say)
-
-    threading.Thread(target=keep, name="counts", daemon=True).start()

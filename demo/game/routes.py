@@ -1,10 +1,11 @@
 """The game over HTTP: `POST /guess/next` and `POST /guess/answer`, JSON both ways.
 
-Knows bodies and status codes; must not know the game's rules. Nothing that is sent is logged.
+Nothing that is sent is logged.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,39 +13,40 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.game.game import Game, Record
-from demo.game.tickets import Refused
+from demo.game.game import Game, Refused, Revealed, Round
 
-# A round is of one moment and of one visitor: no cache may give it again.
+# A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}
+
+Body = Mapping[str, Any]
 
 
 def guess_routes(game: Game) -> Sequence[Route]:
-    """Routes for the page."""
+    """The two routes."""
 
-    def deal(body: Mapping[str, Any]) -> Record:
-        return game.next(_text_or_none(body, "visit"))
+    def deal(body: Body) -> Round:
+        return game.next(None if body.get("visit") is None else _text(body, "visit"))
 
-    def answer(body: Mapping[str, Any]) -> Record:
+    def answer(body: Body) -> Revealed:
         return game.answer(_text(body, "ticket"), _text(body, "guess"))
 
     return (_route("/guess/next", deal), _route("/guess/answer", answer))
 
 
-def _route(path: str, handle: Callable[[Mapping[str, Any]], Record]) -> Route:
-    """Only the body is awaited: the game may have to wait for its locks."""
-
+def _route(path: str, handle: Callable[[Body], Round | Revealed]) -> Route:
     async def endpoint(request: Request) -> JSONResponse:
         try:
             body = _parsed(await request.body())
-            return JSONResponse(await run_in_threadpool(handle, body), headers=HEADERS)
+            # In a thread: the game may have to wait for its locks.
+            result = await run_in_threadpool(handle, body)
+            return JSONResponse(asdict(result), headers=HEADERS)
         except Refused as error:
             return JSONResponse({"detail": str(error)}, error.status, headers=HEADERS)
 
     return Route(path, endpoint, methods=["POST"])
 
 
-def _parsed(content: bytes) -> Mapping[str, Any]:
+def _parsed(content: bytes) -> Body:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -54,12 +56,8 @@ def _parsed(content: bytes) -> Mapping[str, Any]:
     return body
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
+def _text(body: Body, name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
         raise Refused(400, f"{name} must be a text.")
     return value
-
-
-def _text_or_none(body: Mapping[str, Any], name: str) -> str | None:
-    return None if body.get(name) is None else _text(body, name)

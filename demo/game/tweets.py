@@ -1,22 +1,28 @@
-"""The game's real tweets: of a folder that `training prepare` wrote, or of a Hub dataset.
+"""The game's real tweets, and which texts of either kind may be shown.
 
-Knows prepared data's files; must not know what is played with them. Nothing is ever read of
-train.parquet: what a model has learnt from is shown to nobody.
+Real tweets come from a folder that `training prepare` wrote, or from a Hub dataset with those
+files. Train is never read: what a model was trained on is shown to nobody.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from demo.checkpoints.hub import HubError, fetch_files
 from demo.checkpoints.persona import PERSONA, InvalidPersona, Persona
+from demo.judging import canonical
 
-# The detector has learnt from dev: people are compared with it on test, where there is one.
+# The detector was trained on dev, so people are compared with it on test if there is one.
 SPLITS = ("test.parquet", "dev.parquet")
 FILES = (*SPLITS, PERSONA)
 HUB_PATIENCE_SECONDS = 30.0
+MAX_CHARACTERS = 280
+REPLACEMENT_CHARACTER = "\ufffd"
+# Control characters, halves of surrogate pairs, private and unassigned code points.
+_NOT_TEXT = ("Cc", "Cs", "Co", "Cn")
 
 
 class NoTweets(RuntimeError):
@@ -25,7 +31,7 @@ class NoTweets(RuntimeError):
 
 @dataclass(frozen=True)
 class Tweet:
-    """One prepared tweet; `day` is an ISO date, empty where it has none."""
+    """One prepared tweet; `day` is an ISO date, empty if it has none."""
 
     id: str
     day: str
@@ -34,19 +40,19 @@ class Tweet:
 
 @dataclass(frozen=True)
 class RealTweets:
-    """Those that may be shown, the texts of every file that was read, and whose they are if the
-    data say so."""
+    """The tweets of the split that is played with, the texts of all splits that were read, and
+    whose they are if the data say so."""
 
-    shown: tuple[Tweet, ...]
+    tweets: tuple[Tweet, ...]
     texts: tuple[str, ...]
     persona: Persona | None = None
 
 
 def fetch_tweets(dataset: str, revision: str) -> Path:
-    """The folder with what a game needs of a Hub dataset's commit.
+    """Fetches what the game needs of a Hub dataset's commit, and returns the folder.
 
     Raises:
-        NoTweets: it cannot be had, nor is there a copy of it.
+        NoTweets: it cannot be fetched, and no earlier start kept a copy.
     """
     try:
         return fetch_files(dataset, revision, FILES, HUB_PATIENCE_SECONDS, "dataset")
@@ -55,7 +61,7 @@ def fetch_tweets(dataset: str, revision: str) -> Path:
 
 
 def read_tweets(folder: Path) -> RealTweets:
-    """The tweets of a folder: `test`, or `dev` where there is no test.
+    """Reads the tweets of a folder: test, or dev if there is no test.
 
     Raises:
         NoTweets: neither is there, or a file is damaged or empty.
@@ -63,20 +69,26 @@ def read_tweets(folder: Path) -> RealTweets:
     splits = [_read(folder / name) for name in SPLITS if (folder / name).is_file()]
     if not splits:
         raise NoTweets(f"There is no {SPLITS[0]} in {folder}: run `python -m training prepare`.")
+    persona = None
+    if (folder / PERSONA).is_file():
+        try:
+            persona = Persona.read(folder / PERSONA)
+        except InvalidPersona as error:
+            raise NoTweets(f"{folder / PERSONA} cannot be used: {error}") from error
     texts = tuple(tweet.text for tweets in splits for tweet in tweets)
-    return RealTweets(tuple(splits[0]), texts, _persona(folder / PERSONA))
+    return RealTweets(tuple(splits[0]), texts, persona)
 
 
 def link_to(tweet: Tweet, persona: Persona) -> str | None:
-    """Where it can be read; None where its id is not one that X gave it."""
-    # Of a plain text, which has no dates, the ids are the numbers of its lines.
+    """Where the tweet can be read; None if X did not give it its id."""
+    # In data made from plain text, which has no dates, ids are line numbers.
     if not tweet.day or not (tweet.id.isascii() and tweet.id.isdigit()):
         return None
     return persona.link_to(tweet.id)
 
 
 def _read(path: Path) -> list[Tweet]:
-    # It costs a start-up that a demo without tweets must not pay.
+    # Imported lazily: a demo without tweets should not pay for it at start-up.
     from pyarrow import ArrowException, parquet  # noqa: PLC0415
 
     try:
@@ -92,21 +104,70 @@ def _read(path: Path) -> list[Tweet]:
 
 def _tweet(row: Mapping[str, Any]) -> Tweet:
     if not isinstance(row["text"], str):
-        raise TypeError("a text is none")
-    return Tweet(str(row["id"]), _day(row["date"]), row["text"])
-
-
-def _day(written: Any) -> str:
+        raise TypeError("a text is missing")
     try:
-        return date.fromisoformat(str(written)[:10]).isoformat()
+        day = date.fromisoformat(str(row["date"])[:10]).isoformat()
     except ValueError:
-        return ""
+        day = ""
+    return Tweet(str(row["id"]), day, row["text"])
 
 
-def _persona(path: Path) -> Persona | None:
-    if not path.is_file():
-        return None
-    try:
-        return Persona.read(path)
-    except InvalidPersona as error:
-        raise NoTweets(f"{path} cannot be used: {error}") from error
+@dataclass(frozen=True)
+class DisplayRules:
+    """Which texts may be shown: those that neither cleaning nor a stray character gives away.
+
+    Real tweets were cleaned by the rules of demo/judging/canonical.py. Generated texts are cleaned
+    by the same rules, and a text of either kind that they would still change is not shown.
+
+    handles: those of the real texts, in lower case.
+    characters: those of the real texts that are text.
+    texts: the real texts, without case.
+    """
+
+    handles: frozenset[str]
+    characters: frozenset[str]
+    texts: frozenset[str]
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> Self:
+        """Derives the rules from all real texts that were read."""
+        texts = list(texts)
+        return cls(
+            canonical.handles_in(texts),
+            frozenset(filter(_is_text, set("".join(texts)))),
+            frozenset(text.casefold() for text in texts),
+        )
+
+    def allow(self, text: str) -> bool:
+        """Whether a clean text may be shown."""
+        return (
+            len(text) <= MAX_CHARACTERS
+            and not canonical.is_too_short(text)
+            and not _is_skipped(text)
+            and all(map(self._is_ordinary, text))
+            # Cleaned twice is cleaned once; not so if, say, an entity was escaped twice.
+            and canonical.clean(text, self.handles) == text
+        )
+
+    def clean(self, generated: str) -> str | None:
+        """Cleans a generated text; None if it may not be shown, or is a real one."""
+        # Before cleaning, too: a link can stand after the ellipsis.
+        if _is_skipped(generated.strip()):
+            return None
+        text = canonical.clean(generated, self.handles)
+        return text if self.allow(text) and text.casefold() not in self.texts else None
+
+    def _is_ordinary(self, character: str) -> bool:
+        """Whether it is printable ASCII or occurs in a real text."""
+        if character.isascii():
+            return character.isprintable()
+        return character in self.characters
+
+
+def _is_text(character: str) -> bool:
+    return character != REPLACEMENT_CHARACTER and unicodedata.category(character) not in _NOT_TEXT
+
+
+def _is_skipped(text: str) -> bool:
+    """Whether `training prepare` would have skipped it, so that no real text looks like it."""
+    return canonical.is_manual_retweet(text) or canonical.is_cut_off(text)

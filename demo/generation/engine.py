@@ -1,23 +1,41 @@
-"""The Engine protocol: what every engine takes, gives and promises.
+"""What every engine takes, gives and promises, and which one runs a checkpoint here.
 
-Knows requests and chunks; must not know how any engine works inside.
+Engines themselves are imported only when they are chosen: torch and transformers cost seconds and
+hundreds of megabytes.
 """
 
+import contextvars
+import importlib.util
+import queue
+import sys
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from demo.checkpoints.files import CheckpointError
 from demo.generation.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from demo.checkpoints.resolve import Checkpoint
 
 EngineName = Literal["auto", "openvino", "transformers"]
 FinishReason = Literal["end_of_tweet", "length", "deadline"]
 # Text is handed over at most about ten times a second: a browser that redraws at every token
-# is slower than the model, and on two cores each update is paid for by everybody's next token.
+# is slower than the model, and on two cores each update slows everybody's next token.
 UPDATE_SECONDS = 0.1
-# How often a request that waits lets its reader look up, and leave.
+# How often a stream that waits yields, so that its reader can leave.
 HEARTBEAT_SECONDS = 0.5
+# Messages of EngineError that several engines use.
+BUSY = "The demo is busy. Try again in a minute."
+FAILED = "Generation failed. Try again."
+OUT_OF_RESOURCES = "The demo is out of resources. Try again in a minute."
+SHUTTING_DOWN = "The demo is shutting down."
+# On Linux, a GPU that torch could use has one of these: NVIDIA, AMD, Windows' Linux.
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 class EngineError(RuntimeError):
@@ -26,8 +44,8 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a text stopped and what it cost. `max_new_tokens` is the limit that applied:
-    smaller than the one asked for when the context left less room."""
+    """Why a text stopped and what it cost. `max_new_tokens` is the limit that applied: smaller
+    than the one asked for if the context left less room."""
 
     reason: FinishReason
     prompt_tokens: int
@@ -39,8 +57,8 @@ class Ending:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of new text; the last chunk of a stream, and only that one, has an `ending`.
-    One that is empty and no ending is a moment at which a waiting reader may leave."""
+    """A piece of new text; only the last chunk of a stream has an `ending`. An empty chunk without
+    an ending is a moment at which a waiting reader may leave."""
 
     text: str
     ending: Ending | None = None
@@ -51,8 +69,8 @@ WAITING = Chunk("")
 
 @dataclass(frozen=True)
 class EngineIdentity:
-    """What a text must name to be reproduced: `revision` is a commit, or the first
-    12 hexadecimal digits of the weights' sha256 for a folder."""
+    """What must be known to reproduce a text: `revision` is a commit, or for a folder the first 12
+    hexadecimal digits of the weights' sha256."""
 
     checkpoint: str
     revision: str
@@ -60,11 +78,27 @@ class EngineIdentity:
     precision: str
 
 
+def source_line(identity: EngineIdentity, request: GenerationRequest) -> str:
+    """Checkpoint, engine, seed and settings in one line: all that repeats a text but its prompt."""
+    settings = request.settings()
+    seed = settings.pop("seed")
+    return " · ".join((
+        f"{identity.checkpoint}@{identity.revision[:12]}",
+        f"{identity.engine} {identity.precision}",
+        f"seed {seed}",
+        *(f"{name} {value:g}" for name, value in settings.items()),
+    ))  # fmt: skip
+
+
 class Engine(Protocol):
-    """Safe to call from many threads; no global seeds, no global stop flags."""
+    """Safe to call from many threads; no global seeds, no global stop flags.
+
+    `slots` is how many texts it writes at once; more wait for their turn.
+    """
 
     identity: EngineIdentity
     context_tokens: int
+    slots: int
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """Generates; closing the iterator cancels the work and frees its place.
@@ -101,3 +135,131 @@ def coalesced(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, No
             if chunk.ending or chunk == WAITING or due:
                 yield Chunk(text, chunk.ending)
                 shown, text = time.monotonic() if text else shown, ""
+
+
+def stream_many(
+    engine: Engine, requests: Sequence[GenerationRequest]
+) -> Generator[tuple[int, Chunk | Exception], None, None]:
+    """The chunks of all requests as they come, each with its request's index.
+
+    A text that fails ends with its exception, and the others go on. Closing the iterator cancels
+    all of them.
+
+    Raises:
+        EngineError: not every text could be started; those that were are cancelled.
+    """
+    events: queue.SimpleQueue[tuple[int, Chunk | Exception]] = queue.SimpleQueue()
+    cancelled = threading.Event()
+
+    def read(index: int, request: GenerationRequest) -> None:
+        try:
+            with closing(engine.stream(request)) as stream:
+                for chunk in stream:
+                    # Only the thread that runs a generator may close it. A stream that waits
+                    # yields every HEARTBEAT_SECONDS, so this is asked soon.
+                    if cancelled.is_set():
+                        return
+                    events.put((index, chunk))
+        except Exception as error:
+            events.put((index, error))
+
+    try:
+        for index, request in enumerate(requests):
+            # On ZeroGPU the context says whose quota is spent.
+            run = contextvars.copy_context().run
+            thread = threading.Thread(target=run, args=(read, index, request), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise EngineError(OUT_OF_RESOURCES) from error
+        unfinished = len(requests)
+        while unfinished:
+            index, event = events.get()
+            yield index, event
+            unfinished -= isinstance(event, Exception) or event.ending is not None
+    finally:
+        cancelled.set()
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once;
+    `exact` asks for OpenVINO's exact settings for every checkpoint."""
+
+    name: EngineName
+    device: str
+    exact: bool
+    slots: int
+    deadline_seconds: float
+    cache_dir: Path
+    zero_gpu: bool = False
+
+
+def load_engine(
+    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+) -> Engine:
+    """The engine that is asked for; for `auto` transformers on a GPU, OpenVINO on a CPU where
+    it can run the checkpoint, else transformers. `say` is told which, and why.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be run.
+    """
+    if settings.zero_gpu:
+        from demo.generation.transformers_engine import ZeroGPUEngine  # noqa: PLC0415
+
+        say("Engine: transformers, on ZeroGPU.")
+        return ZeroGPUEngine(checkpoint, settings.slots, settings.deadline_seconds)
+    if settings.name == "transformers":
+        say("Engine: transformers, because ENGINE says so.")
+        return _load_transformers(checkpoint, settings)
+    if settings.name == "auto" and has_gpu(settings.device):
+        say("Engine: transformers, because there is a GPU.")
+        return _load_transformers(checkpoint, settings)
+    try:
+        engine = _load_openvino(checkpoint, settings, say)
+    except CheckpointError as error:
+        if settings.name == "openvino":
+            raise
+        say(f"Engine: transformers, because OpenVINO cannot be taken: {error}")
+        return _load_transformers(checkpoint, settings)
+    because = "ENGINE says so" if settings.name == "openvino" else "there is no GPU"
+    say(f"Engine: OpenVINO, because {because}.")
+    return engine
+
+
+def has_gpu(device: str) -> bool:
+    """Whether `device`, or for `auto` this machine, is a GPU; torch is imported only if there may
+    be one."""
+    if device != "auto":
+        return device == "cuda"
+    if sys.platform == "linux" and not any(Path(path).exists() for path in _GPU_DEVICES):
+        return False
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.is_available()
+
+
+def _load_openvino(
+    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+) -> Engine:
+    if importlib.util.find_spec("openvino_genai") is None:
+        raise CheckpointError("openvino-genai is not installed.")
+    from demo.generation.openvino.engine import OpenVINOEngine  # noqa: PLC0415
+    from demo.generation.openvino.exported import exported_folder  # noqa: PLC0415
+
+    return OpenVINOEngine(
+        exported_folder(checkpoint, settings.cache_dir, say),
+        checkpoint,
+        # The embedded one is small enough to afford the exact settings.
+        exact=settings.exact or checkpoint.is_embedded,
+        slots=settings.slots,
+        deadline_seconds=settings.deadline_seconds,
+    )
+
+
+def _load_transformers(checkpoint: "Checkpoint", settings: EngineSettings) -> Engine:
+    from demo.generation.transformers_engine import TransformersEngine  # noqa: PLC0415
+
+    return TransformersEngine(
+        checkpoint, device=settings.device, deadline_seconds=settings.deadline_seconds
+    )

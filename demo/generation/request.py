@@ -1,7 +1,7 @@
-"""What may be asked of an engine: every field, its default, its limits, its validation.
+"""What may be asked of an engine: each field with its label, default, limits and validation.
 
-The one home of limits: the page, the API, the README and the tests read `FIELDS`.
-Knows nothing of models; what depends on a checkpoint (its context) is checked by the engine.
+The page, the API, the docs and the tests read `FIELDS`. What depends on a checkpoint (its context)
+is checked by the engine.
 """
 
 import math
@@ -78,33 +78,37 @@ FIELDS: Mapping[str, NumberField] = {
     )
 }  # fmt: skip
 
-# How many texts one call may ask for. Not part of a request: each text has one of its own.
+# How many texts one call may ask for; each text has a request of its own.
 COUNT = NumberField("count", "How many", 1, 1, 4, 1, True, "So many texts, side by side.")
 
 
 def draw_seed() -> int:
-    """A fresh seed, from 0 to 2,147,483,647."""
+    """A random seed, from 0 to 2,147,483,647."""
     return secrets.randbelow(MAX_SEED + 1)
+
+
+def _default(name: str) -> Any:
+    return FIELDS[name].default
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One text to be generated; every field is valid once it exists.
+    """One text to be generated; every field of an instance is valid.
 
     Raises:
         InvalidRequest: on construction, for the first field that breaks its limit.
     """
 
     prompt: str = ""
-    max_new_tokens: int = 60
-    temperature: float = 0.9
-    top_p: float = 0.95
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    seed: int | None = None
+    max_new_tokens: int = _default("max_new_tokens")
+    temperature: float = _default("temperature")
+    top_p: float = _default("top_p")
+    top_k: int = _default("top_k")
+    repetition_penalty: float = _default("repetition_penalty")
+    seed: int | None = _default("seed")
 
     def __post_init__(self) -> None:
-        """Validates and normalises; a seed that was not given is drawn here, once."""
+        """Validates and normalises; draws a seed if none was given."""
         _validate_prompt(self.prompt)
         if self.seed is None:
             object.__setattr__(self, "seed", draw_seed())
@@ -113,11 +117,11 @@ class GenerationRequest:
 
     @property
     def opening(self) -> str:
-        """The prompt as a model reads it: a trailing space would leave it half a word."""
+        """The prompt as the model reads it: without trailing space, which begins a token."""
         return self.prompt.rstrip()
 
     def another(self, index: int) -> Self:
-        """The same with the seed that is so many further on: what makes several texts differ."""
+        """The same request with the seed `index` further on, for one of several texts."""
         return replace(self, seed=(int(self.seed or 0) + index) % (MAX_SEED + 1))
 
     def settings(self) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _validate_prompt(prompt: object) -> None:
 
 
 def _shown(value: object) -> str:
-    """A value as an error may repeat it: short, whatever was sent."""
+    """A value as an error message may repeat it: short, whatever was sent."""
     if value is None:
         return "null"
     if isinstance(value, bool):

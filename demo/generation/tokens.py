@@ -1,68 +1,62 @@
-"""Text to token ids and back, for every engine, with `tokenizers` alone.
+"""Text to token ids and back, with `tokenizers` alone: importing transformers takes seconds."""
 
-Knows a tokenizer, a closing mark and a context; must not know models or how tokens are drawn.
-Importing transformers for this would cost a start on a CPU seconds.
-"""
-
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
+from demo.generation.engine import Ending, FinishReason
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
-class Opening:
-    """What a model is given: `ids` begin with the mark, `limit` is how many new tokens fit."""
+class EncodedPrompt:
+    """What a model is given: `ids` begin with the end-of-text token, which also opens a document;
+    `limit` is how many new tokens it may add."""
 
     ids: list[int]
     limit: int
-
-    @property
-    def prompt_tokens(self) -> int:
-        """The prompt's own, without the mark."""
-        return len(self.ids) - 1
 
 
 class Tokens:
     """A checkpoint's tokenizer; safe to use from many threads.
 
-    `mark` is the id that opens and closes a document, `context_tokens` what the model takes.
+    `eos_token_id` opens and closes a document; `context_tokens` is the model's context.
     """
 
-    def __init__(self, tokenizer: Tokenizer, mark: int, context_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, eos_token_id: int, context_tokens: int) -> None:
         self._tokenizer = tokenizer
         # A control token typed by a visitor is ordinary characters.
         tokenizer.encode_special_tokens = True
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        self.mark = mark
+        self.eos_token_id = eos_token_id
         self.context_tokens = context_tokens
 
     def encode(self, text: str) -> list[int]:
-        """Ids without a mark."""
+        """The ids of a text, without special tokens."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def opening(self, request: GenerationRequest) -> Opening:
-        """The request's prompt, with the length cut to what the context leaves.
+    def encode_prompt(self, request: GenerationRequest) -> EncodedPrompt:
+        """The request's prompt, and its length cut to what the context leaves.
 
         Raises:
             InvalidRequest: the prompt leaves no room for new tokens.
         """
-        prompt = self.encode(request.opening)
+        ids = self.encode(request.opening)
         most = self.context_tokens - MIN_ROOM_TOKENS
-        if len(prompt) > most:
+        if len(ids) > most:
             raise InvalidRequest(
-                f"Prompt is {len(prompt)} tokens; this checkpoint takes at most {most}. Shorten it."
+                f"Prompt is {len(ids)} tokens; this checkpoint takes at most {most}. Shorten it."
             )
-        # The opening mark takes a position, but the last new token takes none.
-        limit = min(request.max_new_tokens, self.context_tokens - len(prompt))
-        return Opening([self.mark, *prompt], limit)
+        # The opening token takes a position, but the last new token takes none.
+        limit = min(request.max_new_tokens, self.context_tokens - len(ids))
+        return EncodedPrompt([self.eos_token_id, *ids], limit)
 
-    def continuation(self, prompt: Sequence[int], new: Sequence[int]) -> str:
+    def decode_continuation(self, prompt: Sequence[int], new: Sequence[int]) -> str:
         """What the new ids add to the prompt's text: alone, they could lose a leading space."""
         return self._decode([*prompt, *new])[len(self._decode(prompt)) :]
 
@@ -70,37 +64,68 @@ class Tokens:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-class Writing:
-    """One text as its tokens come: gives pieces that never split a character."""
+class Detokenizer:
+    """Turns one text's tokens, as they come, into pieces that never split a character."""
 
-    def __init__(self, tokens: Tokens, opening: Opening) -> None:
-        self._tokens, self._opening = tokens, opening
+    def __init__(self, tokens: Tokens, prompt: EncodedPrompt) -> None:
+        self._tokens, self._prompt = tokens, prompt
         self._new: list[int] = []
-        self._shown = ""
+        self._returned = ""
 
     @property
     def new_tokens(self) -> int:
-        """How many came so far, a closing mark included."""
+        """How many tokens came so far, the end-of-text token included."""
         return len(self._new)
 
     @property
-    def is_closed(self) -> bool:
-        """True once the closing mark came."""
-        return bool(self._new) and self._new[-1] == self._tokens.mark
+    def has_ended(self) -> bool:
+        """True once the end-of-text token came."""
+        return bool(self._new) and self._new[-1] == self._tokens.eos_token_id
 
     def add(self, ids: Sequence[int]) -> str:
-        """The text that these tokens settle; empty while a character is incomplete."""
+        """The text that these tokens complete; empty while a character is incomplete."""
         self._new.extend(ids)
-        return self._beyond_shown(self._text().rstrip(_REPLACEMENT))
+        return self._after_returned(self._text().rstrip(_REPLACEMENT))
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """What was held back, once no more tokens come."""
-        return self._beyond_shown(self._text())
+        return self._after_returned(self._text())
 
     def _text(self) -> str:
-        return self._tokens.continuation(self._opening.ids, self._new)
+        return self._tokens.decode_continuation(self._prompt.ids, self._new)
 
-    def _beyond_shown(self, text: str) -> str:
-        piece = text[len(self._shown) :]
-        self._shown += piece
+    def _after_returned(self, text: str) -> str:
+        piece = text[len(self._returned) :]
+        self._returned += piece
         return piece
+
+
+@dataclass
+class Progress:
+    """One request under way: its text so far and its clock, which starts when it is made."""
+
+    prompt: EncodedPrompt
+    detokenizer: Detokenizer
+    deadline_seconds: float
+    started: float = field(default_factory=time.monotonic)
+    first_token_seconds: float = 0.0
+
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+    def seconds_left(self) -> float:
+        """Until the deadline; never negative."""
+        return max(0.0, self.deadline_seconds - self.seconds())
+
+    def add(self, ids: Sequence[int]) -> str:
+        """The text that these tokens complete."""
+        if ids and not self.first_token_seconds:
+            self.first_token_seconds = self.seconds()
+        return self.detokenizer.add(ids)
+
+    def end(self, reason: FinishReason) -> Ending:
+        """The last chunk's ending."""
+        prompt_tokens, new = len(self.prompt.ids) - 1, self.detokenizer.new_tokens
+        clock = (self.first_token_seconds, self.seconds())
+        return Ending(reason, prompt_tokens, new, self.prompt.limit, *clock)

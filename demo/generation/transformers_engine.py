@@ -1,11 +1,7 @@
-"""The reference engine: transformers' text-generation pipeline, one request at a time.
-
-Knows models, tokens and threads; must not know checkpoints' origins, HTTP or pages.
-"""
+"""The reference engine, for every device: transformers' pipeline, one request at a time."""
 
 import logging
 import threading
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -28,23 +24,30 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
-from demo.checkpoints.resolve import Checkpoint, CheckpointError
+from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.resolve import Checkpoint
 from demo.checkpoints.weights import load_model
 from demo.generation.engine import (
+    BUSY,
+    FAILED,
     HEARTBEAT_SECONDS,
+    OUT_OF_RESOURCES,
+    SHUTTING_DOWN,
     WAITING,
     Chunk,
-    Ending,
     EngineError,
     EngineIdentity,
     FinishReason,
     coalesced,
 )
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
-from demo.generation.tokens import Opening, Tokens, Writing
+from demo.generation.tokens import Detokenizer, Progress, Tokens
 
 # How long past its deadline a step may still run before the engine counts as stuck.
 GRACE_SECONDS = 10.0
+# Seconds of GPU that are booked on ZeroGPU for one text. A visitor's quota is counted by what is
+# booked, and a tweet takes about two.
+BOOKED_SECONDS = 15
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class TransformersEngine:
     that a seed gives the same text whatever else is asked for meanwhile. `deadline_seconds`
     bounds a request from its first `next()`, the wait for its turn included.
     """
+
+    slots = 1
 
     def __init__(
         self, checkpoint: Checkpoint, *, device: str = "auto", deadline_seconds: float = 120.0
@@ -82,9 +87,9 @@ class TransformersEngine:
         self._pipeline: Any = pipeline(
             "text-generation", model=model, tokenizer=tokenizer, device=device
         )
-        backend: Any = tokenizer
-        mark: int = backend.eos_token_id
-        self._tokens = Tokens(backend.backend_tokenizer, mark, self.context_tokens)
+        self._tokens = Tokens(
+            tokenizer.backend_tokenizer, tokenizer.eos_token_id, self.context_tokens
+        )
         self._deadline_seconds = deadline_seconds
         self._place = threading.Lock()
         self._running: _Run | None = None
@@ -92,13 +97,18 @@ class TransformersEngine:
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """See `Engine.stream`."""
-        run = _Run(request, self._tokens.opening(request), self._deadline_seconds)
+        prompt = self._tokens.encode_prompt(request)
+        run = _Run(prompt, Detokenizer(self._tokens, prompt), self._deadline_seconds)
         yield from self._take_place(run)
+        work = threading.Thread(
+            target=self._work, args=(run, request), name="generation", daemon=True
+        )
         try:
-            threading.Thread(target=self._work, args=(run,), name="generation", daemon=True).start()
+            work.start()
         except RuntimeError as error:
+            self._running = None
             self._place.release()
-            raise EngineError("The demo is out of resources. Try again in a minute.") from error
+            raise EngineError(OUT_OF_RESOURCES) from error
         try:
             yield from coalesced(self._read(run))
         finally:
@@ -115,7 +125,7 @@ class TransformersEngine:
         if self._closed:
             return False
         if running is not None:
-            return time.monotonic() < running.deadline + GRACE_SECONDS
+            return running.seconds() < self._deadline_seconds + GRACE_SECONDS
         return not self._failed or self._trial()
 
     def close(self) -> None:
@@ -131,18 +141,18 @@ class TransformersEngine:
     def _take_place(self, run: "_Run") -> Generator[Chunk, None, None]:
         while not self._place.acquire(timeout=min(HEARTBEAT_SECONDS, run.seconds_left())):
             if run.seconds_left() <= 0:
-                raise EngineError("The demo is busy. Try again in a minute.")
+                raise EngineError(BUSY)
             yield WAITING
         if self._closed:
             self._place.release()
-            raise EngineError("The demo is shutting down.")
+            raise EngineError(SHUTTING_DOWN)
         self._running = run
 
-    def _work(self, run: "_Run") -> None:
+    def _work(self, run: "_Run", request: GenerationRequest) -> None:
         """The thread of one request: gives up its place within a token of being cancelled."""
         outcome: Exception | None = None
         try:
-            self._generate(run)
+            self._generate(run, request)
         except Exception as error:
             log.exception("Generation failed.")
             outcome = error
@@ -151,37 +161,32 @@ class TransformersEngine:
         self._place.release()
         run.outbox.put(outcome)
 
-    def _generate(self, run: "_Run") -> None:
+    def _generate(self, run: "_Run", request: GenerationRequest) -> None:
         model = self._pipeline.model
-        ids = torch.tensor([run.opening.ids], device=model.device)
+        ids = torch.tensor([run.prompt.ids], device=model.device)
         model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
-            generation_config=_greedy(run.opening.limit, self._tokens.mark),
-            logits_processor=_processors(run.request),
+            generation_config=_greedy(run.prompt.limit, self._tokens.eos_token_id),
+            logits_processor=_processors(request),
             stopping_criteria=StoppingCriteriaList([_Halt(run)]),
             streamer=_Feed(run),
         )
 
     def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
-        writing = Writing(self._tokens, run.opening)
-        first_seconds = 0.0
-        for token in run.tokens():
-            first_seconds = first_seconds or run.seconds()
-            piece = writing.add([token])
+        for token in run.new_tokens():
+            piece = run.add([token])
             if piece:
                 yield Chunk(piece)
-        counts = (run.opening.prompt_tokens, writing.new_tokens, run.opening.limit)
-        reason = self._reason(run, writing)
-        yield Chunk(writing.rest(), Ending(reason, *counts, first_seconds, run.seconds()))
+        yield Chunk(run.detokenizer.flush(), run.end(self._reason(run)))
 
-    def _reason(self, run: "_Run", writing: Writing) -> FinishReason:
-        if writing.is_closed:
+    def _reason(self, run: "_Run") -> FinishReason:
+        if run.detokenizer.has_ended:
             return "end_of_tweet"
-        if writing.new_tokens == run.opening.limit:
+        if run.detokenizer.new_tokens == run.prompt.limit:
             return "length"
         if self._closed:
-            raise EngineError("The demo is shutting down.")
+            raise EngineError(SHUTTING_DOWN)
         return "deadline"
 
     def _trial(self) -> bool:
@@ -190,7 +195,7 @@ class TransformersEngine:
         try:
             model = self._pipeline.model
             with torch.inference_mode():
-                model(torch.tensor([[self._tokens.mark]], device=model.device))
+                model(torch.tensor([[self._tokens.eos_token_id]], device=model.device))
             self._failed = False
         except Exception:
             log.exception("The trial forward pass failed.")
@@ -199,31 +204,36 @@ class TransformersEngine:
         return not self._failed
 
 
-@dataclass(frozen=True)
-class _Run:
+class ZeroGPUEngine(TransformersEngine):
+    """On Hugging Face's ZeroGPU, which lends a GPU for each text: the model is held on what
+    ZeroGPU calls cuda, and each stream runs in a process that has the GPU."""
+
+    def __init__(self, checkpoint: Checkpoint, slots: int, deadline_seconds: float) -> None:
+        """Must be called before the page is launched: that is when ZeroGPU collects its functions.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be loaded.
+        """
+        # A package that only a ZeroGPU Space has; the app has imported it before torch.
+        import spaces  # noqa: PLC0415
+
+        super().__init__(checkpoint, device="cuda", deadline_seconds=deadline_seconds)
+        self.slots = slots
+        self._stream_on_gpu = spaces.GPU(duration=BOOKED_SECONDS)(super().stream)
+
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        """See `Engine.stream`."""
+        yield from self._stream_on_gpu(request)
+
+
+@dataclass
+class _Run(Progress):
     """One request under way: `outbox` carries new token ids, then None or what went wrong."""
 
-    request: GenerationRequest
-    opening: Opening
-    deadline_seconds: float
-    started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
     outbox: "SimpleQueue[int | Exception | None]" = field(default_factory=SimpleQueue)
 
-    @property
-    def deadline(self) -> float:
-        """On the monotonic clock."""
-        return self.started + self.deadline_seconds
-
-    def seconds(self) -> float:
-        """Since the request came."""
-        return time.monotonic() - self.started
-
-    def seconds_left(self) -> float:
-        """Until the deadline; never negative."""
-        return max(0.0, self.deadline - time.monotonic())
-
-    def tokens(self) -> Iterator[int]:
+    def new_tokens(self) -> Iterator[int]:
         """New token ids as they come, until the end or the deadline.
 
         Raises:
@@ -237,7 +247,7 @@ class _Run:
             if token is None:
                 return
             if isinstance(token, Exception):
-                raise EngineError("Generation failed. Try again.")
+                raise EngineError(FAILED)
             yield token
 
 
@@ -273,24 +283,23 @@ class _Feed(BaseStreamer):
         self._is_prompt = True
 
     def put(self, value: Tensor) -> None:
-        """The prompt comes first, and is not news."""
+        """The prompt comes first, and is skipped."""
         if not self._is_prompt:
             self._run.outbox.put(int(value.item()))
         self._is_prompt = False
 
     def end(self) -> None:
-        """The worker tells the end, whatever it was."""
+        """Does nothing: the thread that generates reports the end."""
 
 
-def _greedy(limit: int, mark: int) -> GenerationConfig:
-    """Takes the largest score: drawing is the processors' affair."""
-    settings = {"do_sample": False, "max_new_tokens": limit}
-    marks = {"bos_token_id": mark, "eos_token_id": mark, "pad_token_id": mark}
-    return GenerationConfig.from_dict({**settings, **marks})
+def _greedy(limit: int, eos_token_id: int) -> GenerationConfig:
+    """Takes the largest score: the processors have added the randomness."""
+    roles = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), eos_token_id)
+    return GenerationConfig.from_dict({"do_sample": False, "max_new_tokens": limit, **roles})
 
 
 def _processors(request: GenerationRequest) -> LogitsProcessorList:
-    """What `generate()` would apply for these settings, in its order, then the draw."""
+    """What `generate()` would apply for these settings, in its order, then the random draw."""
     processors = LogitsProcessorList()
     if request.repetition_penalty != 1:
         processors.append(RepetitionPenaltyLogitsProcessor(request.repetition_penalty))
@@ -306,11 +315,10 @@ def _processors(request: GenerationRequest) -> LogitsProcessorList:
 
 
 def _device(wanted: str) -> str:
-    if wanted == "cuda" and not torch.cuda.is_available():
+    has_gpu = wanted != "cpu" and torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
         raise CheckpointError("DEVICE is cuda, but torch sees no GPU: set it to auto or cpu.")
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    return "cuda" if has_gpu else "cpu"
 
 
 def _dtype(device: str) -> torch.dtype:

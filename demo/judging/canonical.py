@@ -1,7 +1,18 @@
-"""The canonical text of a tweet: what every figure of this project is measured on.
+"""The canonical text of a tweet, on which every figure of this project is measured.
 
-Knows text and its rules; must not know files, splits or models. A change here changes
-every figure, so `VERSION` must change with it.
+`training prepare` applies these rules in this order:
+
+1. Skip retweets, also those made by hand (`RT @…` or `"@…`), and texts that the collecting API cut
+   off (they end in `…`, alone or before links).
+2. Unescape HTML entities once, and normalise Unicode to NFC.
+3. Remove links.
+4. Replace a handle by `@user` if fewer than 20 tweets mention it, whatever its case.
+5. Collapse white space to single spaces and strip the ends. Quotation marks, case, emoji and
+   hashtags stay.
+6. Skip what has fewer than 20 characters, or fewer than three words that have a letter and are
+   neither handles nor hashtags.
+
+A change here changes every figure: `VERSION` must change with it.
 """
 
 import html
@@ -9,8 +20,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-
-from demo.judging.words import HANDLE, LINK
+from typing import NamedTuple
 
 VERSION = 1
 MIN_CHARACTERS = 20
@@ -18,28 +28,51 @@ MIN_WORDS = 3
 MIN_HANDLE_ROWS = 20
 ANONYMOUS_HANDLE = "@user"
 
+LINK = re.compile(r"https?://\S+|pic\.twitter\.com/\S+")
+HANDLE = re.compile(r"@\w{1,15}")
 _MANUAL_RETWEET = re.compile(r"RT @|[\"“”„«'‘’]@")
 _CUT_OFF = re.compile(rf"…(?:\s*(?:{LINK.pattern}))*\s*$")
 _HAS_LETTER = re.compile(r"[^\W\d_]")
 
 
+class Word(NamedTuple):
+    """A word and its offsets `[start, end)` in the text, in characters."""
+
+    text: str
+    start: int
+    end: int
+
+
+def split_words(text: str) -> list[Word]:
+    """Splits a text at white space into words with their offsets, skipping links."""
+    return [
+        Word(match[0], match.start(), match.end())
+        for match in re.finditer(r"\S+", blank(LINK, text))
+    ]
+
+
+def blank(pattern: re.Pattern[str], text: str) -> str:
+    """Replaces every match by as many spaces, so that offsets stay valid."""
+    return pattern.sub(lambda match: " " * len(match[0]), text)
+
+
 def is_manual_retweet(raw: str) -> bool:
-    """True for somebody else's tweet repeated by hand: `RT @…` or `"@…`."""
+    """Whether somebody else's tweet was repeated by hand: `RT @…` or `"@…` (rule 1)."""
     return _MANUAL_RETWEET.match(raw) is not None
 
 
 def is_cut_off(raw: str) -> bool:
-    """True for a text that the collecting API cut: it ends in `…`, alone or before links."""
+    """Whether the text ends in `…`, alone or before links (rule 1)."""
     return _CUT_OFF.search(raw) is not None
 
 
 def strip_links(raw: str) -> str:
-    """HTML entities unescaped once, Unicode NFC, links removed (rules 1 and 2)."""
+    """Unescapes HTML entities once, normalises to NFC and removes links (rules 2 and 3)."""
     return LINK.sub("", unicodedata.normalize("NFC", html.unescape(raw)))
 
 
 def public_handles(texts: Iterable[str]) -> frozenset[str]:
-    """Handles, in lower case, that occur in at least 20 of the texts."""
+    """Handles, in lower case, that at least 20 of the texts mention (rule 4)."""
     rows: Counter[str] = Counter()
     for text in texts:
         rows.update({handle.lower() for handle in HANDLE.findall(text)})
@@ -47,12 +80,12 @@ def public_handles(texts: Iterable[str]) -> frozenset[str]:
 
 
 def handles_in(texts: Iterable[str]) -> frozenset[str]:
-    """Every handle of the texts, in lower case: of prepared ones, those that are public."""
+    """All handles of the texts, in lower case. In prepared texts these are the public ones."""
     return frozenset(handle.lower() for text in texts for handle in HANDLE.findall(text))
 
 
 def finish(text: str, handles: frozenset[str]) -> str:
-    """Private handles made anonymous, white space collapsed (rules 3 and 4)."""
+    """Makes handles anonymous that are not in `handles`, and collapses white space (rules 4, 5)."""
 
     def anonymise(match: re.Match[str]) -> str:
         return match[0] if match[0].lower() in handles else ANONYMOUS_HANDLE
@@ -60,18 +93,18 @@ def finish(text: str, handles: frozenset[str]) -> str:
     return " ".join(HANDLE.sub(anonymise, text).split())
 
 
-def clean_alike(text: str, handles: frozenset[str]) -> str:
-    """A generated text, cleaned as prepared ones were: what cleaning took from one kind only
-    would tell them apart. `handles` are those of the prepared texts."""
+def clean(text: str, handles: frozenset[str]) -> str:
+    """Applies rules 2 to 5 to a generated text: anything that cleaning removed from real texts
+    alone would tell the two kinds apart. `handles` are those of the prepared texts."""
     return finish(strip_links(text), handles)
 
 
 def is_too_short(text: str) -> bool:
-    """True under 20 characters, or under three words that are not handles or hashtags (rule 5)."""
+    """Whether rule 6 skips the text."""
     return len(text) < MIN_CHARACTERS or sum(map(_is_word, text.split())) < MIN_WORDS
 
 
 def _is_word(token: str) -> bool:
-    """A letter in it, and no handle or hashtag, whatever punctuation stands before it."""
+    """Whether it has a letter and is no handle or hashtag, ignoring punctuation before it."""
     bare = re.sub(r"^[^\w@#]+", "", token)
     return not bare.startswith(("@", "#")) and _HAS_LETTER.search(bare) is not None

@@ -1,45 +1,60 @@
-"""A judge's file: arrays and the facts they were made with, as safetensors.
+"""One array and the facts it was made with, as a safetensors file: the format of both judges.
 
-Knows the format; must not know what the arrays mean. The same content gives the same bytes.
+The same content gives the same bytes.
 """
 
 import json
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-# More than the header of any of these files takes.
+# An upper bound of what the header of such a file takes.
 HEADER_BYTES = 2_000
 
 
 class UnusableFile(ValueError):
-    """A judge's file is missing, damaged or something else; the message names it and says why."""
+    """The file is missing, damaged or something else; the message names it and says why."""
 
 
-def write(path: Path, kind: str, facts: Mapping[str, Any], array: np.ndarray) -> None:
-    """Writes the array and its facts, which must be JSON, as a file of that kind."""
-    # In one entry: safetensors writes several in an order that differs from run to run.
-    save_file({kind: array}, path, {kind: json.dumps(facts, sort_keys=True)})
+@dataclass(frozen=True)
+class Facts:
+    """What an array was made from and how, as JSON values."""
+
+    def check(self, array: np.ndarray) -> None:
+        """Raises ValueError if these are not the facts of such an array."""
+        raise NotImplementedError
 
 
-def read(path: Path, kind: str) -> tuple[dict[str, Any], np.ndarray]:
-    """The facts and the array of a file of that kind.
+_Facts = TypeVar("_Facts", bound=Facts)
+
+
+def write(path: Path, kind: str, facts: Facts, array: np.ndarray) -> None:
+    """Writes an array and its facts as a file of that kind."""
+    # All facts in one entry: safetensors writes several in an order that differs between runs.
+    save_file({kind: array}, path, {kind: json.dumps(asdict(facts), sort_keys=True)})
+
+
+def read(path: Path, kind: str, facts_type: type[_Facts]) -> tuple[_Facts, np.ndarray]:
+    """Reads the facts and the array of a file of that kind.
 
     Raises:
-        UnusableFile: it is missing, cut short, no safetensors, or of another kind.
+        UnusableFile: it is missing, cut short, no safetensors, of another kind, or damaged.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {})[kind])
+            values = json.loads((file.metadata() or {})[kind])
             array: np.ndarray = file.get_tensor(kind)
     except (OSError, SafetensorError) as error:
         raise UnusableFile(f"{path} cannot be read: {error}.") from error
     except (KeyError, ValueError) as error:
         raise UnusableFile(f"{path} is not of the kind {kind!r}.") from error
-    if not isinstance(facts, dict):
-        raise UnusableFile(f"{path} does not say how it was made.")
+    try:
+        facts = facts_type(**values)
+        facts.check(array)
+    except (TypeError, ValueError) as error:
+        raise UnusableFile(f"{path} is damaged: {error}") from error
     return facts, array

@@ -1,7 +1,7 @@
 """Both judges of a checkpoint, and how far its detector can be trusted.
 
-Knows the files that training put beside the weights; must not know engines or pages. A checkpoint
-from elsewhere may have none of them: then there is nothing to say of its texts.
+Training puts their files beside the weights. A checkpoint from elsewhere may have none of them:
+then nothing is said of its texts.
 """
 
 import json
@@ -32,10 +32,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Trust:
-    """How well the detector told texts of such a length apart, none of which it had learnt from.
+    """How well the detector tells texts of one length group apart, measured on texts that it was
+    not trained on.
 
-    `minimum` and `maximum` are in characters, both included; None has no end. `accuracy` and
-    `roc_auc` are 0.5 for a detector that knows nothing.
+    `minimum` and `maximum` are in characters, both inclusive; None is no limit. Chance is 0.5 for
+    both `accuracy` and `roc_auc`.
     """
 
     minimum: int
@@ -46,18 +47,18 @@ class Trust:
     roc_auc: Share
 
     def covers(self, characters: int) -> bool:
-        """Whether a text of that length is among them."""
+        """Whether a text of that length belongs to the group."""
         return self.minimum <= characters and (self.maximum is None or characters <= self.maximum)
 
     def tells_apart(self) -> bool:
-        """Whether it does better than chance, as far as could be measured."""
+        """Whether both intervals lie above chance."""
         return min(self.accuracy.low, self.roc_auc.low) > 0.5
 
 
 @dataclass(frozen=True)
 class Judges:
-    """What of both a checkpoint has; `trust` is empty where nothing was measured. Repeated
-    windows whose digest is `hidden` are not told."""
+    """The judges that a checkpoint has; `trust` is empty if nothing was measured. Windows whose
+    digest is in `hidden` are never reported as repeated."""
 
     originals: Originals | None = None
     detector: Detector | None = None
@@ -66,8 +67,8 @@ class Judges:
 
     @classmethod
     def load(cls, folder: Path, say: Callable[[str], None]) -> Self:
-        """Of a checkpoint's folder; one that cannot be read is told and left out."""
-
+        """Loads the judges of a checkpoint's folder; `say` is told of each that cannot be read, and
+        the checkpoint is used without it."""
         return cls(
             _read(folder / originals.NAME, Originals.load, say),
             _read(folder / detector.NAME, Detector.load, say),
@@ -75,16 +76,16 @@ class Judges:
         )
 
     def repeats(self, text: str) -> tuple[Passage, ...]:
-        """The passages that a real tweet has too; empty too where that is not known."""
+        """The passages that a real tweet contains too; none without an index."""
         return self.originals.repeats(text, self.hidden) if self.originals else ()
 
     def trust_in(self, characters: int) -> Trust | None:
-        """What was measured on texts of that length."""
+        """What was measured on texts of that length, if anything was."""
         return next((trust for trust in self.trust if trust.covers(characters)), None)
 
 
 def share_of(passages: Sequence[Passage], text: str) -> float:
-    """How much of a text these passages are, in 0 to 1."""
+    """The share of a text's characters in these passages, in 0 to 1."""
     return sum(end - start for start, end in passages) / len(text) if text else 0.0
 
 
@@ -99,8 +100,8 @@ def _read(path: Path, load: Callable[[Path], _Judge], say: Callable[[str], None]
 
 
 def read_metrics(folder: Path) -> Mapping[str, Any]:
-    """What training measured of a checkpoint; empty where it says nothing."""
-    with suppress(OSError, ValueError):
+    """Reads what training measured of a checkpoint; empty if there is nothing to read."""
+    with suppress(OSError, ValueError, RecursionError):
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         return metrics if isinstance(metrics, Mapping) else {}
     return {}

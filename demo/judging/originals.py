@@ -1,39 +1,39 @@
-"""Does a text repeat a real tweet? An index of hashed windows, made by training.
+"""Whether a text repeats a real tweet: an index of hashed windows, made by training.
 
-Knows words and hashes; must not know where the tweets come from. The file holds no tweet and
-none can be read out of it: whoever has a passage can ask whether it is there, and nobody can
-list what is.
+The file holds no tweet and none can be read out of it: whoever has a passage can ask whether the
+index contains it, and nobody can list what it contains.
 
 A *window* begins at a word and takes as many whole words as make 8 words or 50 characters,
-whichever is fewer, so whole words of a tweet that are 8 or make 50 characters hold one of its
-windows wherever they begin. Words are compared without case and without anything but letters
-and digits, characters counted in what that leaves with one space between words; links and
-handles are left out. A tweet too short for a window (under 8 words and 50 characters) is kept as
-a whole: a text repeats it only by being equal to it, and no other short text repeats anything.
+whichever comes first, so any run of a tweet's words that is that long contains one of its windows.
+Words are compared without case and without anything but letters and digits; characters are counted
+in what remains, with one space between words; links and handles are skipped. A text too short for a
+window (under 8 words and 50 characters) is one window as a whole: only an equal text repeats it.
+Every figure of "8 words or 50 characters" in this project means these windows.
 """
 
 import math
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from demo.judging import files
-from demo.judging.words import HANDLE, Word, blank, split_words
+from demo.judging.canonical import HANDLE, Word, blank, split_words
 
 NAME = "originals.safetensors"
 KIND = "originals 1"
 WINDOW_WORDS = 8
 WINDOW_CHARACTERS = 50
 MAX_BYTES = 2_000_000
-# Of windows that are in no tweet: an ordinary tweet has about 15, so one text in 60,000.
+# Per window that is in no tweet. An ordinary tweet has about 15, so one text in 60,000.
 FALSE_POSITIVE_RATE = 1e-6
-# Also a small archive's filter is made for that rate, which takes 20.
+# That rate takes 20; a file that asks for more than this was not made by `build`.
 MAX_HASHES = 64
 _DIGEST_BYTES = 16
 
@@ -45,10 +45,18 @@ class Passage(NamedTuple):
     end: int
 
 
+class Window(NamedTuple):
+    """The digest of one window of a text, and its offsets `[start, end)` in that text."""
+
+    digest: bytes
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
-class OriginalsFacts:
-    """What the index was made from and with. `windows` counts distinct ones; the rate is the
-    one expected, for a window that is in none of the texts."""
+class OriginalsFacts(files.Facts):
+    """What the index was made from. `windows` counts distinct ones; the false positive rate is the
+    expected one, for a window that is in none of the texts."""
 
     texts: int
     windows: int
@@ -58,10 +66,24 @@ class OriginalsFacts:
     window_words: int = WINDOW_WORDS
     window_characters: int = WINDOW_CHARACTERS
 
+    def check(self, array: np.ndarray) -> None:
+        """Raises ValueError unless `build` could have made this of such a filter."""
+        counts: tuple[Any, ...] = (self.texts, self.windows, self.bits, self.hashes)
+        if not all(type(count) is int and count > 0 for count in counts):
+            raise ValueError("A count is not a positive number.")
+        if self.bits % 8 or self.hashes > MAX_HASHES:
+            raise ValueError("It is no filter that `build` makes.")
+        if (self.window_words, self.window_characters) != (WINDOW_WORDS, WINDOW_CHARACTERS):
+            raise ValueError("It was made for other windows.")
+        if array.dtype != np.uint8 or array.shape != (self.bits // 8,):
+            raise ValueError(
+                f"It holds {array.dtype} of shape {array.shape}, not {self.bits} bits."
+            )
+
 
 class Originals:
-    """The windows of many tweets as a Bloom filter (Bloom 1970): what was put in is always
-    found, and what was not is found at a rate that is known. Safe to use from many threads."""
+    """The windows of many tweets in a Bloom filter (Bloom 1970): what was put in is always found,
+    and what was not is found at a known rate. Safe to use from many threads."""
 
     def __init__(self, facts: OriginalsFacts, bits: np.ndarray) -> None:
         """Takes the filter as it is stored: `bits` of shape `(facts.bits / 8,)`, uint8."""
@@ -70,8 +92,8 @@ class Originals:
 
     @classmethod
     def build(cls, texts: Iterable[str], max_bytes: int = MAX_BYTES) -> Self:
-        """The index of these texts, as large as `FALSE_POSITIVE_RATE` needs, and no larger than
-        `max_bytes` as a file.
+        """Indexes these texts, in as many bits as `FALSE_POSITIVE_RATE` needs, but in a file of at
+        most `max_bytes`.
 
         Raises:
             ValueError: there is no text to index.
@@ -79,7 +101,7 @@ class Originals:
         count, digests = 0, bytearray()
         for text in texts:
             count += 1
-            digests += b"".join(_digest(window.text) for window in _windows(_bare_words(text)))
+            digests += b"".join(window_digests(text))
         keys = np.unique(_keys(bytes(digests)), axis=0)
         if not len(keys):
             raise ValueError("There is no text to index.")
@@ -89,13 +111,13 @@ class Originals:
         rate = (1 - math.exp(-hashes * len(keys) / bits)) ** hashes
         facts = OriginalsFacts(count, len(keys), bits, hashes, rate)
         is_set = np.zeros(bits, dtype=bool)
-        for places in _places(keys, facts):
-            is_set[places] = True
+        for positions in _positions(keys, facts):
+            is_set[positions] = True
         return cls(facts, np.packbits(is_set, bitorder="little"))
 
     def save(self, path: Path) -> None:
         """Writes the index; the same texts give the same bytes."""
-        files.write(path, KIND, asdict(self.facts), self._bits)
+        files.write(path, KIND, self.facts, self._bits)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -104,126 +126,91 @@ class Originals:
         Raises:
             UnusableFile: missing, damaged, or made for other windows.
         """
-        values, bits = files.read(path, KIND)
-        try:
-            facts = _checked(OriginalsFacts(**values))
-        except (TypeError, ValueError) as error:
-            raise files.UnusableFile(f"{path} is damaged: its facts are not an index's.") from error
-        if bits.dtype != np.uint8 or bits.shape != (facts.bits // 8,):
-            raise files.UnusableFile(
-                f"{path} is damaged: it holds {bits.dtype} of shape {bits.shape}, "
-                f"not {facts.bits // 8} bytes."
-            )
-        return cls(facts, bits)
+        return cls(*files.read(path, KIND, OriginalsFacts))
 
     def repeats(self, text: str, hidden: Container[bytes] = ()) -> tuple[Passage, ...]:
-        """The passages of the text that a real tweet has too, in order, made one where they
-        overlap; empty if there is none. Windows whose digest is `hidden` are not told."""
-        windows = list(_windows(_bare_words(text)))
-        known = (
-            window
-            for window, found in zip(windows, self._known(windows), strict=True)
-            if found and _digest(window.text) not in hidden
-        )
-        return tuple(_merged(known))
+        """Finds the passages of the text that a real tweet contains too, in order; overlapping ones
+        are joined. Windows whose digest is in `hidden` count as not found."""
+        windows = _windows(text)
+        passages: list[Passage] = []
+        for window, is_found in zip(windows, self._are_found(windows), strict=True):
+            if not is_found or window.digest in hidden:
+                continue
+            if passages and window.start < passages[-1].end:
+                passages[-1] = Passage(passages[-1].start, window.end)
+            else:
+                passages.append(Passage(window.start, window.end))
+        return tuple(passages)
 
     def windows_found(self, text: str) -> list[bool]:
-        """For each window of the text, in order, whether a real tweet has it too."""
-        return self._known(list(_windows(_bare_words(text))))
+        """Says for each window of the text, in order, whether a real tweet contains it too."""
+        return self._are_found(_windows(text))
 
-    def _known(self, windows: Sequence[Word]) -> list[bool]:
-        if not windows:
-            return []
-        keys = _keys(b"".join(_digest(window.text) for window in windows))
-        is_known = np.ones(len(windows), dtype=bool)
-        for places in _places(keys, self.facts):
-            is_known &= (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(bool)
-        found: list[bool] = is_known.tolist()
+    def _are_found(self, windows: Sequence[Window]) -> list[bool]:
+        keys = _keys(b"".join(window.digest for window in windows))
+        are_found = np.ones(len(windows), dtype=bool)
+        for bits in _positions(keys, self.facts):
+            are_found &= (self._bits[bits >> 3] >> (bits & 7).astype(np.uint8) & 1).astype(bool)
+        found: list[bool] = are_found.tolist()
         return found
 
 
 def window_digests(text: str) -> list[bytes]:
     """The digests of a text's windows: two texts that repeat each other share one."""
-    return [_digest(window.text) for window in _windows(_bare_words(text))]
+    return [window.digest for window in _windows(text)]
 
 
-def _bare_words(text: str) -> list[Word]:
-    """The words that have a letter or digit left, as they are compared."""
-    words = split_words(blank(HANDLE, text))
-    return [word._replace(text=bare) for word in words if (bare := _bare(word.text))]
+def _windows(text: str) -> list[Window]:
+    """The windows of a text in order; the whole text if it is too short for one."""
+    words = [
+        Word(bare, word.start, word.end)
+        for word in split_words(blank(HANDLE, text))
+        if (bare := _bare(word.text))
+    ]
+    line = " ".join(word.text for word in words)
+    # Where each word ends in the line.
+    ends = list(accumulate((len(word.text) + 1 for word in words), initial=-1))[1:]
+    windows = []
+    begin = 0
+    for first, word in enumerate(words):
+        last = min(first + WINDOW_WORDS - 1, bisect_left(ends, begin + WINDOW_CHARACTERS))
+        if last >= len(words):
+            break
+        windows.append(Window(_digest(line[begin : ends[last]]), word.start, words[last].end))
+        begin = ends[first] + 1
+    if words and not windows:
+        windows.append(Window(_digest(line), words[0].start, words[-1].end))
+    return windows
 
 
 def _bare(word: str) -> str:
+    """The letters and digits of a word, without case."""
     folded = word.casefold()
     if not folded.isascii():
         folded = unicodedata.normalize("NFKC", folded)
     return folded if folded.isalnum() else "".join(filter(str.isalnum, folded))
 
 
-def _windows(words: Sequence[Word]) -> Iterator[Word]:
-    """Every window of a text, each as one long word; the whole text if it has none."""
-    line = " ".join(word.text for word in words)
-    ends = list(_ends(words))
-    begin = 0
-    for first, word in enumerate(words):
-        last = min(first + WINDOW_WORDS - 1, bisect_left(ends, begin + WINDOW_CHARACTERS))
-        if last >= len(words):
-            break
-        yield Word(line[begin : ends[last]], word.start, words[last].end)
-        begin = ends[first] + 1
-    if begin == 0 and words:
-        yield Word(line, words[0].start, words[-1].end)
-
-
-def _ends(words: Iterable[Word]) -> Iterator[int]:
-    """Where each word ends once they are joined by single spaces."""
-    end = -1
-    for word in words:
-        end += 1 + len(word.text)
-        yield end
-
-
 def _digest(window: str) -> bytes:
-    # A surrogate can be half of a pair in a text that somebody pasted.
+    # A pasted text can contain half of a surrogate pair.
     return blake2b(window.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
 def _keys(digests: bytes) -> np.ndarray:
-    """Two 64-bit numbers a window: `(windows, 2)`, the same on every platform."""
+    """Each digest as two 64-bit numbers: `(windows, 2)`, the same on every platform."""
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2).astype(np.uint64)
 
 
-def _places(keys: np.ndarray, facts: OriginalsFacts) -> Iterator[np.ndarray]:
-    """For each hash, the bit of every window, from two numbers (Kirsch and Mitzenmacher 2006)."""
+def _positions(keys: np.ndarray, facts: OriginalsFacts) -> Iterator[np.ndarray]:
+    """For each hash function, each window's bit: double hashing (Kirsch and Mitzenmacher 2006)."""
     for i in range(facts.hashes):
         yield _mixed(keys[:, 0] + np.uint64(i) * keys[:, 1]) % np.uint64(facts.bits)
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
     """The last step of SplitMix64 (Steele, Lea and Flood 2014)."""
-    # Unmixed, the places of one window in some thousands would repeat after one or two: in a
-    # small archive's filter that alone gives a hundred times the false positives.
+    # Without it the bits of one window in some thousands repeat after one or two hashes: in a small
+    # filter that alone gives a hundred times the false positives.
     numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return np.asarray(numbers ^ numbers >> np.uint64(31))
-
-
-def _merged(windows: Iterable[Word]) -> list[Passage]:
-    passages: list[Passage] = []
-    for window in windows:
-        if passages and window.start < passages[-1].end:
-            passages[-1] = Passage(passages[-1].start, window.end)
-        else:
-            passages.append(Passage(window.start, window.end))
-    return passages
-
-
-def _checked(facts: OriginalsFacts) -> OriginalsFacts:
-    counts: tuple[Any, ...] = (facts.texts, facts.windows, facts.bits, facts.hashes)
-    if not all(type(count) is int and count > 0 for count in counts):
-        raise ValueError("A count is not a positive number.")
-    if facts.bits % 8 or facts.hashes > MAX_HASHES:
-        raise ValueError("It is no filter that `build` makes.")
-    if (facts.window_words, facts.window_characters) != (WINDOW_WORDS, WINDOW_CHARACTERS):
-        raise ValueError("It was made for other windows.")
-    return facts

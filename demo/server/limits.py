@@ -1,16 +1,22 @@
 """What a raw HTTP request may carry, and where it may go.
 
-Knows ASGI and Gradio's route names; must not know engines, settings or what a body means.
+Knows ASGI and Gradio's route names; must not know engines, settings or what a body holds
+(calls.py does).
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlencode
 
 from gradio.route_utils import FnIndexInferError
+
+# The router's own function: a guard and the router must never see different routes.
+from starlette._utils import get_route_path
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from demo.server.calls import CALLS, GRADIO_CALLS, InputCounts, why_refused
 
 # Doors that Gradio opens in every app and a text-only demo has no use for: uploads, a proxy for
 # files and URLs, calls that pass the queue by, saved states, editors, logins, statistics.
@@ -20,9 +26,6 @@ CLOSED_ROUTES = re.compile(
     r"|/(login|logout|monitoring|svelte/)"
 )
 
-InputCounts = Mapping[str | int, int]
-
-_CALLS = ("/gradio_api/call/", "/gradio_api/queue/join")
 _UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 
 
@@ -33,7 +36,7 @@ def middleware(max_body_bytes: int, inputs: InputCounts) -> Sequence[Middleware]
         Middleware(ClosedDoors),
         Middleware(BodyLimit, max_bytes=max_body_bytes),
         Middleware(ReadableCalls),
-        Middleware(WholeCalls, inputs=inputs),
+        Middleware(PlainCalls, inputs=inputs),
     )
 
 
@@ -47,7 +50,7 @@ class ClosedDoors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif CLOSED_ROUTES.match(scope["path"]):
+        elif CLOSED_ROUTES.match(get_route_path(scope)):
             await _refuse(send, 404, "This demo has no such page.")
         else:
             await self.app(_without_page(scope), receive, send)
@@ -103,45 +106,36 @@ class ReadableCalls:
         try:
             await self.app(scope, receive, send)
         except (FnIndexInferError, KeyError, TypeError):
-            if scope.get("method") != "POST" or not scope["path"].startswith(_CALLS):
+            if not _is_post_to(scope, GRADIO_CALLS):
                 raise
             await _refuse(send, 400, _UNKNOWN_CALL)
 
 
-class WholeCalls:
-    """Answers 400 to a call with fewer or more values than it takes. Gradio would log all of them,
-    and they are what a visitor typed."""
+class PlainCalls:
+    """Answers 400 to a call with anything but plain values in it, or not as many as it takes."""
 
     def __init__(self, app: ASGIApp, inputs: InputCounts) -> None:
         self.app = app
         self.inputs = inputs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method") != "POST" or not scope["path"].startswith(_CALLS):
+        if not _is_post_to(scope, CALLS):
             await self.app(scope, receive, send)
             return
         messages = [await receive()]
         while messages[-1].get("more_body"):
             messages.append(await receive())
-        wrong = self._wrong(scope["path"], b"".join(m.get("body", b"") for m in messages))
-        if wrong:
-            await _refuse(send, 400, wrong)
+        content = b"".join(message.get("body", b"") for message in messages)
+        sentence = why_refused(get_route_path(scope), content, self.inputs)
+        if sentence:
+            await _refuse(send, 400, sentence)
         else:
             await self.app(scope, _replay(messages, receive), send)
 
-    def _wrong(self, path: str, content: bytes) -> str:
-        """What is wrong; a call that is no JSON, or names its values, is Gradio's to read."""
-        try:
-            body = json.loads(content)
-            name = path.split("/")[-1] if path.startswith(_CALLS[0]) else body.get("fn_index")
-            given, taken = len(body["data"]), self.inputs.get(name)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return ""
-        if taken is None or given == taken:
-            return ""
-        return (
-            f"data holds {given} values; this call takes {taken}, in the order of its parameters."
-        )
+
+def _is_post_to(scope: Scope, routes: tuple[str, ...]) -> bool:
+    """Whether it calls one of the routes, under whatever path the app is served."""
+    return scope.get("method") == "POST" and get_route_path(scope).startswith(routes)
 
 
 def _replay(messages: list[Message], receive: Receive) -> Receive:
@@ -162,7 +156,7 @@ def _announced_bytes(scope: Scope) -> int:
 
 
 def _without_page(scope: Scope) -> Scope:
-    if scope["path"] != "/":
+    if get_route_path(scope) not in ("", "/"):
         return scope
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     kept = [(name, value) for name, value in query if name not in ("page", "deep_link")]

@@ -32,12 +32,12 @@ class Loaded:
 class Service:
     """What the page stands on: asks `load` for an engine, in a thread of its own.
 
-    `slots` is how many texts it is given at the same time; what the engine has no place for
-    waits there.
+    `slots` is how many texts may be asked for at once until it is known how many the engine
+    writes.
     """
 
     def __init__(self, load: Callable[[], Loaded], slots: int) -> None:
-        self.slots = slots
+        self._slots = slots
         self._load = load
         self._loaded: Loaded | None = None
         self._error: Exception | None = None
@@ -47,6 +47,12 @@ class Service:
         self._counting = threading.Lock()
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
+        self._on_ready: Callable[[], None] = lambda: None
+
+    @property
+    def slots(self) -> int:
+        """How many texts are asked for at once; the others wait in the page's queue."""
+        return self._loaded.engine.slots if self._loaded else self._slots
 
     def begin(self) -> None:
         """Starts to load, and returns at once."""
@@ -71,6 +77,12 @@ class Service:
         """Calls once the engine cannot be loaded, at once if that is known already."""
         self._on_failure = call
         if self._error is not None:
+            call()
+
+    def on_ready(self, call: Callable[[], None]) -> None:
+        """Calls once the engine is there, at once if it is already."""
+        self._on_ready = call
+        if self._loaded is not None:
             call()
 
     def state(self) -> State:
@@ -129,6 +141,7 @@ class Service:
     def _run(self) -> None:
         try:
             self._loaded = self._load()
+            self._on_ready()
             if self._closed:
                 self._loaded.engine.close()
         except Exception as error:
@@ -137,9 +150,9 @@ class Service:
         self._settled.set()
 
 
-def ready(engine: Engine, judges: Judges | None = None, slots: int = 1) -> Service:
+def ready(engine: Engine, judges: Judges | None = None) -> Service:
     """A service over an engine that is there already."""
-    service = Service(lambda: Loaded(engine, judges=judges or Judges()), slots)
+    service = Service(lambda: Loaded(engine, judges=judges or Judges()), engine.slots)
     service.begin()
     service.wait()
     return service

@@ -5,14 +5,14 @@ Knows words, snippets and how they are laid out (about.html, about.js); must not
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
 from demo.ui import copy, snippets
-from demo.ui.static_files import markup, script
+from demo.ui.html import build_html
+from demo.ui.static_files import markup
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,23 @@ def build_about_tab(
 ) -> None:
     """Lays the tab out inside the current Blocks; `checkpoint`, the endpoint, is asked once the
     tab is opened."""
-    about = gr.HTML(
-        html_template=markup("about.html"),
-        js_on_load=script("about.js"),
-        apply_default_css=False,
+    about = build_html(
+        markup("about.html"),
+        "about.js",
         elem_id="cd-about",
         words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
-        what="".join(f"<p>{escape(sentence)}</p>" for sentence in copy.what_it_is(persona)),
-        own=_own(owner),
+        what=list(copy.what_it_is(persona)),
+        links=_links(owner),
         snippets=dict(snippets.SNIPPETS),
         url=snippets.URL,
     )
     tab.select(checkpoint, outputs=about, api_visibility="private", show_progress="hidden")
 
 
-def _own(owner: Owner) -> str:
-    """Links for whoever wants a demo of their own, or has something to report."""
+def _links(owner: Owner) -> list[tuple[str, str]]:
+    """For whoever wants a demo of their own, or has something to report: addresses and words."""
     links = [
         (owner.duplicate_link(), copy.ABOUT["duplicate"]),
         (owner.report_link(), copy.ABOUT["report"]),
     ]
-    shown = [
-        f'<a class="cd-button" href="{escape(link)}" target="_blank" rel="noopener">{words}</a>'
-        for link, words in links
-        if link
-    ]
-    return f'<p class="cd-links">{" ".join(shown)}</p>' if shown else ""
+    return [(address, words) for address, words in links if address]

@@ -5,6 +5,7 @@ contract, frozen in tests/app/contract.json. Must not know what the page looks l
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from gradio.utils import get_function_description
 from starlette.requests import Request
 
 from demo.ui.rewriting import Rule
+
+log = logging.getLogger(__name__)
 
 # Whatever gives work to the engine shares its places, and with them the queue.
 ENGINE_CALLS = "engine"
@@ -43,6 +46,24 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         # Gradio 4's bundle, in old posts, stops at a kind it does not know.
         vars(component)["get_block_name"] = lambda: "json"
         component._api_info = _described(component._api_info, helps.get(name))
+
+
+def limit_engine_calls(page: gr.Blocks, slots: int) -> None:
+    """Has a launched page run at most `slots` calls of the engine at once.
+
+    Gradio takes a limit when it is launched, before it is known which engine runs. The functions'
+    own limit is for a queue that no call has joined yet, which Gradio makes from it.
+    """
+    try:
+        for function in page.fns.values():
+            if function.concurrency_id == ENGINE_CALLS:
+                function.concurrency_limit = slots
+        queue = page._queue.event_queue_per_concurrency_id.get(ENGINE_CALLS)
+        if queue is not None:
+            queue.concurrency_limit = slots
+    except AttributeError:
+        # Then calls wait for each other in the engine instead, until their deadline.
+        log.warning("This Gradio keeps the limit of its queue elsewhere; it was not changed.")
 
 
 def answer_mcp_in_json(page: gr.Blocks) -> None:

@@ -7,15 +7,16 @@ import gradio as gr
 
 from demo.checkpoints.persona import Persona
 from demo.ui import copy
-from demo.ui.static_files import markup, script
+from demo.ui.html import build_html
+from demo.ui.static_files import markup
 
 
 def build_cards(persona: Persona) -> gr.HTML:
     """One empty card. Its value is the `Record` that programs get too."""
-    return gr.HTML(
-        html_template=markup("cards.html"),
-        js_on_load=script("picture.js", "cards.js"),
-        apply_default_css=False,
+    return build_html(
+        markup("cards.html"),
+        "picture.js",
+        "cards.js",
         elem_id="cd-cards",
         author=persona.author,
         handle=persona.handle,

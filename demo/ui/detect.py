@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from demo.ui import copy
-from demo.ui.static_files import markup, script
+from demo.ui.html import build_html
+from demo.ui.static_files import markup
 from demo.ui.verdict import MAX_CHARACTERS
 
 
@@ -27,10 +28,9 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
                 elem_id="cd-detect-text",
             )
             button = gr.Button(copy.DETECT_BUTTON, variant="primary", elem_id="cd-detect-button")
-        verdict = gr.HTML(
-            html_template=markup("detect.html"),
-            js_on_load=script("detect.js"),
-            apply_default_css=False,
+        verdict = build_html(
+            markup("detect.html"),
+            "detect.js",
             elem_id="cd-verdict",
             words=dict(copy.DETECT),
         )

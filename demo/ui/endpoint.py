@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
-from demo.generation.engine import HEARTBEAT_SECONDS, Chunk, Engine, EngineError
+from demo.generation.engine import HEARTBEAT_SECONDS, Chunk, Engine, EngineError, stream_many
 from demo.generation.introduction import Introduction
 from demo.generation.request import (
     COUNT,
@@ -21,7 +21,6 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.generation.together import stream_together
 from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.result import Record, Result, failure, together, waiting
@@ -173,7 +172,7 @@ def _written(
 ) -> Iterator[Record]:
     """All texts at every step of any; `records` are replaced as they grow."""
     results = [Result(request, engine.identity, persona) for request in requests]
-    with closing(stream_together(engine, requests)) as events:
+    with closing(stream_many(engine, requests)) as events:
         for index, happened in events:
             if isinstance(happened, Exception):
                 records[index] = failure(records[index], sentence(happened), persona)

@@ -4,21 +4,19 @@ Knows how the game looks (guess.html, guess.js); must not know how items are cho
 checked: that is demo/game.
 """
 
-import gradio as gr
-
 from demo.checkpoints.persona import Persona
 from demo.ui import copy
-from demo.ui.static_files import markup, script
+from demo.ui.html import build_html
+from demo.ui.static_files import markup
 
 ROUNDS = 10
 
 
 def build_guess_tab(persona: Persona, why_off: str) -> None:
     """Lays the tab out inside the current Blocks; `why_off` says why there is no game, if so."""
-    gr.HTML(
-        html_template=markup("guess.html"),
-        js_on_load=script("guess.js"),
-        apply_default_css=False,
+    build_html(
+        markup("guess.html"),
+        "guess.js",
         elem_id="cd-guess",
         title=persona.title,
         rounds=ROUNDS,

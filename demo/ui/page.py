@@ -3,8 +3,6 @@
 Knows the order of things; must not know what is inside a tab.
 """
 
-from html import escape
-
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
@@ -17,13 +15,20 @@ from demo.ui.detect import build_detect_tab
 from demo.ui.endpoint import make_generate, make_generate_many
 from demo.ui.facts import make_checkpoint
 from demo.ui.guess import build_guess_tab
-from demo.ui.static_files import script
+from demo.ui.html import build_fixed_html, build_html
 from demo.ui.status import build_status
 from demo.ui.verdict import make_detect
 from demo.ui.write import build_write_tab
 
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
+_UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
+_HEADER = """
+<h1><b>${other}</b></h1>
+<p>${tagline}</p>
+<p class="cd-disclaimer">${disclaimer}</p>
+"""
+_HEADER_OF_TWO_SIDES = _HEADER.replace("<b>", "${one} <span>or</span> <b>", 1)
 # Shown where the header is not: in an embed.
 _FOOTER = """<p>${words.disclaimer} <a target="_blank" rel="noopener">${words.more}</a></p>"""
 
@@ -45,7 +50,7 @@ def build_page(
             publish(generate_many, uses_engine=True)
             publish(detect)
             publish(checkpoint)
-        gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
+        _build_header(persona)
         build_status()
         with gr.Tabs(elem_id="cd-tabs"):
             with gr.Tab(copy.TABS["write"], id="write"):
@@ -56,23 +61,23 @@ def build_page(
                 build_detect_tab(detect)
             with gr.Tab(copy.TABS["about"], id="about") as about:
                 build_about_tab(about, checkpoint, persona, owner)
-        gr.HTML(
-            html_template=_FOOTER,
-            js_on_load=script("page.js"),
-            apply_default_css=False,
+        build_html(
+            _FOOTER,
+            "page.js",
             elem_id="cd-footer",
             words={"disclaimer": copy.DISCLAIMER, "more": copy.MORE_ON_THE_PAGE},
         )
     return page
 
 
-def _header(persona: Persona) -> str:
+def _build_header(persona: Persona) -> None:
     """A title of two sides, "this or that", has the second one in colour, on one line if short."""
     one, between, other = persona.title.rpartition(" or ")
-    title = f"{escape(one)} <span>or</span> " if between else ""
-    kept = escape(other).replace(" ", "&nbsp;" if len(other) <= UNBROKEN_CHARACTERS else " ")
-    return f"""
-<h1>{title}<b>{kept}</b></h1>
-<p>{escape(copy.tagline(persona))}</p>
-<p class="cd-disclaimer">{escape(copy.DISCLAIMER)}</p>
-"""
+    build_fixed_html(
+        _HEADER_OF_TWO_SIDES if between else _HEADER,
+        elem_id="cd-header",
+        one=one,
+        other=other if len(other) > UNBROKEN_CHARACTERS else other.replace(" ", _UNBROKEN_SPACE),
+        tagline=copy.tagline(persona),
+        disclaimer=copy.DISCLAIMER,
+    )

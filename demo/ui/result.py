@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from demo.checkpoints.persona import Persona
-from demo.generation.engine import Chunk, Ending, EngineIdentity
-from demo.generation.provenance import source_line
+from demo.generation.engine import Chunk, Ending, EngineIdentity, source_line
 from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges, share_of
 from demo.judging.originals import Passage

@@ -23,8 +23,8 @@ from demo.ui import copy
 from demo.ui.api import ENGINE_CALLS
 from demo.ui.cards import build_cards
 from demo.ui.endpoint import Endpoint
+from demo.ui.html import build_html
 from demo.ui.presets import presets
-from demo.ui.static_files import script
 
 # In the order that `/generate_many` takes them, after the prompt and the count.
 SETTINGS = tuple(FIELDS)
@@ -126,10 +126,9 @@ def _prompt_box() -> gr.Textbox:
         max_lines=6,
         elem_id="cd-prompt",
     )
-    counter = gr.HTML(
-        html_template='<p class="cd-counter" hidden></p>',
-        js_on_load=script("counter.js"),
-        apply_default_css=False,
+    counter = build_html(
+        '<p class="cd-counter" hidden></p>',
+        "counter.js",
         elem_id="cd-counter",
         words=dict(copy.COUNTER),
         limit=MAX_PROMPT_CHARACTERS,
@@ -164,9 +163,7 @@ def _build_settings(prompt: gr.Textbox, cards: gr.HTML, defaults: GenerationRequ
             keep = gr.Button(copy.KEEP_SEED, size="sm")
             draw = gr.Button(copy.DRAW_SEED, size="sm")
     reset = gr.Button(copy.RESET, size="sm", elem_id="cd-reset")
-    asking = gr.HTML(
-        html_template="", js_on_load=script("ask.js"), apply_default_css=False, elem_id="cd-ask"
-    )
+    asking = build_html("", "ask.js", elem_id="cd-ask")
     keep.click(None, js=_KEEP_SEED, inputs=[cards, seed], outputs=seed)
     draw.click(None, js='() => ""', outputs=seed)
     fields = _Fields(prompt, count, settings, asking)

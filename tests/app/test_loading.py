@@ -32,8 +32,7 @@ def test_who_waits_for_the_model_is_told_and_may_leave(tmp_path: Path) -> None:
         assert "still loading" in record["note"]
         assert record["finish_reason"] is None
         assert record["label"]
-        # The place of the one that left is free, and only one is served at a time: another
-        # visitor is told of the loading too, instead of waiting in the queue.
+        # Another visitor is told of the loading too, instead of waiting in the queue.
         event_id = post(app.url, '{"prompt": "Today"}').json()["event_id"]
         with httpx.stream(
             "GET", f"{app.url}/gradio_api/call/generate/{event_id}", timeout=20
@@ -53,6 +52,21 @@ def test_a_model_that_cannot_be_loaded_ends_the_app(tmp_path: Path) -> None:
     with running_app(SCRIPTED, tmp_path, variables) as app:
         assert app.process.wait(timeout=30) == 1
         assert "The teapot is cracked." in app.log()
+
+
+def test_an_engine_of_one_slot_writes_one_text_at_a_time(tmp_path: Path) -> None:
+    """Also if the page was launched for more, and if it was asked before the engine was there."""
+    variables = {"SLOTS": "8", "TEXTS_AT_ONCE": "1", "LOAD_SECONDS": "8"}
+    with running_app(SCRIPTED, tmp_path, variables) as app:
+        assert generate(app.url, prompt="Today")["finish_reason"] == "end_of_tweet"
+        with ThreadPoolExecutor(3) as pool:
+            started = time.monotonic()
+            slow = [
+                pool.submit(generate, app.url, prompt="slow", max_new_tokens=10) for _ in range(3)
+            ]
+            assert all(future.result()["new_tokens"] == 10 for future in slow)
+        # One takes a second and a half.
+        assert time.monotonic() - started > 4
 
 
 def test_as_many_texts_are_written_at_once_as_the_engine_has_slots(tmp_path: Path) -> None:

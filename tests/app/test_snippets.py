@@ -13,7 +13,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from demo.ui import snippets
-from tests.docs import README
+from tests.docs import PAGES
 from tests.processes import AppProcess
 
 LABEL = "AI-generated parody (not a real tweet)"
@@ -69,5 +69,5 @@ def test_the_address_for_assistants_is_one_that_answers(scripted_app: AppProcess
 
 
 @pytest.mark.parametrize("name", list(snippets.SNIPPETS))
-def test_the_readme_shows_the_same(name: str) -> None:
-    assert snippets.SNIPPETS[name] in README.read_text(encoding="utf-8")
+def test_the_documentation_shows_the_same(name: str) -> None:
+    assert any(snippets.SNIPPETS[name] in page.read_text(encoding="utf-8") for page in PAGES)

@@ -110,7 +110,7 @@ def test_no_tweet_comes_twice_in_a_visit(game: Page) -> None:
 
 def test_the_browser_holds_no_answer_before_it_is_given(game: Page) -> None:
     body = dealt(game)
-    assert set(body) == {"state", "visit", "ticket", "text", "everyone"}
+    assert set(body) == {"state", "visit", "ticket", "text", "everyone", "reason"}
     page = game.content()
     for word in ("x.com/i/status", "scripted@0123456789ab · script", '"truth"'):
         assert word not in page

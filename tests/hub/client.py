@@ -2,7 +2,7 @@
 once, when it is imported.
 
 Reads one JSON object a line, the arguments; writes one, the checkpoint or the error,
-or, where `names` are given, the folder of those small files.
+or, if `early` is true, the folder of the small files that a page is built from.
 """
 
 import json
@@ -23,7 +23,7 @@ def answer(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in PATHS:
         if name in arguments:
             arguments[name] = Path(arguments[name]) if arguments[name] else None
-    if "names" in arguments:
+    if arguments.pop("early", False):
         return {"early": str(early_folder(**arguments))}
     said: list[str] = []
     started = time.monotonic()

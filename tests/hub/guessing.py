@@ -1,32 +1,62 @@
-"""One life of a game's counts or tweets, in a process of its own: the real client reads
-HF_ENDPOINT once, when it is imported.
+"""A game's counts or tweets, in a process of its own: the real client reads HF_ENDPOINT once, when
+it is imported.
 
-`counts DATASET FOLDER ANSWERS` counts so many right answers, one before the Hub was asked, and
-stops; `tweets DATASET REVISION` fetches. Writes one JSON object.
+`counts DATASET ANSWERS` counts so many right answers, one before the Hub was asked, and stops.
+`two DATASET` is two processes that share a dataset: A answers three times and stops while B runs,
+then B answers four times and stops. `tweets DATASET REVISION` fetches. Each prints one JSON object.
 """
 
 import json
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-from demo.game.kept import keep_counts
 from demo.game.scores import Counts
 from demo.game.tweets import NoTweets, fetch_tweets, read_tweets
 
+PATIENCE_SECONDS = 30.0
 
-def count(dataset: str, folder: str, answers: str) -> dict[str, Any]:
-    """What was counted, and what the owner was told."""
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def kept(dataset: str, answers: int = 0) -> tuple[Counts, list[str]]:
+    """Counts with so many answers, once the dataset was read or could not be, and what the owner
+    is told."""
     counts, said = Counts(), list[str]()
-    for number in range(int(answers)):
-        if number == 1:
-            keep_counts(counts, dataset, Path(folder), said.append)
+    for _ in range(answers):
         counts.add(right=True, detector_right=None)
-    record = counts.record()
+    counts.keep(dataset, said.append)
+    until(lambda: counts.everyone().kept or said)
+    return counts, said
+
+
+def count(dataset: str, answers: str) -> dict[str, Any]:
+    """What was counted, and what the owner was told."""
+    counts, said = kept(dataset, answers=1)
+    for _ in range(int(answers) - 1):
+        counts.add(right=True, detector_right=None)
+    everyone = counts.everyone()
     started = time.monotonic()
     counts.close()
-    return {**record, "said": said, "seconds": time.monotonic() - started}
+    return {**asdict(everyone), "said": said, "seconds": time.monotonic() - started}
+
+
+def two(dataset: str) -> dict[str, Any]:
+    """What each had counted in the end, and what the owner was told."""
+    (a, said_by_a), (b, said_by_b) = kept(dataset), kept(dataset)
+    for counts, answers in ((a, 3), (b, 4)):
+        for _ in range(answers):
+            counts.add(right=True, detector_right=None)
+        counts.close()
+    return {"a": a.everyone().answers, "b": b.everyone().answers, "said": said_by_a + said_by_b}
 
 
 def tweets(dataset: str, revision: str) -> dict[str, Any]:
@@ -35,7 +65,7 @@ def tweets(dataset: str, revision: str) -> dict[str, Any]:
         folder = fetch_tweets(dataset, revision)
         return {
             "files": sorted(path.name for path in folder.iterdir()),
-            "shown": len(read_tweets(folder).shown),
+            "shown": len(read_tweets(folder).tweets),
         }
     except NoTweets as error:
         return {"error": str(error)}
@@ -43,4 +73,9 @@ def tweets(dataset: str, revision: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    print(json.dumps(count(*arguments) if what == "counts" else tweets(*arguments)))
+    lives: dict[str, Callable[..., dict[str, Any]]] = {
+        "counts": count,
+        "two": two,
+        "tweets": tweets,
+    }
+    print(json.dumps(lives[what](*arguments)))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.generation.introduction import FILES
 from tests.hub.server import Hub
 
 PATIENCE_SECONDS = 3.0
@@ -73,7 +72,7 @@ class Client:
         """One `early_folder` there, for the files of an introduction."""
         arguments = {
             "model_id": model_id, "model_revision": revision, "token": "", "folder": "",
-            "embedded": str(self._embedded), "names": FILES,
+            "embedded": str(self._embedded), "early": True,
             "hub_patience_seconds": PATIENCE_SECONDS,
         }  # fmt: skip
         return Path(self._ask(arguments)["early"])

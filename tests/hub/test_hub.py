@@ -3,18 +3,18 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo.checkpoints.files import write_checksums
+from demo.checkpoints.files import EARLY, write_checksums
 from demo.checkpoints.persona import NOBODY
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
-from demo.generation.introduction import FILES, introduce
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
+from demo.generation.profile import read_profile
 from tests import tiny
 from tests.hub.resolving import PATIENCE_SECONDS, Client
 from tests.hub.server import READER, STRANGER, Hub, Repo
@@ -106,14 +106,14 @@ def resolved(folder: Path) -> Checkpoint:
     )  # fmt: skip
 
 
-def test_a_page_is_introduced_before_any_weights_are_fetched(
+def test_what_the_page_is_built_from_is_fetched_before_any_weights(
     client: Client, hub: Hub, files: dict[str, bytes], repo: Repo, model_id: str
 ) -> None:
-    """Then the kept copy of those files introduces it, whether the Hub is gone or stalls."""
-    files["persona.json"] = json.dumps({**asdict(NOBODY), "title": "Kettle"}).encode()
+    """After that a local copy of those files is read, whether the Hub is gone or stalls."""
+    files["persona.json"] = json.dumps({**NOBODY.model_dump(), "title": "Kettle"}).encode()
     folder = client.early(model_id, repo.commit)
-    assert introduce(folder).persona.title == "Kettle"
-    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert read_profile(folder).persona.title == "Kettle"
+    assert {path.name for path in folder.iterdir()} == set(EARLY)
     hub.fault = "stall"
     assert client.early(model_id, repo.commit) == folder
     hub.stop()
@@ -121,7 +121,7 @@ def test_a_page_is_introduced_before_any_weights_are_fetched(
     assert client.resolve(model_id, repo.commit).is_embedded_because("No whole copy")
 
 
-def test_without_a_hub_and_a_copy_the_embedded_one_introduces_itself(
+def test_without_a_hub_and_a_copy_the_page_is_built_from_the_embedded_one(
     client: Client, hub: Hub, repo: Repo, model_id: str, noise: Path
 ) -> None:
     hub.stop()

@@ -1,14 +1,16 @@
-"""What the app serves when the Hub's checkpoint is whole but cannot be run."""
+"""What the app serves when a checkpoint is whole but cannot be run, or not by OpenVINO."""
 
+import json
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
 import app
 from demo.checkpoints import resolve
-from demo.checkpoints.resolve import Checkpoint, CheckpointError
+from demo.checkpoints.files import CheckpointError, file_sha256, write_checksums
+from demo.checkpoints.hub import Snapshot
 from demo.settings import read_settings
 from tests import tiny
 
@@ -25,36 +27,50 @@ def without_a_weight(folder: Path) -> Path:
 
 
 @pytest.fixture
-def resolved(
+def variables(
     tmp_path: Path, fluent_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
     """The Hub gives a checkpoint that lacks a weight, and a tiny one is embedded."""
     broken = without_a_weight(tmp_path / "broken")
-
-    def resolved_folder(**asked: Any) -> Checkpoint:
-        if asked["model_id"]:
-            return Checkpoint(broken, asked["model_id"], COMMIT)
-        if asked["folder"]:
-            return Checkpoint(broken, "broken", COMMIT[:12])
-        return Checkpoint(fluent_folder, "embedded", COMMIT[:12], is_embedded=True)
-
-    monkeypatch.setattr(resolve, "resolve_checkpoint", resolved_folder)
-    return {"ENGINE": "transformers", "DEVICE": "cpu", "CACHE_DIR": str(tmp_path)}
+    sums = {path.name: file_sha256(path) for path in broken.glob("*.safetensors")}
+    (broken / "SHA256SUMS").unlink()
+    monkeypatch.setattr(resolve, "fetch_snapshot", lambda *_: Snapshot(broken, sums))
+    monkeypatch.setattr(app, "EMBEDDED", fluent_folder)
+    return {"DEVICE": "cpu", "CACHE_DIR": str(tmp_path / "cache")}
 
 
+@pytest.mark.parametrize("engine", ["transformers", "openvino"])
 def test_the_embedded_checkpoint_runs_where_the_hubs_lacks_a_weight(
-    resolved: dict[str, str], capsys: pytest.CaptureFixture[str]
+    variables: dict[str, str], capsys: pytest.CaptureFixture[str], engine: str
 ) -> None:
-    hub = {"MODEL_ID": "user/name", "MODEL_REVISION": COMMIT}
-    loaded = app.load(read_settings({**resolved, **hub}))
+    hub = {"MODEL_ID": "user/name", "MODEL_REVISION": COMMIT, "ENGINE": engine}
+    loaded = app.load(read_settings({**variables, **hub}))
     assert loaded.engine.identity.checkpoint == "embedded"
-    assert loaded.notice == ("user/name could not be run. The embedded checkpoint runs instead.")
-    assert "c_fc.weight" in capsys.readouterr().out
+    assert loaded.notice == "user/name could not be run. The embedded checkpoint runs instead."
+    said = capsys.readouterr().out
+    assert "c_fc.weight" in said
+    assert loaded.notice in said
     loaded.engine.close()
 
 
 def test_a_folder_that_lacks_a_weight_is_its_owners_to_mend(
-    resolved: dict[str, str], tmp_path: Path
+    variables: dict[str, str], tmp_path: Path
 ) -> None:
+    folder = {"CHECKPOINT": str(tmp_path / "broken"), "ENGINE": "transformers"}
     with pytest.raises(CheckpointError, match=r"c_fc\.weight"):
-        app.load(read_settings({**resolved, "CHECKPOINT": str(tmp_path)}))
+        app.load(read_settings({**variables, **folder}))
+
+
+def test_an_engine_that_stands_in_for_openvino_says_how_many_texts_it_writes(
+    variables: dict[str, str], fluent_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever SLOTS says: then the page gives it one text at a time."""
+    config = shutil.copytree(fluent_folder, tmp_path / "relu") / "config.json"
+    values = {**json.loads(config.read_text()), "activation_function": "relu"}
+    config.write_text(json.dumps(values))
+    write_checksums(config.parent)
+    folder = {"CHECKPOINT": str(config.parent), "SLOTS": "16"}
+    loaded = app.load(read_settings({**variables, **folder}))
+    assert loaded.engine.identity.engine.startswith("transformers")
+    assert loaded.engine.slots == 1
+    loaded.engine.close()

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, PreTrainedModel
 
-from demo import processes
+from demo.checkpoints import embedded
 from demo.checkpoints.difference import read_difference
 from demo.checkpoints.files import verify_checksums, write_checksums
 from demo.checkpoints.merging import merge_difference
@@ -200,7 +200,7 @@ def merging(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         done.append(Path(gguf))
         merge_with_llama(Path(tuned), Path(out))
 
-    monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(embedded, "run_module", run)
     return done
 
 
@@ -285,7 +285,7 @@ def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(
             ended.append(resolve(tmp_path / "cache", embedded=tuned, base_file=base_file))
         merge_with_llama(tuned, Path(out))
 
-    monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(embedded, "run_module", run)
     chosen = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
     assert len(begun) == 2
     assert ended == [chosen]

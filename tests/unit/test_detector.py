@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.files import UnusableFile
@@ -199,8 +200,9 @@ def test_a_file_that_is_missing_or_of_something_else_is_refused(tmp_path: Path) 
 def test_too_few_texts_are_refused(detector: Detector) -> None:
     with pytest.raises(TrainingError, match="4 real and 9 generated"):
         train_detector(_sentences(4, 1), _sentences(9, 2), seed=0)
-    with pytest.raises(TrainingError, match="both kinds"):
-        measure_detector(detector, _sentences(4, 1), [])
+    for generated in ([], ["The only one"]):
+        with pytest.raises(TrainingError, match="both kinds"):
+            measure_detector(detector, _sentences(4, 1), generated)
 
 
 def test_figures_of_no_difference_are_those_of_chance(detector: Detector) -> None:
@@ -212,11 +214,25 @@ def test_figures_of_no_difference_are_those_of_chance(detector: Detector) -> Non
         assert 0.3 < share.low <= 0.5 <= share.high < 0.7
 
 
-def test_figures_come_by_length_where_there_are_both_kinds(detector: Detector) -> None:
-    real, generated = ("x" * 59, "x" * 60, "x" * 119, "x" * 250), ("y" * 60, "y" * 200, "y" * 150)
+def test_figures_come_by_length_where_there_are_several_texts_of_both_kinds(
+    detector: Detector,
+) -> None:
+    lengths = {"real": (20, 59, 60, 119, 150, 250, 300), "generated": (60, 70, 80, 150, 200, 210)}
+    real, generated = (["x" * length for length in of] for of in lengths.values())
     by_length = measure_detector(detector, real, generated).by_length
     counts = {name: (group.real, group.generated) for name, group in by_length.items()}
-    assert counts == {"60-119": (2, 1), "200+": (1, 1)}
+    # Of one text an interval would have no width, and could not but lie above chance or below.
+    assert counts == {"60-119": (2, 3), "200+": (2, 2)}
+
+
+def test_figures_are_those_of_scikit_learn(detector: Detector) -> None:
+    real, generated = _sentences(31, 6, " so sad"), _sentences(47, 7)
+    figures = measure_detector(detector, real, generated).overall
+    of_texts = [detector.judge(text).probability for text in (*real, *generated)]
+    truths = [0] * len(real) + [1] * len(generated)
+    assert figures.roc_auc.value == pytest.approx(roc_auc_score(truths, of_texts))
+    says = [probability >= 0.5 for probability in of_texts]
+    assert figures.accuracy.value == pytest.approx(balanced_accuracy_score(truths, says))
 
 
 def test_figures_as_a_dict_are_rounded_numbers(detector: Detector) -> None:

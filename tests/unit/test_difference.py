@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState
 
-from demo.checkpoints.difference import kept, read_difference, write_difference
+from demo.checkpoints.difference import read_difference, round_trip, write_difference
 from tests import tiny
 from training.budget import UNBOUNDED_STEPS, Clock
 from training.errors import TrainingError
@@ -20,19 +20,21 @@ def noise(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("planes", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(40, 24), (3, 7), (1, 1), (9,)])
-def test_what_is_read_is_what_was_said_to_be_kept(
+def test_what_is_read_is_what_was_said_to_be_round_trip(
     shape: tuple[int, ...], planes: int, tmp_path: Path
 ) -> None:
     values = noise(*shape)
     write_difference(tmp_path / "d.safetensors", {"a.weight": (values, planes)})
     read = read_difference(tmp_path / "d.safetensors")
     assert list(read) == ["a.weight"]
-    assert torch.equal(read["a.weight"], kept(values, planes))
+    assert torch.equal(read["a.weight"], round_trip(values, planes))
 
 
 def test_each_plane_takes_off_some_of_the_error() -> None:
     values = noise(200, 300)
-    errors = [float((values - kept(values, planes)).norm() / values.norm()) for planes in (1, 2, 3)]
+    errors = [
+        float((values - round_trip(values, planes)).norm() / values.norm()) for planes in (1, 2, 3)
+    ]
     # One bit of a normal variable leaves sqrt(1 - 2 / pi) of it.
     assert errors[0] == pytest.approx(0.603, abs=0.01)
     assert errors[2] < 0.7 * errors[1] < 0.5 * errors[0]
@@ -42,11 +44,11 @@ def test_magnitudes_that_are_products_of_two_scales_are_kept_to_bfloat16() -> No
     signs = torch.sign(noise(30, 20))
     rows, columns = torch.linspace(0.001, 2, 30), torch.linspace(0.5, 1, 20)
     values = signs * torch.outer(rows, columns)
-    torch.testing.assert_close(kept(values, 1), values, rtol=0.01, atol=0)
+    torch.testing.assert_close(round_trip(values, 1), values, rtol=0.01, atol=0)
 
 
 def test_nothing_is_kept_of_nothing() -> None:
-    assert not kept(torch.zeros(4, 5), 2).any()
+    assert not round_trip(torch.zeros(4, 5), 2).any()
 
 
 def test_a_weight_takes_little_more_than_a_bit(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
     exact = {name: value.detach().clone() for name, value in model.named_parameters()}
 
     def rounded(name: str) -> torch.Tensor:
-        return base[name] + kept(exact[name] - base[name], 2 if "q_proj" in name else 1)
+        return base[name] + round_trip(exact[name] - base[name], 2 if "q_proj" in name else 1)
 
     def is_exact() -> bool:
         return all(torch.equal(value, exact[name]) for name, value in model.named_parameters())

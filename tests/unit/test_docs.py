@@ -1,5 +1,6 @@
 """What is written about the project is what the project is."""
 
+import ast
 import json
 import re
 import subprocess
@@ -7,17 +8,62 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.docs import README, rendered
+from tests.docs import PAGES, README, parts, rendered, shown
 from training.card import EMBEDDED, render_card
 from training.working_tree import ROOT
 
 FRONT_MATTER = yaml.safe_load(README.read_text(encoding="utf-8").split("---\n")[1])
 
 
-def test_the_readme_is_not_stale() -> None:
-    assert README.read_text(encoding="utf-8") == rendered(), "run `make docs`"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_is_not_stale(page: Path) -> None:
+    assert page.read_text(encoding="utf-8") == rendered(page), "run `make docs`"
+
+
+def test_every_generated_part_is_shown_somewhere() -> None:
+    assert parts().keys() == set(shown())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {
+                re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings
+            }
+
+
+IMPORTS = {
+    "demo/checkpoints": ("demo.generation", "demo.server", "demo.ui", "demo.game", "demo.launch"),
+    "demo/generation": ("demo.server", "demo.ui", "demo.game", "demo.launch"),
+    "demo/judging": ("demo.generation", "demo.server", "demo.ui", "demo.game", "demo.launch"),
+    "demo/server": ("demo.ui", "demo.game", "demo.launch"),
+    "demo/game": ("demo.ui", "demo.launch"),
+    "demo/ui": ("demo.launch",),
+    "demo": ("training", "benchmarks", "tests"),
+    "training": ("benchmarks", "tests", "demo.ui", "demo.game", "demo.launch"),
+}
+
+
+@pytest.mark.parametrize("folder", IMPORTS)
+def test_imports_go_one_way(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                wrong = [rule for rule in IMPORTS[folder] if f"{name}.".startswith(f"{rule}.")]
+                assert not wrong, f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_the_model_card_is_that_of_the_embedded_checkpoint() -> None:

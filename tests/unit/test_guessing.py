@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,21 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from demo.checkpoints.persona import Persona
-from demo.game.game import Game, build_game
+from demo.game.game import Game, Refused, Revealed, Round, build_game
 from demo.game.pool import Pool
 from demo.game.routes import guess_routes
-from demo.game.scores import Counts
-from demo.game.tickets import Refused
+from demo.game.scores import Counts, Everyone
 from demo.game.tweets import read_tweets
 from demo.generation.engine import EngineError
 from demo.generation.introduction import Introduction
 from demo.generation.request import GenerationRequest
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
+from demo.judging.originals import Originals
 from demo.server.service import Service, ready
 from demo.settings import read_settings
 from tests.guessing import Stories, dealt, write_tweets
-from tests.scripted import Reply, ScriptedEngine
+from tests.scripted import REAL_TWEET, Reply, ScriptedEngine
 from training.prepare import PERSONA
 
 INTRODUCTION = Introduction(Persona.read(PERSONA), GenerationRequest(seed=0, temperature=0.7))
@@ -78,38 +77,38 @@ def play(tmp_path: Path, engine: ScriptedEngine, said: list[str]) -> Iterator[Pl
         game.close()
 
 
-def round_of(game: Game, truth: str, visit: str | None = None) -> tuple[dict[str, Any], Any]:
+def round_of(game: Game, truth: str) -> tuple[Round, Revealed]:
     """A round that turned out to be of this kind, and what was revealed."""
     for _ in range(100):
-        record = dealt(game, visit)
-        revealed = game.answer(record["ticket"], "computer")
-        if revealed["truth"] == truth:
-            return record, revealed
+        found = dealt(game)
+        revealed = game.answer(found.ticket, "computer")
+        if revealed.truth == truth:
+            return found, revealed
     raise AssertionError(f"No {truth} one in a hundred rounds.")
 
 
 def test_a_real_one_is_revealed_with_its_date_and_link(play: Play, tmp_path: Path) -> None:
-    record, revealed = round_of(play(), "real")
+    found, revealed = round_of(play(), "real")
     tweets = {tweet.text: tweet for tweet in write_tweets(tmp_path)}
-    tweet = tweets[record["text"]]
-    assert revealed["date"] == tweet.date[:10]
-    assert revealed["link"] == f"https://x.com/i/status/{tweet.id}"
-    assert (revealed["right"], revealed["source"], revealed["label"]) == (False, "", "")
+    tweet = tweets[found.text]
+    assert revealed.date == tweet.date[:10]
+    assert revealed.link == f"https://x.com/i/status/{tweet.id}"
+    assert (revealed.right, revealed.source, revealed.label) == (False, "", "")
 
 
 def test_a_generated_one_is_revealed_with_its_label_and_source(play: Play, tmp_path: Path) -> None:
-    record, revealed = round_of(play(), "computer")
-    assert record["text"] not in {tweet.text for tweet in write_tweets(tmp_path)}
-    assert revealed["label"] == "AI-generated parody (not a real tweet)"
-    assert "temperature 0.7" in revealed["source"]
-    assert "max_new_tokens 160" in revealed["source"]
-    assert (revealed["right"], revealed["link"], revealed["date"]) == (True, None, "")
+    found, revealed = round_of(play(), "computer")
+    assert found.text not in {tweet.text for tweet in write_tweets(tmp_path)}
+    assert revealed.label == "AI-generated parody (not a real tweet)"
+    assert "temperature 0.7" in revealed.source
+    assert "max_new_tokens 160" in revealed.source
+    assert (revealed.right, revealed.link, revealed.date) == (True, None, "")
 
 
 def test_without_a_detector_nothing_is_said_of_one(play: Play) -> None:
     _, revealed = round_of(play(), "real")
-    assert revealed["detector"] is None
-    assert revealed["everyone"]["detector_answers"] == 0
+    assert revealed.detector is None
+    assert revealed.everyone.detector_answers == 0
 
 
 def test_people_and_the_detector_are_counted_on_the_same_texts(
@@ -118,36 +117,51 @@ def test_people_and_the_detector_are_counted_on_the_same_texts(
     game = play(ready(engine, Judges(detector=SUSPICIOUS)))
     truths = []
     for _ in range(20):
-        revealed = game.answer(dealt(game)["ticket"], "real")
-        truths.append(revealed["truth"])
-        assert revealed["detector"]["says"] == "computer"
-        assert revealed["detector"]["probability"] == pytest.approx(0.88, abs=0.01)
-        assert revealed["detector"]["right"] == (revealed["truth"] == "computer")
-    assert revealed["everyone"] == {
-        "answers": 20, "right": truths.count("real"),
-        "detector_answers": 20, "detector_right": truths.count("computer"), "kept": False,
-    }  # fmt: skip
+        revealed = game.answer(dealt(game).ticket, "real")
+        truths.append(revealed.truth)
+        assert revealed.detector
+        assert revealed.detector.says == "computer"
+        assert revealed.detector.probability == pytest.approx(0.88, abs=0.01)
+        assert revealed.detector.right == (revealed.truth == "computer")
+    assert revealed.everyone == Everyone(
+        20, truths.count("real"), 20, truths.count("computer"), kept=False
+    )
+
+
+def test_the_page_never_tells_that_what_it_shows_is_real(
+    play: Play, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    shown = [tweet.text for tweet in write_tweets(tmp_path)]
+    index = Originals.build([*shown, REAL_TWEET])
+    service = ready(engine, Judges(index))
+    found, _ = round_of(play(service), "real")
+    assert index.repeats(found.text)
+    visible = service.judges_for_visitors()
+    for text in shown:
+        assert visible.repeats(text) == visible.repeats(f"He wrote: {text.upper()}") == ()
+    # Other real tweets are still found.
+    assert visible.repeats(REAL_TWEET) == ((0, len(REAL_TWEET)),)
 
 
 def test_an_answer_counts_once_and_a_wrong_word_is_none(play: Play) -> None:
     game = play()
-    ticket = dealt(game)["ticket"]
+    ticket = dealt(game).ticket
     with pytest.raises(Refused, match="either real or computer"):
         game.answer(ticket, "teapot")
     game.answer(ticket, "real")
     with pytest.raises(Refused, match="answered already"):
         game.answer(ticket, "real")
-    assert dealt(game)["everyone"]["answers"] == 1
+    assert dealt(game).everyone.answers == 1
 
 
 def test_a_visit_goes_on_without_seeing_anything_twice(play: Play) -> None:
     game, texts, visit = play(), [], None
     for _ in range(60):
-        record = dealt(game, visit)
-        visit = visit or record["visit"]
-        assert record["visit"] == visit
-        texts.append(record["text"])
-        game.answer(record["ticket"], "real")
+        found = dealt(game, visit)
+        visit = visit or found.visit
+        assert found.visit == visit
+        texts.append(found.text)
+        game.answer(found.ticket, "real")
     assert len(set(texts)) == 60
 
 
@@ -160,7 +174,7 @@ def test_a_text_without_an_end_of_its_own_is_not_shown(play: Play, engine: Scrip
     game = play()
     until(lambda: len(engine.requests) >= 16)
     assert {request.max_new_tokens for request in engine.requests} == {160}
-    assert game.next(None) == {"state": "waiting"}
+    assert game.next(None).state == "waiting"
 
 
 def test_a_full_pool_costs_nothing(play: Play, engine: ScriptedEngine) -> None:
@@ -199,7 +213,7 @@ def test_nothing_is_written_before_the_engine_is_there(play: Play, engine: Scrip
     service = Service(lambda: pytest.fail("never loaded"), slots=1)
     game = play(service)
     time.sleep(0.1)
-    assert (engine.requests, game.next(None)) == ([], {"state": "waiting"})
+    assert (engine.requests, game.next(None).state) == ([], "waiting")
 
 
 def test_an_engine_that_fails_is_left_alone_for_longer_and_longer(
@@ -267,11 +281,10 @@ def test_without_usable_tweets_the_game_is_off_and_its_owner_knows_why(
     folder.mkdir()
     spoil(folder)
     game = play(folder=folder)
-    until(lambda: game.next(None)["state"] != "waiting")
-    reason = game.next(None)["reason"]
-    assert game.next(None) == {"state": "off", "reason": reason}
-    assert "could not be read" in reason
-    assert str(folder) not in reason
+    until(lambda: game.next(None).state != "waiting")
+    assert game.next(None).state == "off"
+    assert "could not be read" in game.next(None).reason
+    assert str(folder) not in game.next(None).reason
     (sentence,) = said
     assert sentence.startswith("There is no guessing game. ")
     assert str(folder) in sentence or "Only 19 tweets" in sentence
@@ -279,10 +292,10 @@ def test_without_usable_tweets_the_game_is_off_and_its_owner_knows_why(
 
 def test_dev_is_taken_only_where_there_is_no_test(tmp_path: Path) -> None:
     dev = write_tweets(tmp_path, 30, "dev")
-    assert [tweet.text for tweet in read_tweets(tmp_path).shown] == [tweet.text for tweet in dev]
+    assert [tweet.text for tweet in read_tweets(tmp_path).tweets] == [tweet.text for tweet in dev]
     test = write_tweets(tmp_path, 25, "test")
     real = read_tweets(tmp_path)
-    assert [tweet.text for tweet in real.shown] == [tweet.text for tweet in test]
+    assert [tweet.text for tweet in real.tweets] == [tweet.text for tweet in test]
     assert len(real.texts) == 55
 
 
@@ -298,21 +311,23 @@ def test_without_a_date_the_id_is_a_lines_number_and_no_link(play: Play, tmp_pat
     )
     pq.write_table(undated, folder / "test.parquet")
     _, revealed = round_of(play(folder=folder), "real")
-    assert (revealed["link"], revealed["date"]) == (None, "")
+    assert (revealed.link, revealed.date) == (None, "")
 
 
 def test_the_datas_own_persona_says_where_its_tweets_are(play: Play, tmp_path: Path) -> None:
     folder = tmp_path / "teapots"
     write_tweets(folder)
-    replace(INTRODUCTION.persona, link="https://teapots.example/{id}").write(folder)
+    persona = INTRODUCTION.persona.model_copy(update={"link": "https://teapots.example/{id}"})
+    persona.write(folder)
     _, revealed = round_of(play(folder=folder), "real")
-    assert revealed["link"].startswith("https://teapots.example/1")
+    assert revealed.link
+    assert revealed.link.startswith("https://teapots.example/1")
 
 
 def test_no_tweets_no_game_and_nothing_is_begun(engine: ScriptedEngine, said: list[str]) -> None:
     game = build_game(ready(engine), INTRODUCTION, read_settings({}), said.append)
-    assert game.next(None)["state"] == "off"
-    assert "started without any" in game.next(None)["reason"]
+    assert game.next(None).state == "off"
+    assert "started without any" in game.next(None).reason
     game.close()
     assert (said, engine.requests) == ([], [])
 
@@ -322,7 +337,7 @@ def test_where_a_gpu_is_lent_nothing_is_written_ahead(
 ) -> None:
     settings = read_settings({"TWEETS": str(tmp_path), "SPACES_ZERO_GPU": "1"})
     game = build_game(ready(engine), INTRODUCTION, settings, said.append)
-    assert "no text is written before" in game.next(None)["reason"]
+    assert "no text is written before" in game.next(None).reason
     game.close()
     assert engine.requests == []
 
@@ -361,7 +376,7 @@ def test_a_round_looks_the_same_whatever_it_is(client: TestClient) -> None:
         revealed = client.post("/guess/answer", json=guess)
         assert revealed.headers["cache-control"] == "no-store"
         shapes[revealed.json()["truth"]].add(shape)
-        assert tuple(body) == ("state", "visit", "ticket", "text", "everyone")
+        assert set(body) == {"state", "visit", "ticket", "text", "everyone", "reason"}
     assert shapes["real"] == shapes["computer"]
     assert len(shapes["real"]) == 1
 

@@ -1,26 +1,33 @@
 """The guessing game's rules, each by itself: what may be shown, what is dealt, what a ticket is."""
 
-import base64
 import random
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from statistics import mean
+from urllib.parse import quote
 
 import pytest
 
-from demo.game.deck import MAX_MISSES, Deck
-from demo.game.filler import Order
-from demo.game.fitness import Fitness
-from demo.game.orders import Orders
-from demo.game.pairing import MAX_MISFITS, Deal, Dealer, SeenEverything, Shown, Visits
-from demo.game.pool import Pool, Written
-from demo.game.scores import Counts, Tally
-from demo.game.surface import BATCH, Surface
-from demo.game.tickets import Refused, Tickets
-from demo.game.tweets import Tweet
+from demo.game.game import Refused, Tickets
+from demo.game.pairing import (
+    BATCH,
+    MAX_MISMATCHES,
+    MAX_MISSES,
+    Deal,
+    Dealer,
+    Deck,
+    SeenEverything,
+    Shown,
+    StyleScore,
+    Visits,
+)
+from demo.game.pool import GameRequest, GeneratedText, Pool, TextSource
+from demo.game.scores import Counts, Everyone, Tally
+from demo.game.tweets import DisplayRules, Tweet
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
 
@@ -34,7 +41,7 @@ def text_of(length: int, number: int) -> str:
 
 
 def dealer(
-    real: Sequence[int], written: Sequence[Written], capacity: int | None = None
+    real: Sequence[int], written: Sequence[GeneratedText], capacity: int | None = None
 ) -> tuple[Dealer, Pool]:
     """Over real texts of these lengths and a pool of these generated ones."""
     pool = Pool(capacity or len(written) + 1)
@@ -42,12 +49,14 @@ def dealer(
         assert pool.put(one)
     tweets = [Tweet(str(i), "", text_of(length, i)) for i, length in enumerate(real)]
     chance = random.SystemRandom()
-    surface = Surface([tweet.text for tweet in tweets])
-    return Dealer(tweets, Deck(real, chance), surface, pool, chance, Visits()), pool
+    style = StyleScore([tweet.text for tweet in tweets])
+    return Dealer(tweets, Deck(real, chance), style, pool, chance, Visits()), pool
 
 
-def generated(lengths: Sequence[int], root: int | None = None) -> list[Written]:
-    return [Written(text_of(length, -i), "source", root) for i, length in enumerate(lengths, 1)]
+def generated(lengths: Sequence[int], root: int | None = None) -> list[GeneratedText]:
+    return [
+        GeneratedText(text_of(length, -i), "source", root) for i, length in enumerate(lengths, 1)
+    ]
 
 
 def deals(of: Dealer, rounds: int, visit: str | None = None) -> list[Deal]:
@@ -84,13 +93,13 @@ def marked(count: int, share: float, seed: int) -> list[str]:
 
 def dealer_that_knows(real: Sequence[str], written: Sequence[str]) -> tuple[Dealer, Pool]:
     """Over these texts, the generated ones of which it has learnt from."""
-    surface, chance, pool = Surface(real), random.SystemRandom(), Pool(1_000)
+    style, chance, pool = StyleScore(real), random.SystemRandom(), Pool(1_000)
     for text in written:
-        surface.learn(text)
-        assert pool.put(Written(text, ""))
+        style.learn(text)
+        assert pool.put(GeneratedText(text, ""))
     tweets = [Tweet(str(i), "", text) for i, text in enumerate(real)]
     deck = Deck([len(text) for text in real], chance)
-    return Dealer(tweets, deck, surface, pool, chance, Visits()), pool
+    return Dealer(tweets, deck, style, pool, chance, Visits()), pool
 
 
 def test_what_one_kind_has_more_of_is_as_frequent_in_both_once_it_is_known() -> None:
@@ -109,16 +118,17 @@ def test_a_model_whose_texts_look_like_none_is_played_all_the_same() -> None:
     real, written = marked(400, 0.0, 1_000), marked(400, 1.0, 9_000)
     table, pool = dealer_that_knows(real, written)
     assert table.deal(None)
-    assert len(pool.texts()) >= 400 - MAX_MISFITS - 1
+    assert len(pool.texts()) >= 400 - MAX_MISMATCHES - 1
 
 
 def test_nothing_is_known_of_looks_before_there_are_texts_enough_to_learn_from() -> None:
-    surface = Surface(["The teapot sings!", "The teapot is silent."])
-    for i in range(BATCH - 1):
-        surface.learn(f"{i} teapots sing!")
-    assert surface.distances([0, 1], "A teapot sings!").tolist() == [0, 0]
-    surface.learn("The last teapot sings!")
-    near, far = surface.distances([0, 1], "A teapot sings!")
+    real, generated = marked(100, 0.5, 100), marked(BATCH, 1.0, 200)
+    style = StyleScore([*real, "100 a teapot sings!", "100 a teapot sings."])
+    for text in generated[1:]:
+        style.learn(text)
+    assert style.distances([100, 101], "200 a teapot sings!").tolist() == [0, 0]
+    style.learn(generated[0])
+    near, far = style.distances([100, 101], "200 a teapot sings!")
     assert near < far
 
 
@@ -180,8 +190,8 @@ def test_a_generated_text_is_shown_once() -> None:
 
 
 def test_nothing_comes_twice_in_a_visit_nor_a_tweet_beside_what_its_opening_began() -> None:
-    written = [Written(text_of(50, -i), "", root=i % 30) for i in range(1, 91)]
-    roots = {one.text: one.root for one in written}
+    written = [GeneratedText(text_of(50, -i), "", opened_by=i % 30) for i in range(1, 91)]
+    roots = {one.text: one.opened_by for one in written}
     table, _ = dealer([50] * 30, written)
     first = table.deal(None)
     assert first
@@ -200,7 +210,7 @@ def test_who_has_seen_everything_is_told_and_others_play_on() -> None:
         for _ in range(100):
             # Full, as the filler would keep it.
             while not pool.is_full():
-                pool.put(Written(text_of(50, next(numbers)), ""))
+                pool.put(GeneratedText(text_of(50, next(numbers)), ""))
             table.deal(visit)
 
     with pytest.raises(SeenEverything):
@@ -209,7 +219,7 @@ def test_who_has_seen_everything_is_told_and_others_play_on() -> None:
 
 
 def test_an_unknown_visit_becomes_a_new_one_and_the_oldest_is_forgotten() -> None:
-    visits = Visits(at_most=2)
+    visits = Visits(max_visits=2)
     assert visits.known("0" * 32) != "0" * 32
     for visit in ("a", "b", "a", "c"):
         visits.add(visit, 5)
@@ -245,7 +255,7 @@ def test_an_unknown_visit_becomes_a_new_one_and_the_oldest_is_forgotten() -> Non
 def test_a_generated_text_looks_as_prepared_ones_do_or_is_not_shown(
     raw: str, shown: str | None
 ) -> None:
-    assert Fitness.of(REAL).generated(raw) == shown
+    assert DisplayRules.from_texts(REAL).clean(raw) == shown
 
 
 @pytest.mark.parametrize(
@@ -256,51 +266,52 @@ def test_a_generated_text_looks_as_prepared_ones_do_or_is_not_shown(
     ],
 )  # fmt: skip
 def test_a_real_text_that_would_be_known_by_a_flaw_is_not_shown(text: str) -> None:
-    assert not Fitness.of([*REAL, text]).fits_real(text)
-    assert Fitness.of(REAL).fits_real(REAL[0])
+    assert not DisplayRules.from_texts([*REAL, text]).allow(text)
+    assert DisplayRules.from_texts(REAL).allow(REAL[0])
 
 
-def orders(texts: Sequence[str] = REAL, **changes: object) -> Orders:
-    values = {
-        "texts": texts, "fitness": Fitness.of(texts), "defaults": GenerationRequest(top_k=7),
-        "wants": lambda length: True, "repeats": lambda text: (), "chance": random.Random(3),
-        "learn": lambda text: None,
-        **changes,
-    }  # fmt: skip
-    return Orders(**values)  # type: ignore[arg-type]
+SOURCE = TextSource(
+    texts=REAL,
+    rules=DisplayRules.from_texts(REAL),
+    defaults=GenerationRequest(top_k=7),
+    is_wanted=lambda length: True,
+    repeats=lambda text: False,
+    learn=lambda text: None,
+    rng=random.Random(3),
+)
 
 
 def test_half_begins_with_the_opening_words_of_a_real_tweet() -> None:
-    table = orders()
-    drawn = [table.draw() for _ in range(400)]
-    begun = [order for order in drawn if order.root is not None]
+    drawn = [SOURCE.draw() for _ in range(400)]
+    begun = [asked for asked in drawn if asked.opened_by is not None]
     assert 140 < len(begun) < 260
-    assert {order.request.prompt for order in drawn if order.root is None} == {""}
-    for order in begun:
-        assert order.root is not None
-        opening, real = order.request.prompt.split(), REAL[order.root].split()
+    assert {asked.request.prompt for asked in drawn if asked.opened_by is None} == {""}
+    for asked in begun:
+        assert asked.opened_by is not None
+        opening, real = asked.request.prompt.split(), REAL[asked.opened_by].split()
         assert 2 <= len(opening) <= 5
         assert opening == real[: len(opening)]
         assert len(opening) < len(real)
-    assert {(order.request.top_k, order.request.max_new_tokens) for order in drawn} == {(7, 160)}
-    assert len({order.request.seed for order in drawn}) > 390
+    assert {(asked.request.top_k, asked.request.max_new_tokens) for asked in drawn} == {(7, 160)}
+    assert len({asked.request.seed for asked in drawn}) > 390
 
 
 def test_a_text_of_which_hardly_a_word_is_new_is_not_taken() -> None:
-    order = Order(GenerationRequest(prompt="The kettle follows the teapot,"), root=0)
-    table = orders()
-    assert table.accept(order, "The kettle follows the teapot, and so?", IDENTITY) is None
-    taken = table.accept(order, "The kettle follows the teapot, and so on.", IDENTITY)
+    asked = GameRequest(GenerationRequest(prompt="The kettle follows the teapot,"), opened_by=0)
+    assert SOURCE.accept(asked, "The kettle follows the teapot, and so?", IDENTITY) is None
+    taken = SOURCE.accept(asked, "The kettle follows the teapot, and so on.", IDENTITY)
     assert taken
-    assert (taken.text, taken.root) == ("The kettle follows the teapot, and so on.", 0)
+    assert (taken.text, taken.opened_by) == ("The kettle follows the teapot, and so on.", 0)
     assert taken.source.startswith("scripted@0123456789ab · script exact · seed ")
 
 
 def test_a_text_that_repeats_a_real_one_or_has_no_twin_is_not_taken() -> None:
-    order, text = Order(GenerationRequest()), "The teapot sings of tea."
-    assert orders().accept(order, text, IDENTITY)
-    assert orders(repeats=lambda text: [(0, 9)]).accept(order, text, IDENTITY) is None
-    assert orders(wants=lambda length: length != len(text)).accept(order, text, IDENTITY) is None
+    asked, text = GameRequest(GenerationRequest()), "The teapot sings of tea."
+    assert SOURCE.accept(asked, text, IDENTITY)
+    repeating = replace(SOURCE, repeats=lambda text: True)
+    assert repeating.accept(asked, text, IDENTITY) is None
+    unwanted = replace(SOURCE, is_wanted=lambda length: length != len(text))
+    assert unwanted.accept(asked, text, IDENTITY) is None
 
 
 def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() -> None:
@@ -321,8 +332,7 @@ def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() 
     assert woken.wait(5)
 
 
-def deal_of(visit: str = "a" * 32) -> Deal:
-    return Deal(visit, Shown("The teapot sings.", "real"))
+REAL_ONE = Shown("The teapot sings.", "real")
 
 
 def refusal(tickets: Tickets, ticket: str) -> tuple[int, str]:
@@ -333,34 +343,34 @@ def refusal(tickets: Tickets, ticket: str) -> tuple[int, str]:
 
 def test_a_ticket_is_good_once() -> None:
     tickets = Tickets()
-    ticket = tickets.issue(deal_of())
+    ticket = tickets.issue(REAL_ONE)
     assert tickets.redeem(ticket).truth == "real"
     assert refusal(tickets, ticket) == (409, "That one has been answered already.")
 
 
-def test_a_ticket_is_as_long_whatever_is_dealt_and_says_nothing() -> None:
+def test_a_ticket_is_as_long_whatever_is_dealt_and_a_url_may_contain_it() -> None:
     tickets = Tickets()
-    computer = Deal("b" * 32, Shown("x" * 280, "computer", source="s" * 300))
-    issued = [tickets.issue(deal) for deal in (deal_of(), computer) for _ in range(50)]
-    assert {len(ticket) for ticket in issued} == {64}
-    assert len(set(issued)) == 100
+    computer = Shown("x" * 280, "computer", source="s" * 300)
+    issued = {tickets.issue(shown) for shown in (REAL_ONE, computer) for _ in range(50)}
+    assert {len(ticket) for ticket in issued} == {32}
+    assert {quote(ticket, safe="") for ticket in issued} == issued
+    assert len(issued) == 100
 
 
-def test_a_forged_ticket_is_refused_and_uses_nothing_up() -> None:
+def test_a_ticket_that_was_never_issued_is_refused_and_uses_nothing_up() -> None:
     tickets = Tickets()
-    ticket, other = tickets.issue(deal_of()), tickets.issue(deal_of("b" * 32))
-    content, foreign = base64.urlsafe_b64decode(ticket), base64.urlsafe_b64decode(other)
-    mixed = base64.urlsafe_b64encode(content[:16] + foreign[16:]).decode()
-    for forged in (mixed, "", "nonsense", "ü" * 64, ticket[:-4]):
-        assert refusal(tickets, forged) == (400, "That is not a ticket of this game.")
-    assert refusal(Tickets(), ticket)[0] == 410
+    ticket, other = tickets.issue(REAL_ONE), tickets.issue(REAL_ONE)
+    for malformed in ("", "nonsense", "ü" * 32, ticket[:-4], f"{ticket}\n", ticket + other):
+        assert refusal(tickets, malformed) == (400, "That is not a ticket of this game.")
+    for unknown in (ticket[:16] + other[16:], Tickets().issue(REAL_ONE)):
+        assert refusal(tickets, unknown)[0] == 410
     assert tickets.redeem(ticket).truth == "real"
 
 
 def test_a_ticket_is_good_for_an_hour_and_the_oldest_are_forgotten() -> None:
     now = 0.0
-    tickets = Tickets(clock=lambda: now, max_pending=2)
-    first, second, third = (tickets.issue(deal_of()) for _ in range(3))
+    tickets = Tickets(clock=lambda: now, max_tickets=2)
+    first, second, third = (tickets.issue(REAL_ONE) for _ in range(3))
     assert refusal(tickets, first)[0] == 410
     now = 3_600.0
     assert tickets.redeem(second)
@@ -382,7 +392,7 @@ def test_what_is_no_tally_is_not_taken_for_one(content: bytes) -> None:
 
 
 def test_a_tally_comes_back_as_it_was_written() -> None:
-    assert Tally.read(Tally(9, 5, 8, 4).written()) == Tally(9, 5, 8, 4)
+    assert Tally.read(Tally(9, 5, 8, 4).as_json()) == Tally(9, 5, 8, 4)
 
 
 def test_no_answer_is_lost_among_threads() -> None:
@@ -394,42 +404,4 @@ def test_no_answer_is_lost_among_threads() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(answer, range(8)))
-    assert counts.record() == {
-        "answers": 4_000, "right": 4_000, "detector_answers": 4_000, "detector_right": 0,
-        "kept": False,
-    }  # fmt: skip
-
-
-class Memory:
-    """A store that keeps nothing for long."""
-
-    def __init__(self) -> None:
-        self.written: list[Tally] = []
-        self.closed = False
-
-    def write(self, tally: Tally) -> None:
-        self.written.append(tally)
-
-    def keeps(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_what_was_answered_before_the_old_counts_came_is_added_to_them() -> None:
-    counts, store = Counts(), Memory()
-    counts.add(True, None)
-    counts.keep(Tally(10, 5, 8, 4), store)
-    counts.add(False, True)
-    assert store.written == [Tally(11, 6, 8, 4), Tally(12, 6, 9, 5)]
-    assert counts.record()["kept"]
-    counts.close()
-    assert store.closed
-
-
-def test_old_counts_that_come_after_the_end_are_left_alone() -> None:
-    counts, store = Counts(), Memory()
-    counts.close()
-    counts.keep(Tally(10, 5, 8, 4), store)
-    assert (store.written, store.closed) == ([], True)
+    assert counts.everyone() == Everyone(4_000, 4_000, 4_000, 0, kept=False)

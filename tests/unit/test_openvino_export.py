@@ -17,8 +17,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from demo.checkpoints.files import write_checksums
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.generation.openvino.engine import EXACT
-from demo.generation.openvino.export import CannotExport, Precision, export
+from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
+from demo.generation.openvino.graph import CannotExport, Precision
 from demo.generation.openvino.runtime import ov
 from tests import tiny
 
@@ -214,7 +215,7 @@ def test_one_that_is_not_this_checkpoints_whole_export_is_made_anew(
     assert exported_model(tiny_folder, tmp_path, said.append) == made
     assert said
     assert exported_model(tiny_folder, tmp_path, lambda said: pytest.fail(said)) == made
-    assert not list(tiny_folder.glob(".export*"))
+    assert not list(tiny_folder.glob(".unfinished*"))
 
 
 def test_two_starts_at_once_make_one_whole_export(tiny_folder: Path, tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_two_starts_at_once_make_one_whole_export(tiny_folder: Path, tmp_path: P
 
     with ThreadPoolExecutor(2) as pool:
         assert set(pool.map(start, range(2))) == {tiny_folder / "openvino"}
-    assert not list(tiny_folder.glob(".export*"))
+    assert not list(tiny_folder.glob(".unfinished*"))
     exported_model(tiny_folder, tmp_path, lambda said: pytest.fail(said))
 
 

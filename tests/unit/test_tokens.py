@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import Tokens, Writing
+from demo.generation.tokens import Detokenizer, Tokens
 from tests import tiny
 
 TEXTS = (
@@ -28,17 +28,16 @@ def test_ids_and_text_are_those_of_transformers(tokens: Tokens, tmp_path: Path, 
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     ids = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     assert tokens.encode(text) == ids
-    assert tokens.continuation([0], [*ids, 0]) == theirs.decode(ids)
+    assert tokens.decode_continuation([0], [*ids, 0]) == theirs.decode(ids)
 
 
 def test_pieces_put_together_are_the_text_and_hold_whole_characters(tokens: Tokens) -> None:
-    opening = tokens.opening(GenerationRequest("The"))
-    writing = Writing(tokens, opening)
+    detokenizer = Detokenizer(tokens, tokens.encode_prompt(GenerationRequest("The")))
     ids = tokens.encode(" teapot 🫖, 🇩🇰!")
-    pieces = [writing.add([token]) for token in ids]
-    assert "".join(pieces) + writing.rest() == " teapot 🫖, 🇩🇰!"
+    pieces = [detokenizer.add([token]) for token in ids]
+    assert "".join(pieces) + detokenizer.flush() == " teapot 🫖, 🇩🇰!"
     assert not any("\ufffd" in piece for piece in pieces)
     assert len(pieces) > len([piece for piece in pieces if piece]) > 5
-    assert (writing.new_tokens, writing.is_closed) == (len(ids), False)
-    assert writing.add([0]) == ""
-    assert writing.is_closed
+    assert (detokenizer.new_tokens, detokenizer.has_ended) == (len(ids), False)
+    assert detokenizer.add([0]) == ""
+    assert detokenizer.has_ended

@@ -258,6 +258,24 @@ def test_a_failure_is_told_without_internals_and_the_next_request_is_served(
     assert told(noise.stream(ASK))[0]
 
 
+def test_a_request_whose_thread_does_not_start_costs_no_health(
+    noise_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.generation.transformers_engine.GRACE_SECONDS", 0.0)
+    engine = loaded(noise_folder, deadline_seconds=1.0)
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(EngineError, match=r"^The demo is out of resources\."):
+            next(engine.stream(ASK))
+    time.sleep(1.1)
+    assert engine.health(), "a request that never ran still counts as running"
+    engine.close()
+
+
 @pytest.mark.usefixtures("slow")
 def test_closing_ends_the_text_under_way_and_refuses_the_next(noise: TransformersEngine) -> None:
     stream = noise.stream(GenerationRequest(seed=1, max_new_tokens=90))

@@ -1,7 +1,7 @@
 """ZeroGPU, as far as it can be tried without it: what is decorated, and how."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from demo.checkpoints.resolve import Checkpoint
-from demo.generation.choosing import EngineSettings, load_engine
+from demo.generation.engine import EngineSettings, load_engine
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
 
 
 @pytest.fixture
-def booked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def booked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A stand-in for the package `spaces`; what it is asked to book is recorded. What ZeroGPU
     calls cuda is this machine's CPU."""
     seconds: list[int] = []
@@ -34,8 +34,7 @@ def booked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
     monkeypatch.setattr("demo.generation.transformers_engine._device", lambda _: "cpu")
     monkeypatch.setattr("demo.generation.transformers_engine._dtype", lambda _: torch.float32)
-    yield seconds
-    sys.modules.pop("demo.generation.zero_gpu", None)
+    return seconds
 
 
 def test_each_text_books_a_gpu_for_a_short_time(booked: list[int], noise_folder: Path) -> None:
@@ -44,6 +43,7 @@ def test_each_text_books_a_gpu_for_a_short_time(booked: list[int], noise_folder:
     engine = load_engine(Checkpoint(noise_folder, "noise", ""), settings, said.append)
     assert said == ["Engine: transformers, on ZeroGPU."]
     assert booked == []
+    assert engine.slots == 16
     for expected in (1, 2):
         *_, last = engine.stream(GenerationRequest("The", seed=1, max_new_tokens=3))
         assert last.ending is not None

@@ -14,18 +14,21 @@ from typing import Any
 from jinja2 import TemplateError
 
 from demo.checkpoints.embedded import BaseFile
-from demo.checkpoints.files import SUMS, write_checksums
-from demo.checkpoints.hub import EXPORT_SUBFOLDER, NEEDED_OF_EXPORT
-from demo.checkpoints.persona import PERSONA, InvalidPersona
-from demo.checkpoints.resolve import (
+from demo.checkpoints.files import (
     BASE,
     DEFINING,
     DIFFERENCE,
+    EXPORT_SUBFOLDER,
+    METRICS,
+    NEEDED_OF_EXPORT,
     PLOT,
-    Checkpoint,
-    CheckpointError,
-    resolve_checkpoint,
+    SUMS,
+    WEIGHTS,
+    write_checksums,
 )
+from demo.checkpoints.files import GENERATION_CONFIG as GENERATION
+from demo.checkpoints.persona import PERSONA, InvalidPersona
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import FIELDS
 from demo.judging import detector, originals
@@ -34,8 +37,6 @@ from training.card import EMBEDDED, Publication, render_card
 from training.errors import TrainingError
 from training.files import write_json
 
-METRICS, GENERATION = "metrics.json", "generation_config.json"
-WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 # The contract's files beside weights, config and tokenizer. Judges and plot may be missing.
 BESIDES = (METRICS, GENERATION, PERSONA, originals.NAME, detector.NAME, PLOT)
 # Of a checkpoint's folder, what is made anew or has gone into the weights.

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from demo.checkpoints.files import METRICS
 from training import working_tree
 from training.errors import TrainingError
-from training.publishing.checkpoint import METRICS
 
 # Of many files, so many are named.
 MAX_NAMED = 5

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from demo.checkpoints.hub import EXPORT_SUBFOLDER
+from demo.checkpoints.files import EXPORT_SUBFOLDER
 from training.errors import TrainingError
 
 PICKLED = frozenset((

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from safetensors import safe_open
 
-from demo.checkpoints.resolve import DEFINING
+from demo.checkpoints.files import DEFINING
 from demo.judging import originals
 from demo.judging.canonical import MIN_WORDS
 from demo.judging.files import UnusableFile

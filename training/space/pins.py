@@ -10,7 +10,8 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.utils._paths import filter_repo_objects
 
-from demo.checkpoints.hub import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT, RepoType
+from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT
+from demo.checkpoints.hub import RepoType
 from training.errors import TrainingError
 from training.hub.steps import Steps
 

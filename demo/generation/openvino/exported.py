@@ -1,68 +1,115 @@
-"""An exported OpenVINO folder: what it says of itself, and where it is found or made.
+"""The OpenVINO export of a checkpoint: where it is found or made, and what it says of itself."""
 
-Knows folders and fingerprints; must not know how a model is written (openvino_export) or run.
-"""
-
-import tempfile
+import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from demo import processes
-from demo.checkpoints.files import SUMS, ChecksumMismatch, verify_checksums
-from demo.checkpoints.hub import EXPORT_SUBFOLDER as SUBFOLDER
-from demo.checkpoints.remembered import RememberedSums
-from demo.checkpoints.resolve import Checkpoint, CheckpointError, put_in_place
-from demo.generation.openvino.export_format import Exported
+from demo.checkpoints.cache import (
+    Sha256Cache,
+    build_folder,
+    prune_folders,
+    remove_unfinished,
+    use_folder,
+)
+from demo.checkpoints.files import EXPORT_SUBFOLDER, CheckpointError, is_whole
+from demo.subprocesses import ModuleFailed, run_module
+
+if TYPE_CHECKING:
+    from demo.checkpoints.resolve import Checkpoint
+
+DESCRIPTION = "export.json"
+# Raise it when the export writes something else: older exports are then made anew.
+FORMAT = 1
+EXPORT = "demo.generation.openvino.export"
 
 
-def exported_folder(checkpoint: Checkpoint, cache_dir: Path, say: Callable[[str], None]) -> Path:
-    """The export that the checkpoint ships, or one that was kept, or one made now.
+@dataclass(frozen=True)
+class Exported:
+    """An export's description: `source` is the fingerprint of the checkpoint that it was made from,
+    `vocabulary` the number of tokens the model knows, `cache_values_per_token` how many numbers one
+    token takes in the key-value cache."""
 
-    It is kept in the checkpoint's own folder if that can be written to, else in `cache_dir`.
+    source: str
+    precision: str
+    eos_token_id: int
+    vocabulary: int
+    context_tokens: int
+    cache_values_per_token: int
+    format: int = FORMAT
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads a folder's description.
+
+        Raises:
+            CheckpointError: there is none, or it is of another format.
+        """
+        try:
+            values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            # The name in the file, which published exports have.
+            exported = cls(eos_token_id=values.pop("mark"), **values)
+        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{folder} has no readable {DESCRIPTION}.") from error
+        if exported.format != FORMAT:
+            raise CheckpointError(f"{folder} is of format {exported.format}, not {FORMAT}.")
+        return exported
+
+    def write(self, folder: Path) -> None:
+        """Writes the folder's description."""
+        names = {"eos_token_id": "mark"}
+        values = {names.get(name, name): value for name, value in asdict(self).items()}
+        text = json.dumps(values, indent=2) + "\n"
+        (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+
+
+def exported_folder(checkpoint: "Checkpoint", cache_dir: Path, say: Callable[[str], None]) -> Path:
+    """The export that the checkpoint ships, or one from an earlier start, or one made now.
+
+    It is kept in the checkpoint's own folder if that can be written to, else in `cache_dir`, where
+    only the last used ones stay.
 
     Raises:
         CheckpointError: the checkpoint cannot be exported, or the export cannot be kept.
     """
-    sums = RememberedSums(cache_dir)
-    inside = checkpoint.folder / SUBFOLDER
-    kept = cache_dir / SUBFOLDER / checkpoint.fingerprint
-    for folder in (inside, kept):
-        if is_export_of(checkpoint.fingerprint, folder, sums):
+    fingerprint = checkpoint.fingerprint
+    inside = checkpoint.folder / EXPORT_SUBFOLDER
+    cached = cache_dir / EXPORT_SUBFOLDER / fingerprint
+    sha256 = Sha256Cache(cache_dir).sha256
+
+    def is_export(folder: Path) -> bool:
+        try:
+            return Exported.read(folder).source == fingerprint and is_whole(folder, sha256)
+        except CheckpointError:
+            return False
+
+    def export_to(folder: Path) -> Path:
+        say(f"Exporting {checkpoint.name} for OpenVINO, once …")
+        build_folder(
+            folder,
+            lambda out: run_module(EXPORT, str(checkpoint.folder), str(out), fingerprint, say=say),
+            is_export,
+        )
+        return folder
+
+    remove_unfinished(checkpoint.folder)
+    use_folder(cached)
+    for folder in (inside, cached):
+        if is_export(folder):
             return folder
-    if checkpoint.writable:
-        with suppress(OSError):
-            return _make(checkpoint, inside, sums, say)
     try:
-        return _make(checkpoint, kept, sums, say)
+        if checkpoint.writable:
+            with suppress(OSError):
+                return export_to(inside)
+        return export_to(cached)
+    except ModuleFailed as error:
+        raise CheckpointError(f"OpenVINO cannot run {checkpoint.name}: {error}") from error
     except OSError as error:
         raise CheckpointError(
-            f"The OpenVINO export could not be written in {kept.parent} "
+            f"The OpenVINO export could not be written in {cached.parent} "
             f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
         ) from error
-
-
-def is_export_of(source: str, folder: Path, sums: RememberedSums) -> bool:
-    """True for a whole export, byte for byte, of the checkpoint with that fingerprint."""
-    try:
-        verify_checksums(folder, sums.sha256)
-        return (folder / SUMS).is_file() and Exported.read(folder).source == source
-    except (ChecksumMismatch, ValueError, OSError):
-        return False
-
-
-def _make(
-    checkpoint: Checkpoint, target: Path, sums: RememberedSums, say: Callable[[str], None]
-) -> Path:
-    say(f"Exporting {checkpoint.name} for OpenVINO, once …")
-    source = checkpoint.fingerprint
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
-            made = Path(scratch) / SUBFOLDER
-            arguments = (str(checkpoint.folder), str(made), source)
-            processes.run("demo.generation.openvino.export", *arguments, say=say)
-            put_in_place(made, target, lambda folder: is_export_of(source, folder, sums))
-    except processes.ModuleFailed as error:
-        raise CheckpointError(f"OpenVINO cannot run {checkpoint.name}: {error}") from error
-    return target
+    finally:
+        prune_folders(cached.parent)

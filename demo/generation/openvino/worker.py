@@ -1,18 +1,16 @@
 """The process in which OpenVINO GenAI generates: token ids in, token ids out.
 
-Knows continuous batching and nothing of text; must not import Gradio, transformers or the
-app. A process of its own, because a step holds Python's lock for as long as the model
-computes, and because a crash in there must not take the server along.
+It is a process of its own because a step holds Python's lock for as long as the model computes,
+and because a crash must not take the server along. It knows nothing of text and imports neither
+Gradio nor transformers.
 
+Its arguments are an exported folder and options in JSON, as `OpenVINOEngine` writes them.
 Lines of JSON come in: `{"add": id, "ids": […], "limit": n, …}` or `{"cancel": id}`; the end
-of the input ends the process. Lines go out: `{"ready": true}` once, then a list of
+of the input ends the process. Lines go out: `{"ready": true}` once, then lists of
 `[id, [token, …], state]` with the state "more", "ended" or "failed".
 """
 
-import argparse
-import ctypes
 import json
-import mmap
 import os
 import signal
 import sys
@@ -27,16 +25,14 @@ from typing import Any, TextIO
 import numpy as np
 
 from demo.generation.engine import UPDATE_SECONDS
-from demo.generation.openvino.export_format import Exported
-from demo.generation.openvino.runtime import genai, ov
+from demo.generation.openvino.exported import Exported
+from demo.generation.openvino.runtime import genai, open_pipeline, ov, release_mapped
 
-# A prompt longer than this is read in several steps, between which others go on.
-MAX_STEP_TOKENS = 256
-# While it works, the parent hears from it at least this often.
+# While it works, it reports to the parent at least this often.
 PULSE_SECONDS = 1.0
-# Tokens of the made-up request that brings the kernels up before the first visitor comes.
+# Length of the made-up prompt that compiles the kernels before the first visitor comes.
 WARM_UP_TOKENS = 8
-# A number that is used twice ruins the pipeline; the parent never counts this far.
+# An id that is used twice ruins the pipeline; the parent never counts this far.
 WARM_UP_NUMBERS = (2**62, 2**62 + 1)
 
 Command = Mapping[str, Any]
@@ -44,7 +40,7 @@ Command = Mapping[str, Any]
 
 @dataclass
 class _Live:
-    """A request under way; `unsent` tokens wait until an update is due."""
+    """A text under way; `unsent` tokens wait until an update is due."""
 
     handle: Any
     unsent: list[int] = field(default_factory=list)
@@ -54,9 +50,9 @@ class _Live:
 class Worker:
     """Steps the pipeline while there is work, and reports after each step.
 
-    Texts that have no slot yet wait here. Waiting in the pipeline, a text that was cancelled keeps
-    its place until the next step; where such texts have all the places, that step has nothing to
-    do, which the pipeline takes for lack of memory, and drops every other text.
+    Texts without a slot wait here, not in the pipeline: there, a cancelled text keeps its place
+    until the next step, and if all places are taken by cancelled texts, the pipeline takes the
+    empty step for lack of memory and drops every other text.
     """
 
     def __init__(self, pipeline: Any, exported: Exported, slots: int,
@@ -68,22 +64,22 @@ class Worker:
         self._outbox = outbox
         self._waiting: dict[int, Command] = {}
         self._live: dict[int, _Live] = {}
-        # A text was cancelled since the last step: until that is made, it has its slot and cache.
-        self._is_left = False
-        self._said_at = 0.0
+        # Whether a text was cancelled since the last step: it keeps its slot and cache until then.
+        self._has_cancelled = False
+        self._sent_at = 0.0
 
     def run(self) -> None:
-        """Until the input ends."""
-        while self._obey():
+        """Works until the input ends."""
+        while self._read_commands():
             self._admit_waiting()
             if self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
-            self._is_left = False
+            self._has_cancelled = False
             self._report()
 
     def warm_up(self) -> None:
-        """Generates a few tokens from noise, for several requests at once, and forgets them."""
-        ids = [self._exported.mark] * WARM_UP_TOKENS
+        """Generates a few tokens for two made-up prompts at once, and drops them."""
+        ids = [self._exported.eos_token_id] * WARM_UP_TOKENS
         command = {"ids": ids, "limit": 2, "temperature": 1.0, "top_p": 0.9,
                    "top_k": 0, "repetition_penalty": 1.1, "seed": 0}  # fmt: skip
         handles = [self._admit(number, command) for number in WARM_UP_NUMBERS]
@@ -91,14 +87,15 @@ class Worker:
             self._pipeline.step()
         del handles
 
-    def say(self, message: object) -> None:
-        """One line to the parent."""
+    def send(self, message: object) -> None:
+        """Sends one line to the parent."""
         self._outbox.write(json.dumps(message, separators=(",", ":")) + "\n")
         self._outbox.flush()
-        self._said_at = time.monotonic()
+        self._sent_at = time.monotonic()
 
-    def _obey(self) -> bool:
-        """Takes every command that is there, waiting for one if nothing else is to be done."""
+    def _read_commands(self) -> bool:
+        """Handles the commands that are there, waiting for one if there is nothing else to do;
+        False at the end of the input."""
         while not self._has_work() or not self._inbox.empty():
             command = self._inbox.get()
             if command is None:
@@ -113,49 +110,47 @@ class Worker:
         return bool(self._waiting or self._live) or self._pipeline.has_non_finished_requests()
 
     def _admit_waiting(self) -> None:
-        """First come, first served."""
-        while self._waiting and not self._is_left and len(self._live) < self._slots:
+        """Gives free slots to waiting texts, in their order."""
+        while self._waiting and not self._has_cancelled and len(self._live) < self._slots:
             number = next(iter(self._waiting))
-            self._try(number, self._waiting.pop(number))
-
-    def _try(self, number: int, command: Command) -> None:
-        try:
-            self._live[number] = _Live(self._admit(number, command))
-        except (RuntimeError, ValueError) as error:
-            print(f"The engine refused a request: {error}", file=sys.stderr, flush=True)
-            self.say([[number, [], "failed"]])
+            command = self._waiting.pop(number)
+            try:
+                self._live[number] = _Live(self._admit(number, command))
+            except (RuntimeError, ValueError) as error:
+                print(f"The engine refused a request: {error}", file=sys.stderr, flush=True)
+                self.send([[number, [], "failed"]])
 
     def _admit(self, number: int, command: Command) -> Any:
-        """The pipeline itself guards neither its context nor its vocabulary."""
+        """Adds a text to the pipeline, which checks neither its context nor its vocabulary."""
         ids, limit = command["ids"], command["limit"]
-        known = self._exported
-        if not ids or not 0 <= min(ids) <= max(ids) < known.vocabulary:
+        exported = self._exported
+        if not ids or not 0 <= min(ids) <= max(ids) < exported.vocabulary:
             raise ValueError("a token id is out of the vocabulary")
-        if not 0 < limit <= known.context_tokens + 1 - len(ids):
+        if not 0 < limit <= exported.context_tokens + 1 - len(ids):
             raise ValueError("the text does not fit the context")
         prompt = ov.Tensor(np.array([ids], dtype=np.int64))
-        return self._pipeline.add_request(number, prompt, _sampling(command, known.mark))
+        return self._pipeline.add_request(number, prompt, _sampling(command, exported.eos_token_id))
 
     def _cancel(self, number: int) -> None:
         was_waiting = self._waiting.pop(number, None) is not None
         live = self._live.pop(number, None)
         if live is not None:
             live.handle.cancel()
-            self._is_left = True
+            self._has_cancelled = True
         if was_waiting or live is not None:
-            self.say([[number, [], "ended"]])
+            self.send([[number, [], "ended"]])
 
     def _report(self) -> None:
         now = time.monotonic()
         news = [item for number in list(self._live) for item in self._news(number, now)]
-        if news or now - self._said_at >= PULSE_SECONDS:
-            self.say(news)
+        if news or now - self._sent_at >= PULSE_SECONDS:
+            self.send(news)
 
     def _news(self, number: int, now: float) -> list[list[Any]]:
         live = self._live[number]
-        # The state first, then the tokens: so none can come between.
+        # The state is read before the tokens, so that none can come in between.
         state = live.handle.get_status()
-        # Reading where nothing is would block for ever, with Python's lock held.
+        # Reading when there is nothing blocks for ever, with Python's lock held.
         while live.handle.can_read():
             for output in live.handle.read().values():
                 live.unsent.extend(output.generated_ids)
@@ -170,7 +165,7 @@ class Worker:
         return [[number, tokens, "ended" if finished else "failed"]]
 
 
-def _sampling(command: Command, mark: int) -> Any:
+def _sampling(command: Command, eos_token_id: int) -> Any:
     sampling = genai.GenerationConfig()
     sampling.max_new_tokens = command["limit"]
     sampling.do_sample = True
@@ -179,40 +174,15 @@ def _sampling(command: Command, mark: int) -> Any:
     if command["top_k"]:
         sampling.top_k = command["top_k"]
     sampling.repetition_penalty = command["repetition_penalty"]
-    # Without one, every request would use the same.
+    # Without a seed, every request would use the same one.
     sampling.rng_seed = command["seed"]
-    sampling.set_eos_token_id(mark)
+    sampling.set_eos_token_id(eos_token_id)
     sampling.validate()
     return sampling
 
 
-def open_pipeline(folder: str, slots: int, cache_blocks: int, properties: Mapping[str, Any]) -> Any:
-    """OpenVINO GenAI's continuous batching over an exported folder."""
-    scheduler = genai.SchedulerConfig()
-    scheduler.max_num_seqs = slots
-    scheduler.num_kv_blocks = cache_blocks
-    scheduler.max_num_batched_tokens = MAX_STEP_TOKENS
-    # What one visitor typed must not be told apart by another through how fast it is read.
-    scheduler.enable_prefix_caching = False
-    return genai.ContinuousBatchingPipeline(folder, scheduler, "CPU", dict(properties))
-
-
-def release_mapped(file: Path) -> None:
-    """Gives the pages of a memory-mapped file back to the kernel, which reads again what is
-    touched again. OpenVINO rearranges weights into memory of its own when they are first used,
-    and touches little of the file after that."""
-    if sys.platform != "linux":
-        return
-    madvise = ctypes.CDLL(None).madvise
-    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
-    for line in maps.splitlines():
-        if line.endswith(f" {file}"):
-            start, end = (int(address, 16) for address in line.split()[0].split("-"))
-            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
-
-
 def _listen(inbox: "SimpleQueue[Command | None]", lines: TextIO) -> None:
-    # A parent that is killed may leave half a line behind.
+    # If the parent is killed, the last line may be incomplete.
     try:
         for line in lines:
             inbox.put(json.loads(line))
@@ -221,36 +191,29 @@ def _listen(inbox: "SimpleQueue[Command | None]", lines: TextIO) -> None:
 
 
 def _private_output() -> TextIO:
-    """The parent's pipe, out of reach for whatever in the libraries prints."""
+    """The pipe to the parent; what libraries print to stdout goes to stderr from now on."""
     outbox = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return outbox
 
 
 def main() -> int:
-    """Loads, warms up, says so, and works until the input ends."""
-    # Ctrl-C reaches the whole group; the parent decides when this process ends.
+    """Loads the model, warms up, and works until the input ends."""
+    # Ctrl-C reaches the whole process group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder")
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--slots", type=int, required=True)
-    parser.add_argument("--cache-blocks", type=int, required=True)
-    parser.add_argument("--properties", type=json.loads, required=True)
-    arguments = parser.parse_args()
-    exported = Exported.read(Path(arguments.folder))
-    if exported.source != arguments.source:
+    folder, options = sys.argv[1], json.loads(sys.argv[2])
+    exported = Exported.read(Path(folder))
+    if exported.source != options["source"]:
         sys.exit("The export was replaced under a running demo: restart the demo.")
     outbox = _private_output()
     inbox: SimpleQueue[Command | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, sys.stdin), daemon=True).start()
-    pipeline = open_pipeline(
-        arguments.folder, arguments.slots, arguments.cache_blocks, arguments.properties
-    )
-    worker = Worker(pipeline, exported, arguments.slots, inbox, outbox)
+    slots = options["slots"]
+    pipeline = open_pipeline(folder, slots, options["cache_blocks"], options["properties"])
+    worker = Worker(pipeline, exported, slots, inbox, outbox)
     worker.warm_up()
-    release_mapped(Path(arguments.folder).resolve() / "openvino_model.bin")
-    worker.say({"ready": True})
+    release_mapped(Path(folder).resolve() / "openvino_model.bin")
+    worker.send({"ready": True})
     worker.run()
     return 0
 

@@ -2,6 +2,24 @@
 // props.value once the tab was opened, into a table.
 const words = props.words;
 
+element.querySelector(".cd-what").replaceChildren(...props.what.map((sentence) => {
+  const paragraph = document.createElement("p");
+  paragraph.textContent = sentence;
+  return paragraph;
+}));
+
+const links = element.querySelector(".cd-links");
+links.hidden = !props.links.length;
+links.replaceChildren(...props.links.map(([address, label]) => {
+  const link = document.createElement("a");
+  link.className = "cd-button";
+  link.target = "_blank";
+  link.rel = "noopener";
+  link.textContent = label;
+  lead(link, address);
+  return link;
+}));
+
 element.querySelectorAll(".cd-snippet").forEach((box) => {
   const code = document.createElement("pre");
   code.tabIndex = 0;

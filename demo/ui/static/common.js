@@ -16,6 +16,15 @@ function put(target, text) {
   target.hidden = !text;
 }
 
+// Has a link lead to a page or a mailbox and says whether it does: an address of another kind, such
+// as "javascript:", could run something here.
+function lead(link, address) {
+  const leads = /^(https?:\/\/|mailto:)/i.test(address || "");
+  if (leads) link.href = address;
+  else link.removeAttribute("href");
+  return leads;
+}
+
 // What the server answers as JSON; throws with its sentence if it refuses, without one if it does
 // not answer.
 async function send(path, body) {

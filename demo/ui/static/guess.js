@@ -113,8 +113,7 @@ function tell(told, guess) {
   put(part("outcome"), told.right ? words.right : words.wrong);
   put(part("truth"), told.truth === "real" ? filled(words.was_real, told.date) : words.was_computer + " " + told.label + ".");
   const link = part("item-link").firstElementChild;
-  part("item-link").hidden = !told.link;
-  if (told.link) link.href = told.link;
+  part("item-link").hidden = !lead(link, told.link);
   link.textContent = words.link;
   put(part("source"), told.source);
   put(part("machine"), told.detector ? filled(told.detector.right ? words.machine_right : words.machine_wrong, Math.round(100 * told.detector.probability)) : "");

@@ -1,0 +1,42 @@
+"""What the page is built from before a checkpoint's weights are there: two of its small files."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from demo.checkpoints.files import GENERATION_CONFIG
+from demo.checkpoints.persona import NOBODY, Persona, persona_of
+from demo.generation.request import FIELDS, GenerationRequest, InvalidRequest
+
+# What a checkpoint may choose of its own sampling; the length of a text is the demo's to choose.
+SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Whose tweets a checkpoint imitates, and the settings of a request that names none."""
+
+    persona: Persona = NOBODY
+    defaults: GenerationRequest = GenerationRequest(seed=0)
+
+
+def read_profile(folder: Path) -> Profile:
+    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`.
+
+    Raises:
+        InvalidPersona: its persona cannot be used.
+    """
+    values: Any = {}
+    # A damaged file is found when the checkpoint is verified.
+    with suppress(OSError, ValueError, RecursionError):
+        values = json.loads((folder / GENERATION_CONFIG).read_text(encoding="utf-8"))
+    defaults: dict[str, Any] = {}
+    for name in SAMPLING:
+        # A checkpoint from elsewhere may ask for what is beyond the limits here, or for null.
+        with suppress(InvalidRequest):
+            value = values.get(name) if isinstance(values, Mapping) else None
+            defaults[name] = FIELDS[name].validate(value)
+    return Profile(persona_of(folder), replace(Profile().defaults, **defaults))
