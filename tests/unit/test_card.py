@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from training.card import EMBEDDED, Publication, render_card, write_card
-from training.text_report import VERBATIM_RULE
+from training.text_figures import REPEATING_RULE
 
 
 def render_changed(
@@ -100,7 +100,7 @@ def test_the_card_says_how_the_recipe_made_rows(
     ("recorded", "said"),
     [
         ({}, "texts that repeat train, by 8 words or 50 characters in a row, compared exactly |"),
-        ({"verbatim_rule": VERBATIM_RULE}, "compared without case, punctuation, links and"),
+        ({"verbatim_rule": REPEATING_RULE}, "compared without case, punctuation, links and"),
     ],
 )
 def test_the_card_says_by_which_rule_repeats_were_counted(
