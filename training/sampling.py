@@ -1,7 +1,7 @@
 """Opens a checkpoint to measure it: as an fp32 model, or as the demo's engine to draw texts from.
 
-A text depends on its request alone: the same checkpoint, engine, decoding and seed give the same
-text in any order.
+Every text has a seed of its own. With OpenVINO a few may still differ from run to run, because
+texts that are written at the same time share its arithmetic.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

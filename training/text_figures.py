@@ -13,12 +13,18 @@ from typing import Any
 import numpy as np
 
 from demo.judging.canonical import HANDLE
+from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests
 from training.files import rounded
 
 TWEET_CHARACTERS = 280
 BLEU_ORDER = 4
 REPEATED_ORDER = 4
 NOVELTY_ORDERS = range(5, 11)
+# How `share_repeating` compares. Recorded with the figure: older ones were measured otherwise.
+REPEATING_RULE = (
+    f"{WINDOW_WORDS} words or {WINDOW_CHARACTERS} characters in a row, or a shorter tweet as a "
+    "whole, compared without case, punctuation, links and handles"
+)
 LENGTH_QUANTILES = (0.1, 0.5, 0.9)
 
 Gram = tuple[str, ...]
@@ -96,6 +102,13 @@ def novelty(texts: Iterable[str], known: Iterable[str]) -> dict[int, float]:
         seen = {hash(gram) for line in theirs for gram in ngrams(line, n)}
         shares[n] = _share(hash(gram) not in seen for line in ours for gram in ngrams(line, n))
     return shares
+
+
+def share_repeating(texts: Iterable[str], known: Iterable[str]) -> float:
+    """The share of texts that repeat a known one: they have a window of it, as
+    `demo.judging.originals` defines windows."""
+    digests = {digest for text in known for digest in window_digests(text)}
+    return _share(not digests.isdisjoint(window_digests(text)) for text in texts)
 
 
 def ngrams(words: Sequence[str], n: int) -> Iterator[Gram]:

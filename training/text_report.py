@@ -8,10 +8,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from demo.generation.engine import Engine
-from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS
-from training.memorisation import Verbatim
 from training.sampling import draw
-from training.text_figures import describe, novelty
+from training.text_figures import REPEATING_RULE, describe, novelty, share_repeating
 
 FIRST_SEED = 2_000_000
 SHOWN = 20
@@ -19,11 +17,6 @@ PREFIX_TOKENS = 10
 # A tweet hardly longer than its prefix would be completed by chance.
 MIN_COMPLETED_TOKENS = 10
 PREFIXES = 1_000
-# Recorded beside the figure, which older checkpoints have by another rule: see `memorisation`.
-VERBATIM_RULE = (
-    f"{WINDOW_WORDS} words or {WINDOW_CHARACTERS} characters in a row, compared without case, "
-    "punctuation, links and handles"
-)
 GREEDY = {"top_k": 1, "temperature": 1.0, "top_p": 1.0}
 
 
@@ -67,7 +60,6 @@ def measure_texts(
     written = [sample.text for sample in samples]
     compared = min(count, len(test))
     ended = [sample.ended for sample in samples[:compared]]
-    verbatim = Verbatim.of(train)
     openings = {
         name: _openings(texts, tokenizer, count)
         for name, texts in (("train", train), ("test", test))
@@ -83,10 +75,10 @@ def measure_texts(
             for name, side in (("generated", written), ("real", test))
         },
         verbatim={
-            "generated": round(verbatim.share(written), 4),
-            "real": round(verbatim.share(test), 4),
+            name: round(share_repeating(side, train), 4)
+            for name, side in (("generated", written), ("real", test))
         },
-        verbatim_rule=VERBATIM_RULE,
+        verbatim_rule=REPEATING_RULE,
         prefix_tokens=PREFIX_TOKENS,
         prefixes={name: len(found) for name, found in openings.items()},
         completed={name: _completed(engine, found, name) for name, found in openings.items()},

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from training.card import EMBEDDED, Publication, render_card, write_card
-from training.text_report import VERBATIM_RULE
+from training.text_figures import REPEATING_RULE
 
 
 def render_changed(
@@ -31,6 +31,7 @@ def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> Non
 
     card = render_changed(tmp_path, forget_dates)
     assert "It knows the world of its archive, and small" in card
+    assert "`test_time` is the last 500 tweets of the file, which has no dates." in card
     assert card.count("| unknown |") == 4
 
 
@@ -99,7 +100,7 @@ def test_the_card_says_how_the_recipe_made_rows(
     ("recorded", "said"),
     [
         ({}, "texts that repeat train, by 8 words or 50 characters in a row, compared exactly |"),
-        ({"verbatim_rule": VERBATIM_RULE}, "compared without case, punctuation, links and"),
+        ({"verbatim_rule": REPEATING_RULE}, "compared without case, punctuation, links and"),
     ],
 )
 def test_the_card_says_by_which_rule_repeats_were_counted(
