@@ -11,6 +11,7 @@ from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.checkpoints.files import verify_checksums
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
+from training.bits import score_texts
 from training.card import EMBEDDED
 from training.models import load_decoder, packaged_base_folder
 
@@ -38,7 +39,12 @@ def test_three_lines_as_in_the_blog_post(merged: Path) -> None:
     generate = pipeline("text-generation", model=str(merged))
     text = generate("Today I'll be")[0]["generated_text"]
     assert text.startswith("Today I'll be")
-    assert len(text.split()) > 4
+    # Random weights pass the above, but do not tell a sentence from its words in another order.
+    sentence = "Today I'll be going to the White House to talk about jobs."
+    shuffled = "the jobs. Today House about going be talk to I'll White to"
+    assert sorted(sentence.split()) == sorted(shuffled.split())
+    plain, mixed = score_texts([sentence, shuffled], generate.model, generate.tokenizer)
+    assert plain.bits + 20 < mixed.bits
 
 
 def test_the_merged_checkpoint_is_kept_and_found_again_without_a_word(merged: Path) -> None:
