@@ -40,7 +40,7 @@ def write_checkpoint(folder: Path, shape: Mapping[str, Any]) -> None:
     which take as many tokens as in GPT-2's own vocabulary. It never draws the end-of-text token or
     a token that is not printable, so a text has exactly as many tokens as are asked for.
     """
-    tokenizer = build_tokenizer(shape["vocab_size"])
+    tokenizer = printable_tokenizer(shape["vocab_size"])
     eos = tokenizer.eos_token_id
     special: Any = {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos}
     printable = set(SPACE + PRINTABLE)
@@ -58,7 +58,7 @@ def write_checkpoint(folder: Path, shape: Mapping[str, Any]) -> None:
     write_checksums(folder)
 
 
-def build_tokenizer(vocab_size: int) -> GPT2Tokenizer:
+def printable_tokenizer(vocab_size: int) -> GPT2Tokenizer:
     """The 256 bytes, the examples' words, pairs of printable characters, triples; end-of-text."""
     letters = SPACE + PRINTABLE
     pairs = list(itertools.product(letters, repeat=2))

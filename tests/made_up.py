@@ -1,7 +1,4 @@
-"""A made-up archive of tweets: the real formats, no real tweet.
-
-Knows the archive's columns and X's export; must not know what is tested with it.
-"""
+"""A made-up archive of tweets: the archive's columns and X's export, and no real tweet."""
 
 import csv
 import gzip
@@ -23,7 +20,7 @@ _VERBS = ("polishes", "borrows", "paints", "follows", "forgets", "praises", "car
 _VOCABULARY = 5_000
 _ENDINGS = ((), (), ("!",), ("#teapots",), ("@teapots", "“really”"), ("🫖",), ("https://t.co/x",))
 _COPIED, _NEARLY_COPIED, _RETWEETED = 0.02, 0.05, 0.1
-# Of how many texts one may be copied.
+# A copy is of one of so many texts before it.
 _RECENT = 500
 
 
@@ -53,7 +50,7 @@ def row(number: int, text: str, **changes: Any) -> dict[str, Any]:
 
 
 def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """So many good rows."""
+    """`count` good rows."""
     chance = random.Random(seed)
     return [row(number, sentence(chance)) for number in range(count)]
 
@@ -81,7 +78,7 @@ def write(path: Path, records: Sequence[dict[str, Any]]) -> Path:
 
 
 def varied(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """So many rows with what an archive has: frequent and rare words, emoji, handles, links,
+    """`count` rows with what an archive has: frequent and rare words, emoji, handles, links,
     retweets, copies and near copies. One at a time: a million do not fit in a list."""
     chance = random.Random(seed)
     vocabulary = [word(chance) for _ in range(_VOCABULARY)]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,10 +46,15 @@ def merged() -> Path:
 
 
 def test_three_lines_as_in_the_blog_post(merged: Path) -> None:
-    generate = pipeline("text-generation", model=str(merged))
+    generate: Any = pipeline("text-generation", model=str(merged))
     text = generate("Today I'll be")[0]["generated_text"]
     assert text.startswith("Today I'll be")
-    assert len(text.split()) > 4
+    # Random weights pass the above, but do not tell a sentence from its words in another order.
+    sentence = "Today I'll be going to the White House to talk about jobs."
+    shuffled = "the jobs. Today House about going be talk to I'll White to"
+    assert sorted(sentence.split()) == sorted(shuffled.split())
+    plain, mixed = score_texts([sentence, shuffled], generate.model, generate.tokenizer)
+    assert plain.bits + 20 < mixed.bits
 
 
 def test_the_merged_checkpoint_is_kept_and_found_again_without_a_word(merged: Path) -> None:

@@ -16,6 +16,8 @@ from transformers import pipeline
 from demo.checkpoints.files import verify_checksums
 from tests.training.conftest import ROOT, environment, verb
 from training.__main__ import main
+from training.bits_per_byte import score_texts, summarise
+from training.prepare import read_texts
 
 CONTRACT = {
     "README.md", "SHA256SUMS", "config.json", "generation_config.json", "metrics.json",
@@ -48,10 +50,16 @@ def test_finetune_leaves_curves_and_samples(scratch_run: Path) -> None:
     assert any(sample["text"].startswith("Today I'll be") for sample in samples)
 
 
-def test_three_lines_as_in_the_blog_post(scratch_run: Path) -> None:
-    generate = pipeline("text-generation", model=str(scratch_run / "checkpoint"))
+def test_three_lines_as_in_the_blog_post(scratch_run: Path, prepared: Path) -> None:
+    folder = scratch_run / "checkpoint"
+    generate = pipeline("text-generation", model=str(folder))
     text = generate("Today I'll be")[0]["generated_text"]
     assert text.startswith("Today I'll be")
+    # What generates is what was trained, measured and found best.
+    dev = score_texts(read_texts(prepared, "dev"), generate.model, generate.tokenizer)
+    training = json.loads((folder / "metrics.json").read_text())["training"]
+    measured = training["best_dev_bits_per_byte"]
+    assert summarise(dev).bits_per_byte == pytest.approx(measured, rel=1e-4)
 
 
 def test_evaluate_prints_and_records_every_figure(

@@ -43,14 +43,14 @@ def tiny(kind: str) -> Any:
     return model.eval()
 
 
-def test_a_document_is_one_text_between_two_marks() -> None:
+def test_a_document_is_one_text_between_two_end_of_text_tokens() -> None:
     (document,) = tokenise(["Tea é"], TOKENIZER, 128)
     assert document.ids[0] == document.ids[-1] == EOS
     assert TOKENIZER.decode(document.ids[1:-1]) == "Tea é"
     assert document.scored_bytes == len("Tea é".encode()) + 1
 
 
-def test_a_mark_typed_in_a_text_is_ordinary_characters() -> None:
+def test_an_end_of_text_token_typed_in_a_text_is_ordinary_characters() -> None:
     (document,) = tokenise(["a <|endoftext|> b"], TOKENIZER, 128)
     assert document.ids.count(EOS) == 2
     assert TOKENIZER.decode(document.ids[1:-1]) == "a <|endoftext|> b"
@@ -76,7 +76,7 @@ def test_every_document_is_packed_whole_and_once() -> None:
     assert sorted(packed) == sorted(document.ids for document in documents)
 
 
-def test_all_but_the_opening_mark_and_the_padding_is_scored() -> None:
+def test_all_but_the_opening_token_and_the_padding_is_scored() -> None:
     documents = tokenise(TEXTS, TOKENIZER, 64)
     rows = PackedRows(documents, 64, EOS)
     labels = torch.cat([rows[i]["labels"] for i in range(len(rows))])
@@ -87,7 +87,7 @@ def test_all_but_the_opening_mark_and_the_padding_is_scored() -> None:
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_the_loss_of_packed_rows_is_that_of_the_texts_alone(kind: str) -> None:
-    """Fails if attention crosses from one tweet into the next, or a mark is scored twice."""
+    """Fails if attention crosses between tweets, or an end-of-text token is scored twice."""
     model = tiny(kind)
     documents = tokenise(TEXTS, TOKENIZER, 64)
     rows = PackedRows(documents, 64, EOS)
