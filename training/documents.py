@@ -7,7 +7,6 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -46,41 +45,12 @@ def tokenise(
     return documents
 
 
-class TokenRows(Protocol):
+class TokenRows(Dataset[dict[str, Tensor]]):
     """Rows of one length; `tokens` is how many there are in all, padding not counted. A row has
     int64 tensors of shape (block_size,) named input_ids, labels and position_ids."""
 
-    tokens: int
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]: ...
-
-
-def build_rows(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
-) -> TokenRows:
-    """The texts of the train split as rows, in the way that the recipe names."""
-    if recipe.rows == "notebook":
-        return BlockRows(tokenizer(notebook_text(texts))["input_ids"], recipe.block_size)
-    documents = tokenise(texts, tokenizer, recipe.block_size)
-    if recipe.rows == "blocks":
-        return BlockRows([i for document in documents for i in document.ids], recipe.block_size)
-    return PackedRows(documents, recipe.block_size, tokenizer.eos_token_id)
-
-
-class PackedRows(Dataset[dict[str, Tensor]]):
-    """Whole documents packed into rows of `block_size` tokens, longest first (best fit).
-
-    Each document's positions start at 0, by which transformers masks attention across documents
-    when `use_cache` is off. A document's opening token is never scored, since it would be predicted
-    from the document before; everything else is.
-    """
-
-    def __init__(self, documents: Sequence[Document], block_size: int, padding: int) -> None:
-        self.tokens = sum(len(document.ids) for document in documents)
-        packed = _pack([document.ids for document in documents], block_size)
-        self._rows = [_row(members, block_size, padding) for members in packed]
+    def __init__(self, rows: Sequence[dict[str, Tensor]], tokens: int) -> None:
+        self._rows, self.tokens = rows, tokens
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -89,21 +59,38 @@ class PackedRows(Dataset[dict[str, Tensor]]):
         return self._rows[index]
 
 
-class BlockRows(Dataset[dict[str, Tensor]]):
+def build_rows(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> TokenRows:
+    """The texts of the train split as rows, in the way that the recipe names."""
+    if recipe.rows == "notebook":
+        return cut_blocks(tokenizer(notebook_text(texts))["input_ids"], recipe.block_size)
+    documents = tokenise(texts, tokenizer, recipe.block_size)
+    if recipe.rows == "blocks":
+        return cut_blocks([i for document in documents for i in document.ids], recipe.block_size)
+    return pack_documents(documents, recipe.block_size, tokenizer.eos_token_id)
+
+
+def cut_blocks(ids: Sequence[int], block_size: int) -> TokenRows:
     """Running tokens cut every `block_size`, wherever that falls; the rest at the end is dropped.
     Everything is scored, and attends to whatever stands before it in its block."""
+    tokens = len(ids) // block_size * block_size
+    positions = torch.arange(block_size)
+    blocks = torch.tensor(ids[:tokens]).view(-1, block_size)
+    rows = [{"input_ids": row, "labels": row, "position_ids": positions} for row in blocks]
+    return TokenRows(rows, tokens)
 
-    def __init__(self, ids: Sequence[int], block_size: int) -> None:
-        self.tokens = len(ids) // block_size * block_size
-        self._rows = torch.tensor(ids[: self.tokens]).view(-1, block_size)
-        self._positions = torch.arange(block_size)
 
-    def __len__(self) -> int:
-        return len(self._rows)
+def pack_documents(documents: Sequence[Document], block_size: int, padding: int) -> TokenRows:
+    """Whole documents packed into rows of `block_size` tokens, longest first (best fit).
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        row = self._rows[index]
-        return {"input_ids": row, "labels": row, "position_ids": self._positions}
+    Each document's positions start at 0, by which transformers masks attention across documents
+    when `use_cache` is off. A document's opening token is never scored, since it would be predicted
+    from the document before; everything else is.
+    """
+    packed = _pack([document.ids for document in documents], block_size)
+    rows = [_row(members, block_size, padding) for members in packed]
+    return TokenRows(rows, sum(len(document.ids) for document in documents))
 
 
 def _pack(documents: Sequence[list[int]], block_size: int) -> list[list[list[int]]]:
@@ -130,11 +117,6 @@ def _row(members: list[list[int]], block_size: int, padding: int) -> dict[str, T
         "labels": torch.tensor(labels + [UNSCORED] * fill),
         "position_ids": torch.tensor(positions + list(range(fill))),
     }
-
-
-def collate(rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
-    """Rows of one length stacked into a batch, each tensor of shape (rows, block_size)."""
-    return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
 
 def notebook_text(texts: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import default_collate
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedTokenizerBase,
@@ -25,7 +26,7 @@ from training.bits_per_byte import score_texts, summarise
 from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples, steps_for_tokens
 from training.checkpoints import SealStates
 from training.deltas import RoundDeltas, due_after
-from training.documents import TokenRows, collate
+from training.documents import TokenRows
 from training.errors import TrainingError
 from training.faster_training import chunk_loss, compile_layers
 from training.models import StartModel
@@ -183,7 +184,7 @@ def build_trainer(
         args=_arguments(recipe, out, max_steps, tracking or {"report_to": "none"}),
         train_dataset=rows,
         eval_dataset=rows,
-        data_collator=collate,
+        data_collator=default_collate,
         callbacks=[
             SealStates(),
             *([EarlyStoppingCallback(recipe.patience)] if recipe.patience else []),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_finetune_leaves_curves_and_samples(scratch_run: Path) -> None:
 
 def test_three_lines_as_in_the_blog_post(scratch_run: Path, prepared: Path) -> None:
     folder = scratch_run / "checkpoint"
-    generate = pipeline("text-generation", model=str(folder))
+    generate: Any = pipeline("text-generation", model=str(folder))
     text = generate("Today I'll be")[0]["generated_text"]
     assert text.startswith("Today I'll be")
     # What generates is what was trained, measured and found best.

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import default_collate
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests import made_up
 from training.documents import (
     UNSCORED,
-    BlockRows,
-    PackedRows,
     build_rows,
-    collate,
+    cut_blocks,
     notebook_text,
+    pack_documents,
     tokenise,
 )
 from training.models import train_tokenizer
@@ -65,7 +65,7 @@ def test_a_long_text_is_cut_and_only_what_is_left_counts() -> None:
 
 def test_every_document_is_packed_whole_and_once() -> None:
     documents = tokenise(TEXTS, TOKENIZER, 64)
-    rows = PackedRows(documents, 64, EOS)
+    rows = pack_documents(documents, 64, EOS)
     found = []
     for index in range(len(rows)):
         row = rows[index]
@@ -78,7 +78,7 @@ def test_every_document_is_packed_whole_and_once() -> None:
 
 def test_all_but_the_opening_token_and_the_padding_is_scored() -> None:
     documents = tokenise(TEXTS, TOKENIZER, 64)
-    rows = PackedRows(documents, 64, EOS)
+    rows = pack_documents(documents, 64, EOS)
     labels = torch.cat([rows[i]["labels"] for i in range(len(rows))])
     assert (labels != UNSCORED).sum() == sum(len(document.ids) - 1 for document in documents)
     for i in range(len(rows)):
@@ -90,9 +90,9 @@ def test_the_loss_of_packed_rows_is_that_of_the_texts_alone(kind: str) -> None:
     """Fails if attention crosses between tweets, or an end-of-text token is scored twice."""
     model = tiny(kind)
     documents = tokenise(TEXTS, TOKENIZER, 64)
-    rows = PackedRows(documents, 64, EOS)
+    rows = pack_documents(documents, 64, EOS)
     with torch.no_grad():
-        packed = model(**collate([rows[i] for i in range(len(rows))])).loss
+        packed = model(**default_collate([rows[i] for i in range(len(rows))])).loss
         alone = [
             (model(input_ids=ids, labels=ids).loss * (ids.numel() - 1), ids.numel() - 1)
             for ids in (torch.tensor([document.ids]) for document in documents)
@@ -111,7 +111,7 @@ def test_the_notebooks_noise() -> None:
 
 
 def test_blocks_are_cut_wherever_they_end() -> None:
-    rows = BlockRows(list(range(11)), 4)
+    rows = cut_blocks(list(range(11)), 4)
     assert len(rows) == 2
     assert rows.tokens == 8
     assert rows[1]["input_ids"].tolist() == rows[1]["labels"].tolist() == [4, 5, 6, 7]

@@ -9,10 +9,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
+from torch.utils.data import default_collate
 
 from tests import made_up, tiny
 from training import faster_training
-from training.documents import PackedRows, collate, tokenise
+from training.documents import pack_documents, tokenise
 from training.faster_training import chunk_loss, compile_layers
 
 TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(12)]
@@ -21,8 +22,9 @@ BLOCK = 64
 
 def batch() -> dict[str, Tensor]:
     tokenizer = tiny.tokenizer()
-    rows = PackedRows(tokenise(TEXTS, tokenizer, BLOCK), BLOCK, tokenizer.eos_token_id)
-    return collate([rows[i] for i in range(len(rows))])
+    rows = pack_documents(tokenise(TEXTS, tokenizer, BLOCK), BLOCK, tokenizer.eos_token_id)
+    found: dict[str, Tensor] = default_collate([rows[i] for i in range(len(rows))])
+    return found
 
 
 def adapted() -> Any:
