@@ -23,8 +23,8 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-# How many folders of a kind are kept: the one in use and the one before it.
-KEPT_FOLDERS = 2
+# How many folders of a kind stay: the one in use and the one before it.
+NEWEST_FOLDERS = 2
 _UNFINISHED = ".unfinished-"
 # Smaller files are hashed anew each time: it costs nothing.
 LARGE_BYTES = 2**20
@@ -102,12 +102,12 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def prune_folders(parent: Path, keep: int = KEPT_FOLDERS) -> None:
+def prune_folders(parent: Path) -> None:
     """Removes all but the last used folders, and what a killed process left unfinished."""
     remove_unfinished(parent)
     with suppress(OSError):
         folders = [path for path in parent.iterdir() if path.is_dir() and path.name[0] != "."]
-        for folder in sorted(folders, key=lambda path: -path.stat().st_mtime)[keep:]:
+        for folder in sorted(folders, key=lambda path: -path.stat().st_mtime)[NEWEST_FOLDERS:]:
             _remove_unused(folder)
 
 

@@ -210,21 +210,22 @@ def load_engine(
         say("Engine: transformers, on ZeroGPU.")
         return ZeroGPUEngine(checkpoint, settings.slots, settings.deadline_seconds)
     if settings.name == "transformers":
-        say("Engine: transformers, because ENGINE says so.")
-        return _load_transformers(checkpoint, settings)
-    if settings.name == "auto" and has_gpu(settings.device):
-        say("Engine: transformers, because there is a GPU.")
-        return _load_transformers(checkpoint, settings)
-    try:
-        engine = _load_openvino(checkpoint, settings, say)
-    except CheckpointError as error:
-        if settings.name == "openvino":
-            raise
-        say(f"Engine: transformers, because OpenVINO cannot be taken: {error}")
-        return _load_transformers(checkpoint, settings)
-    because = "ENGINE says so" if settings.name == "openvino" else "there is no GPU"
-    say(f"Engine: OpenVINO, because {because}.")
-    return engine
+        why = "ENGINE says so."
+    elif settings.name == "auto" and has_gpu(settings.device):
+        why = "there is a GPU."
+    else:
+        try:
+            engine = _load_openvino(checkpoint, settings, say)
+        except CheckpointError as error:
+            if settings.name == "openvino":
+                raise
+            why = f"OpenVINO cannot be taken: {error}"
+        else:
+            because = "there is no GPU" if settings.name == "auto" else "ENGINE says so"
+            say(f"Engine: OpenVINO, because {because}.")
+            return engine
+    say(f"Engine: transformers, because {why}")
+    return _load_transformers(checkpoint, settings)
 
 
 def has_gpu(device: str) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -271,6 +272,17 @@ def test_a_damaged_cache_is_rebuilt(
         assert torch.equal(logits(chosen.folder), good)
     assert len(merging) == 3
     assert [path.name for path in chosen.folder.parent.iterdir()] == [chosen.folder.name]
+
+
+def test_of_merged_checkpoints_the_two_used_last_stay_and_leftovers_go(
+    tuned: Path, base_file: Path, merging: list[Path], tmp_path: Path
+) -> None:
+    merged = tmp_path / "cache" / "merged"
+    for used_at, name in enumerate(("oldest", "older", ".unfinished-by-a-killed-process")):
+        (merged / name).mkdir(parents=True)
+        os.utime(merged / name, (used_at, used_at))
+    chosen = resolve(tmp_path / "cache", embedded=tuned, base_file=base_file)
+    assert {path.name for path in merged.iterdir()} == {"older", chosen.folder.name}
 
 
 def test_of_two_starts_at_once_the_later_takes_what_the_earlier_made(

@@ -57,7 +57,7 @@ def worker() -> psutil.Process:
     return found
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -79,23 +79,33 @@ def exported_fluent(fluent_folder: Path, tmp_path_factory: pytest.TempPathFactor
     return out
 
 
+_opened: list[OpenVINOEngine] = []
+
+
 def opened(folder: Path, **options: Any) -> OpenVINOEngine:
     named = Checkpoint(folder, folder.name, "0" * 12)
-    return OpenVINOEngine(folder, named, **{"exact": True, "slots": 8, **options})
+    engine = OpenVINOEngine(folder, named, **{"exact": True, "slots": 8, **options})
+    _opened.append(engine)
+    return engine
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker may take long to start on a busy machine; what a test opened is closed after it."""
+    monkeypatch.setattr("demo.generation.openvino.engine.RESTART_PATIENCE_SECONDS", 110.0)
+    yield
+    while _opened:
+        _opened.pop().close()
 
 
 @pytest.fixture
-def noise(exported_noise: Path) -> Iterator[OpenVINOEngine]:
-    engine = opened(exported_noise)
-    yield engine
-    engine.close()
+def noise(exported_noise: Path) -> OpenVINOEngine:
+    return opened(exported_noise)
 
 
 @pytest.fixture
-def fluent(exported_fluent: Path) -> Iterator[OpenVINOEngine]:
-    engine = opened(exported_fluent)
-    yield engine
-    engine.close()
+def fluent(exported_fluent: Path) -> OpenVINOEngine:
+    return opened(exported_fluent)
 
 
 def test_it_is_an_engine_and_says_which(noise: OpenVINOEngine) -> None:
@@ -214,12 +224,14 @@ def test_a_text_that_the_cache_cannot_hold_is_refused_and_more_than_it_holds_wai
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(lambda request: told(engine.stream(request))[0], requests))
     assert together == [told(engine.stream(request))[0] for request in requests]
-    engine.close()
 
 
 def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
     engine = opened(exported_noise, slots=1)
-    alone = told(engine.stream(LONG))[1].seconds
+    started = time.monotonic()
+    for _ in range(30):
+        told(engine.stream(LONG))
+    thirty_texts = time.monotonic() - started
     process = worker()
     # How many of the commands the process finds at once differs from time to time.
     for _ in range(10):
@@ -232,8 +244,7 @@ def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
         for stream in waiting:
             stream.close()
         process.resume()
-        assert told(engine.stream(LONG))[1].seconds < 10 * alone
-    engine.close()
+        assert told(engine.stream(LONG))[1].seconds < thirty_texts
 
 
 def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
@@ -252,7 +263,6 @@ def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
             leaving.close()
             process.resume()
             assert [text.result() for text in waiting] == [alone] * 3
-    engine.close()
 
 
 def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
@@ -269,7 +279,6 @@ def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
         list(engine.stream(LONG))
     process.resume()
     assert told(engine.stream(ASK))[0]
-    engine.close()
 
 
 def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
@@ -294,27 +303,25 @@ def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(exported_noise: Path) -> None:
-    engine = opened(exported_noise, stall_seconds=0.8)
+    engine = opened(exported_noise, stall_seconds=4)
     process = worker()
     process.suspend()
     with pytest.raises(EngineError, match="being restarted"):
         list(engine.stream(LONG))
     assert told(engine.stream(ASK))[0]
     assert worker().pid != process.pid
-    engine.close()
 
 
 def test_a_worker_that_hangs_is_noticed_though_nobody_waits_for_it_for_long(
     exported_noise: Path,
 ) -> None:
-    engine = opened(exported_noise, stall_seconds=1.5, deadline_seconds=0.4)
+    engine = opened(exported_noise, stall_seconds=4, deadline_seconds=0.4)
     process = worker()
     process.suspend()
     with pytest.raises(EngineError, match="busy"):
         list(engine.stream(LONG))
-    assert eventually(lambda: not process.is_running(), 10)
+    assert eventually(lambda: not process.is_running())
     assert eventually(engine.health)
-    engine.close()
 
 
 def test_a_worker_that_does_not_listen_holds_up_nobody_but_its_readers(
@@ -334,21 +341,20 @@ def test_a_worker_that_does_not_listen_holds_up_nobody_but_its_readers(
     assert time.monotonic() - started < 20
     process.resume()
     assert told(engine.stream(ASK))[0]
-    engine.close()
 
 
 def test_an_export_that_was_replaced_is_not_loaded_by_a_restart(
-    exported_noise: Path, exported_fluent: Path, tmp_path: Path
+    exported_noise: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = shutil.copytree(exported_noise, tmp_path / "served")
     engine = opened(folder)
     described = json.loads((folder / "export.json").read_text())
     (folder / "export.json").write_text(json.dumps({**described, "source": "another"}))
-    worker().kill()
-    assert eventually(lambda: not engine.health())
-    time.sleep(1)
+    with caplog.at_level(logging.ERROR):
+        worker().kill()
+        # The one that was killed, and those that refused to start.
+        assert eventually(lambda: caplog.text.count("worker ended") >= 3)
     assert not engine.health()
-    engine.close()
 
 
 def test_restarts_come_at_once_then_in_growing_steps_until_one_succeeds(

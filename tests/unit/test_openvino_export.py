@@ -1,6 +1,7 @@
 """The OpenVINO export, held against transformers in fp32, over models made on the spot."""
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -183,12 +184,16 @@ def test_it_is_made_once_inside_the_folder(tiny_folder: Path, tmp_path: Path) ->
     assert said == []
 
 
-def test_in_a_folder_that_is_not_ours_to_write_it_is_kept_in_the_cache(
+def test_in_a_folder_that_is_not_ours_to_write_it_goes_to_the_cache_where_two_stay(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     snapshot = replace(resolved(tiny_folder), writable=False)
+    exports = tmp_path / "cache" / "openvino"
+    for used_at, name in enumerate(("oldest", "older", ".unfinished-by-a-killed-process")):
+        (exports / name).mkdir(parents=True)
+        os.utime(exports / name, (used_at, used_at))
     made = exported_folder(snapshot, tmp_path / "cache", lambda _: None)
-    assert made.is_relative_to(tmp_path / "cache")
+    assert {path.name for path in exports.iterdir()} == {"older", made.name}
     assert not (tiny_folder / "openvino").exists()
     assert exported_folder(snapshot, tmp_path / "cache", lambda said: pytest.fail(said)) == made
 
