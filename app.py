@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from demo.checkpoints.persona import InvalidPersona
 from demo.generation.introduction import FILES, Introduction, introduce
 from demo.judging.judges import Judges, read_metrics
-from demo.server.address import CannotListen, require_free_port
 from demo.server.service import Loaded, Service
-from demo.settings import InvalidSetting, Settings, read_settings
+from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
 
 if TYPE_CHECKING:
     from demo.checkpoints.resolve import Checkpoint
@@ -22,8 +21,8 @@ def main() -> int:
     """Serves until it is told to stop; the exit code, 1 if it could not start."""
     try:
         settings = read_settings()
-        require_free_port(settings)
-    except (InvalidSetting, CannotListen) as error:
+        settings.require_free_port()
+    except InvalidSetting as error:
         return _refuse(error)
     return serve(settings)
 

@@ -1,18 +1,36 @@
-"""The About tab: what this is and is not, the checkpoint's figures, how to embed and call it.
+"""The About tab and `/checkpoint`: what this is, how good it was measured to be, how to use it."""
 
-Knows words, snippets and how they are laid out (about.html, about.js); must not know engines.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
-from demo.ui import copy, snippets
-from demo.ui.static_files import markup, script
+from demo.generation.introduction import SAMPLING, Introduction
+from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
+from demo.server.service import Service
+from demo.ui import copy, detect, snippets
+from demo.ui.api import Record
+from demo.ui.components import build_component
+from demo.ui.results import CheckpointResult
+
+# How long `/checkpoint` waits for a model that is still loading.
+PATIENCE_SECONDS = 60.0
+# Where metrics.json has what a visitor can make something of.
+FIGURES: Mapping[str, tuple[str, ...]] = {
+    "tweets_learnt_from": ("data", "splits", "train", "tweets"),
+    "tweets_held_back": ("data", "splits", "test", "tweets"),
+    "bits_per_byte": ("evaluation", "test", "checkpoint", "bits_per_byte"),
+    "bits_per_byte_low": ("evaluation", "test", "checkpoint", "low"),
+    "bits_per_byte_high": ("evaluation", "test", "checkpoint", "high"),
+    "perplexity": ("evaluation", "test", "checkpoint", "perplexity"),
+    "repeats_of_generated": ("texts", "verbatim", "generated"),
+    "repeats_of_real": ("texts", "verbatim", "real"),
+    "detector_accuracy": ("judges", "detector", "overall", "accuracy", "value"),
+    "detector_roc_auc": ("judges", "detector", "overall", "roc_auc", "value"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,11 +62,9 @@ def build_about_tab(
 ) -> None:
     """Lays the tab out inside the current Blocks; `checkpoint`, the endpoint, is asked once the
     tab is opened."""
-    about = gr.HTML(
-        html_template=markup("about.html"),
-        js_on_load=script("about.js"),
-        apply_default_css=False,
-        elem_id="cd-about",
+    about = build_component(
+        "about",
+        "cd-about",
         words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
         what="".join(f"<p>{escape(sentence)}</p>" for sentence in copy.what_it_is(persona)),
         own=_own(owner),
@@ -70,3 +86,50 @@ def _own(owner: Owner) -> str:
         if link
     ]
     return f'<p class="cd-links">{" ".join(shown)}</p>' if shown else ""
+
+
+def make_checkpoint(service: Service, introduction: Introduction) -> Callable[[], Record]:
+    """The endpoint's function; its signature and docstring are the API's docs."""
+
+    def checkpoint() -> dict[str, Any]:
+        engine = service.wait(PATIENCE_SECONDS)
+        if engine is None:
+            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+        result = CheckpointResult(
+            checkpoint=engine.identity.checkpoint,
+            revision=engine.identity.revision,
+            engine=engine.identity.engine,
+            precision=engine.identity.precision,
+            label=introduction.persona.label,
+            context_tokens=engine.context_tokens,
+            limits=_limits(engine.context_tokens),
+            defaults={name: getattr(introduction.defaults, name) for name in SAMPLING},
+            figures=figures(service.metrics()),
+            plot="/plot.png" if service.plot() else None,
+        )
+        return asdict(result)
+
+    checkpoint.__doc__ = copy.CHECKPOINT_DESCRIPTION
+    return checkpoint
+
+
+def _limits(context_tokens: int) -> dict[str, list[float]]:
+    fields = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
+    return {
+        "prompt_characters": [0, MAX_PROMPT_CHARACTERS],
+        "prompt_tokens": [0, context_tokens - MIN_ROOM_TOKENS],
+        **fields,
+        "detect_characters": [0, detect.MAX_CHARACTERS],
+    }
+
+
+def figures(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers of `metrics.json` at FIGURES; None where there is none."""
+    found: dict[str, float | None] = {}
+    for name, path in FIGURES.items():
+        value: Any = metrics
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        found[name] = value if is_number else None
+    return found

@@ -1,7 +1,5 @@
-"""The page: header, status, tabs. Assembles what its neighbours build.
-
-Knows the order of things; must not know what is inside a tab.
-"""
+"""The page: header, status line, tabs, footer. The guessing tab is guess.html, played with the
+routes of demo/game."""
 
 from html import escape
 
@@ -11,21 +9,16 @@ from demo.checkpoints.persona import Persona
 from demo.generation.introduction import Introduction
 from demo.server.service import Service
 from demo.ui import copy
-from demo.ui.about import Owner, build_about_tab
-from demo.ui.api import publish
-from demo.ui.detect import build_detect_tab
-from demo.ui.endpoint import make_generate, make_generate_many
-from demo.ui.facts import make_checkpoint
-from demo.ui.guess import build_guess_tab
-from demo.ui.static_files import script
-from demo.ui.status import build_status
-from demo.ui.verdict import make_detect
+from demo.ui.about import Owner, build_about_tab, make_checkpoint
+from demo.ui.api import make_generate, make_generate_many, publish
+from demo.ui.components import build_component
+from demo.ui.detect import build_detect_tab, make_detect
 from demo.ui.write import build_write_tab
 
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
-# Shown where the header is not: in an embed.
-_FOOTER = """<p>${words.disclaimer} <a target="_blank" rel="noopener">${words.more}</a></p>"""
+# Tweets in a round of the guessing game.
+ROUNDS = 10
 
 
 def build_page(
@@ -46,23 +39,24 @@ def build_page(
             publish(detect)
             publish(checkpoint)
         gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
-        build_status()
+        build_component("page", "cd-notice", words=dict(copy.STATUS))
         with gr.Tabs(elem_id="cd-tabs"):
             with gr.Tab(copy.TABS["write"], id="write"):
                 build_write_tab(generate_many, introduction)
             with gr.Tab(copy.TABS["guess"], id="guess"):
-                build_guess_tab(persona, why_no_game)
+                build_component(
+                    "guess",
+                    "cd-guess",
+                    title=persona.title,
+                    rounds=ROUNDS,
+                    off=why_no_game,
+                    words=copy.guess_words(persona),
+                )
             with gr.Tab(copy.TABS["detect"], id="detect"):
                 build_detect_tab(detect)
             with gr.Tab(copy.TABS["about"], id="about") as about:
                 build_about_tab(about, checkpoint, persona, owner)
-        gr.HTML(
-            html_template=_FOOTER,
-            js_on_load=script("page.js"),
-            apply_default_css=False,
-            elem_id="cd-footer",
-            words={"disclaimer": copy.DISCLAIMER, "more": copy.MORE_ON_THE_PAGE},
-        )
+        gr.HTML(_footer(), elem_id="cd-footer", apply_default_css=False)
     return page
 
 
@@ -76,3 +70,9 @@ def _header(persona: Persona) -> str:
 <p>{escape(copy.tagline(persona))}</p>
 <p class="cd-disclaimer">{escape(copy.DISCLAIMER)}</p>
 """
+
+
+def _footer() -> str:
+    """Shown where the header is not: in an embed. Where the whole page is, page.html says."""
+    more = f'<a target="_blank" rel="noopener">{escape(copy.MORE_ON_THE_PAGE)}</a>'
+    return f"<p>{escape(copy.DISCLAIMER)} {more}</p>"

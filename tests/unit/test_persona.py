@@ -9,7 +9,7 @@ import pytest
 from demo.checkpoints.persona import NOBODY, PERSONA, InvalidPersona, Persona, persona_of
 from demo.generation.introduction import Introduction
 from demo.server.service import ready
-from demo.ui.endpoint import make_generate
+from demo.ui.api import make_generate
 from tests.scripted import ScriptedEngine
 from training.card import EMBEDDED
 from training.prepare import PERSONA as OURS
