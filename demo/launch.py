@@ -16,7 +16,7 @@ from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import input_counts
+from demo.ui.api import calls_of
 from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
@@ -74,7 +74,7 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
                     *guess_routes(game),
                 ],
                 "middleware": [
-                    *middleware(settings.max_body_bytes, input_counts(page)),
+                    *middleware(settings.max_body_bytes, calls_of(page)),
                     Middleware(Rewriting, rules=rules(introduction.persona)),
                 ],
             },

@@ -5,25 +5,86 @@ with the checkpoint, so that no name of a person stands in code.
 """
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+import unicodedata
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 PERSONA = "persona.json"
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
+# Of the whole file: more than the longest fields take with every character escaped.
+MAX_BYTES = 100_000
 PLACE_OF_ID = "{id}"
+
+# What a page could take for HTML or for a template's place.
+_MARKUP = ("<", ">", "${", "{{")
+# Characters that control: line breaks, halves of surrogate pairs, and whatever is not seen itself
+# but changes the order or the look of others.
+_CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# Those of them that Persian and many emoji are written with.
+_JOINERS = "\u200c\u200d"
+_URL_CHARACTERS = r"[\w.~:/?#\[\]@!$&()*+,;=%-]*"
+_LINK = re.compile(
+    rf"https://[\w.-]+(:\d+)?/{_URL_CHARACTERS}{re.escape(PLACE_OF_ID)}{_URL_CHARACTERS}", re.ASCII
+)
+# Of what a file says, at most so many characters are repeated in a message.
+_SHOWN_CHARACTERS = 60
 
 
 class InvalidPersona(ValueError):
     """A persona file that cannot be used; the message names the field and its limit."""
 
 
-@dataclass(frozen=True)
-class Persona:
-    """The words that depend on whose tweets they are.
+def _line(value: Any) -> str:
+    """One line of plain text.
+
+    Raises:
+        ValueError: with what the value must be, for a sentence that begins with its name.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty.")
+    if len(value) > MAX_CHARACTERS:
+        raise ValueError(f"is {len(value):,} characters; at most {MAX_CHARACTERS} are accepted.")
+    for character in value:
+        if unicodedata.category(character) in _CONTROL and character not in _JOINERS:
+            code = f"U+{ord(character):04X}"
+            raise ValueError(f"holds the control character {code}; it must be one line of text.")
+    for markup in _MARKUP:
+        if markup in value:
+            raise ValueError(f"holds {markup!r}; it must be plain text, not markup.")
+    return value
+
+
+def _link(value: Any) -> str:
+    """The address of a page, with one place for an id.
+
+    Raises:
+        ValueError: with what it must be.
+    """
+    link = _line(value)
+    if not _LINK.fullmatch(link):
+        raise ValueError(
+            f"is {_shown(link)}; it must begin with https:// and hold {PLACE_OF_ID} once, "
+            "with no spaces, quotes or markup."
+        )
+    return link
+
+
+def _examples(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_EXAMPLES:
+        raise ValueError(f"must be 1 to {MAX_EXAMPLES} texts.")
+    return tuple(value)
+
+
+Line = Annotated[str, BeforeValidator(_line)]
+
+
+class Persona(BaseModel):
+    """The words that depend on whose tweets they are. Each is one line of plain text.
 
     `name` is the person's, `tweets` how a sentence calls the tweets ("Donald Trump's tweets, 2009
     to 2021"), `archive` where they come from. `title` heads the page, `author` and `handle` sign
@@ -32,55 +93,34 @@ class Persona:
     where a real tweet can be read, with `{id}` in place of its id.
     """
 
-    name: str
-    tweets: str
-    archive: str
-    title: str
-    author: str
-    handle: str
-    label: str
-    badge: str
-    examples: tuple[str, ...]
-    link: str = f"https://x.com/i/status/{PLACE_OF_ID}"
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Line
+    tweets: Line
+    archive: Line
+    title: Line
+    author: Line
+    handle: Line
+    label: Line
+    badge: Line
+    examples: Annotated[tuple[Line, ...], BeforeValidator(_examples)]
+    link: Annotated[str, BeforeValidator(_link)] = f"https://x.com/i/status/{PLACE_OF_ID}"
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """From a `.toml` that an owner wrote, or the `persona.json` that became of it.
 
         Raises:
-            InvalidPersona: it does not exist, cannot be parsed, or a field is missing, unknown,
-                empty or too long.
+            InvalidPersona: it does not exist, is too large, cannot be parsed, or a field is
+                missing, unknown or not what it must be.
         """
-        parse = tomllib.loads if path.suffix == ".toml" else json.loads
+        values = _parsed(path)
+        if not isinstance(values, dict):
+            raise InvalidPersona(f"{path.name} must be a table of fields.")
         try:
-            values = parse(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InvalidPersona(f"{path} could not be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise InvalidPersona(f"{path} is no {path.suffix[1:].upper()}: {error}.") from error
-        return cls._checked(values, path.name)
-
-    @classmethod
-    def _checked(cls, values: Any, source: str) -> Self:
-        if not isinstance(values, Mapping):
-            raise InvalidPersona(f"{source} must be a table of fields.")
-        names = [field.name for field in fields(cls)]
-        needed = [field.name for field in fields(cls) if field.default is MISSING]
-        for name in needed:
-            if name not in values:
-                raise InvalidPersona(f"{source} lacks {name}; it takes {', '.join(names)}.")
-        for name, value in values.items():
-            if name not in names:
-                raise InvalidPersona(f"{source} has {name!r}; it takes {', '.join(names)}.")
-            if name != "examples":
-                _require_words(value, f"{source}: {name}")
-        examples = values["examples"]
-        if not isinstance(examples, list) or not 1 <= len(examples) <= MAX_EXAMPLES:
-            raise InvalidPersona(f"{source}: examples must be 1 to {MAX_EXAMPLES} texts.")
-        for example in examples:
-            _require_words(example, f"{source}: an example")
-        _require_template(values.get("link", cls.link), source)
-        return cls(**{**values, "examples": tuple(examples)})
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidPersona(f"{path.name}{_first_fault(error)}") from error
 
     def link_to(self, tweet_id: str) -> str:
         """Where the real tweet of that id can be read."""
@@ -88,7 +128,7 @@ class Persona:
 
     def write(self, folder: Path) -> None:
         """Writes `persona.json` into a checkpoint's folder, or that of prepared data."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        text = json.dumps(self.model_dump(), indent=2, ensure_ascii=False)
         (folder / PERSONA).write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -116,17 +156,39 @@ def persona_of(folder: Path) -> Persona:
     return Persona.read(path) if path.is_file() else NOBODY
 
 
-def _require_words(value: Any, what: str) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidPersona(f"{what} must be a text that is not empty.")
-    if len(value) > MAX_CHARACTERS:
-        raise InvalidPersona(
-            f"{what} is {len(value):,} characters; at most {MAX_CHARACTERS} are accepted."
-        )
+def _parsed(path: Path) -> Any:
+    kind = path.suffix[1:].upper()
+    parse = tomllib.loads if kind == "TOML" else json.loads
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise InvalidPersona(f"{path} is larger than the {MAX_BYTES:,} bytes that are read.")
+        return parse(content.decode("utf-8"))
+    except InvalidPersona:
+        raise
+    except OSError as error:
+        raise InvalidPersona(f"{path} could not be read: {error.strerror}.") from error
+    except RecursionError as error:
+        raise InvalidPersona(f"{path} is no {kind} that can be read: it nests too deep.") from error
+    except ValueError as error:
+        raise InvalidPersona(f"{path} is no {kind}: {error}.") from error
 
 
-def _require_template(link: str, source: str) -> None:
-    if not link.startswith("https://") or link.count(PLACE_OF_ID) != 1:
-        raise InvalidPersona(
-            f"{source}: link is {link!r}; it must begin with https:// and hold {PLACE_OF_ID} once."
-        )
+def _first_fault(error: ValidationError) -> str:
+    """What comes after the file's name in a sentence about its first fault."""
+    fault = error.errors()[0]
+    if not fault["loc"]:
+        return " names a field with half a surrogate pair; write it as plain text."
+    name, names = str(fault["loc"][0]), ", ".join(Persona.model_fields)
+    if fault["type"] == "missing":
+        return f" lacks {name}; it takes {names}."
+    if fault["type"] == "extra_forbidden":
+        return f" has {_shown(name)}; it takes {names}."
+    what = "an example" if len(fault["loc"]) > 1 else name
+    return f": {what} {fault['ctx']['error']}"
+
+
+def _shown(text: str) -> str:
+    """In quotes, its beginning if it is long, without characters that a terminal would obey."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

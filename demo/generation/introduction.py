@@ -48,7 +48,7 @@ def _defaults(path: Path) -> GenerationRequest:
 
 def _read(path: Path) -> Mapping[str, Any]:
     """Nothing where there is no such file; that one is damaged is found when it is verified."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         values = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(values, Mapping):
             return values

@@ -100,7 +100,7 @@ def _read(path: Path, load: Callable[[Path], _Judge], say: Callable[[str], None]
 
 def read_metrics(folder: Path) -> Mapping[str, Any]:
     """What training measured of a checkpoint; empty where it says nothing."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         return metrics if isinstance(metrics, Mapping) else {}
     return {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -52,6 +51,14 @@ class Owner:
         """Where a copy of the Space is made; empty off Spaces."""
         return f"{self._space}?duplicate=true" if self.space_id else ""
 
+    def links(self) -> list[tuple[str, str]]:
+        """Addresses and words, for who wants a demo of their own or has something to report."""
+        links = [
+            (self.duplicate_link(), copy.ABOUT["duplicate"]),
+            (self.report_link(), copy.ABOUT["report"]),
+        ]
+        return [(address, words) for address, words in links if address]
+
     @property
     def _space(self) -> str:
         return f"https://huggingface.co/spaces/{self.space_id}"
@@ -66,26 +73,12 @@ def build_about_tab(
         "about",
         "cd-about",
         words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
-        what="".join(f"<p>{escape(sentence)}</p>" for sentence in copy.what_it_is(persona)),
-        own=_own(owner),
+        what=list(copy.what_it_is(persona)),
+        links=owner.links(),
         snippets=dict(snippets.SNIPPETS),
         url=snippets.URL,
     )
     tab.select(checkpoint, outputs=about, api_visibility="private", show_progress="hidden")
-
-
-def _own(owner: Owner) -> str:
-    """Links for whoever wants a demo of their own, or has something to report."""
-    links = [
-        (owner.duplicate_link(), copy.ABOUT["duplicate"]),
-        (owner.report_link(), copy.ABOUT["report"]),
-    ]
-    shown = [
-        f'<a class="cd-button" href="{escape(link)}" target="_blank" rel="noopener">{words}</a>'
-        for link, words in links
-        if link
-    ]
-    return f'<p class="cd-links">{" ".join(shown)}</p>' if shown else ""
 
 
 def make_checkpoint(service: Service, introduction: Introduction) -> Callable[[], Record]:

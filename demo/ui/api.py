@@ -4,6 +4,7 @@ Their names, parameters and docs are a contract: tests/app/contract.json. Each f
 yields a result of results.py as a dict, because Gradio sends what changed in dicts and lists.
 """
 
+import inspect
 import logging
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from demo.generation.request import (
     InvalidRequest,
 )
 from demo.generation.together import Event, stream_together
+from demo.server.calls import Calls
 from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.results import Draft, TextsResult
@@ -64,10 +66,19 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         component._api_info = described if name in helps else {"type": "object"}
 
 
-def input_counts(page: gr.Blocks) -> Mapping[str | int, int]:
-    """How many values every call takes, by its number and, where it has one, its name."""
-    counts: dict[str | int, int] = {number: len(fn.inputs) for number, fn in page.fns.items()}
-    return counts | {str(fn.api_name): len(fn.inputs) for fn in page.fns.values() if fn.api_name}
+def calls_of(page: gr.Blocks) -> Calls:
+    """The parameters of every call of the page, also of those that are not documented."""
+    calls: dict[str | int, Mapping[str, bool]] = {}
+    for number, event in page.fns.items():
+        # What the browser does by itself has no function, and its inputs no names.
+        names = {str(place): True for place in range(len(event.inputs))}
+        if event.fn:
+            parameters = inspect.signature(event.fn).parameters.values()
+            names = {one.name: one.default is one.empty for one in parameters}
+        calls[number] = names
+        if event.api_name:
+            calls[str(event.api_name)] = names
+    return calls
 
 
 def make_generate(service: Service, introduction: Introduction) -> Endpoint:

@@ -1,8 +1,6 @@
 """The page: header, status line, tabs, footer. The guessing tab is guess.html, played with the
 routes of demo/game."""
 
-from html import escape
-
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
@@ -11,7 +9,7 @@ from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.about import Owner, build_about_tab, make_checkpoint
 from demo.ui.api import make_generate, make_generate_many, publish
-from demo.ui.components import build_component
+from demo.ui.components import build_component, build_fixed_html
 from demo.ui.detect import build_detect_tab, make_detect
 from demo.ui.write import build_write_tab
 
@@ -19,6 +17,15 @@ from demo.ui.write import build_write_tab
 UNBROKEN_CHARACTERS = 16
 # Tweets in a round of the guessing game.
 ROUNDS = 10
+_UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
+_HEADER = """
+<h1><b>${other}</b></h1>
+<p>${tagline}</p>
+<p class="cd-disclaimer">${disclaimer}</p>
+"""
+_HEADER_OF_TWO_SIDES = _HEADER.replace("<b>", "${one} <span>or</span> <b>", 1)
+# Shown where the header is not: in an embed. page.html has its link lead to the whole page.
+_FOOTER = '<p>${disclaimer} <a target="_blank" rel="noopener">${more}</a></p>'
 
 
 def build_page(
@@ -38,7 +45,7 @@ def build_page(
             publish(generate_many, uses_engine=True)
             publish(detect)
             publish(checkpoint)
-        gr.HTML(_header(persona), elem_id="cd-header", apply_default_css=False)
+        _build_header(persona)
         build_component("page", "cd-notice", words=dict(copy.STATUS))
         with gr.Tabs(elem_id="cd-tabs"):
             with gr.Tab(copy.TABS["write"], id="write"):
@@ -56,23 +63,20 @@ def build_page(
                 build_detect_tab(detect)
             with gr.Tab(copy.TABS["about"], id="about") as about:
                 build_about_tab(about, checkpoint, persona, owner)
-        gr.HTML(_footer(), elem_id="cd-footer", apply_default_css=False)
+        build_fixed_html(
+            _FOOTER, "cd-footer", disclaimer=copy.DISCLAIMER, more=copy.MORE_ON_THE_PAGE
+        )
     return page
 
 
-def _header(persona: Persona) -> str:
+def _build_header(persona: Persona) -> None:
     """A title of two sides, "this or that", has the second one in colour, on one line if short."""
     one, between, other = persona.title.rpartition(" or ")
-    title = f"{escape(one)} <span>or</span> " if between else ""
-    kept = escape(other).replace(" ", "&nbsp;" if len(other) <= UNBROKEN_CHARACTERS else " ")
-    return f"""
-<h1>{title}<b>{kept}</b></h1>
-<p>{escape(copy.tagline(persona))}</p>
-<p class="cd-disclaimer">{escape(copy.DISCLAIMER)}</p>
-"""
-
-
-def _footer() -> str:
-    """Shown where the header is not: in an embed. Where the whole page is, page.html says."""
-    more = f'<a target="_blank" rel="noopener">{escape(copy.MORE_ON_THE_PAGE)}</a>'
-    return f"<p>{escape(copy.DISCLAIMER)} {more}</p>"
+    build_fixed_html(
+        _HEADER_OF_TWO_SIDES if between else _HEADER,
+        "cd-header",
+        one=one,
+        other=other if len(other) > UNBROKEN_CHARACTERS else other.replace(" ", _UNBROKEN_SPACE),
+        tagline=copy.tagline(persona),
+        disclaimer=copy.DISCLAIMER,
+    )

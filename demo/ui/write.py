@@ -177,8 +177,8 @@ def _wire(
     """Button, Enter, links and "Continue" call one function; the rest happens in the browser.
     `blank` is a text of which nothing has come yet."""
     start, stop, clear = buttons
-    # Whether Stop was pressed for what is being written.
-    stopped = gr.HTML(visible="hidden")
+    # Not empty once Stop was pressed for what is being written.
+    stopped = gr.Textbox(visible="hidden")
     begin: dict[str, Any] = {
         "fn": None,
         "js": browser_function("start", text=blank),
@@ -208,7 +208,7 @@ def _wire(
         event.failure(None, js=end, inputs=[cards, stopped], outputs=cards)
     stop.click(
         None,
-        js=browser_function("give", values=[True, copy.STOPPING]),
+        js=browser_function("give", values=["stopped", copy.STOPPING]),
         outputs=[stopped, stop],
         cancels=[running, running_asked],
     )

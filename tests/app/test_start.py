@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -20,8 +19,12 @@ from tests.conftest import NOTICE
 from tests.processes import ROOT, AppProcess, command_environment, running_app
 
 SAMPLING = {"temperature": 1.05, "top_p": 0.7, "top_k": 9_999, "max_new_tokens": 7}
-KETTLE = replace(
-    NOBODY, title="<i>Pot</i> or Kettle?", label="made up by a kettle", examples=("Boil <b>it</b>",)
+KETTLE = NOBODY.model_copy(
+    update={
+        "title": "Pot & Pan or Kettle?",
+        "label": "made up by a kettle",
+        "examples": ("Boil 'it' & pour",),
+    }
 )
 
 
@@ -104,7 +107,7 @@ def test_the_page_is_in_the_checkpoints_words_and_none_of_them_is_markup(
     config = httpx.get(f"{real_app.url}/config").json()
     assert config["title"] == KETTLE.title
     header, *_ = (c for c in config["components"] if c["props"].get("elem_id") == "cd-header")
-    assert "&lt;i&gt;Pot&lt;/i&gt; <span>or</span> <b>Kettle?</b>" in header["props"]["value"]
+    assert "Pot &amp; Pan <span>or</span> <b>Kettle?</b>" in header["props"]["value"]
     labels = [c["props"].get("value") for c in config["components"] if c["type"] == "button"]
     assert KETTLE.examples[0] in labels
     assert "Trump" not in json.dumps(config)
@@ -127,9 +130,10 @@ def test_what_nobody_asks_for_is_sampled_as_the_checkpoint_says(real_app: AppPro
 def test_a_persona_that_cannot_be_used_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "tiny"
     shutil.copytree(tiny_checkpoint, checkpoint)
-    (checkpoint / "persona.json").write_text("{}")
+    hostile = {**NOBODY.model_dump(), "title": "<script>" + "x" * 200}
+    (checkpoint / "persona.json").write_text(json.dumps(hostile))
     (sentence,) = refused(tmp_path, CHECKPOINT=str(checkpoint)).splitlines()
-    assert sentence.startswith("persona.json lacks name")
+    assert sentence == "persona.json: title holds '<'; it must be plain text, not markup."
 
 
 def test_the_real_app_repeats_a_text_by_its_seed(real_app: AppProcess) -> None:

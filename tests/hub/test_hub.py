@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def test_a_page_is_introduced_before_any_weights_are_fetched(
     client: Client, hub: Hub, files: dict[str, bytes], repo: Repo, model_id: str
 ) -> None:
     """Then the kept copy of those files introduces it, whether the Hub is gone or stalls."""
-    files["persona.json"] = json.dumps({**asdict(NOBODY), "title": "Kettle"}).encode()
+    files["persona.json"] = json.dumps({**NOBODY.model_dump(), "title": "Kettle"}).encode()
     folder = client.early(model_id, repo.commit)
     assert introduce(folder).persona.title == "Kettle"
     assert {path.name for path in folder.iterdir()} == set(FILES)

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -304,7 +303,8 @@ def test_without_a_date_the_id_is_a_lines_number_and_no_link(play: Play, tmp_pat
 def test_the_datas_own_persona_says_where_its_tweets_are(play: Play, tmp_path: Path) -> None:
     folder = tmp_path / "teapots"
     write_tweets(folder)
-    replace(INTRODUCTION.persona, link="https://teapots.example/{id}").write(folder)
+    persona = INTRODUCTION.persona.model_copy(update={"link": "https://teapots.example/{id}"})
+    persona.write(folder)
     _, revealed = round_of(play(folder=folder), "real")
     assert revealed["link"].startswith("https://teapots.example/1")
 

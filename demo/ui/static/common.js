@@ -16,6 +16,15 @@ function put(target, text) {
   target.hidden = !text;
 }
 
+// Has a link lead to a page or a mailbox and says whether it does: an address of another kind, such
+// as "javascript:", could run something here.
+function lead(link, address) {
+  const leads = /^(https?:\/\/|mailto:)/i.test(address || "");
+  if (leads) link.href = address;
+  else link.removeAttribute("href");
+  return leads;
+}
+
 // Runs `act` on what `find` finds, now or as soon as Gradio has put it into the page.
 function whenThere(find, act) {
   const look = () => {

@@ -36,7 +36,7 @@ function fill({ names, limits }, now, ...fields) {
 function start({ text }, prompt, count, cards) {
   if (cards && !cards.finished) return [];
   const texts = Array.from({ length: count }, () => ({ ...text, prompt, text: prompt }));
-  return [{ texts, label: text.label, finished: false }, false];
+  return [{ texts, label: text.label, finished: false }, ""];
 }
 
 // Gradio cancels in a round trip, in which more text may come, and then tells of a failure. So that it

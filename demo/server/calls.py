@@ -1,0 +1,123 @@
+"""What the body of a call may hold: plain values, those that the call takes."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# The parameters of each call and whether each must be given, by the names and numbers that Gradio
+# gives the calls.
+Calls = Mapping[str | int, Mapping[str, bool]]
+
+# Gradio's calls by name with named values, by name with a list, by number with a list; MCP's.
+_NAMED = "/gradio_api/call/v2/"
+_LISTED = "/gradio_api/call/"
+_NUMBERED = "/gradio_api/queue/join"
+_MCP = "/gradio_api/mcp"
+
+CALL_ROUTES = (_LISTED, _NUMBERED, _MCP)
+
+NOT_JSON = "The request's body must be JSON in which no object holds a name twice."
+NOT_AN_OBJECT = "The request's body must be a JSON object."
+NOT_A_LIST = "data must be a list of the call's values."
+UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
+NOT_A_NUMBER = "fn_index must be a whole number."
+# Of a name that the sender chose, at most so many characters are repeated.
+_SHOWN_CHARACTERS = 40
+
+
+def why_refused(path: str, content: bytes, calls: Calls) -> str:
+    """Why the call with that route and body is refused, in a sentence; empty if it may pass.
+
+    Gradio downloads, or copies, whatever looks like its file object before a function is asked.
+    None of ours takes a file, so nothing but texts, numbers, booleans and null may pass.
+    """
+    try:
+        # Read from bytes, as Gradio and MCP do. Of a name that is there twice, another reader might
+        # take the other value.
+        body = json.loads(content, object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+    if path.startswith(_MCP):
+        return _first(_why_no_message(message) for message in _messages(body))
+    if not isinstance(body, dict):
+        return NOT_AN_OBJECT
+    if path.startswith(_NAMED):
+        return _why_not_plain(body) or _why_misnamed(calls.get(_name(path)), body)
+    return _why_not_listed(body) or _why_miscounted(path, body, calls)
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name is there twice")
+    return values
+
+
+def _messages(body: Any) -> list[Any]:
+    """JSON-RPC allows batches; an empty one is refused as if it were a message."""
+    return body if isinstance(body, list) and body else [body]
+
+
+def _why_no_message(message: Any) -> str:
+    """Of a JSON-RPC message, only what a tool or a prompt is called with has to be plain."""
+    if not isinstance(message, dict):
+        return NOT_AN_OBJECT
+    params = message.get("params") or {}
+    if not isinstance(params, dict):
+        return "params must be an object."
+    arguments = params.get("arguments") or {}
+    if not isinstance(arguments, dict):
+        return "arguments must be an object."
+    return _why_not_plain(arguments)
+
+
+def _why_not_listed(body: Mapping[str, Any]) -> str:
+    data = body.get("data")
+    if not isinstance(data, list):
+        return NOT_A_LIST
+    # The page says which tab was opened in an object of plain values.
+    event = body.get("event_data")
+    happened = event if isinstance(event, dict) else {"event_data": event}
+    others = {name: value for name, value in body.items() if name not in ("data", "event_data")}
+    values = {f"data[{place}]": value for place, value in enumerate(data)}
+    return _first(_why_not_plain(part) for part in (values, happened, others))
+
+
+def _why_miscounted(path: str, body: Mapping[str, Any], calls: Calls) -> str:
+    """Gradio would log all values of a call with too few or too many, and they are a visitor's."""
+    name: Any = body.get("fn_index") if path.startswith(_NUMBERED) else _name(path)
+    # Gradio also takes "1" and true for 1.
+    if path.startswith(_NUMBERED) and (isinstance(name, bool) or not isinstance(name, int)):
+        return NOT_A_NUMBER
+    parameters = calls.get(name)
+    if parameters is None:
+        return UNKNOWN_CALL
+    given, taken = len(body["data"]), len(parameters)
+    if given == taken:
+        return ""
+    return f"data holds {given} values; this call takes {taken}, in the order of its parameters."
+
+
+def _why_misnamed(parameters: Mapping[str, bool] | None, body: Mapping[str, Any]) -> str:
+    """Gradio would end in a 500, as if it were our fault."""
+    if parameters is None or not body.keys() <= parameters.keys():
+        return UNKNOWN_CALL
+    missing = (name for name, is_required in parameters.items() if is_required and name not in body)
+    return _first(f"{name} must be given." for name in missing)
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _why_not_plain(values: Mapping[str, Any]) -> str:
+    """The first value that is neither a text, a number, a boolean nor null."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str | int | float):
+            shown = name[:_SHOWN_CHARACTERS]
+            return f"{shown} must be a text, a number, true, false or null."
+    return ""
+
+
+def _first(sentences: Iterable[str]) -> str:
+    return next((sentence for sentence in sentences if sentence), "")

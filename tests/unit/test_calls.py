@@ -1,0 +1,177 @@
+"""What a call's body may hold, on each route, and which route a guard sees."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.server.calls import (
+    NOT_A_LIST,
+    NOT_A_NUMBER,
+    NOT_AN_OBJECT,
+    NOT_JSON,
+    UNKNOWN_CALL,
+    Calls,
+    why_refused,
+)
+from demo.server.limits import ClosedDoors, PlainCalls, middleware
+from tests.unit.test_limits import answer, echo
+
+CALLS: Calls = {
+    "detect": {"text": True},
+    "write": {"text": False, "seed": False, "exact": False, "other": False},
+    2: {"text": True},
+    "checkpoint": {},
+}
+DETECT = "/gradio_api/call/detect"
+NAMED = "/gradio_api/call/v2/detect"
+WRITE = "/gradio_api/call/v2/write"
+JOIN = "/gradio_api/queue/join"
+MCP = "/gradio_api/mcp/"
+FILE = {"path": "https://example.com/a", "meta": {"_type": "gradio.FileData"}}
+
+
+def why(path: str, body: Any) -> str:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return why_refused(path, content, CALLS)
+
+
+def told(method: str, **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (DETECT, {"data": ["a"]}),
+        (DETECT, {"data": [None], "session_hash": "x"}),
+        (NAMED, {"text": "a"}),
+        (WRITE, {"text": "a", "seed": 7, "exact": True, "other": None}),
+        (WRITE, {}),
+        ("/gradio_api/call/checkpoint", {"data": []}),
+        (JOIN, {"data": [0.5], "fn_index": 2, "session_hash": "x", "trigger_id": 3}),
+        (JOIN, {"data": [1], "fn_index": 2, "event_data": {"index": 3, "value": "About"}}),
+        (JOIN, {"data": [1], "fn_index": 2, "event_data": None}),
+        (MCP, told("tools/call", name="detect", arguments={"text": "a"})),
+        (MCP, told("tools/call", name="checkpoint")),
+        (MCP, told("initialize", capabilities={"roots": {"listChanged": True}})),
+        (MCP, {"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        (MCP, [told("ping"), told("tools/list")]),
+    ],
+)
+def test_plain_values_pass(path: str, body: Any) -> None:
+    assert why(path, body) == ""
+
+
+@pytest.mark.parametrize("value", [FILE, [FILE], ["a"], {}, []])
+@pytest.mark.parametrize(
+    ("path", "around", "name"),
+    [
+        (DETECT, lambda value: {"data": [value]}, "data[0]"),
+        (DETECT, lambda value: {"data": ["a"], "session_hash": value}, "session_hash"),
+        (JOIN, lambda value: {"data": [value], "fn_index": 2}, "data[0]"),
+        (
+            JOIN,
+            lambda value: {"data": ["a"], "fn_index": 2, "event_data": {"file": value}},
+            "file",
+        ),
+        (JOIN, lambda value: {"data": ["a"], "fn_index": value}, "fn_index"),
+        (NAMED, lambda value: {"text": value}, "text"),
+        (MCP, lambda value: told("tools/call", name="detect", arguments={"text": value}), "text"),
+        (
+            MCP,
+            lambda value: [told("ping"), told("tools/call", arguments={"text": value})],
+            "text",
+        ),
+        (
+            "/gradio_api/mcp/messages/",
+            lambda value: told("prompts/get", name="x", arguments={"text": value}),
+            "text",
+        ),
+    ],
+)
+def test_anything_else_is_refused_by_name(path: str, around: Any, name: str, value: Any) -> None:
+    assert why(path, around(value)) == f"{name} must be a text, a number, true, false or null."
+
+
+@pytest.mark.parametrize("path", [DETECT, NAMED, JOIN, MCP])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe\xff",
+        b"data=1",
+        b"[" * 60_000,
+        b'{"data": ["a"], "data": [{"path": "https://example.com/a"}]}',
+        b'{"text": "a", "te\\u0078t": ["b"]}',
+        b'{"params": {"arguments": {}, "arguments": {"text": []}}}',
+    ],
+)
+def test_a_body_that_readers_could_take_differently_is_refused(path: str, content: bytes) -> None:
+    assert why(path, content) == NOT_JSON
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        (DETECT, ["a"], NOT_AN_OBJECT),
+        (NAMED, [FILE], NOT_AN_OBJECT),
+        (JOIN, "a", NOT_AN_OBJECT),
+        (MCP, [[told("ping")]], NOT_AN_OBJECT),
+        (MCP, [], NOT_AN_OBJECT),
+        (DETECT, {}, NOT_A_LIST),
+        (DETECT, {"data": {"0": "a"}}, NOT_A_LIST),
+        (JOIN, {"data": None, "fn_index": 2}, NOT_A_LIST),
+        (JOIN, {"data": ["a"], "fn_index": "2"}, NOT_A_NUMBER),
+        (JOIN, {"data": ["a"], "fn_index": True}, NOT_A_NUMBER),
+        (JOIN, {"data": ["a"]}, NOT_A_NUMBER),
+        (JOIN, {"data": ["a"], "fn_index": 999}, UNKNOWN_CALL),
+        ("/gradio_api/call/teapot", {"data": []}, UNKNOWN_CALL),
+        ("/gradio_api/call/v2/teapot", {}, UNKNOWN_CALL),
+        (NAMED, {"text": "a", "teapot": 1}, UNKNOWN_CALL),
+        (NAMED, {}, "text must be given."),
+        (MCP, {"params": ["a"]}, "params must be an object."),
+        (MCP, told("tools/call", arguments=[FILE]), "arguments must be an object."),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(path: str, body: Any, sentence: str) -> None:
+    assert why(path, body) == sentence
+
+
+@pytest.mark.parametrize("path", [DETECT, f"{DETECT}/", JOIN])
+def test_a_wrong_number_of_values_is_refused(path: str) -> None:
+    assert "data holds 2 values; this call takes 1" in why(path, {"data": [1, 2], "fn_index": 2})
+
+
+def test_a_long_name_is_not_repeated_whole() -> None:
+    assert len(why(NAMED, {"x" * 9_000: []})) < 100
+
+
+@pytest.mark.parametrize("root_path", ["", "/demo", "/a/b"])
+def test_guards_hold_under_every_path_that_the_app_is_served_at(root_path: str) -> None:
+    at = {"root_path": root_path, "method": "POST"}
+    calls = PlainCalls(echo, CALLS)
+    body = json.dumps({"data": [FILE]}).encode()
+    assert answer(calls, [body], path=root_path + DETECT, **at)[0] == 400
+    assert answer(ClosedDoors(echo), [b""], path=f"{root_path}/gradio_api/upload", **at)[0] == 404
+    # A proxy may have taken the prefix off.
+    assert answer(calls, [body], path=DETECT, **at)[0] == 400
+    page = answer(ClosedDoors(echo), [b""], path=f"{root_path}/", query_string=b"page=x", **at)
+    assert page == (200, b"?")
+
+
+@pytest.mark.parametrize("error", [KeyError("teapot"), TypeError("teapot")])
+def test_a_fault_of_ours_in_a_call_is_not_the_callers_mistake(error: Exception) -> None:
+    """It reaches the server, which logs it and answers 500."""
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    app: ASGIApp = broken
+    for guard in reversed(middleware(1_000, CALLS)):
+        app = guard.cls(app, *guard.args, **guard.kwargs)
+    body = json.dumps({"text": "a"}).encode()
+    with pytest.raises(type(error), match="teapot"):
+        answer(app, [body], path=NAMED, method="POST")
