@@ -9,9 +9,8 @@ from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, 
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import Profile, read_profile
 from demo.judging.judges import Judges, read_metrics
-from demo.server.address import CannotListen, require_free_port
 from demo.server.service import Loaded, Service
-from demo.settings import InvalidSetting, Settings, read_settings
+from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
 
 
 def main() -> int:
@@ -21,7 +20,7 @@ def main() -> int:
     """
     try:
         settings = read_settings()
-        require_free_port(settings)
+        settings.require_free_port()
         serve(settings)
     except (CannotListen, CheckpointError, InvalidPersona, InvalidSetting) as error:
         print(error, file=sys.stderr)

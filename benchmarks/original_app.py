@@ -16,7 +16,7 @@ import transformers
 from transformers import pipeline
 
 from demo.generation.engine import Chunk, Ending, EngineIdentity, FinishReason
-from demo.generation.introduction import introduce
+from demo.generation.profile import read_profile
 from demo.generation.request import GenerationRequest
 from demo.launch import launch
 from demo.server.service import ready
@@ -80,7 +80,7 @@ def main() -> int:
     launch(
         ready(OriginalEngine(settings.checkpoint)),
         settings,
-        introduce(settings.checkpoint),
+        read_profile(settings.checkpoint),
     )
     return 0
 

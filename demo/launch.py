@@ -1,7 +1,4 @@
-"""Serves a page over an engine until it is told to stop.
-
-Knows Gradio's server and its switches; must not know which engine it serves.
-"""
+"""Serves a page over an engine until it is told to stop: Gradio's server and its switches."""
 
 import importlib.util
 import signal
@@ -13,32 +10,26 @@ from starlette.middleware import Middleware
 
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
-from demo.generation.introduction import Introduction
-from demo.server.address import cannot_listen
-from demo.server.counting import count_routes
-from demo.server.health import health_routes
+from demo.generation.profile import Profile
 from demo.server.limits import middleware
+from demo.server.routes import service_routes
 from demo.server.service import Service
-from demo.server.visitor import visitor_routes
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import answer_mcp_in_json, input_counts, limit_engine_calls, openapi_rule
-from demo.ui.assets import asset_routes
-from demo.ui.embed import style_rules
+from demo.ui.api import calls_of, limit_engine_calls
+from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, rules
 from demo.ui.page import build_page
-from demo.ui.preview import preview_rule
-from demo.ui.rewriting import Rewriting
-from demo.ui.theme import CSS_FILE, build_theme
+from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
 # Threads beyond those in which texts are written: for pages and their assets.
 SPARE_THREADS = 24
 
 
-def launch(service: Service, settings: Settings, introduction: Introduction) -> None:
+def launch(service: Service, settings: Settings, profile: Profile) -> None:
     """Serves until SIGINT or SIGTERM, then closes the server and the engine.
 
     Raises:
-        CannotListen: the port is taken, or the address is not this machine's.
+        CannotListen: the port was taken meanwhile.
         Exception: what kept the engine from being loaded.
     """
     signalled, stopped = threading.Event(), threading.Event()
@@ -49,14 +40,13 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
-    game = build_game(service, introduction, settings, _say)
+    game = build_game(service, profile, settings, _say)
     owner = Owner(settings.contact, settings.space_id)
-    page = build_page(service, introduction, owner, game.why_off())
+    page = build_page(service, profile, owner, game.why_off())
     # The queue, which is bounded, is where visitors wait that the engine has no slot for.
     page.queue(
         max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
     )
-    rules = [preview_rule(introduction.persona), openapi_rule(), *style_rules()]
     try:
         page.launch(
             server_name=settings.server_name,
@@ -75,24 +65,26 @@ def launch(service: Service, settings: Settings, introduction: Introduction) -> 
             footer_links=["api"],
             mcp_server=importlib.util.find_spec("mcp") is not None,
             theme=build_theme(),
+            css=palette_css(),
             css_paths=[CSS_FILE],
             app_kwargs={
                 "routes": [
-                    *health_routes(service),
-                    *count_routes(service),
+                    *service_routes(service),
                     *asset_routes(service),
                     *guess_routes(game),
-                    *visitor_routes(),
                 ],
                 "middleware": [
-                    *middleware(settings.max_body_bytes, input_counts(page)),
-                    Middleware(Rewriting, rules=rules),
+                    *middleware(settings.max_body_bytes, calls_of(page)),
+                    Middleware(Rewriting, rules=rules(profile.persona)),
                 ],
             },
         )
-    except OSError as error:
+    except OSError:
         game.close()
-        raise cannot_listen(settings, error) from error
+        page.close(verbose=False)
+        # Gradio does not say whether it was the port: it was if that cannot be had now either.
+        settings.require_free_port()
+        raise
     answer_mcp_in_json(page)
     service.on_ready(lambda: limit_engine_calls(page, service.slots))
     _say(f"Running on http://{settings.server_name}:{settings.server_port}")

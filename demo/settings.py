@@ -1,15 +1,16 @@
-"""Every environment variable the demo reads, typed, in one place.
+"""Every environment variable the demo reads: one table, with types, limits and help.
 
-Knows names, defaults and limits; must not act on any of them. The README's table of
-settings is rendered from `VARIABLES` by `python -m demo.settings`.
+`Settings` is the table. Reading it, the errors and the README's table of settings (printed by
+`python -m demo.settings`) all come from it.
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from demo.generation.engine import EngineName
 
@@ -18,64 +19,127 @@ class InvalidSetting(ValueError):
     """An environment variable that cannot be used; the message names it and its limit."""
 
 
+class CannotListen(InvalidSetting):
+    """The address or port cannot be used; the message says which and what to do."""
+
+
 @dataclass(frozen=True)
 class Variable:
-    """One environment variable: `default` is what an unset one means."""
+    """One environment variable. `default` is what an unset one means; `parse` takes the text and
+    raises ValueError with the end of a sentence that begins with the variable's name."""
 
     name: str
     default: str
     help: str
+    parse: Callable[[str], Any]
 
 
-VARIABLES = (
-    Variable("MODEL_ID", "", "Hub id of the checkpoint (`user/name`); empty: `CHECKPOINT`, else the embedded one"),
-    Variable("MODEL_REVISION", "", "the commit of `MODEL_ID`, 40 hexadecimal digits; required with it"),
-    Variable("CHECKPOINT", "", "a checkpoint folder; `MODEL_ID` wins over it"),
-    Variable("BASE_FILE", "", "the embedded checkpoint's base file, if it is already on this machine"),
-    Variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept"),
-    Variable("ENGINE", "auto", "`auto` (transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers), `openvino` or `transformers`"),
-    Variable("DEVICE", "auto", "`auto`, `cpu` or `cuda`"),
-    Variable("EXACT", "0", "`1`: OpenVINO's exact settings for every checkpoint, so that a seed gives the same text whoever else is served; the embedded one always runs in them"),
-    Variable("SLOTS", "16", "texts that OpenVINO writes at the same time, 1 to 64"),
-    Variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space"),
-    Variable("GRADIO_SERVER_PORT", "7860", "port to listen on, 1 to 65535"),
-    Variable("QUEUE_SIZE", "64", "visitors that may wait; one more is told to come back, 1 to 1000"),
-    Variable("DEADLINE_SECONDS", "120", "longest time one text may take, 1 to 3600"),
-    Variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions"),
-    Variable("MAX_BODY_BYTES", "65536", "largest request body, 1024 to 10485760"),
-    Variable("TWEETS", "", "folder that `training prepare` wrote: the guessing game takes its real tweets from its test split; empty: `TWEETS_DATASET`, else no game"),
-    Variable("TWEETS_DATASET", "", "Hub id of a dataset that holds such a folder's files; it wins over `TWEETS`"),
-    Variable("TWEETS_REVISION", "", "the commit of `TWEETS_DATASET`, 40 hexadecimal digits; required with it"),
-    Variable("COUNTS_DATASET", "", "Hub id of a dataset, made (private) if it is not there, in which the game's counts outlive a restart; `HF_TOKEN` must be able to write to it; empty: they are kept in memory"),
-)  # fmt: skip
+def _variable(name: str, default: str, help: str, parse: Callable[[str], Any] = str) -> Any:
+    return field(metadata={"variable": Variable(name, default, help, parse)})
+
+
+def _number(name: str, default: int, minimum: int, maximum: int, help: str) -> Any:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"is {value!r}; it must be a whole number.") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"is {number}; it must be from {minimum} to {maximum}.")
+        return number
+
+    return _variable(name, str(default), f"{help}, {minimum} to {maximum}", parse)
+
+
+def _choice(name: str, **choices: str) -> Any:
+    """One of several names, each with an explanation or none; the first is the default."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"is {value!r}; it must be {_listed(list(choices))}.")
+        return value
+
+    shown = [f"`{choice}`{f' ({why})' if why else ''}" for choice, why in choices.items()]
+    return _variable(name, next(iter(choices)), _listed(shown), parse)
+
+
+def _switch(name: str, help: str) -> Any:
+    def parse(value: str) -> bool:
+        if value not in ("0", "1"):
+            raise ValueError(f"is {value!r}; it must be 0 or 1.")
+        return value == "1"
+
+    return _variable(name, "0", f"`1`: {help}", parse)
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _path(value: str) -> Path | None:
+    return Path(value).expanduser() if value else None
+
+
+def _repository(value: str) -> str:
+    if value and not re.fullmatch(r"[\w.-]+/[\w.-]+", value, re.ASCII):
+        raise ValueError(f"is {value!r}; it must look like user/name.")
+    return value
+
+
+def _contact(value: str) -> str:
+    if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
+        raise ValueError(f"is {value!r}; it must be an https address or an e-mail address.")
+    return value
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The demo's settings; see `VARIABLES` for what each means."""
+    """The demo's settings, and the table of its variables."""
 
-    model_id: str
-    model_revision: str
-    checkpoint: Path | None
-    base_file: Path | None
-    cache_dir: Path
-    engine: EngineName
-    device: str
-    exact: bool
-    slots: int
-    server_name: str
-    server_port: int
-    queue_size: int
-    deadline_seconds: int
-    max_body_bytes: int
-    contact: str
-    tweets: Path | None
-    tweets_dataset: str
-    tweets_revision: str
-    counts_dataset: str
+    # Set by the Hub, not by an owner.
     on_spaces: bool
     space_id: str
     zero_gpu: bool
+
+    # fmt: off
+    model_id: str = _variable("MODEL_ID", "", "Hub id of the checkpoint (`user/name`); empty: `CHECKPOINT`, else the embedded one")
+    model_revision: str = _variable("MODEL_REVISION", "", "the commit of `MODEL_ID`, 40 hexadecimal digits; required with it")
+    checkpoint: Path | None = _variable("CHECKPOINT", "", "a checkpoint folder; `MODEL_ID` wins over it", _path)
+    base_file: Path | None = _variable("BASE_FILE", "", "the embedded checkpoint's base file, if it is already on this machine", _path)
+    cache_dir: Path = _variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept", _path)
+    engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="")
+    device: str = _choice("DEVICE", auto="", cpu="", cuda="")
+    exact: bool = _switch("EXACT", "OpenVINO's exact settings for every checkpoint, so that a seed gives the same text whoever else is served; the embedded one always runs in them")
+    slots: int = _number("SLOTS", 16, 1, 64, "texts that OpenVINO writes at the same time")
+    server_name: str = _variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space")
+    server_port: int = _number("GRADIO_SERVER_PORT", 7_860, 1, 65_535, "port to listen on")
+    queue_size: int = _number("QUEUE_SIZE", 64, 1, 1_000, "visitors that may wait; one more is told to come back")
+    deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")
+    contact: str = _variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions", _contact)
+    max_body_bytes: int = _number("MAX_BODY_BYTES", 65_536, 1_024, 10_485_760, "largest request body")
+    tweets: Path | None = _variable("TWEETS", "", "folder that `training prepare` wrote: the guessing game takes its real tweets from its test split; empty: `TWEETS_DATASET`, else no game", _path)
+    tweets_dataset: str = _variable("TWEETS_DATASET", "", "Hub id of a dataset that holds such a folder's files; it wins over `TWEETS`", _repository)
+    tweets_revision: str = _variable("TWEETS_REVISION", "", "the commit of `TWEETS_DATASET`, 40 hexadecimal digits; required with it")
+    counts_dataset: str = _variable("COUNTS_DATASET", "", "Hub id of a dataset, made (private) if it is not there, in which the game's counts outlive a restart; `HF_TOKEN` must be able to write to it; empty: they are kept in memory", _repository)
+    # fmt: on
+
+    def require_free_port(self) -> None:
+        """Finds out before minutes of loading what launching would find out after them.
+
+        Raises:
+            CannotListen: the port is taken, or the address is not this machine's.
+        """
+        try:
+            socket.create_server((self.server_name, self.server_port)).close()
+        except OSError as error:
+            raise CannotListen(
+                f"Cannot listen on {self.server_name}:{self.server_port} ({error.strerror}). "
+                "Stop what listens there, or set GRADIO_SERVER_NAME or GRADIO_SERVER_PORT."
+            ) from error
+
+
+_FIELDS = {one.name: one.metadata["variable"] for one in fields(Settings) if one.metadata}
+VARIABLES: tuple[Variable, ...] = tuple(_FIELDS.values())
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -84,38 +148,30 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         InvalidSetting: for the first one that cannot be used.
     """
-    values = {v.name: environ.get(v.name, "").strip() or v.default for v in VARIABLES}
     on_spaces = environ.get("SYSTEM") == "spaces"
+    values: dict[str, Any] = {}
+    for name, variable in _FIELDS.items():
+        try:
+            values[name] = variable.parse(
+                environ.get(variable.name, "").strip() or variable.default
+            )
+        except ValueError as error:
+            raise InvalidSetting(f"{variable.name} {error}") from None
     if on_spaces and not environ.get("GRADIO_SERVER_NAME"):
-        values["GRADIO_SERVER_NAME"] = "0.0.0.0"
-    engine: EngineName = _one_of(values, "ENGINE", get_args(EngineName))
-    device = _one_of(values, "DEVICE", ("auto", "cpu", "cuda"))
-    if (engine, device) == ("openvino", "cuda"):
+        values["server_name"] = "0.0.0.0"
+    if (values["engine"], values["device"]) == ("openvino", "cuda"):
         raise InvalidSetting("ENGINE is 'openvino', which runs on a CPU; DEVICE must not be cuda.")
+    for repository, revision in (
+        ("model_id", "model_revision"),
+        ("tweets_dataset", "tweets_revision"),
+    ):
+        values[revision] = _commit(values, repository, revision)
     return Settings(
-        model_id=values["MODEL_ID"],
-        model_revision=_revision(values, "MODEL_ID", "MODEL_REVISION"),
-        checkpoint=_path(values["CHECKPOINT"]),
-        base_file=_path(values["BASE_FILE"]),
-        cache_dir=Path(values["CACHE_DIR"]).expanduser(),
-        engine=engine,
-        device=device,
-        exact=_one_of(values, "EXACT", ("0", "1")) == "1",
-        slots=_whole(values, "SLOTS", 1, 64),
-        server_name=values["GRADIO_SERVER_NAME"],
-        server_port=_whole(values, "GRADIO_SERVER_PORT", 1, 65_535),
-        queue_size=_whole(values, "QUEUE_SIZE", 1, 1_000),
-        deadline_seconds=_whole(values, "DEADLINE_SECONDS", 1, 3_600),
-        max_body_bytes=_whole(values, "MAX_BODY_BYTES", 1_024, 10_485_760),
-        contact=_contact(values["CONTACT"]),
-        tweets=_path(values["TWEETS"]),
-        tweets_dataset=_dataset(values, "TWEETS_DATASET"),
-        tweets_revision=_revision(values, "TWEETS_DATASET", "TWEETS_REVISION"),
-        counts_dataset=_dataset(values, "COUNTS_DATASET"),
         on_spaces=on_spaces,
         space_id=environ.get("SPACE_ID", "") if on_spaces else "",
         # As the package `spaces` reads it.
         zero_gpu=environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"),
+        **values,
     )
 
 
@@ -127,52 +183,16 @@ def settings_table() -> str:
     return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
 
 
-def _path(value: str) -> Path | None:
-    return Path(value).expanduser() if value else None
-
-
-def _one_of(values: Mapping[str, str], name: str, choices: Sequence[str]) -> Any:
-    """The value, as the literal type of its choices."""
-    if values[name] not in choices:
-        listed = ", ".join(choices[:-1])
-        raise InvalidSetting(f"{name} is {values[name]!r}; it must be {listed} or {choices[-1]}.")
-    return values[name]
-
-
-def _dataset(values: Mapping[str, str], name: str) -> str:
-    if values[name] and not re.fullmatch(r"[\w.-]+/[\w.-]+", values[name], re.ASCII):
-        raise InvalidSetting(f"{name} is {values[name]!r}; it must look like user/name.")
-    return values[name]
-
-
-def _revision(values: Mapping[str, str], repository: str, name: str) -> str:
-    revision = values[name].lower()
-    if not values[repository]:
-        return ""
-    if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
+def _commit(values: Mapping[str, str], repository: str, revision: str) -> str:
+    """The revision of a repository; empty if no repository is named."""
+    commit = values[revision].lower()
+    if values[repository] and not re.fullmatch("[0-9a-f]{40}", commit):
         raise InvalidSetting(
-            f"{name} must be the 40 hexadecimal digits of a commit when {repository} is set, "
-            f"not {values[name]!r}: a branch or tag could change under a running demo."
+            f"{revision.upper()} must be the 40 hexadecimal digits of a commit when "
+            f"{repository.upper()} is set, not {values[revision]!r}: a branch or tag could change "
+            "under a running demo."
         )
-    return revision
-
-
-def _contact(value: str) -> str:
-    if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
-        raise InvalidSetting(
-            f"CONTACT is {value!r}; it must be an https address or an e-mail address."
-        )
-    return value
-
-
-def _whole(values: Mapping[str, str], name: str, minimum: int, maximum: int) -> int:
-    try:
-        number = int(values[name])
-    except ValueError:
-        raise InvalidSetting(f"{name} is {values[name]!r}; it must be a whole number.") from None
-    if not minimum <= number <= maximum:
-        raise InvalidSetting(f"{name} is {number}; it must be from {minimum} to {maximum}.")
-    return number
+    return commit if values[repository] else ""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from demo.checkpoints.persona import Persona
 from demo.game.tweets import RealTweets, Tweet
 from demo.generation.engine import EngineIdentity
-from demo.generation.introduction import Introduction
+from demo.generation.profile import Profile
 from demo.launch import launch
 from demo.server.service import Loaded, Service
 from demo.settings import read_settings
@@ -89,5 +89,5 @@ if __name__ == "__main__":
     service = Service(load, slots=1)
     service.begin()
     with patch("demo.game.game.read_tweets", read_tweets):
-        launch(service, read_settings(), Introduction(PERSONA))
+        launch(service, read_settings(), Profile(PERSONA))
     sys.exit(0)

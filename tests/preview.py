@@ -5,7 +5,8 @@ A browser renders demo/ui/static/preview.svg; the picture names nobody, so it fi
 
 from playwright.sync_api import sync_playwright
 
-from demo.ui.assets import PREVIEW
+from demo.ui.embed import PREVIEW
+from demo.ui.theme import LIGHT, custom_properties
 from tests.browser.conftest import executable
 
 WIDTH, HEIGHT = 1200, 630
@@ -17,7 +18,9 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.set_content(f"<style>body {{ margin: 0 }} svg {{ display: block }}</style>{drawing}")
+        colours = custom_properties(LIGHT)
+        style = f"body {{ margin: 0; {colours} }} svg {{ display: block }}"
+        page.set_content(f"<style>{style}</style>{drawing}")
         page.screenshot(path=PREVIEW)
         browser.close()
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from demo.checkpoints.persona import Persona
-from demo.generation.introduction import Introduction
+from demo.generation.profile import Profile
 from demo.judging.judges import read_metrics
 from demo.launch import launch
 from demo.server.service import Loaded, Service
@@ -38,5 +38,5 @@ if __name__ == "__main__":
     settings = read_settings()
     service = Service(load, settings.slots)
     service.begin()
-    launch(service, settings, Introduction(Persona.read(PERSONA_FILE)))
+    launch(service, settings, Profile(Persona.read(PERSONA_FILE)))
     sys.exit(0)

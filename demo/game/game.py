@@ -21,7 +21,7 @@ from demo.game.tweets import (
     link_to,
     read_tweets,
 )
-from demo.generation.introduction import Introduction
+from demo.generation.profile import Profile
 from demo.judging.originals import window_digests
 from demo.server.service import Service
 from demo.settings import Settings
@@ -142,7 +142,7 @@ class Game:
     def __init__(
         self,
         service: Service,
-        introduction: Introduction,
+        profile: Profile,
         counts: Counts,
         *,
         off: str = "",
@@ -151,8 +151,8 @@ class Game:
     ) -> None:
         """`off` tells visitors why there is no game; empty if there is one."""
         self._service, self._counts = service, counts
-        self._defaults, self._label = introduction.defaults, introduction.persona.label
-        self._persona = introduction.persona
+        self._defaults, self._label = profile.defaults, profile.persona.label
+        self._persona = profile.persona
         self._off = off
         self._pool = pool or Pool()
         self._pause_seconds = pause_seconds
@@ -265,7 +265,7 @@ class Game:
         return DetectorGuess(probability, says, says == shown.truth)
 
 
-def build_game(service: Service, introduction: Introduction, settings: Settings, say: Say) -> Game:
+def build_game(service: Service, profile: Profile, settings: Settings, say: Say) -> Game:
     """The game that the settings ask for, begun; or one that says why it is off."""
     counts = Counts()
     dataset, folder = settings.tweets_dataset, settings.tweets
@@ -277,11 +277,11 @@ def build_game(service: Service, introduction: Introduction, settings: Settings,
         return read_tweets(folder)
 
     if not dataset and folder is None:
-        return Game(service, introduction, counts, off=NO_TWEETS)
+        return Game(service, profile, counts, off=NO_TWEETS)
     # ZeroGPU lends a GPU for each text that a visitor asks for, and charges the visitor for it.
     if settings.zero_gpu:
-        return Game(service, introduction, counts, off=NOTHING_AHEAD)
-    game = Game(service, introduction, counts)
+        return Game(service, profile, counts, off=NOTHING_AHEAD)
+    game = Game(service, profile, counts)
     game.begin(open_tweets, say)
     if settings.counts_dataset:
         counts.keep(settings.counts_dataset, say)

@@ -1,5 +1,4 @@
-"""What stands between the open internet and an engine.
+"""The HTTP side: raw requests come in, bounded ones reach the service and its engine.
 
-Environment variables and raw HTTP enter, typed settings and bounded requests leave.
-Must not know tokens, weights or what a page looks like.
+Imports neither `demo.ui` nor `demo.game`; knows no tokens and no weights.
 """

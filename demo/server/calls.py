@@ -1,14 +1,12 @@
-"""What the body of a call may hold: plain values, and as many as the call takes.
-
-Knows JSON and the shapes of Gradio's and MCP's calls; must not know ASGI nor what a value means.
-"""
+"""What the body of a call may hold: plain values, those that the call takes."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# How many values each call takes, by the names and numbers that Gradio gives them.
-InputCounts = Mapping[str | int, int]
+# The parameters of each call and whether each must be given, by the names and numbers that Gradio
+# gives the calls.
+Calls = Mapping[str | int, Mapping[str, bool]]
 
 # Gradio's calls by name with named values, by name with a list, by number with a list; MCP's.
 _NAMED = "/gradio_api/call/v2/"
@@ -16,18 +14,18 @@ _LISTED = "/gradio_api/call/"
 _NUMBERED = "/gradio_api/queue/join"
 _MCP = "/gradio_api/mcp"
 
-GRADIO_CALLS = (_LISTED, _NUMBERED)
-CALLS = (*GRADIO_CALLS, _MCP)
+CALL_ROUTES = (_LISTED, _NUMBERED, _MCP)
 
 NOT_JSON = "The request's body must be JSON in which no object holds a name twice."
 NOT_AN_OBJECT = "The request's body must be a JSON object."
 NOT_A_LIST = "data must be a list of the call's values."
+UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 NOT_A_NUMBER = "fn_index must be a whole number."
 # Of a name that the sender chose, at most so many characters are repeated.
 _SHOWN_CHARACTERS = 40
 
 
-def why_refused(path: str, content: bytes, inputs: InputCounts) -> str:
+def why_refused(path: str, content: bytes, calls: Calls) -> str:
     """Why the call with that route and body is refused, in a sentence; empty if it may pass.
 
     Gradio downloads, or copies, whatever looks like its file object before a function is asked.
@@ -44,8 +42,8 @@ def why_refused(path: str, content: bytes, inputs: InputCounts) -> str:
     if not isinstance(body, dict):
         return NOT_AN_OBJECT
     if path.startswith(_NAMED):
-        return _why_not_plain(body)
-    return _why_not_listed(body) or _why_miscounted(path, body, inputs)
+        return _why_not_plain(body) or _why_misnamed(calls.get(_name(path)), body)
+    return _why_not_listed(body) or _why_miscounted(path, body, calls)
 
 
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,19 +83,31 @@ def _why_not_listed(body: Mapping[str, Any]) -> str:
     return _first(_why_not_plain(part) for part in (values, happened, others))
 
 
-def _why_miscounted(path: str, body: Mapping[str, Any], inputs: InputCounts) -> str:
+def _why_miscounted(path: str, body: Mapping[str, Any], calls: Calls) -> str:
     """Gradio would log all values of a call with too few or too many, and they are a visitor's."""
-    if path.startswith(_NUMBERED):
-        name = body.get("fn_index")
-        # Gradio also takes "1" and true for 1.
-        if isinstance(name, bool) or not isinstance(name, int):
-            return NOT_A_NUMBER
-    else:
-        name = path.rstrip("/").rpartition("/")[2]
-    given, taken = len(body["data"]), inputs.get(name)
-    if taken is None or given == taken:
+    name: Any = body.get("fn_index") if path.startswith(_NUMBERED) else _name(path)
+    # Gradio also takes "1" and true for 1.
+    if path.startswith(_NUMBERED) and (isinstance(name, bool) or not isinstance(name, int)):
+        return NOT_A_NUMBER
+    parameters = calls.get(name)
+    if parameters is None:
+        return UNKNOWN_CALL
+    given, taken = len(body["data"]), len(parameters)
+    if given == taken:
         return ""
     return f"data holds {given} values; this call takes {taken}, in the order of its parameters."
+
+
+def _why_misnamed(parameters: Mapping[str, bool] | None, body: Mapping[str, Any]) -> str:
+    """Gradio would end in a 500, as if it were our fault."""
+    if parameters is None or not body.keys() <= parameters.keys():
+        return UNKNOWN_CALL
+    missing = (name for name, is_required in parameters.items() if is_required and name not in body)
+    return _first(f"{name} must be given." for name in missing)
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _why_not_plain(values: Mapping[str, Any]) -> str:

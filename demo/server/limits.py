@@ -1,22 +1,17 @@
-"""What a raw HTTP request may carry, and where it may go.
+"""What a raw HTTP request may carry, and where it may go; calls.py says what a call may hold."""
 
-Knows ASGI and Gradio's route names; must not know engines, settings or what a body holds
-(calls.py does).
-"""
-
-import json
 import re
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlencode
 
-from gradio.route_utils import FnIndexInferError
-
 # The router's own function: a guard and the router must never see different routes.
 from starlette._utils import get_route_path
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import CALLS, GRADIO_CALLS, InputCounts, why_refused
+from demo.server.calls import CALL_ROUTES, Calls, why_refused
 
 # Doors that Gradio opens in every app and a text-only demo has no use for: uploads, a proxy for
 # files and URLs, calls that pass the queue by, saved states, editors, logins, statistics.
@@ -26,17 +21,13 @@ CLOSED_ROUTES = re.compile(
     r"|/(login|logout|monitoring|svelte/)"
 )
 
-_UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 
-
-def middleware(max_body_bytes: int, inputs: InputCounts) -> Sequence[Middleware]:
-    """Everything that stands in front of the routes, outermost first. `inputs` says how many values
-    each call takes, by the names and numbers that Gradio gives them."""
+def middleware(max_body_bytes: int, calls: Calls) -> Sequence[Middleware]:
+    """Everything that stands in front of the routes, outermost first."""
     return (
         Middleware(ClosedDoors),
         Middleware(BodyLimit, max_bytes=max_body_bytes),
-        Middleware(ReadableCalls),
-        Middleware(PlainCalls, inputs=inputs),
+        Middleware(PlainCalls, calls=calls),
     )
 
 
@@ -51,7 +42,7 @@ class ClosedDoors:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif CLOSED_ROUTES.match(get_route_path(scope)):
-            await _refuse(send, 404, "This demo has no such page.")
+            await _refusal(404, "This demo has no such page.")(scope, receive, send)
         else:
             await self.app(_without_page(scope), receive, send)
 
@@ -76,13 +67,14 @@ class BodyLimit:
             return
         if body is None:
             limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
-            await _refuse(send, 413, limit)
+            await _refusal(413, limit)(scope, receive, send)
         else:
             await self.app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> list[Message] | None:
         """The body's messages, None if it is too large, none of them if the sender hung up."""
-        if _announced_bytes(scope) > self.max_bytes:
+        # The server refuses a length that is no number.
+        if int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
             return None
         messages, size = [await receive()], 0
         while True:
@@ -96,46 +88,30 @@ class BodyLimit:
             messages.append(await receive())
 
 
-class ReadableCalls:
-    """Answers 400 where Gradio would fail with a 500: an endpoint or a parameter that is not."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self.app(scope, receive, send)
-        except (FnIndexInferError, KeyError, TypeError):
-            if not _is_post_to(scope, GRADIO_CALLS):
-                raise
-            await _refuse(send, 400, _UNKNOWN_CALL)
-
-
 class PlainCalls:
-    """Answers 400 to a call with anything but plain values in it, or not as many as it takes."""
+    """Answers 400 to a call that is not there, with anything but plain values in it, or not with
+    the values that it takes."""
 
-    def __init__(self, app: ASGIApp, inputs: InputCounts) -> None:
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
         self.app = app
-        self.inputs = inputs
+        self.calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _is_post_to(scope, CALLS):
+        # Under whatever path the app is served; not every scope has one.
+        is_post = scope.get("method") == "POST"
+        path = get_route_path(scope) if is_post else ""
+        if not path.startswith(CALL_ROUTES):
             await self.app(scope, receive, send)
             return
         messages = [await receive()]
         while messages[-1].get("more_body"):
             messages.append(await receive())
         content = b"".join(message.get("body", b"") for message in messages)
-        sentence = why_refused(get_route_path(scope), content, self.inputs)
+        sentence = why_refused(path, content, self.calls)
         if sentence:
-            await _refuse(send, 400, sentence)
+            await _refusal(400, sentence)(scope, receive, send)
         else:
             await self.app(scope, _replay(messages, receive), send)
-
-
-def _is_post_to(scope: Scope, routes: tuple[str, ...]) -> bool:
-    """Whether it calls one of the routes, under whatever path the app is served."""
-    return scope.get("method") == "POST" and get_route_path(scope).startswith(routes)
 
 
 def _replay(messages: list[Message], receive: Receive) -> Receive:
@@ -150,11 +126,6 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
     return replayed
 
 
-def _announced_bytes(scope: Scope) -> int:
-    """The Content-Length, 0 where there is none (the server refuses one that is no number)."""
-    return int(dict(scope["headers"]).get(b"content-length", b"0"))
-
-
 def _without_page(scope: Scope) -> Scope:
     if get_route_path(scope) not in ("", "/"):
         return scope
@@ -163,16 +134,9 @@ def _without_page(scope: Scope) -> Scope:
     return {**scope, "query_string": urlencode(kept).encode()}
 
 
-async def _refuse(send: Send, status: int, sentence: str) -> None:
-    """A complete JSON answer in the shape that Gradio's own errors have.
+def _refusal(status: int, sentence: str) -> JSONResponse:
+    """An answer in the shape that Gradio's own errors have.
 
     The connection is closed: a body that was not read must not be taken for the next request.
     """
-    body = json.dumps({"detail": sentence}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return JSONResponse({"detail": sentence}, status, headers={"connection": "close"})

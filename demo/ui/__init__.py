@@ -1,5 +1,4 @@
-"""What a visitor sees.
+"""What a visitor sees and a program calls: a service and the persona enter, a Gradio page leaves.
 
-A service and the persona enter, a Gradio Blocks page leaves.
-Must not know how text is generated nor where a checkpoint comes from.
+Knows nothing of how text is generated or where a checkpoint comes from; imports no `demo.launch`.
 """

@@ -1,18 +1,35 @@
-"""The About tab: what this is and is not, the checkpoint's figures, how to embed and call it.
+"""The About tab and `/checkpoint`: what this is, how good it was measured to be, how to use it."""
 
-Knows words, snippets and how they are laid out (about.html, about.js); must not know engines.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
-from demo.ui import copy, snippets
-from demo.ui.html import build_html
-from demo.ui.static_files import markup
+from demo.generation.profile import SAMPLING, Profile
+from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
+from demo.server.service import Service
+from demo.ui import copy, detect, snippets
+from demo.ui.api import Record
+from demo.ui.components import build_component
+from demo.ui.results import CheckpointResult
+
+# How long `/checkpoint` waits for a model that is still loading.
+PATIENCE_SECONDS = 60.0
+# Where metrics.json has what a visitor can make something of.
+FIGURES: Mapping[str, tuple[str, ...]] = {
+    "tweets_learnt_from": ("data", "splits", "train", "tweets"),
+    "tweets_held_back": ("data", "splits", "test", "tweets"),
+    "bits_per_byte": ("evaluation", "test", "checkpoint", "bits_per_byte"),
+    "bits_per_byte_low": ("evaluation", "test", "checkpoint", "low"),
+    "bits_per_byte_high": ("evaluation", "test", "checkpoint", "high"),
+    "perplexity": ("evaluation", "test", "checkpoint", "perplexity"),
+    "repeats_of_generated": ("texts", "verbatim", "generated"),
+    "repeats_of_real": ("texts", "verbatim", "real"),
+    "detector_accuracy": ("judges", "detector", "overall", "accuracy", "value"),
+    "detector_roc_auc": ("judges", "detector", "overall", "roc_auc", "value"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,14 @@ class Owner:
         """Where a copy of the Space is made; empty off Spaces."""
         return f"{self._space}?duplicate=true" if self.space_id else ""
 
+    def links(self) -> list[tuple[str, str]]:
+        """Addresses and words, for who wants a demo of their own or has something to report."""
+        links = [
+            (self.duplicate_link(), copy.ABOUT["duplicate"]),
+            (self.report_link(), copy.ABOUT["report"]),
+        ]
+        return [(address, words) for address, words in links if address]
+
     @property
     def _space(self) -> str:
         return f"https://huggingface.co/spaces/{self.space_id}"
@@ -44,23 +69,60 @@ def build_about_tab(
 ) -> None:
     """Lays the tab out inside the current Blocks; `checkpoint`, the endpoint, is asked once the
     tab is opened."""
-    about = build_html(
-        markup("about.html"),
-        "about.js",
-        elem_id="cd-about",
+    about = build_component(
+        "about",
+        "cd-about",
         words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
         what=list(copy.what_it_is(persona)),
-        links=_links(owner),
+        links=owner.links(),
         snippets=dict(snippets.SNIPPETS),
         url=snippets.URL,
     )
     tab.select(checkpoint, outputs=about, api_visibility="private", show_progress="hidden")
 
 
-def _links(owner: Owner) -> list[tuple[str, str]]:
-    """For whoever wants a demo of their own, or has something to report: addresses and words."""
-    links = [
-        (owner.duplicate_link(), copy.ABOUT["duplicate"]),
-        (owner.report_link(), copy.ABOUT["report"]),
-    ]
-    return [(address, words) for address, words in links if address]
+def make_checkpoint(service: Service, profile: Profile) -> Callable[[], Record]:
+    """The endpoint's function; its signature and docstring are the API's docs."""
+
+    def checkpoint() -> dict[str, Any]:
+        engine = service.wait(PATIENCE_SECONDS)
+        if engine is None:
+            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+        result = CheckpointResult(
+            checkpoint=engine.identity.checkpoint,
+            revision=engine.identity.revision,
+            engine=engine.identity.engine,
+            precision=engine.identity.precision,
+            label=profile.persona.label,
+            context_tokens=engine.context_tokens,
+            limits=_limits(engine.context_tokens),
+            defaults={name: getattr(profile.defaults, name) for name in SAMPLING},
+            figures=figures(service.metrics()),
+            plot="/plot.png" if service.plot() else None,
+        )
+        return asdict(result)
+
+    checkpoint.__doc__ = copy.CHECKPOINT_DESCRIPTION
+    return checkpoint
+
+
+def _limits(context_tokens: int) -> dict[str, list[float]]:
+    fields = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
+    return {
+        "prompt_characters": [0, MAX_PROMPT_CHARACTERS],
+        "prompt_tokens": [0, context_tokens - MIN_ROOM_TOKENS],
+        **fields,
+        "detect_characters": [0, detect.MAX_CHARACTERS],
+    }
+
+
+def figures(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers of `metrics.json` at FIGURES; None where there is none."""
+    found: dict[str, float | None] = {}
+    for name, path in FIGURES.items():
+        value: Any = metrics
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        found[name] = value if is_number else None
+    return found

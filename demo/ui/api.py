@@ -1,33 +1,48 @@
 """What programs call: the documented endpoints, over HTTP, gradio_client and MCP.
 
-Knows which functions are public and under what names: these, their parameters and docs are a
-contract, frozen in tests/app/contract.json. Must not know what the page looks like.
+Their names, parameters and docs are a contract: tests/app/contract.json. Each function returns or
+yields a result of results.py as a dict, because Gradio sends what changed in dicts and lists.
 """
 
-import json
+import inspect
 import logging
-import re
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
 from gradio.components.api_component import Api
 from gradio.events import api
 from gradio.utils import get_function_description
-from starlette.requests import Request
 
-from demo.ui.rewriting import Rule
+from demo.generation.engine import HEARTBEAT_SECONDS, Chunk, Engine, EngineError, stream_many
+from demo.generation.profile import Profile
+from demo.generation.request import (
+    COUNT,
+    FIELDS,
+    MAX_PROMPT_CHARACTERS,
+    GenerationRequest,
+    InvalidRequest,
+)
+from demo.server.calls import Calls
+from demo.server.service import Service
+from demo.ui import copy
+from demo.ui.results import Draft, TextsResult
 
 log = logging.getLogger(__name__)
 
+# A result as JSON.
+Record = dict[str, Any]
+Endpoint = Callable[..., Iterator[Record]]
 # Whatever gives work to the engine shares its places, and with them the queue.
 ENGINE_CALLS = "engine"
 
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
-    """Makes the function an endpoint of the current Blocks under its own name; it returns one
-    JSON object, or yields some. To be called inside something that is not shown: parameters and
-    result are components, too."""
+    """Makes the function an endpoint of the current Blocks under its own name. To be called inside
+    something that is not shown: parameters and result are components, too."""
     blocks = gr.context.Context.root_block
     assert blocks is not None
     endpoint = api(
@@ -45,7 +60,9 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         name = component.label = names.get(number, "result")
         # Gradio 4's bundle, in old posts, stops at a kind it does not know.
         vars(component)["get_block_name"] = lambda: "json"
-        component._api_info = _described(component._api_info, helps.get(name))
+        # A result is an object, whatever Gradio makes of a generator's annotation.
+        described = {**component._api_info, "description": helps.get(name, "")}
+        component._api_info = described if name in helps else {"type": "object"}
 
 
 def limit_engine_calls(page: gr.Blocks, slots: int) -> None:
@@ -66,41 +83,148 @@ def limit_engine_calls(page: gr.Blocks, slots: int) -> None:
         log.warning("This Gradio keeps the limit of its queue elsewhere; it was not changed.")
 
 
-def answer_mcp_in_json(page: gr.Blocks) -> None:
-    """Has a launched page's tools answer in JSON, as its endpoints do, and not in Python's repr."""
-    server = page.mcp_server_obj
-    if server is None:
+def calls_of(page: gr.Blocks) -> Calls:
+    """The parameters of every call of the page, also of those that are not documented."""
+    calls: dict[str | int, Mapping[str, bool]] = {}
+    for number, event in page.fns.items():
+        # What the browser does by itself has no function, and its inputs no names.
+        names = {str(place): True for place in range(len(event.inputs))}
+        if event.fn:
+            parameters = inspect.signature(event.fn).parameters.values()
+            names = {one.name: one.default is one.empty for one in parameters}
+        calls[number] = names
+        if event.api_name:
+            calls[str(event.api_name)] = names
+    return calls
+
+
+def make_generate(service: Service, profile: Profile) -> Endpoint:
+    """`/generate`; the function's signature and docstring are the API's docs."""
+    defaults = profile.defaults
+
+    # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
+    def generate(
+        prompt: str = defaults.prompt,
+        max_new_tokens: int = defaults.max_new_tokens,
+        temperature: float = defaults.temperature,
+        top_p: float = defaults.top_p,
+        top_k: int = defaults.top_k,
+        repetition_penalty: float = defaults.repetition_penalty,
+        seed: int | None = None,
+    ) -> Iterator[Record]:
+        numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
+        for (draft,) in _write(service, profile, 1, (prompt, *numbers)):
+            yield asdict(draft.result())
+
+    description = copy.generate_description(profile.persona)
+    generate.__doc__ = document(description, _field_arguments())
+    return generate
+
+
+def make_generate_many(service: Service, profile: Profile) -> Endpoint:
+    """`/generate_many`, which the page calls too: several texts, whose seeds follow each other."""
+    persona, defaults = profile.persona, profile.defaults
+
+    def generate_many(
+        prompt: str = defaults.prompt,
+        count: int = int(COUNT.maximum),
+        max_new_tokens: int = defaults.max_new_tokens,
+        temperature: float = defaults.temperature,
+        top_p: float = defaults.top_p,
+        top_k: int = defaults.top_k,
+        repetition_penalty: float = defaults.repetition_penalty,
+        seed: int | None = None,
+    ) -> Iterator[Record]:
+        numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
+        for drafts in _write(service, profile, count, (prompt, *numbers)):
+            texts = [draft.result() for draft in drafts]
+            finished = all(text.finish_reason is not None for text in texts)
+            yield asdict(TextsResult(texts, persona.label, finished))
+
+    prompt, *others = _field_arguments()
+    count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
+    description = copy.generate_many_description(persona)
+    generate_many.__doc__ = document(description, [prompt, count, *others])
+    return generate_many
+
+
+def document(description: str, arguments: Sequence[str]) -> str:
+    """An endpoint's docstring, in the form that Gradio's API page and MCP read."""
+    return "\n".join((description, "", "Args:", *(f"    {line}" for line in arguments)))
+
+
+def _field_arguments() -> list[str]:
+    return [
+        f"prompt: The opening words, at most {MAX_PROMPT_CHARACTERS:,} characters; may be empty.",
+        *(
+            f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}. {field.help}"
+            for field in FIELDS.values()
+        ),
+    ]
+
+
+def _write(
+    service: Service, profile: Profile, count: Any, values: tuple[Any, ...]
+) -> Iterator[Sequence[Draft]]:
+    """All texts at every step of any of them. One that fails says so in its own draft; only if
+    none is left, the call fails.
+
+    Raises:
+        gr.Error: with a sentence fit for a visitor, after the drafts that say it.
+    """
+    drafts = [Draft(profile.persona)]
+    try:
+        first = GenerationRequest(*values)
+        requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
+        drafts = [replace(drafts[0], request=request) for request in requests]
+        with service.writing():
+            while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
+                yield drafts
+            drafts = [replace(draft, identity=engine.identity) for draft in drafts]
+            with closing(_stream(engine, requests)) as events:
+                for index, event in events:
+                    if isinstance(event, Exception):
+                        drafts[index] = replace(drafts[index], error=sentence(event))
+                    else:
+                        judges = service.judges_for_visitors()
+                        drafts[index] = drafts[index].extend(event, judges)
+                    yield drafts
+    except Exception as error:
+        message = sentence(error)
+        drafts = [replace(draft, error=message) for draft in drafts]
+        yield drafts
+    errors = [draft.error for draft in drafts if draft.error]
+    if len(errors) == len(drafts):
+        raise gr.Error(errors[0], print_exception=False)
+
+
+def _stream(
+    engine: Engine, requests: Sequence[GenerationRequest]
+) -> Generator[tuple[int, Chunk | Exception], None, None]:
+    """What happens to which text; a single one needs no thread of its own."""
+    if len(requests) > 1:
+        yield from stream_many(engine, requests)
         return
-    # Without it Gradio starts no such server.
-    from mcp.types import TextContent  # noqa: PLC0415
-
-    def as_json(data: list[Any], _: str) -> list[Any]:
-        texts = (json.dumps(result, ensure_ascii=False) for result in data)
-        return [TextContent(type="text", text=text) for text in texts]
-
-    server.postprocess_output_data = as_json  # type: ignore[assignment]
+    try:
+        with closing(engine.stream(requests[0])) as stream:
+            yield from ((0, chunk) for chunk in stream)
+    except Exception as error:
+        yield 0, error
 
 
-def input_counts(page: gr.Blocks) -> Mapping[str | int, int]:
-    """How many values every call takes, by its number and, where it has one, its name."""
-    counts: dict[str | int, int] = {number: len(fn.inputs) for number, fn in page.fns.items()}
-    return counts | {str(fn.api_name): len(fn.inputs) for fn in page.fns.values() if fn.api_name}
+def _seed(value: Any) -> Any:
+    """What the page's text box sends as the number it stands for; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    digits = value.strip()
+    return int(digits) if digits.isdecimal() and len(digits) <= 20 else digits or None
 
 
-def openapi_rule() -> Rule:
-    """Gradio's OpenAPI file without the upload, a door that this demo keeps closed."""
-
-    def without_upload(text: str, _: Request) -> str:
-        told = json.loads(text)
-        told["paths"].pop("/gradio_api/upload", None)
-        return json.dumps(told)
-
-    return Rule(re.compile("/gradio_api/openapi.json"), without_upload)
-
-
-def _described(schema: Mapping[str, Any], help_text: str | None) -> dict[str, Any]:
-    """The JSON schema with what the docstring says; an object, whatever Gradio made of a
-    generator's annotation."""
-    if help_text is None:
-        return {"type": "object"}
-    return {**schema, "description": help_text}
+def sentence(error: Exception) -> str:
+    """What a visitor is told of an error. One that is not meant for visitors is logged, without
+    its message: that might quote what somebody typed."""
+    if isinstance(error, InvalidRequest | EngineError):
+        return str(error)
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("A call failed: %s\n%s", type(error).__name__, frames)
+    return copy.INTERNAL_ERROR

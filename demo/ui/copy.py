@@ -1,8 +1,6 @@
-"""Every sentence of the page, in one place, but for those of the persona.
+"""Every sentence of the page, but for the persona's; scripts in the browser get theirs from here.
 
-Knows words only; must not know how they are laid out, nor whose tweets are imitated. What the
-browser says by itself is handed to its scripts from here. With what sentence a request or an answer
-is refused is said where its limit is: request.py, the engines, limits.py, demo/game.
+How a request is refused is said where its limit is: request.py, the engines, limits.py, demo/game.
 """
 
 from collections.abc import Mapping

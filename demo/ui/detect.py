@@ -1,17 +1,31 @@
-"""The detecting tab: a text goes in, which way the detector leans comes out.
+"""The detecting tab and `/detect`: which way the detector leans, by which words, how surely.
 
-Knows components and how a verdict looks (detect.html, detect.js); must not know how it is reached.
+It never says that a text *is* by a computer: it does not know that.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
 
+from demo.checkpoints.persona import Persona
+from demo.judging import canonical
+from demo.judging.detector import JudgedWord, Verdict
+from demo.judging.judges import Judges, Trust, share_of
+from demo.server.service import Service
 from demo.ui import copy
-from demo.ui.html import build_html
-from demo.ui.static_files import markup
-from demo.ui.verdict import MAX_CHARACTERS
+from demo.ui.api import Record, document
+from demo.ui.components import build_component
+from demo.ui.results import DetectorFigures, DetectResult, PassageResult
+
+MAX_CHARACTERS = 1_000
+# What is within it of even odds leans to neither side.
+UNDECIDED = 0.05
+# Of the strongest passage: weaker ones are left unmarked, or nearly every word would be marked.
+WEAKEST_SHOWN = 0.15
 
 
 def build_detect_tab(detect: Callable[[str], Any]) -> None:
@@ -28,12 +42,7 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
                 elem_id="cd-detect-text",
             )
             button = gr.Button(copy.DETECT_BUTTON, variant="primary", elem_id="cd-detect-button")
-        verdict = build_html(
-            markup("detect.html"),
-            "detect.js",
-            elem_id="cd-verdict",
-            words=dict(copy.DETECT),
-        )
+        verdict = build_component("detect", "cd-verdict", words=dict(copy.DETECT))
     gr.on(
         [button.click, text.submit],
         detect,
@@ -43,3 +52,94 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
         preprocess=False,
         show_progress="hidden",
     )
+
+
+def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:
+    """The endpoint's function; its signature and docstring are the API's docs."""
+
+    def detect(text: str) -> dict[str, Any]:
+        # Whatever was sent, not only what the annotation asks for.
+        if not isinstance(text, str):
+            raise gr.Error(copy.DETECT_NO_TEXT, print_exception=False)
+        if len(text) > MAX_CHARACTERS:
+            sentence = copy.detect_too_long(len(text), MAX_CHARACTERS)
+            raise gr.Error(sentence, print_exception=False)
+        if service.state() == "loading":
+            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+        return asdict(judge(service.judges_for_visitors(), text))
+
+    argument = f"text: The text to be judged, at most {MAX_CHARACTERS:,} characters."
+    detect.__doc__ = document(copy.detect_description(persona), [argument])
+    return detect
+
+
+def judge(judges: Judges, text: str) -> DetectResult:
+    """What can be said of a text."""
+    bare = " ".join(canonical.strip_links(text).split())
+    trust = judges.trust_in(len(bare))
+    repeats = judges.repeats(text)
+    verdict: Verdict | None = None
+    if judges.detector is None:
+        why, trust = copy.DETECT_NO_JUDGE, None
+    elif canonical.is_too_short(bare):
+        why = copy.detect_too_short(canonical.MIN_CHARACTERS, canonical.MIN_WORDS)
+        trust = None
+    elif trust is not None and not trust.tells_apart():
+        why = copy.detect_untrusted(trust)
+    else:
+        verdict = judges.detector.judge(text)
+        why = copy.leaning(verdict.probability, UNDECIDED)
+    share = share_of(repeats, text)
+    return DetectResult(
+        text=text,
+        probability=round(verdict.probability, 3) if verdict else None,
+        verdict=why,
+        trust=copy.trust_sentence(trust) if trust else "",
+        figures=_figures(trust) if trust else None,
+        passages=list(_passages(text, verdict)) if verdict else [],
+        repeats=[list(passage) for passage in repeats],
+        repeated_share=round(share, 3),
+        note=copy.repeats_note(share) if repeats else "",
+    )
+
+
+def _figures(trust: Trust) -> DetectorFigures:
+    return DetectorFigures(
+        characters=[trust.minimum, trust.maximum],
+        real_texts=trust.real,
+        generated_texts=trust.generated,
+        accuracy=[trust.accuracy.value, trust.accuracy.low, trust.accuracy.high],
+        roc_auc=[trust.roc_auc.value, trust.roc_auc.low, trust.roc_auc.high],
+    )
+
+
+def _passages(text: str, verdict: Verdict) -> Iterator[PassageResult]:
+    """Neighbouring words that speak for the same side, as one; the weak ones are left out."""
+    runs = [_joined(words) for _, words in groupby(_centred(verdict), lambda w: w.contribution > 0)]
+    strongest = max((abs(run.contribution) for run in runs), default=0.0)
+    for start, end, weight in runs:
+        if abs(weight) >= WEAKEST_SHOWN * strongest:
+            yield PassageResult(
+                start,
+                end,
+                text[start:end],
+                "computer" if weight > 0 else "person",
+                round(weight, 3),
+                round(abs(weight) / strongest, 2),
+            )
+
+
+def _centred(verdict: Verdict) -> Iterator[JudgedWord]:
+    """The words, with what the detector says of no word shared out by their length: so that they
+    sum to the whole logit, and one that speaks for a person is not lost in a common offset."""
+    logit = math.log(verdict.probability / (1 - verdict.probability))
+    offset = logit - math.fsum(word.contribution for word in verdict.passages)
+    characters = sum(word.end - word.start for word in verdict.passages)
+    for word in verdict.passages:
+        share = offset * (word.end - word.start) / characters
+        yield word._replace(contribution=word.contribution + share)
+
+
+def _joined(words: Iterable[JudgedWord]) -> JudgedWord:
+    run = list(words)
+    return JudgedWord(run[0].start, run[-1].end, sum(word.contribution for word in run))

@@ -1,90 +1,249 @@
-"""What makes an embed a good guest: it loads once it is near, and touches nothing of its host.
+"""All that is changed of what Gradio serves, each with a fallback, and what is served beside it.
 
-Knows the bundle and the style sheets that Gradio serves, and what of them reaches the page of
-whoever embeds the demo; must not know what is in ours. Where Gradio writes something else one day,
-`UnknownGradio` says so at the start rather than on somebody's blog.
+An embed is a guest in somebody's page: it loads once it is near, and touches nothing of its host.
+A shared link shows the page's own title and picture: Gradio's way, `head=`, would put them into the
+page of everyone who embeds the demo. A Gradio that writes something else than was expected costs an
+embed these manners and one line in the log, never the start.
 """
 
+import json
+import logging
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.ui.rewriting import Rule
+from demo.checkpoints.persona import Persona
+from demo.server.service import Service
+from demo.ui import copy, snippets
+from demo.ui.components import STATIC, read_static
 
-_FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
-# The base sheet has these for Gradio's own page; in an embed they are the host's.
-_BODY = "body{line-height:inherit;margin:0}"
-_VARIABLES = (":root{--scale-0", "gradio-app{--scale-0")
+log = logging.getLogger(__name__)
+
+FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
+PREVIEW = STATIC / "preview.png"
+# A new version of the server must be seen by the next reader of a post.
+_FRESH = {"cache-control": "public, max-age=300"}
+_DAY = {"cache-control": "public, max-age=86400"}
+
+# The base sheet says this of Gradio's own page; in an embed it would be the host's.
+_BASE_SHEET = (
+    ("body{line-height:inherit;margin:0}", ""),
+    (":root{--scale-0", "gradio-app{--scale-0"),
+)
 # The theme's. By night Gradio marks body on its own page, and gradio-app alone in an embed.
-_NIGHT = (":root.dark, :root .dark {", "gradio-app.dark, body.dark > gradio-app:not([src]) {")
-_DAY = (":root {", "gradio-app {")
-
-_LAZY_SCRIPT = """\
-// Loads the demo's bundle once one of the page's embeds comes near the reader's eyes.
-const embeds = [...document.querySelectorAll("gradio-app")];
-// What the host put inside makes room at once for what replaces it, and comes back if nothing does.
-const own = embeds.flatMap((embed) => [...embed.children]);
-const showOwn = (shown) => own.forEach((element) => { element.hidden = !shown; });
-const load = () => {
-  showOwn(false);
-  import("{bundle}").catch(() => showOwn(true));
-};
-if (!embeds.length || embeds.some((embed) => embed.getAttribute("eager") === "true")) {
-  load();
-} else {
-  const near = new IntersectionObserver((seen) => {
-    if (!seen.some((entry) => entry.isIntersecting)) return;
-    near.disconnect();
-    load();
-  }, { rootMargin: "600px" });
-  embeds.forEach((embed) => near.observe(embed));
-}
-"""
+_THEME_SHEET = (
+    (":root.dark, :root .dark {", "gradio-app.dark, body.dark > gradio-app:not([src]) {"),
+    (":root {", "gradio-app {"),
+)
+_GRADIOS_TAGS = re.compile(r"<meta\s+(?:property=\"og:|name=\"(?:twitter:|description))[^>]*>")
 
 
-class UnknownGradio(RuntimeError):
-    """The installed Gradio does not write what this module was made for."""
+@dataclass(frozen=True)
+class Rule:
+    """What becomes of the answers whose whole path matches; `change` raises ValueError if an
+    answer is not what it was made for."""
+
+    path: re.Pattern[str]
+    change: Callable[[str, Request], str]
 
 
-def lazy_script() -> str:
-    """`/gradio.js`: Gradio has one in its wheel, which it does not serve and which loads at once.
-
-    Raises:
-        UnknownGradio: it loads something else.
-    """
-    found = re.fullmatch(
-        r'import\("(\./assets/index-[\w-]+\.js)"\);?\s*',
-        (_FRONTEND / "gradio.js").read_text(encoding="utf-8"),
-    )
-    if found is None:
-        raise UnknownGradio(f"gradio.js of Gradio {gr.__version__} is not one import.")
-    return _LAZY_SCRIPT.replace("{bundle}", found[1])
+def lazy_script(frontend: Path = FRONTEND) -> str:
+    """`/gradio.js`, which loads Gradio's bundle once an embed is near. Gradio has such a file in
+    its wheel, which it does not serve and which loads at once: that is what an embed gets if it
+    cannot be read."""
+    path = frontend / "gradio.js"
+    own = path.read_text(encoding="utf-8") if path.is_file() else ""
+    bundle = re.fullmatch(r'import\("(\./assets/[\w.-]+\.js)"\);?\s*', own)
+    if bundle is None:
+        _warn("gradio.js")
+        return own
+    return read_static("gradio.js").replace("{bundle}", bundle[1])
 
 
-def style_rules() -> list[Rule]:
-    """Gradio's two sheets with what they say of a page's root and body said of the embed alone.
-
-    Raises:
-        UnknownGradio: the base sheet says it in other words.
-    """
+def rules(persona: Persona, frontend: Path = FRONTEND) -> Sequence[Rule]:
+    """Changes of the page, the OpenAPI file and Gradio's two style sheets."""
+    found = [
+        Rule(re.compile("/"), lambda text, request: _with_tags(text, persona, request)),
+        Rule(re.compile("/gradio_api/openapi.json"), _without_upload),
+        Rule(re.compile("/theme.css"), _replacing(_THEME_SHEET)),
+    ]
     sheets = [
-        sheet
-        for sheet in (_FRONTEND / "assets").glob("index-*.css")
-        if _BODY in sheet.read_text(encoding="utf-8")
+        sheet.name
+        for sheet in (frontend / "assets").glob("index-*.css")
+        if all(old in sheet.read_text(encoding="utf-8") for old, _ in _BASE_SHEET)
     ]
-    if len(sheets) != 1 or _VARIABLES[0] not in sheets[0].read_text(encoding="utf-8"):
-        raise UnknownGradio(f"Gradio {gr.__version__} has another base style sheet.")
-    return [
-        Rule(re.compile(re.escape(f"/assets/{sheets[0].name}")), _base),
-        Rule(re.compile("/theme.css"), _theme),
-    ]
+    if not sheets:
+        _warn("base style sheet")
+    for name in sheets:
+        found.append(Rule(re.compile(re.escape(f"/assets/{name}")), _replacing(_BASE_SHEET)))
+    return found
 
 
-def _base(sheet: str, _: Request) -> str:
-    return sheet.replace(_BODY, "").replace(*_VARIABLES)
+def _warn(what: str) -> None:
+    log.warning(
+        "Gradio %s has another %s than expected: it is left as it is.", gr.__version__, what
+    )
 
 
-def _theme(sheet: str, _: Request) -> str:
-    return sheet.replace(*_NIGHT).replace(*_DAY)
+def _replacing(pairs: Sequence[tuple[str, str]]) -> Callable[[str, Request], str]:
+    def change(text: str, _: Request) -> str:
+        for old, new in pairs:
+            if old not in text:
+                raise ValueError(old)
+            text = text.replace(old, new)
+        return text
+
+    return change
+
+
+def _without_upload(text: str, _: Request) -> str:
+    """The OpenAPI file without the upload, which this demo refuses."""
+    told = json.loads(text)
+    told["paths"].pop("/gradio_api/upload", None)
+    return json.dumps(told)
+
+
+def _with_tags(page: str, persona: Persona, request: Request) -> str:
+    if "</head>" not in page:
+        raise ValueError("</head>")
+    tags = preview_tags(persona, address_of(request))
+    return _GRADIOS_TAGS.sub("", page).replace("</head>", f"{tags}</head>", 1)
+
+
+def preview_tags(persona: Persona, address: str) -> str:
+    """Open Graph's tags and Twitter's, which most readers of links understand."""
+    said = {
+        "og:type": "website",
+        "og:url": f"{address}/",
+        "og:title": persona.title,
+        "og:description": copy.preview_description(persona),
+        "og:image": f"{address}/preview.png",
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "og:image:alt": copy.PREVIEW_PICTURE,
+    }
+    lines = [f'<meta property="{name}" content="{escape(text)}">' for name, text in said.items()]
+    lines.append('<meta name="twitter:card" content="summary_large_image">')
+    lines.append(f'<meta name="description" content="{escape(said["og:description"])}">')
+    return "\n".join((*lines, ""))
+
+
+def address_of(request: Request) -> str:
+    """The demo's address as the one who asks sees it, without a slash at its end.
+
+    A proxy that speaks https to the browser says so in a header. What a visitor could put there
+    reaches that visitor alone.
+    """
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0].strip()
+    host = request.headers.get("x-forwarded-host", request.url.netloc).split(",")[0].strip()
+    safe = re.fullmatch(r"[\w.\-:\[\]]+", host)
+    return f"{'https' if scheme == 'https' else 'http'}://{host if safe else 'localhost'}"
+
+
+def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]:
+    """`/gradio.js`, `/preview.png`, `/plot.png` and the post at `/embed.html`."""
+    bundle = lazy_script(frontend)
+
+    def script(_: Request) -> Response:
+        return Response(bundle, media_type="text/javascript", headers=_FRESH)
+
+    def preview(_: Request) -> Response:
+        return FileResponse(PREVIEW, headers=_DAY)
+
+    def plot(_: Request) -> Response:
+        path = service.plot()
+        if path is None:
+            raise HTTPException(404)
+        return FileResponse(path, headers=_FRESH)
+
+    def post(request: Request) -> Response:
+        text = snippets.POST.read_text(encoding="utf-8")
+        return HTMLResponse(snippets.addressed(text, address_of(request)))
+
+    return (
+        Route("/gradio.js", script),
+        Route("/preview.png", preview),
+        Route("/plot.png", plot),
+        Route("/embed.html", post),
+    )
+
+
+def answer_mcp_in_json(page: gr.Blocks) -> None:
+    """Has a launched page's tools answer in JSON, as its endpoints do, and not in Python's repr."""
+    server = getattr(page, "mcp_server_obj", None)
+    if server is None:
+        return
+    # Without it Gradio starts no such server.
+    from mcp.types import TextContent  # noqa: PLC0415
+
+    def as_json(data: list[Any], _: str) -> list[Any]:
+        texts = (json.dumps(result, ensure_ascii=False) for result in data)
+        return [TextContent(type="text", text=text) for text in texts]
+
+    server.postprocess_output_data = as_json
+
+
+class Rewriting:
+    """Applies the first rule whose path matches to whole answers of 200 with text. Everything else
+    passes untouched, streams above all; so does an answer that its rule was not made for."""
+
+    # Compressed, or "not changed since", there would be nothing to read.
+    CONDITIONS = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+    # What depends on the length or the bytes of the original.
+    STALE = ("content-length", "etag", "last-modified")
+
+    def __init__(self, app: ASGIApp, rules: Sequence[Rule]) -> None:
+        self.app = app
+        self.rules = rules
+        self.warned: set[Rule] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_read = scope["type"] == "http" and scope["method"] == "GET"
+        rule = next((r for r in self.rules if is_read and r.path.fullmatch(scope["path"])), None)
+        if rule is None:
+            await self.app(scope, receive, send)
+            return
+        kept = [header for header in scope["headers"] if header[0] not in self.CONDITIONS]
+        request = Request({**scope, "headers": kept})
+        start: Message = {}
+        body = b""
+
+        async def changed(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            if start["status"] == 200:
+                body = self._change(rule, body, request)
+                headers = MutableHeaders(raw=list(start["headers"]))
+                for name in self.STALE:
+                    del headers[name]
+                headers["content-length"] = str(len(body))
+                start = {**start, "headers": headers.raw}
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+        await self.app(request.scope, receive, changed)
+
+    def _change(self, rule: Rule, body: bytes, request: Request) -> bytes:
+        try:
+            return rule.change(body.decode(), request).encode()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if rule not in self.warned:
+                self.warned.add(rule)
+                _warn(request.url.path)
+            return body

@@ -1,15 +1,15 @@
-"""Code that others copy: how to embed the demo, and how to call it.
-
-Knows what is shown on the About tab and in the README, word for word; the tests run every one.
-Must not know where the demo runs: `URL` stands for its address.
-"""
+"""Code that others copy: how to embed the demo, and how to call it. The About tab and the README
+show it word for word, and the tests run every piece. `URL` stands for the demo's address."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import gradio as gr
 
+from demo.ui.components import STATIC
+
 URL = "http://127.0.0.1:7860"
+# A blog post to try an embed in, served at /embed.html.
+POST = STATIC / "embed.html"
 
 EMBED = f"""\
 <script type="module" src="{URL}/gradio.js"></script>
@@ -101,7 +101,6 @@ SNIPPETS: Mapping[str, str] = {
     "mcp_config": MCP_CONFIG,
     "mcp_python": MCP_PYTHON,
 }
-POST = Path(__file__).with_name("embed.html")
 
 
 def addressed(snippet: str, url: str) -> str:

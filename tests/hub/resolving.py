@@ -69,7 +69,7 @@ class Client:
         return Result(**{**answer, "folder": Path(answer["folder"])})
 
     def early(self, model_id: str, revision: str) -> Path:
-        """One `early_folder` there, for the files of an introduction."""
+        """One `early_folder` there, for the small files that the page is built from."""
         arguments = {
             "model_id": model_id, "model_revision": revision, "token": "", "folder": "",
             "embedded": str(self._embedded), "early": True,

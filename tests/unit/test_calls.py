@@ -4,21 +4,29 @@ import json
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.server.calls import (
     NOT_A_LIST,
     NOT_A_NUMBER,
     NOT_AN_OBJECT,
     NOT_JSON,
-    InputCounts,
+    UNKNOWN_CALL,
+    Calls,
     why_refused,
 )
-from demo.server.limits import ClosedDoors, PlainCalls
+from demo.server.limits import ClosedDoors, PlainCalls, middleware
 from tests.unit.test_limits import answer, echo
 
-INPUTS: InputCounts = {"detect": 1, 2: 1, "checkpoint": 0}
+CALLS: Calls = {
+    "detect": {"text": True},
+    "write": {"text": False, "seed": False, "exact": False, "other": False},
+    2: {"text": True},
+    "checkpoint": {},
+}
 DETECT = "/gradio_api/call/detect"
 NAMED = "/gradio_api/call/v2/detect"
+WRITE = "/gradio_api/call/v2/write"
 JOIN = "/gradio_api/queue/join"
 MCP = "/gradio_api/mcp/"
 FILE = {"path": "https://example.com/a", "meta": {"_type": "gradio.FileData"}}
@@ -26,7 +34,7 @@ FILE = {"path": "https://example.com/a", "meta": {"_type": "gradio.FileData"}}
 
 def why(path: str, body: Any) -> str:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return why_refused(path, content, INPUTS)
+    return why_refused(path, content, CALLS)
 
 
 def told(method: str, **params: Any) -> dict[str, Any]:
@@ -38,8 +46,9 @@ def told(method: str, **params: Any) -> dict[str, Any]:
     [
         (DETECT, {"data": ["a"]}),
         (DETECT, {"data": [None], "session_hash": "x"}),
-        (NAMED, {"text": "a", "seed": 7, "exact": True, "other": None}),
-        (NAMED, {}),
+        (NAMED, {"text": "a"}),
+        (WRITE, {"text": "a", "seed": 7, "exact": True, "other": None}),
+        (WRITE, {}),
         ("/gradio_api/call/checkpoint", {"data": []}),
         (JOIN, {"data": [0.5], "fn_index": 2, "session_hash": "x", "trigger_id": 3}),
         (JOIN, {"data": [1], "fn_index": 2, "event_data": {"index": 3, "value": "About"}}),
@@ -118,6 +127,11 @@ def test_a_body_that_readers_could_take_differently_is_refused(path: str, conten
         (JOIN, {"data": ["a"], "fn_index": "2"}, NOT_A_NUMBER),
         (JOIN, {"data": ["a"], "fn_index": True}, NOT_A_NUMBER),
         (JOIN, {"data": ["a"]}, NOT_A_NUMBER),
+        (JOIN, {"data": ["a"], "fn_index": 999}, UNKNOWN_CALL),
+        ("/gradio_api/call/teapot", {"data": []}, UNKNOWN_CALL),
+        ("/gradio_api/call/v2/teapot", {}, UNKNOWN_CALL),
+        (NAMED, {"text": "a", "teapot": 1}, UNKNOWN_CALL),
+        (NAMED, {}, "text must be given."),
         (MCP, {"params": ["a"]}, "params must be an object."),
         (MCP, told("tools/call", arguments=[FILE]), "arguments must be an object."),
     ],
@@ -138,7 +152,7 @@ def test_a_long_name_is_not_repeated_whole() -> None:
 @pytest.mark.parametrize("root_path", ["", "/demo", "/a/b"])
 def test_guards_hold_under_every_path_that_the_app_is_served_at(root_path: str) -> None:
     at = {"root_path": root_path, "method": "POST"}
-    calls = PlainCalls(echo, INPUTS)
+    calls = PlainCalls(echo, CALLS)
     body = json.dumps({"data": [FILE]}).encode()
     assert answer(calls, [body], path=root_path + DETECT, **at)[0] == 400
     assert answer(ClosedDoors(echo), [b""], path=f"{root_path}/gradio_api/upload", **at)[0] == 404
@@ -146,3 +160,18 @@ def test_guards_hold_under_every_path_that_the_app_is_served_at(root_path: str) 
     assert answer(calls, [body], path=DETECT, **at)[0] == 400
     page = answer(ClosedDoors(echo), [b""], path=f"{root_path}/", query_string=b"page=x", **at)
     assert page == (200, b"?")
+
+
+@pytest.mark.parametrize("error", [KeyError("teapot"), TypeError("teapot")])
+def test_a_fault_of_ours_in_a_call_is_not_the_callers_mistake(error: Exception) -> None:
+    """It reaches the server, which logs it and answers 500."""
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    app: ASGIApp = broken
+    for guard in reversed(middleware(1_000, CALLS)):
+        app = guard.cls(app, *guard.args, **guard.kwargs)
+    body = json.dumps({"text": "a"}).encode()
+    with pytest.raises(type(error), match="teapot"):
+        answer(app, [body], path=NAMED, method="POST")

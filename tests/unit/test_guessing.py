@@ -22,7 +22,7 @@ from demo.game.routes import guess_routes
 from demo.game.scores import Counts, Everyone
 from demo.game.tweets import read_tweets
 from demo.generation.engine import EngineError
-from demo.generation.introduction import Introduction
+from demo.generation.profile import Profile
 from demo.generation.request import GenerationRequest
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
@@ -33,7 +33,7 @@ from tests.guessing import Stories, dealt, write_tweets
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine
 from training.prepare import PERSONA
 
-INTRODUCTION = Introduction(Persona.read(PERSONA), GenerationRequest(seed=0, temperature=0.7))
+PROFILE = Profile(Persona.read(PERSONA), GenerationRequest(seed=0, temperature=0.7))
 # It always says "computer".
 SUSPICIOUS = Detector(DetectorFacts(2.0, 1, 1, 1.0, 0), np.zeros(BUCKETS, dtype=np.float32))
 
@@ -66,7 +66,7 @@ def play(tmp_path: Path, engine: ScriptedEngine, said: list[str]) -> Iterator[Pl
         if folder is None:
             write_tweets(tmp_path)
         game = Game(
-            service or ready(engine), INTRODUCTION, Counts(), pool=Pool(capacity),
+            service or ready(engine), PROFILE, Counts(), pool=Pool(capacity),
             pause_seconds=0.02,
         )  # fmt: skip
         game.begin(lambda: read_tweets(folder or tmp_path), said.append)
@@ -320,7 +320,7 @@ def test_without_a_date_the_id_is_a_lines_number_and_no_link(play: Play, tmp_pat
 def test_the_datas_own_persona_says_where_its_tweets_are(play: Play, tmp_path: Path) -> None:
     folder = tmp_path / "teapots"
     write_tweets(folder)
-    persona = INTRODUCTION.persona.model_copy(update={"link": "https://teapots.example/{id}"})
+    persona = PROFILE.persona.model_copy(update={"link": "https://teapots.example/{id}"})
     persona.write(folder)
     _, revealed = round_of(play(folder=folder), "real")
     assert revealed.link
@@ -328,7 +328,7 @@ def test_the_datas_own_persona_says_where_its_tweets_are(play: Play, tmp_path: P
 
 
 def test_no_tweets_no_game_and_nothing_is_begun(engine: ScriptedEngine, said: list[str]) -> None:
-    game = build_game(ready(engine), INTRODUCTION, read_settings({}), said.append)
+    game = build_game(ready(engine), PROFILE, read_settings({}), said.append)
     assert game.next(None).state == "off"
     assert "started without any" in game.next(None).reason
     game.close()
@@ -339,7 +339,7 @@ def test_where_a_gpu_is_lent_nothing_is_written_ahead(
     engine: ScriptedEngine, said: list[str], tmp_path: Path
 ) -> None:
     settings = read_settings({"TWEETS": str(tmp_path), "SPACES_ZERO_GPU": "1"})
-    game = build_game(ready(engine), INTRODUCTION, settings, said.append)
+    game = build_game(ready(engine), PROFILE, settings, said.append)
     assert "no text is written before" in game.next(None).reason
     game.close()
     assert engine.requests == []

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from demo.checkpoints.persona import NOBODY, PERSONA, InvalidPersona, Persona, persona_of
-from demo.generation.introduction import Introduction
+from demo.generation.profile import Profile
 from demo.server.service import ready
-from demo.ui.endpoint import make_generate
+from demo.ui.api import make_generate
 from tests.scripted import ScriptedEngine
 from training.card import EMBEDDED
 from training.prepare import PERSONA as OURS
@@ -81,7 +81,7 @@ def test_what_is_no_persona_is_refused(tmp_path: Path, text: str) -> None:
 def test_every_text_is_labelled_in_the_personas_words(
     tmp_path: Path, engine: ScriptedEngine
 ) -> None:
-    generate = make_generate(ready(engine), Introduction(Persona.read(written(tmp_path))))
+    generate = make_generate(ready(engine), Profile(Persona.read(written(tmp_path))))
     records = list(generate("Today"))
     assert {record["label"] for record in records} == {"made up by a kettle"}
     assert "— made up by a kettle, Pot or Kettle? (seed" in records[-1]["shareable"]

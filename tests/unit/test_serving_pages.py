@@ -1,6 +1,7 @@
 """What is changed of Gradio's own answers, and what a shared link shows."""
 
 import re
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -10,15 +11,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from demo.generation.introduction import introduce
+from demo.generation.profile import read_profile
 from demo.ui import copy
-from demo.ui.assets import address_of
-from demo.ui.embed import lazy_script, style_rules
-from demo.ui.preview import preview_tags
-from demo.ui.rewriting import Rewriting, Rule
+from demo.ui.embed import FRONTEND, Rewriting, Rule, address_of, lazy_script, preview_tags, rules
 from training.card import EMBEDDED
 
-PERSONA = introduce(EMBEDDED).persona
+PERSONA = read_profile(EMBEDDED).persona
 
 
 def pages(_: Request) -> Response:
@@ -64,19 +62,84 @@ def test_errors_other_pages_and_other_methods_pass_untouched(client: TestClient)
     assert client.post("/page").text == "täglich"
 
 
-def test_the_installed_gradio_is_one_whose_bundle_and_sheets_are_known() -> None:
-    assert re.search(r'import\("\./assets/index-[\w-]+\.js"\)', lazy_script())
-    base, theme = style_rules()
-    assert base.path.fullmatch("/assets/index-DiEEvXS6.css")
-    assert theme.path.fullmatch("/theme.css")
+def test_an_answer_that_its_rule_was_not_made_for_passes_and_one_line_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(text: str, _: Request) -> str:
+        raise ValueError(text)
+
+    middleware = Middleware(Rewriting, rules=[Rule(re.compile("/page"), refuse)])
+    client = TestClient(Starlette(routes=[Route("/page", pages)], middleware=[middleware]))
+    assert [client.get("/page").text for _ in range(2)] == ["täglich"] * 2
+    assert len(caplog.messages) == 1
+    assert "another /page than expected" in caplog.messages[0]
+
+
+BASE_SHEET = "body{line-height:inherit;margin:0}:root{--scale-0:1rem}"
+
+
+def gradio_of(folder: Path, script: str, sheet: str) -> Path:
+    """A frontend folder of some Gradio."""
+    (folder / "assets").mkdir()
+    (folder / "gradio.js").write_text(script)
+    (folder / "assets" / "index-a_b-C.css").write_text(sheet)
+    return folder
+
+
+def changed(path: str, text: str, frontend: Path = FRONTEND) -> str:
+    """What Gradio's answer at that path becomes."""
+    found = [rule for rule in rules(PERSONA, frontend) if rule.path.fullmatch(path)]
+    return found[0].change(text, request_with(host="x")) if found else text
+
+
+def test_a_gradio_that_is_known_makes_a_good_guest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = gradio_of(tmp_path, 'import("./assets/index-Ab_c-d.js");\n', BASE_SHEET)
+    assert 'import("./assets/index-Ab_c-d.js")' in lazy_script(folder)
+    assert "IntersectionObserver" in lazy_script(folder)
+    sheet = changed("/assets/index-a_b-C.css", BASE_SHEET, folder)
+    assert sheet == "gradio-app{--scale-0:1rem}"
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("script", ['import("./a.js"); more()', "", "export {}"])
+def test_a_bundle_that_reads_otherwise_is_served_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, script: str
+) -> None:
+    assert lazy_script(gradio_of(tmp_path, script, BASE_SHEET)) == script
+    assert len(caplog.messages) == 1
+    assert "another gradio.js than expected" in caplog.messages[0]
+
+
+def test_a_gradio_without_its_files_starts_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert lazy_script(tmp_path) == ""
+    assert len(rules(PERSONA, tmp_path)) == 3
+    assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize("sheet", ["", "body{margin:0}:root{--scale-0:1rem}", BASE_SHEET[:34]])
+def test_a_base_sheet_that_reads_otherwise_is_served_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sheet: str
+) -> None:
+    folder = gradio_of(tmp_path, "", sheet)
+    assert changed("/assets/index-a_b-C.css", sheet, folder) == sheet
+    assert len(caplog.messages) == 1
+    assert "another base style sheet than expected" in caplog.messages[0]
+
+
+def test_the_installed_gradio_is_one_whose_bundle_and_sheets_are_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert re.search(r'import\("\./assets/[\w-]+\.js"\)', lazy_script())
+    assert len(rules(PERSONA)) == 4
+    assert caplog.messages == []
 
 
 def test_gradios_sheets_say_nothing_of_a_hosts_page() -> None:
-    base, theme = style_rules()
-    request = Request({"type": "http", "headers": []})
-    sheet = base.change("body{line-height:inherit;margin:0}:root{--scale-0:1rem}", request)
-    assert sheet == "gradio-app{--scale-0:1rem}"
-    sheet = theme.change(":root {\n --a: b;\n}\n:root.dark, :root .dark {\n --a: c;\n}", request)
+    sheet = changed("/theme.css", ":root {\n --a: b;\n}\n:root.dark, :root .dark {\n --a: c;\n}")
     assert ":root" not in sheet
     assert sheet.startswith("gradio-app {")
     assert "\ngradio-app.dark, body.dark > gradio-app:not([src]) {" in sheet

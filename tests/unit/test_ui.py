@@ -8,23 +8,22 @@ import gradio as gr
 import pytest
 
 from demo.generation.engine import Ending, EngineError
-from demo.generation.introduction import introduce
+from demo.generation.profile import read_profile
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.judging.judges import Judges, read_metrics
 from demo.server.service import ready
 from demo.ui import copy
-from demo.ui.about import Owner
-from demo.ui.endpoint import make_generate, make_generate_many
-from demo.ui.facts import figures
-from demo.ui.presets import presets
-from demo.ui.result import Record, Result
-from demo.ui.static_files import STATIC, markup
-from demo.ui.theme import CSS_FILE
-from demo.ui.verdict import record
+from demo.ui.about import Owner, figures
+from demo.ui.api import Record, make_generate, make_generate_many
+from demo.ui.components import STATIC, read_static
+from demo.ui.detect import judge
+from demo.ui.results import Draft
+from demo.ui.theme import CSS_FILE, palette_css
+from demo.ui.write import moods
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
 from training.card import EMBEDDED
 
-INTRODUCTION = introduce(EMBEDDED)
+PROFILE = read_profile(EMBEDDED)
 # What is said once for the whole sheet, and what is said of narrow screens: Gradio puts the latter
 # in with a prefix, in which there is no gradio-app.
 SCOPES = (
@@ -36,7 +35,7 @@ MEDIA_SCOPES = ("#computer-dump",)
 
 
 def test_closing_the_endpoint_closes_the_engines_stream(engine: ScriptedEngine) -> None:
-    updates = make_generate(ready(engine), INTRODUCTION)("slow")
+    updates = make_generate(ready(engine), PROFILE)("slow")
     while not next(updates)["generated"]:
         pass
     assert engine.active == 1
@@ -49,36 +48,34 @@ def test_a_failure_closes_the_engines_stream_and_keeps_what_was_asked(
 ) -> None:
     records: list[Record] = []
     with pytest.raises(gr.Error, match="Something went wrong"):
-        records.extend(make_generate(ready(engine), INTRODUCTION)("crash"))
+        records.extend(make_generate(ready(engine), PROFILE)("crash"))
     assert records[-1]["prompt"] == "crash"
     assert records[-1]["finish_reason"] == "error"
     assert (engine.active, engine.closed) == (0, 1)
 
 
 def test_what_is_asked_reaches_the_engine_unchanged(engine: ScriptedEngine) -> None:
-    list(make_generate(ready(engine), INTRODUCTION)("Today", 5, 0.5, 0.6, 7, 1.2, 42))
+    list(make_generate(ready(engine), PROFILE)("Today", 5, 0.5, 0.6, 7, 1.2, 42))
     assert engine.requests == [GenerationRequest("Today", 5, 0.5, 0.6, 7, 1.2, 42)]
 
 
 def test_the_docs_name_every_field_with_its_limits(engine: ScriptedEngine) -> None:
-    docs = make_generate(ready(engine), INTRODUCTION).__doc__ or ""
+    docs = make_generate(ready(engine), PROFILE).__doc__ or ""
     for field in FIELDS.values():
         assert f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}." in docs
 
 
 def test_a_length_that_the_context_cut_is_said(engine: ScriptedEngine) -> None:
     ending = Ending("length", 900, 40, 40, 0.1, 1.0)
-    result = Result(
-        GenerationRequest("x", 60, seed=1), engine.identity, INTRODUCTION.persona, " y", ending
-    )
-    assert "from 60 to 40 tokens" in result.record()["note"]
+    request = GenerationRequest("x", 60, seed=1)
+    draft = Draft(PROFILE.persona, request, engine.identity, " y", ending)
+    assert "from 60 to 40 tokens" in draft.result().note
 
 
 def test_a_trailing_space_is_not_shown_twice(engine: ScriptedEngine) -> None:
-    result = Result(
-        GenerationRequest("Today ", seed=1), engine.identity, INTRODUCTION.persona, " we win"
-    )
-    assert result.text == "Today we win"
+    request = GenerationRequest("Today ", seed=1)
+    draft = Draft(PROFILE.persona, request, engine.identity, " we win")
+    assert draft.text == draft.result().text == "Today we win"
 
 
 def selectors(css: str) -> list[str]:
@@ -87,7 +84,8 @@ def selectors(css: str) -> list[str]:
 
 
 def test_no_style_reaches_a_page_that_embeds_ours() -> None:
-    css = re.sub(r"/\*.*?\*/", "", CSS_FILE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    css = palette_css() + CSS_FILE.read_text(encoding="utf-8")
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
     css = re.sub(r"@keyframes cd-\w+ \{.*\}", "", css)
     everywhere, *media = css.split("@media")
     assert len(selectors(everywhere)) > 100
@@ -106,39 +104,40 @@ def test_every_class_that_is_styled_exists() -> None:
     built = re.findall(r'(?:part|on)\("([\w-]+)"', text) + ["for-computer", "for-person"]
     names = {f"cd-{name}" for name in built}
     styled = set(re.findall(r"[.#](cd-[\w-]+)", css))
+    assert len(styled) > 50
     assert sorted(name for name in styled if name not in text and name not in names) == []
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("cards.html", "cards.js", "picture.js"), copy.CARD),
-        (("guess.html", "guess.js"), copy.guess_words(INTRODUCTION.persona)),
-        (("detect.html", "detect.js"), copy.DETECT),
-        (("counter.js",), copy.COUNTER),
-        (("about.html", "about.js"), {**copy.ABOUT, "figures": "", "percent": ""}),
+        (("cards.html", "picture.js"), copy.CARD),
+        (("guess.html",), copy.guess_words(PROFILE.persona)),
+        (("detect.html",), copy.DETECT),
+        (("write.html",), copy.COUNTER),
+        (("about.html",), {**copy.ABOUT, "figures": "", "percent": ""}),
     ],
 )
 def test_what_scripts_say_is_what_there_is_to_be_said(
     files: tuple[str, ...], words: Mapping[str, str]
 ) -> None:
-    text = "\n".join(markup(name) for name in files)
-    own = {"duplicate", "report"} if "about.js" in files else set()
+    text = "\n".join(read_static(name) for name in files)
+    own = {"duplicate", "report"} if "about.html" in files else set()
     assert set(re.findall(r"\bwords\.(\w+)", text)) == set(words) - own
 
 
-def test_every_preset_has_a_name_and_keeps_to_the_limits() -> None:
-    made = presets(INTRODUCTION.defaults)
+def test_every_mood_has_a_name_and_keeps_to_the_limits() -> None:
+    made = moods(PROFILE.defaults)
     assert list(made) == list(copy.PRESETS)
-    assert made["trained"] == INTRODUCTION.defaults
+    assert made["trained"] == PROFILE.defaults
     assert len({tuple(request.settings().values()) for request in made.values()}) == len(made)
 
 
 def test_several_texts_have_seeds_that_follow_each_other(engine: ScriptedEngine) -> None:
-    last = list(make_generate_many(ready(engine), INTRODUCTION)("Today", 3, seed=2**31 - 2))[-1]
+    last = list(make_generate_many(ready(engine), PROFILE)("Today", 3, seed=2**31 - 2))[-1]
     assert [text["settings"]["seed"] for text in last["texts"]] == [2**31 - 2, 2**31 - 1, 0]
     assert last["finished"]
-    assert last["label"] == INTRODUCTION.persona.label
+    assert last["label"] == PROFILE.persona.label
 
 
 def test_one_text_that_fails_is_said_in_its_place(engine: ScriptedEngine) -> None:
@@ -147,7 +146,7 @@ def test_one_text_that_fails_is_said_in_its_place(engine: ScriptedEngine) -> Non
     engine.stream = lambda request: plain(  # type: ignore[method-assign]
         request if request.seed == 5 else replace(request, prompt="odd")
     )
-    last = list(make_generate_many(ready(engine), INTRODUCTION)("Today", 2, seed=5))[-1]
+    last = list(make_generate_many(ready(engine), PROFILE)("Today", 2, seed=5))[-1]
     assert [text["finish_reason"] for text in last["texts"]] == ["end_of_tweet", "error"]
     assert last["texts"][1]["error"] == "Tired."
     assert last["finished"]
@@ -156,7 +155,7 @@ def test_one_text_that_fails_is_said_in_its_place(engine: ScriptedEngine) -> Non
 def test_a_call_fails_if_no_text_is_left(engine: ScriptedEngine) -> None:
     records: list[Record] = []
     with pytest.raises(gr.Error, match="tired"):
-        records.extend(make_generate_many(ready(engine), INTRODUCTION)("refuse", 2))
+        records.extend(make_generate_many(ready(engine), PROFILE)("refuse", 2))
     assert records[-1]["finished"]
 
 
@@ -165,13 +164,13 @@ def test_a_count_that_is_none_is_refused_with_its_limits(
     engine: ScriptedEngine, count: object
 ) -> None:
     with pytest.raises(gr.Error, match="count"):
-        list(make_generate_many(ready(engine), INTRODUCTION)("Today", count))
+        list(make_generate_many(ready(engine), PROFILE)("Today", count))
     assert engine.requests == []
 
 
 def test_a_text_with_a_real_tweet_in_it_says_so_wherever_it_goes(engine: ScriptedEngine) -> None:
     service = ready(engine, scripted_judges())
-    last = list(make_generate(service, INTRODUCTION)("quote"))[-1]
+    last = list(make_generate(service, PROFILE)("quote"))[-1]
     (passage,) = last["repeats"]
     assert last["text"][slice(*passage)] == REAL_TWEET
     assert last["repeated_share"] == pytest.approx(len(REAL_TWEET) / len(last["text"]), abs=0.001)
@@ -181,14 +180,15 @@ def test_a_text_with_a_real_tweet_in_it_says_so_wherever_it_goes(engine: Scripte
 
 def test_a_verdict_is_never_flat_and_sums_up_its_words() -> None:
     text = "The zebra and the zoo were fuzzy and dizzy, and the jazz was all buzz"
-    said = record(scripted_judges(), text)
-    assert said["verdict"] == "Leans strongly towards a computer."
-    assert 0.5 < said["probability"] < 1
-    for passage in said["passages"]:
-        assert text[passage["start"] : passage["end"]] == passage["text"]
-    assert {p["speaks_for"] for p in said["passages"]} == {"computer", "person"}
-    assert "900 held-back texts of 40 characters and more" in said["trust"]
-    assert "70% of the time (60% to 80%)" in said["trust"]
+    said = judge(scripted_judges(), text)
+    assert said.verdict == "Leans strongly towards a computer."
+    assert said.probability is not None
+    assert 0.5 < said.probability < 1
+    for passage in said.passages:
+        assert text[passage.start : passage.end] == passage.text
+    assert {p.speaks_for for p in said.passages} == {"computer", "person"}
+    assert "900 held-back texts of 40 characters and more" in said.trust
+    assert "70% of the time (60% to 80%)" in said.trust
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ def test_a_verdict_is_never_flat_and_sums_up_its_words() -> None:
     ],
 )
 def test_what_cannot_be_said_is_not_said(judges: Judges, text: str, why: str) -> None:
-    said = record(judges, text)
-    assert said["probability"] is None
-    assert said["passages"] == []
-    assert said["verdict"].startswith("Cannot say: ")
-    assert why in said["verdict"]
+    said = judge(judges, text)
+    assert said.probability is None
+    assert said.passages == []
+    assert said.verdict.startswith("Cannot say: ")
+    assert why in said.verdict
 
 
 def test_figures_are_numbers_or_nothing() -> None:

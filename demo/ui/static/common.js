@@ -25,6 +25,18 @@ function lead(link, address) {
   return leads;
 }
 
+// Runs `act` on what `find` finds, now or as soon as Gradio has put it into the page.
+function whenThere(find, act) {
+  const look = () => {
+    const found = find();
+    if (found) act(found);
+    return Boolean(found);
+  };
+  if (look()) return;
+  const seen = new MutationObserver(() => { if (look()) seen.disconnect(); });
+  seen.observe(root, { childList: true, subtree: true });
+}
+
 // What the server answers as JSON; throws with its sentence if it refuses, without one if it does
 // not answer.
 async function send(path, body) {

@@ -1,10 +1,8 @@
 // A card as a picture: text, label and origin inside one frame, so that none can be cut off from
 // the others by accident. Drawn on a canvas: nothing is fetched, and no page style changes it.
-const PICTURE = {
-  width: 1200, margin: 40, padding: 72,
-  paper: "#fffefb", bar: "#e9f5ec", ink: "#1f1b16", quiet: "#5f584e", edge: "#d9d3c7",
-  hole: "#efebe1", red: "#a61b12", redGround: "#fdecea", marker: "#ffe9a8", green: "#046c4e", ground: "#f7f5ef",
-};
+const PICTURE = { width: 1200, margin: 40, padding: 72 };
+// By day, whatever the page is in.
+const COLOURS = props.colours;
 // Lines are drawn from the left; where words run the other way, yours are not marked.
 const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}]/u;
 const SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
@@ -47,13 +45,13 @@ function drawPicture(result) {
   canvas.width = PICTURE.width;
   canvas.height = 2 * PICTURE.margin + 2 * 48 + heights.head + heights.text + heights.label + heights.source;
 
-  pen.fillStyle = PICTURE.ground;
+  pen.fillStyle = COLOURS.ground;
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.beginPath();
   pen.roundRect(PICTURE.margin, PICTURE.margin, canvas.width - 2 * PICTURE.margin, canvas.height - 2 * PICTURE.margin, 28);
-  pen.fillStyle = PICTURE.paper;
+  pen.fillStyle = COLOURS.paper;
   pen.fill();
-  pen.strokeStyle = PICTURE.edge;
+  pen.strokeStyle = COLOURS.edge;
   pen.lineWidth = 2;
   pen.stroke();
   // The holes of fanfold paper: what no screenshot of a tweet has.
@@ -61,7 +59,7 @@ function drawPicture(result) {
     for (const x of [PICTURE.margin + 32, canvas.width - PICTURE.margin - 32]) {
       pen.beginPath();
       pen.arc(x, y, 9, 0, 2 * Math.PI);
-      pen.fillStyle = PICTURE.hole;
+      pen.fillStyle = COLOURS.hole;
       pen.fill();
       pen.stroke();
     }
@@ -70,19 +68,19 @@ function drawPicture(result) {
   const left = PICTURE.margin + PICTURE.padding;
   let y = PICTURE.margin + 48;
   pen.textBaseline = "middle";
-  pen.fillStyle = PICTURE.ink;
+  pen.fillStyle = COLOURS.ink;
   pen.font = fonts.name;
   pen.fillText(props.author, left, y + 28);
-  pen.fillStyle = PICTURE.quiet;
+  pen.fillStyle = COLOURS.quiet;
   pen.font = fonts.handle;
   pen.fillText(props.handle, left, y + 70);
   pen.font = fonts.badge;
   const badge = pen.measureText(props.badge).width + 48;
   pen.beginPath();
   pen.roundRect(left + inner - badge, y + 18, badge, 56, 28);
-  pen.fillStyle = PICTURE.redGround;
+  pen.fillStyle = COLOURS["red-ground"];
   pen.fill();
-  pen.strokeStyle = pen.fillStyle = PICTURE.red;
+  pen.strokeStyle = pen.fillStyle = COLOURS.red;
   pen.stroke();
   pen.fillText(props.badge, left + inner - badge + 24, y + 47);
   y += heights.head;
@@ -91,16 +89,16 @@ function drawPicture(result) {
   let drawn = 0;
   const prompt = result.prompt.trimStart().length;
   text.forEach((line, i) => {
-    if (i % 2 === 0) { pen.fillStyle = PICTURE.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
+    if (i % 2 === 0) { pen.fillStyle = COLOURS.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
     const yours = line.slice(0, Math.max(0, prompt - drawn));
-    if (yours && !RIGHT_TO_LEFT.test(result.text)) { pen.fillStyle = PICTURE.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
-    pen.fillStyle = PICTURE.ink;
+    if (yours && !RIGHT_TO_LEFT.test(result.text)) { pen.fillStyle = COLOURS.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
+    pen.fillStyle = COLOURS.ink;
     pen.fillText(line.trimEnd(), left, y + 31);
     drawn += line.length;
     y += 60;
   });
   y += 40;
-  for (const [font, colour, step, part] of [[fonts.label, PICTURE.red, 42, label], [fonts.source, PICTURE.quiet, 30, source]]) {
+  for (const [font, colour, step, part] of [[fonts.label, COLOURS.red, 42, label], [fonts.source, COLOURS.quiet, 30, source]]) {
     pen.font = font;
     pen.fillStyle = colour;
     for (const line of part) { pen.fillText(line, left, y + step / 2); y += step; }

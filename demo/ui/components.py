@@ -1,0 +1,81 @@
+"""Components that the browser draws and functions that it runs, from the files in static/.
+
+Gradio puts values into a template as markup. Here each one is put in as text, wherever it comes
+from: nothing else in this package may build HTML.
+"""
+
+import json
+import re
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import gradio as gr
+
+STATIC = Path(__file__).with_name("static")
+# `${name}` or `${words.name}`; Gradio would run any other expression, and Handlebars' `{{name}}`.
+_PLACE = re.compile(r"\$\{([\w.]+)\}")
+_OTHER_PLACE = re.compile(r"\$\{(?![\w.]+\})|\{\{|`")
+_AS_TEXT = r"""${String(\1).replace(/[&<>"']/g, (c) => "&#" + c.charCodeAt(0) + ";")}"""
+
+
+class UnsafeTemplate(ValueError):
+    """A template in which more than names stands in a place for a value."""
+
+
+def read_static(name: str) -> str:
+    """A text file in static/."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def read_component(name: str) -> tuple[str, str]:
+    """Markup and script of static/NAME.html. Gradio runs each component's script as a function of
+    its own, so what they share (common.js) and what `<script src=…>` names is put before it."""
+    markup, _, script = read_static(f"{name}.html").partition("<script>\n")
+    markup, *sources = re.split(r'<script src="(.*?)"></script>\n', markup)
+    shared = [read_static(source) for source in ("common.js", *filter(None, sources))]
+    return markup, "\n".join((*shared, script.removesuffix("</script>\n")))
+
+
+def build_component(name: str, elem_id: str, **props: Any) -> gr.HTML:
+    """A component of the current Blocks out of static/NAME.html. `props` fill the markup's places
+    as text; the script sees them as they are.
+
+    Raises:
+        UnsafeTemplate: a place holds more than a name.
+    """
+    markup, script = read_component(name)
+    template = with_values_as_text(markup)
+    return gr.HTML(
+        html_template=template,
+        js_on_load=script,
+        apply_default_css=False,
+        elem_id=elem_id,
+        **props,
+    )
+
+
+def build_fixed_html(template: str, elem_id: str, **words: str) -> gr.HTML:
+    """Markup whose places are filled on the server: Gradio 4's bundle, in old posts, knows no
+    templates."""
+    filled = Template(template).substitute({name: escape(text) for name, text in words.items()})
+    return gr.HTML(filled, elem_id=elem_id, apply_default_css=False)
+
+
+def with_values_as_text(template: str) -> str:
+    """The template with every value escaped for HTML, in an element and in a quoted attribute.
+
+    Raises:
+        UnsafeTemplate: a place holds more than a name.
+    """
+    if found := _OTHER_PLACE.search(template):
+        raise UnsafeTemplate(f"A template holds {found[0]!r}; only ${{name}} may stand there.")
+    return _PLACE.sub(_AS_TEXT, template)
+
+
+def browser_function(name: str, **values: Any) -> str:
+    """A function of events.js, for `js=` of an event: it gets `values`, then the event's inputs."""
+    found = re.search(rf"^function {name}\(.*?^}}$", read_static("events.js"), re.M | re.S)
+    assert found, name
+    return f"(...inputs) => ({found[0]})({json.dumps(values)}, ...inputs)"

@@ -1,0 +1,56 @@
+// Functions that Gradio runs in the browser at the events of write.py, each cut out of this file and run
+// on its own. The first argument is what Python passes, the others are the event's inputs; an array is
+// the values of its outputs, an empty one leaves them as they are. `cards` is a result of /generate_many.
+
+function give({ values }) {
+  return values;
+}
+
+function count(_, text, now) {
+  return [{ ...now, text }];
+}
+
+function keepSeed(_, cards, seed) {
+  const written = cards && cards.texts.find((text) => text.settings);
+  return written ? String(written.settings.seed) : seed;
+}
+
+function chooseMood({ moods }, name) {
+  return moods[name];
+}
+
+// What a link or "Continue" asks for, over what the fields say now; a number over its limits is ignored.
+function fill({ names, limits }, now, ...fields) {
+  const ask = now.ask || {};
+  const filled = names.map((name, i) => {
+    if (!(name in ask)) return fields[i];
+    if (name === "prompt" || name === "seed") return String(ask[name]);
+    const [least, most] = limits[name];
+    const number = Number(ask[name]);
+    return String(ask[name]).trim() && least <= number && number <= most ? number : fields[i];
+  });
+  return [{ ...now, ask: null }, ...filled];
+}
+
+// Cards that wait for their first words, and that nobody stopped yet.
+function start({ text }, prompt, count, cards) {
+  if (cards && !cards.finished) return [];
+  const texts = Array.from({ length: count }, () => ({ ...text, prompt, text: prompt }));
+  return [{ texts, label: text.label, finished: false }, ""];
+}
+
+// Gradio cancels in a round trip, in which more text may come, and then tells of a failure. So that it
+// was stopped is kept beside the cards, and said in them once that failure comes.
+function end({ error }, cards, stopped) {
+  if (!cards || cards.finished) return [];
+  const how = stopped ? { finish_reason: "stopped" } : { finish_reason: "error", error };
+  const texts = cards.texts.map((text) => (text.finish_reason === null ? { ...text, note: "", ...how } : text));
+  return [{ ...cards, texts, finished: true }];
+}
+
+// Which of Generate, Stop and Clear can be pressed.
+function enable({ stop }, cards) {
+  const running = Boolean(cards) && !cards.finished;
+  const enabled = (interactive) => ({ __type__: "update", interactive });
+  return [enabled(!running), running ? enabled(true) : { ...enabled(false), value: stop }, enabled(!running)];
+}
