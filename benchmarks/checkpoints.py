@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from safetensors import safe_open
 
 from benchmarks import BenchmarkError
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
@@ -89,4 +90,16 @@ def embedded_checkpoint() -> Checkpoint:
         base_file=settings.base_file,
         cache_dir=settings.cache_dir,
         say=print,
+    )
+
+
+def read_parameters(checkpoint: Path) -> int:
+    """How many weights one new token needs to be read: all matrices but the position table, of
+    which one row is read. The tied embedding is read whole, as the head."""
+    with safe_open(checkpoint / "model.safetensors", "np") as file:
+        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+    return sum(
+        shape[0] * shape[1]
+        for key, shape in shapes.items()
+        if len(shape) == 2 and not key.endswith("wpe.weight")
     )

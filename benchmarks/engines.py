@@ -12,12 +12,15 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks import BenchmarkError
 
 PROMPT_TOKENS = 8
 LARGEST_BATCH = 16
@@ -26,6 +29,7 @@ LONGEST_TEXT = 256
 TEMPERATURE = 0.9
 TOP_P = 0.95
 SEED = 7
+STOP_SECONDS = 20
 
 Logits = NDArray[np.float32]
 # Token ids [batch, tokens].
@@ -38,6 +42,65 @@ class Timing:
 
     seconds: float
     tokens: int
+
+
+class WorkerFailed(BenchmarkError):
+    """An engine's process ended; the message has the last line of its log."""
+
+
+class Worker:
+    """An engine in a process of its own, loaded and waiting; `logits` are those after a prompt."""
+
+    def __init__(
+        self, engine: str, checkpoint: Path, folder: Path, threads: int, log: Path
+    ) -> None:
+        """Raises:
+        WorkerFailed: it did not load.
+        """
+        spawn = get_context("spawn")
+        self._log = log
+        self._pipe, theirs = spawn.Pipe()
+        arguments = (theirs, engine, checkpoint, folder, threads, log)
+        self._process = spawn.Process(target=run_engine, args=arguments)
+        self._process.start()
+        theirs.close()
+        try:
+            self.logits: Logits | None = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self.close()
+            raise WorkerFailed(f"It did not start: {last_line(log)}") from error
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def run(self, batch: int, new_tokens: int) -> Timing:
+        """Decodes a batch of prompts.
+
+        Raises:
+            WorkerFailed: it ended.
+        """
+        try:
+            self._pipe.send((batch, new_tokens))
+            timing: Timing = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerFailed(f"It ended: {last_line(self._log)}") from error
+        return timing
+
+    def close(self) -> None:
+        """Ends the process, which stops when the pipe is closed."""
+        self._pipe.close()
+        self._process.join(STOP_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+
+def last_line(log: Path) -> str:
+    """The end of what a process printed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing."
 
 
 def run_engine(

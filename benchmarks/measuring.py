@@ -6,17 +6,21 @@ import platform
 import statistics
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import psutil
 import typer
 
 RESULTS = Path(__file__).parent / "results"
 ResultsOption = Annotated[Path, typer.Option(help="where the table is written")]
 NOTHING = "–"
+BANDWIDTH_BYTES = 2**31
+BANDWIDTH_PASSES = 7
 
 
 class OutsideLoad:
@@ -65,6 +69,23 @@ def pss_mib(pid: int) -> float:
         with suppress(psutil.NoSuchProcess):
             total += process.memory_full_info().pss
     return total / 2**20
+
+
+def measure_bandwidth() -> tuple[float, float]:
+    """Bytes a second of an array that no cache holds, by one thread and by one for each core."""
+    array = np.ones(BANDWIDTH_BYTES // 8, np.int64)
+
+    def speed(threads: int) -> float:
+        # numpy releases the interpreter's lock while it sums.
+        parts, best = np.array_split(array, threads), 0.0
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(BANDWIDTH_PASSES):
+                started = time.perf_counter()
+                list(pool.map(np.sum, parts))
+                best = max(best, array.nbytes / (time.perf_counter() - started))
+        return best
+
+    return speed(1), speed(os.cpu_count() or 1)
 
 
 def describe_machine() -> str:

@@ -4,7 +4,6 @@ All are loaded at once and decode in turn, so that whatever else the machine doe
 A speed is the median over the repeats; a ratio is one of medians.
 """
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -13,21 +12,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from safetensors import safe_open
 
-from benchmarks import BenchmarkError
 from benchmarks.checkpoints import (
     ROOT,
     CheckpointOption,
@@ -36,13 +30,16 @@ from benchmarks.checkpoints import (
     Target,
     chosen_names,
     make_target,
+    read_parameters,
 )
-from benchmarks.engines import Logits, Timing, run_engine
+from benchmarks.engines import Worker, WorkerFailed, last_line
 from benchmarks.measuring import (
     NOTHING,
     RESULTS,
     OutsideLoad,
     describe_machine,
+    describe_run,
+    measure_bandwidth,
     pss_mib,
     spread,
     table,
@@ -52,11 +49,8 @@ from benchmarks.measuring import (
 
 NOT_INSTALLED = "not installed"
 PACKAGES = ("openvino-genai", "onnxruntime", "llama-cpp-python", "transformers", "torch")
-BANDWIDTH_BYTES = 2**31
-BANDWIDTH_PASSES = 7
 # int8 weights and activations move logits, but an engine that decodes wrongly correlates at 0.
 LEAST_CORRELATION = 0.8
-STOP_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -85,17 +79,11 @@ PEERS = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How often each engine decodes, and how many new tokens for each size of a batch."""
-
-    repeats: int
-    new_tokens: Mapping[int, int]
-    threads: int = os.cpu_count() or 1
-
-
-FULL = Plan(repeats=7, new_tokens={1: 64, 16: 32})
-QUICK = Plan(repeats=1, new_tokens={1: 8, 16: 4})
+REPEATS = 7
+# New tokens for each size of a batch.
+NEW_TOKENS = {1: 64, 16: 32}
+QUICK_NEW_TOKENS = {1: 8, 16: 4}
+THREADS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -133,80 +121,16 @@ class Row:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Results:
-    """One run: when, on what, with which versions, memory's bytes a second read by one thread and
-    by one for each core, and every engine's row."""
-
-    date: str
-    machine: str
-    versions: str
-    bandwidth: tuple[float, float]
-    threads: int
-    rows: tuple[Row, ...]
-
-
-class WorkerFailed(BenchmarkError):
-    """An engine's process ended; the message has the last line of its log."""
-
-
-class Worker:
-    """An engine in a process of its own, loaded and waiting; `logits` are those after a prompt."""
-
-    def __init__(self, peer: Peer, checkpoint: Path, folder: Path, threads: int, log: Path) -> None:
-        """Raises:
-        WorkerFailed: it did not load.
-        """
-        spawn = get_context("spawn")
-        self._log = log
-        self._pipe, theirs = spawn.Pipe()
-        arguments = (theirs, peer.engine, checkpoint, folder, threads, log)
-        self._process = spawn.Process(target=run_engine, args=arguments)
-        self._process.start()
-        theirs.close()
-        try:
-            self.logits: Logits | None = self._pipe.recv()
-        except EOFError as error:
-            self.close()
-            raise WorkerFailed(f"It did not start: {_last_line(log)}") from error
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def run(self, batch: int, new_tokens: int) -> Timing:
-        """Decodes a batch of prompts.
-
-        Raises:
-            WorkerFailed: it ended.
-        """
-        try:
-            self._pipe.send((batch, new_tokens))
-            timing: Timing = self._pipe.recv()
-        except (EOFError, BrokenPipeError) as error:
-            raise WorkerFailed(f"It ended: {_last_line(self._log)}") from error
-        return timing
-
-    def close(self) -> None:
-        """Ends the process, which stops when the pipe is closed."""
-        self._pipe.close()
-        self._process.join(STOP_SECONDS)
-        self._process.kill()
-        self._process.join()
-
-
 def raw(
     quick: QuickOption = False,
     checkpoint: CheckpointOption = None,
-    repeats: Annotated[int, typer.Option(help="turns of each engine")] = FULL.repeats,
+    repeats: Annotated[int, typer.Option(help="turns of each engine")] = REPEATS,
     results: OptionalResults = None,
 ) -> int:
     """Measures, prints, writes; the exit code is 1 if an engine that is installed failed."""
     # Told to end, it first ends what it started, as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = QUICK if quick else replace(FULL, repeats=repeats)
+    repeats, new_tokens = (1, QUICK_NEW_TOKENS) if quick else (repeats, NEW_TOKENS)
     folder = results or (None if quick else RESULTS)
     _say("The memory's bandwidth …")
     bandwidth = measure_bandwidth()
@@ -214,33 +138,24 @@ def raw(
     with tempfile.TemporaryDirectory() as scratch:
         for name in chosen_names(checkpoint, quick):
             _say(f"{name}: the checkpoint is made …")
-            rows += measure(make_target(name, Path(scratch)), plan, Path(scratch))
-    seen = Results(today(), describe_machine(), _versions(), bandwidth, plan.threads, tuple(rows))
-    write_page(folder and folder / "raw.md", render(seen))
+            rows += measure(make_target(name, Path(scratch)), repeats, new_tokens, Path(scratch))
+    write_page(folder and folder / "raw.md", render(rows, bandwidth))
     if folder:
-        record = json.dumps(dataclasses.asdict(seen), indent=1)
-        (folder / "raw.json").write_text(f"{record}\n", encoding="utf-8")
-    return int(any(row.note not in ("", NOT_INSTALLED) for row in seen.rows))
+        record = {
+            "date": today(),
+            "machine": describe_machine(),
+            "versions": _versions(),
+            "bandwidth": bandwidth,
+            "threads": THREADS,
+            "rows": [asdict(row) for row in rows],
+        }
+        (folder / "raw.json").write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8")
+    return int(any(row.note not in ("", NOT_INSTALLED) for row in rows))
 
 
-def measure_bandwidth() -> tuple[float, float]:
-    """Bytes a second of an array that no cache holds, by one thread and by one for each core."""
-    array = np.ones(BANDWIDTH_BYTES // 8, np.int64)
-
-    def speed(threads: int) -> float:
-        # numpy releases the interpreter's lock while it sums.
-        parts, best = np.array_split(array, threads), 0.0
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in range(BANDWIDTH_PASSES):
-                started = time.perf_counter()
-                list(pool.map(np.sum, parts))
-                best = max(best, array.nbytes / (time.perf_counter() - started))
-        return best
-
-    return speed(1), speed(os.cpu_count() or 1)
-
-
-def measure(target: Target, plan: Plan, scratch: Path) -> list[Row]:
+def measure(
+    target: Target, repeats: int, new_tokens: Mapping[int, int], scratch: Path
+) -> list[Row]:
     """A row for every engine; one that is not installed, or fails, says so in its row."""
     parameters = read_parameters(target.folder)
     rows = {
@@ -252,30 +167,18 @@ def measure(target: Target, plan: Plan, scratch: Path) -> list[Row]:
         for peer in PEERS:
             _say(f"{target.name}: {peer.name} is exported and loaded …")
             try:
-                workers[peer], memory = _load(peer, target.folder, plan, scratch, stack)
+                workers[peer], memory = _load(peer, target.folder, new_tokens, scratch, stack)
                 rows[peer] = replace(rows[peer], memory_mib=memory)
             except WorkerFailed as error:
                 rows[peer] = replace(rows[peer], note=str(error))
         compare_logits(workers, rows)
-        for peer, speeds in _decode_in_turn(workers, plan, target.name).items():
+        for peer, speeds in _decode_in_turn(workers, repeats, new_tokens).items():
             rows[peer] = replace(rows[peer], speeds=speeds)
     return list(rows.values())
 
 
-def read_parameters(checkpoint: Path) -> int:
-    """How many weights one new token needs to be read: all matrices but the position table, of
-    which one row is read. The tied embedding is read whole, as the head."""
-    with safe_open(checkpoint / "model.safetensors", "np") as file:
-        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
-    return sum(
-        shape[0] * shape[1]
-        for key, shape in shapes.items()
-        if len(shape) == 2 and not key.endswith("wpe.weight")
-    )
-
-
 def _load(
-    peer: Peer, checkpoint: Path, plan: Plan, scratch: Path, stack: ExitStack
+    peer: Peer, checkpoint: Path, new_tokens: Mapping[int, int], scratch: Path, stack: ExitStack
 ) -> tuple[Worker, float]:
     """The worker that stays, and the memory of one before it that ran alone, in MiB: workers that
     share a library or a file count a part of it each."""
@@ -288,10 +191,10 @@ def _load(
             _export(peer.exporter, checkpoint, folder, log)
 
     def load() -> Worker:
-        worker = Worker(peer, checkpoint, folder, plan.threads, log)
+        worker = Worker(peer.engine, checkpoint, folder, THREADS, log)
         stack.enter_context(closing(worker))
-        for batch, new_tokens in plan.new_tokens.items():
-            worker.run(batch, new_tokens)
+        for batch, tokens in new_tokens.items():
+            worker.run(batch, tokens)
         return worker
 
     alone = load()
@@ -307,7 +210,7 @@ def _export(exporter: Sequence[str], checkpoint: Path, folder: Path, log: Path) 
     with log.open("ab") as output:
         done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, check=False)
     if done.returncode:
-        raise WorkerFailed(f"It could not be exported: {_last_line(log)}")
+        raise WorkerFailed(f"It could not be exported: {last_line(log)}")
 
 
 def compare_logits(workers: dict[Peer, Worker], rows: dict[Peer, Row]) -> None:
@@ -326,17 +229,17 @@ def compare_logits(workers: dict[Peer, Worker], rows: dict[Peer, Row]) -> None:
 
 
 def _decode_in_turn(
-    workers: Mapping[Peer, Worker], plan: Plan, name: str
+    workers: Mapping[Peer, Worker], repeats: int, new_tokens: Mapping[int, int]
 ) -> Mapping[Peer, tuple[Speeds, ...]]:
     """Every engine in every repeat, each time another one first."""
     runs: dict[tuple[Peer, int], list[tuple[float, float]]] = {}
     order = list(workers)
-    for repeat in range(plan.repeats):
-        _say(f"{name}: repeat {repeat + 1} of {plan.repeats} …")
-        for batch, new_tokens in plan.new_tokens.items():
+    for repeat in range(repeats):
+        _say(f"Repeat {repeat + 1} of {repeats} …")
+        for batch, tokens in new_tokens.items():
             for peer in order:
                 outside = OutsideLoad()
-                timing = workers[peer].run(batch, new_tokens)
+                timing = workers[peer].run(batch, tokens)
                 speed, others = timing.tokens / timing.seconds, outside.cores()
                 runs.setdefault((peer, batch), []).append((speed, others))
                 _say(
@@ -346,8 +249,8 @@ def _decode_in_turn(
         order = order[1:] + order[:1]
     return {
         peer: tuple(
-            Speeds(batch, new_tokens, *zip(*runs[peer, batch], strict=True))
-            for batch, new_tokens in plan.new_tokens.items()
+            Speeds(batch, tokens, *zip(*runs[peer, batch], strict=True))
+            for batch, tokens in new_tokens.items()
         )
         for peer in workers
     }
@@ -363,26 +266,20 @@ def _versions() -> str:
     return f"{', '.join(found)}."
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing."
-
-
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def render(results: Results) -> list[str]:
-    """The paragraphs of `raw.md`."""
-    one, every = (f"{speed / 1e9:.1f} GB/s" for speed in results.bandwidth)
+def render(rows: Sequence[Row], bandwidth: tuple[float, float]) -> list[str]:
+    """The paragraphs of `raw.md`; `bandwidth` is what `measure_bandwidth` gave."""
+    one, every = (f"{speed / 1e9:.1f} GB/s" for speed in bandwidth)
     parts = [
         "# Raw engines, side by side",
-        f"Measured {results.date} by `python -m benchmarks raw`. {results.machine} "
-        f"{results.versions}",
+        f"{describe_run('raw')} {_versions()}",
         f"Memory is read at {one} by one thread and at {every} by one for each core (numpy's sum "
         "of 2 GiB of int64, best of 7). The limit of a batch of one is the larger by the bytes of "
         "weights that a token needs; weights that fit a cache can pass it.",
-        f"One process for each engine with {results.threads} threads, all loaded at once; they "
+        f"One process for each engine with {THREADS} threads, all loaded at once; they "
         "decode by turns within each repeat. Prompts of 8 tokens, the same for all; every "
         "sequence gets exactly as many new tokens as stand in the table, drawn with temperature "
         "0.9 and top-p 0.95; prompts count in the time. Speeds: the median over repeats (lowest "
@@ -390,9 +287,9 @@ def render(results: Results) -> list[str]:
         "cores everybody else kept busy, the median over the runs (highest). Logits: their "
         "correlation with transformers' after one prompt; OpenVINO GenAI gives none.",
     ]
-    for checkpoint in dict.fromkeys(row.checkpoint for row in results.rows):
-        rows = [row for row in results.rows if row.checkpoint == checkpoint]
-        parts += [f"## {checkpoint}", _table(rows, max(results.bandwidth))]
+    for checkpoint in dict.fromkeys(row.checkpoint for row in rows):
+        its_rows = [row for row in rows if row.checkpoint == checkpoint]
+        parts += [f"## {checkpoint}", _table(its_rows, max(bandwidth))]
     return parts
 
 
