@@ -195,7 +195,9 @@ def test_in_a_folder_that_is_not_ours_to_write_it_goes_to_the_cache_where_two_st
     made = exported_folder(snapshot, tmp_path / "cache", lambda _: None)
     assert {path.name for path in exports.iterdir()} == {"older", made.name}
     assert not (tiny_folder / "openvino").exists()
+    (exports / ".unfinished-by-another-process").mkdir()
     assert exported_folder(snapshot, tmp_path / "cache", lambda said: pytest.fail(said)) == made
+    assert {path.name for path in exports.iterdir()} == {"older", made.name}
 
 
 def test_one_that_the_checkpoint_ships_is_taken(tiny_folder: Path, tmp_path: Path) -> None:

@@ -96,10 +96,10 @@ def exported_folder(checkpoint: "Checkpoint", cache_dir: Path, say: Callable[[st
 
     remove_unfinished(checkpoint.folder)
     use_folder(cached)
-    for folder in (inside, cached):
-        if is_export(folder):
-            return folder
     try:
+        for folder in (inside, cached):
+            if is_export(folder):
+                return folder
         if checkpoint.writable:
             with suppress(OSError):
                 return export_to(inside)
