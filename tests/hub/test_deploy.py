@@ -179,7 +179,7 @@ def test_only_what_the_app_needs_is_pushed(
     allowed = r"(app\.py|requirements\.txt|README\.md|LICENSE|\.gitattributes|(demo|embedded)/.+)"
     assert not [name for name in files if not re.fullmatch(allowed, name)]
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyc")]
-    assert {"app.py", "demo/ui/static/cards.js", "embedded/difference.safetensors"} <= set(files)
+    assert {"app.py", "demo/ui/static/style.css", "embedded/difference.safetensors"} <= set(files)
     for name in ("demo", "embedded"):
         there = [path for path in (ROOT / name).rglob("*") if path.is_file()]
         kept = [p for p in there if "__pycache__" not in p.parts and not p.name.startswith(".")]
@@ -192,9 +192,7 @@ def test_only_what_the_app_needs_is_pushed(
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(line[1].split(","))
     assert not {"README.md", "pytorch_model.bin"} & set(line[1].split(","))
     assert "# Trump or Computer Dump?" in body
-    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", body)
-    assert "demo/ui/embed.html" in links
-    assert set(links) <= set(files)
+    assert set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", body)) <= set(files)
 
 
 @pytest.mark.usefixtures("whole_checkout")

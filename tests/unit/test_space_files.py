@@ -13,7 +13,7 @@ from tests.processes import ROOT
 from training import working_tree
 from training.errors import TrainingError
 from training.release import space_files
-from training.release.space_files import checkout_files
+from training.release.space_files import checkout_files, render_space_readme
 
 GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 FILES = {"app.py", "requirements.txt", "LICENSE", "demo/tea.py", "embedded/originals.safetensors"}
@@ -106,6 +106,13 @@ def test_where_git_does_not_say_nothing_goes(checkout: Path) -> None:
     (checkout / ".git" / "HEAD").unlink()
     with pytest.raises(TrainingError, match=r"git does not say .*not a git repository"):
         checkout_files()
+
+
+def test_links_to_what_a_space_does_not_have_become_their_words(checkout: Path) -> None:
+    stays = "[a](demo/a.html), [c](https://example.org/c), [d](#d), [e](app.py)"
+    with (checkout / "README.md").open("a", encoding="utf-8") as readme:
+        readme.write(f"{stays}, [b](docs/b.md), ![f](docs/f.png)")
+    assert render_space_readme(checkout, "", "", [], "").endswith(f"{stays}, b, f")
 
 
 def test_a_part_that_git_does_not_keep_any_more_is_named(checkout: Path) -> None:

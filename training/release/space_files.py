@@ -19,7 +19,7 @@ SINGLE = ("app.py", "requirements.txt", "LICENSE")
 FOLDERS = ("demo", EMBEDDED.name)
 README = "README.md"
 HARDWARE = tuple(flavor.value for flavor in SpaceHardware)
-_LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)]+)\)")
+_LOCAL_LINK = re.compile(r"!?\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
 Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
 Text = Annotated[str, Field(pattern=r"^\S.*$", description="a text")]
@@ -179,7 +179,7 @@ def _read_text(path: Path) -> str:
 
 
 def _drop_dead_links(body: str) -> str:
-    """The text with links to files that the Space does not have replaced by their words."""
+    """The text with links to files and pictures that the Space does not have as their words."""
 
     def replace(link: re.Match[str]) -> str:
         return link[0] if link[2].split("/")[0] in (*SINGLE, *FOLDERS) else link[1]
