@@ -1,8 +1,4 @@
-"""The engine while it is loaded, once it is there, and when it does not come.
-
-Knows an engine's protocol and a thread that loads one; must not know which engine it is, nor
-Gradio or HTML.
-"""
+"""The engine while it is loaded, once it is there, and when it does not come."""
 
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping

@@ -5,8 +5,9 @@ import struct
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from demo.ui.embed import FRONTEND
 from tests.browser.actions import finished, prompt_box, several, write
 from tests.browser.conftest import open_page
 from tests.processes import AppProcess
@@ -173,6 +174,33 @@ def test_a_link_fills_the_fields_and_writes_the_same_again(
     source = page.locator(".cd-card .cd-source").inner_text()
     expect(card.locator(".cd-source")).to_have_text(source)
     expect(card.locator(".cd-differs")).to_be_hidden()
+
+
+def test_a_link_is_followed_however_late_the_components_come(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    def late(route: Route) -> None:
+        held.append(route)
+
+    held: list[Route] = []
+    # Sliders are among the fields that a link fills in.
+    sliders = [
+        path.name
+        for path in (FRONTEND / "assets").glob("*.js")
+        if 'type="range"' in path.read_text(encoding="utf-8")
+    ]
+    assert sliders
+    context.route(re.compile("|".join(map(re.escape, sliders))), late)
+    page = context.new_page()
+    page.goto(f"{scripted_app.url}/#prompt=Today&seed=7&max_new_tokens=3")
+    page.locator("#cd-prompt textarea").wait_for(state="attached")
+    page.wait_for_timeout(1_000)
+    assert held
+    for route in held:
+        route.continue_()
+    expect(page.locator(".cd-card .cd-source")).to_contain_text("seed 7 · max_new_tokens 3")
+    expect(page.get_by_label("number input for Length")).to_have_value("3")
+    expect(prompt_box(page)).to_have_value("Today")
 
 
 def test_a_link_of_another_checkpoint_says_that_the_text_may_differ(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.conftest import cut_off, open_page
 from tests.conftest import NOTICE
@@ -32,6 +32,41 @@ def test_a_notice_is_shown_as_text(context: BrowserContext, scripted_app: AppPro
     page = open_page(context, scripted_app.url)
     expect(page.locator(".cd-notice")).to_have_text(NOTICE)
     assert page.locator(".cd-notice embedded").count() == 0
+
+
+def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is_seen(
+    context: BrowserContext, scripted_app: AppProcess
+) -> None:
+    asked: list[str] = []
+    status = "ready"
+
+    def tell(route: Route) -> None:
+        asked.append(status)
+        route.fulfill(json={"status": status, "notice": ""})
+
+    context.route("**/readyz", tell)
+    page = context.new_page()
+    page.clock.install()
+    page.goto(scripted_app.url)
+    page.locator(".cd-card").wait_for()
+    page.clock.run_for(5_000)
+    expect(page.locator(".cd-notice")).to_be_hidden()
+    assert asked == ["ready"]
+    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, value: true})")
+    status = "recovering"
+    page.clock.run_for(60_000)
+    assert asked == ["ready"]
+    page.evaluate("delete document.hidden")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator(".cd-notice")).to_have_text(
+        "The model is being restarted; that takes a moment."
+    )
+    status = "ready"
+    page.clock.run_for(2_000)
+    expect(page.locator(".cd-notice")).to_be_hidden()
+    status = "recovering"
+    page.clock.run_for(16_000)
+    expect(page.locator(".cd-notice")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

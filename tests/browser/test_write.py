@@ -2,12 +2,16 @@
 
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
+from demo.checkpoints.persona import NOBODY
+from demo.ui.components import browser_function
+from demo.ui.results import Draft
 from tests.app.calls import generate
 from tests.browser.actions import finished, prompt_box, write
 from tests.browser.conftest import INSECURE_HOST, cut_off, open_page
@@ -52,6 +56,22 @@ def test_stop_keeps_the_text_says_so_and_frees_the_engine(
     assert time.monotonic() - start < 5
     expect(page.locator("#cd-generate")).to_be_enabled()
     expect(page.locator("#cd-stop")).to_be_disabled()
+
+
+def test_cards_keep_the_keys_of_a_result_when_stopped_or_left_without_an_answer(
+    page: Page,
+) -> None:
+    blank = asdict(Draft(NOBODY).result())
+    start, end = browser_function("start", text=blank), browser_function("end", error="No answer.")
+    cards, stopped = page.evaluate(f"({start})('Hi', 2, null)")
+    assert (len(cards["texts"]), cards["finished"], stopped) == (2, False, "")
+    for pressed, reason, error in (("stopped", "stopped", None), ("", "error", "No answer.")):
+        (ended,) = page.evaluate(f"([cards, how]) => ({end})(cards, how)", [cards, pressed])
+        assert ended.keys() == {"texts", "label", "finished"}
+        for text in (*cards["texts"], *ended["texts"]):
+            assert text.keys() == blank.keys()
+        told = {(text["finish_reason"], text["error"]) for text in ended["texts"]}
+        assert (told, ended["finished"]) == ({(reason, error)}, True)
 
 
 def test_words_that_come_while_it_stops_do_not_undo_the_stop(

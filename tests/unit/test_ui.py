@@ -1,8 +1,9 @@
 """The endpoint's function, its results and the style sheet, without a server."""
 
 import re
+import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import gradio as gr
 import pytest
@@ -11,14 +12,14 @@ from demo.generation.engine import Ending, EngineError
 from demo.generation.profile import read_profile
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.judging.judges import Judges, read_metrics
-from demo.server.service import ready
+from demo.server.service import Loaded, Service, ready
 from demo.ui import copy
 from demo.ui.about import Owner, figures
 from demo.ui.api import Record, make_generate, make_generate_many
-from demo.ui.components import STATIC, read_static
+from demo.ui.components import STATIC, browser_function, read_static
 from demo.ui.detect import judge
-from demo.ui.results import Draft
-from demo.ui.theme import CSS_FILE, palette_css
+from demo.ui.results import Draft, TextResult
+from demo.ui.theme import CSS_FILE, DARK, LIGHT, palette_css
 from demo.ui.write import moods
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
 from training.card import EMBEDDED
@@ -233,3 +234,57 @@ def test_reports_go_to_the_owner_and_copies_are_made_of_the_space(
     owner: Owner, report: str, duplicate: str
 ) -> None:
     assert (owner.report_link(), owner.duplicate_link()) == (report, duplicate)
+
+
+KEYS = {field.name for field in fields(TextResult)}
+
+
+def test_a_text_has_the_same_keys_while_it_loads_grows_ends_and_fails(
+    engine: ScriptedEngine,
+) -> None:
+    go = threading.Event()
+
+    def load() -> Loaded:
+        go.wait(10)
+        return Loaded(engine)
+
+    service = Service(load, slots=1)
+    service.begin()
+    updates = make_generate(service, INTRODUCTION)("Today")
+    loading = next(updates)
+    go.set()
+    *growing, finished = list(updates)
+    failing: list[Record] = []
+    for values in (("crash",), ("Today", 9_999)):
+        with pytest.raises(gr.Error):
+            failing.extend(make_generate(ready(engine), INTRODUCTION)(*values))
+    many = list(make_generate_many(ready(engine), INTRODUCTION)("Today", 2))
+    assert growing
+    assert all(set(update) == {"texts", "label", "finished"} for update in many)
+    texts = [text for update in many for text in update["texts"]]
+    for text in (loading, *growing, finished, *failing, *texts):
+        assert set(text) == KEYS
+    assert (loading["note"], loading["source"]) == (copy.LOADING, None)
+    assert (finished["error"], finished["finish_reason"]) == (None, "end_of_tweet")
+    assert failing[-1]["error"].startswith("max_new_tokens is 9999")
+    assert {text["finish_reason"] for text in failing} == {None, "error"}
+
+
+def test_every_event_of_the_page_has_its_function() -> None:
+    text = read_static("events.js")
+    names = re.findall(r"^function (\w+)\(", text, re.MULTILINE)
+    source = (STATIC.parent / "write.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'browser_function\(\s*"(\w+)"', source)) == set(names)
+    for name in names:
+        assert browser_function(name).count(f"function {name}(") == 1
+
+
+def test_every_colour_has_its_home_in_the_theme() -> None:
+    sources = [path for path in STATIC.iterdir() if path.suffix in (".css", ".svg", ".js", ".html")]
+    text = {path.name: path.read_text(encoding="utf-8") for path in sources}
+    colour = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b")
+    # A post of somebody else's is not the demo's.
+    assert [name for name in text if colour.search(text[name]) and name != "embed.html"] == []
+    used = {name for part in text.values() for name in re.findall(r"var\(--cd-([\w-]+)\)", part)}
+    assert used - {"strength"} == set(LIGHT)
+    assert set(DARK) <= set(LIGHT)
