@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from demo import launch as launching
-from demo.generation.introduction import Introduction
+from demo.generation.profile import Profile
 from demo.server.service import ready
 from demo.settings import CannotListen, read_settings
 from tests.processes import free_port
@@ -37,7 +37,7 @@ def failing_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def start(engine: ScriptedEngine, port: int) -> None:
     settings = read_settings({"GRADIO_SERVER_PORT": str(port)})
-    launching.launch(ready(engine), settings, Introduction())
+    launching.launch(ready(engine), settings, Profile())
 
 
 def test_a_port_that_was_taken_meanwhile_is_named(engine: ScriptedEngine) -> None:

@@ -250,15 +250,15 @@ def test_a_text_has_the_same_keys_while_it_loads_grows_ends_and_fails(
 
     service = Service(load, slots=1)
     service.begin()
-    updates = make_generate(service, INTRODUCTION)("Today")
+    updates = make_generate(service, PROFILE)("Today")
     loading = next(updates)
     go.set()
     *growing, finished = list(updates)
     failing: list[Record] = []
     for values in (("crash",), ("Today", 9_999)):
         with pytest.raises(gr.Error):
-            failing.extend(make_generate(ready(engine), INTRODUCTION)(*values))
-    many = list(make_generate_many(ready(engine), INTRODUCTION)("Today", 2))
+            failing.extend(make_generate(ready(engine), PROFILE)(*values))
+    many = list(make_generate_many(ready(engine), PROFILE)("Today", 2))
     assert growing
     assert all(set(update) == {"texts", "label", "finished"} for update in many)
     texts = [text for update in many for text in update["texts"]]
