@@ -1,7 +1,6 @@
 """What programs are promised, as the app tells it: `python -m tests.contract` writes it down.
 
-Knows where Gradio describes an API; the file is compared in tests/app/test_contract.py, so that
-nothing in it changes by accident.
+tests/app/test_contract.py compares the file, so that nothing in it changes by accident.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""Real processes for tests: started on a free port, watched, ended.
-
-Knows how to run a command; must not know what the app answers.
-"""
+"""Real processes for tests: started on a free port, watched, ended."""
 
 import os
 import signal
@@ -9,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +40,14 @@ class AppProcess:
         """Sends the signal and returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout=60)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    """Returns once it holds; fails if it does not for so long."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "It did not come about."
+        time.sleep(0.02)
 
 
 def free_port() -> int:

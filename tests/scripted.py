@@ -1,16 +1,15 @@
-"""A language model whose replies are written beforehand, so that tests say what it says.
-
-Knows the Engine protocol; needs no weights, no torch, no checkpoint.
-"""
+"""A language model whose replies are written beforehand, so that tests say what it says."""
 
 import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from demo.generation.engine import (
+    WAITING,
     Chunk,
     Ending,
     EngineError,
@@ -64,6 +63,9 @@ class ScriptedEngine:
     )
     context_tokens: int = 1_024
     slots: int = 1
+    # Where "held" texts wait for the file `go`, and `peak` tells the largest `active` so far.
+    control: Path | None = None
+    peak: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,6 +84,9 @@ class ScriptedEngine:
             self._count(active=-1, closed=+1)
 
     def _say(self, reply: Reply, request: GenerationRequest) -> Iterator[Chunk]:
+        while self.control and request.opening == "held" and not (self.control / "go").exists():
+            time.sleep(0.05)
+            yield WAITING
         words = reply.words()[: request.max_new_tokens]
         for word in words:
             time.sleep(reply.seconds_per_word)
@@ -97,6 +102,9 @@ class ScriptedEngine:
         with self._lock:
             self.active += active
             self.closed += closed
+            self.peak = max(self.peak, self.active)
+            if self.control:
+                (self.control / "peak").write_text(str(self.peak), encoding="utf-8")
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

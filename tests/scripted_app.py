@@ -1,8 +1,9 @@
 """Starts the real app with the scripted engine: `python -m tests.scripted_app`.
 
-Knows how the app is launched; everything else is the app's own. LOAD_SECONDS is how long the
-engine takes to load, LOAD_ERROR why it does not, TEXTS_AT_ONCE how many texts it writes at once,
-NOTICE what its visitors are told, STORIES that every text is to be a new one.
+CONTROL names a folder through which a test steers it: the engine is loaded once the file `load` is
+there, texts with the prompt "held" go on once `go` is, and `peak` says how many texts were written
+at once at most. LOAD_ERROR is why the engine cannot be loaded, TEXTS_AT_ONCE how many texts it
+writes at once, NOTICE what visitors are told, STORIES that every text is a new one.
 """
 
 import os
@@ -24,12 +25,15 @@ EMBEDDED = Path(__file__).parent.parent / "embedded"
 
 
 def load() -> Loaded:
-    time.sleep(float(os.environ.get("LOAD_SECONDS", "0")))
+    control = Path(os.environ["CONTROL"]) if "CONTROL" in os.environ else None
+    while control and not (control / "load").exists():
+        time.sleep(0.05)
     if os.environ.get("LOAD_ERROR"):
         raise RuntimeError(os.environ["LOAD_ERROR"])
     notice = os.environ.get("NOTICE", "")
     plot = EMBEDDED / "curve.png"
     engine = ScriptedEngine(Stories()) if os.environ.get("STORIES") else ScriptedEngine()
+    engine.control = control
     engine.slots = int(os.environ.get("TEXTS_AT_ONCE", "1"))
     return Loaded(engine, notice, scripted_judges(), read_metrics(EMBEDDED), plot)
 

@@ -1,7 +1,4 @@
-"""Checkpoints small enough to be made while a test waits; their texts are noise, or one sentence.
-
-Knows how checkpoint folders are written; needs no weights from anywhere.
-"""
+"""Checkpoints small enough to be made while a test waits; they write noise, or one sentence."""
 
 import json
 from pathlib import Path

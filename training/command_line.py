@@ -1,6 +1,5 @@
 """`python -m PACKAGE VERB`: each verb is a typed function of the module with its name."""
 
-import argparse
 import functools
 import importlib
 import sys
@@ -29,7 +28,9 @@ def run_verb(
     # Only the verb that is asked for is imported: torch takes seconds, `--help` must not.
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     for name, summary in verbs.items():
-        function = _loaded(package, name) if name == asked else _not_loaded
+        function: Callable[..., Any] = _not_loaded
+        if name == asked:
+            function = getattr(importlib.import_module(f"{package}.{name}"), name)
         app.command(name, help=summary)(_reporting(function, name, expected))
     try:
         app(prog_name=f"python -m {package}")
@@ -56,26 +57,6 @@ def _reporting(
         raise typer.Exit(code or 0)
 
     return verb
-
-
-def _loaded(package: str, name: str) -> Callable[..., Any]:
-    module = importlib.import_module(f"{package}.{name}")
-    function: Callable[..., Any] | None = getattr(module, name, None)
-    return function or _by_argparse(package, name)
-
-
-def _by_argparse(package: str, name: str) -> Callable[..., Any]:
-    """A verb that still has `add_arguments` and `run`. Goes once none is left."""
-    module = importlib.import_module(f"{package}.{name}")
-    parser = argparse.ArgumentParser(prog=f"python -m {package} {name}")
-    module.add_arguments(parser)
-    options = parser.parse_args(sys.argv[2:])
-    del sys.argv[2:]
-
-    def run() -> int:
-        return module.run(options) or 0
-
-    return run
 
 
 def _not_loaded() -> None:

@@ -1,4 +1,4 @@
-"""The one error a verb ends with; must not know any verb."""
+"""The error that ends a verb with one sentence and exit code 1."""
 
 
 class TrainingError(RuntimeError):

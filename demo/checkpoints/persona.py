@@ -1,7 +1,6 @@
 """Whose tweets a checkpoint imitates, in the words that a page needs: `persona.json`.
 
-Knows words and their limits; must not know how they are laid out, nor models. The file travels
-with the checkpoint, so that no name of a person stands in code.
+The file travels with the checkpoint, so that no name of a person stands in code.
 """
 
 import json

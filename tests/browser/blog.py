@@ -1,7 +1,4 @@
-"""Somebody else's server: a folder of pages under another host name than the demo's.
-
-Knows how a page is served; must not know what is embedded in it.
-"""
+"""Somebody else's server: a folder of pages under another host name than the demo's."""
 
 import threading
 from functools import partial

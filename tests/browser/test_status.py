@@ -15,7 +15,7 @@ LOADING = "The model is loading. You can ask already: the answer comes as soon a
 def test_a_visitor_of_a_loading_page_is_told_and_answered(
     context: BrowserContext, tmp_path: Path, screenshots: Path
 ) -> None:
-    variables = {"LOAD_SECONDS": "12"}
+    variables = {"CONTROL": str(tmp_path)}
     with running_app(["-m", "tests.scripted_app"], tmp_path, variables) as app:
         page = context.new_page()
         page.goto(app.url)
@@ -24,6 +24,7 @@ def test_a_visitor_of_a_loading_page_is_told_and_answered(
         page.get_by_label("Your opening words").press("Enter")
         expect(page.locator(".cd-note")).to_contain_text("still loading")
         page.screenshot(path=screenshots / "loading.png", full_page=True)
+        (tmp_path / "load").touch()
         expect(page.locator(".cd-generated")).to_contain_text("computers", timeout=20_000)
         expect(page.locator(".cd-notice")).to_be_hidden()
 

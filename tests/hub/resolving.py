@@ -1,7 +1,5 @@
 """A demo that resolves its checkpoint, in a process of its own: the real client reads HF_ENDPOINT
 once. Its other end is client.py.
-
-Knows what is asked of it and what it tells; must not know what it should.
 """
 
 import json
