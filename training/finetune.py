@@ -84,68 +84,81 @@ def finetune(
     if minutes is not None and evaluations is not None:
         raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
     with _only_first_process_prints():
-        settings = override(read_recipe(recipe), base, lora)
-        out = out or Path("runs") / Path(recipe).stem
-        texts = {name: read_texts(data, name) for name in ("train", "dev")}
-        if not (data / PERSONA).is_file():
-            print(f"{data} has no {PERSONA}: the checkpoint will not say whose it is.")
-        state = _state_to_resume(out / "states", resume)
-        require_writable(out)
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        torch.manual_seed(settings.seed)
-        start = load_start_model(settings, texts["train"])
-        settings = fit_to_gpu(settings, start.model)
-        stop = StopOnSignal()
-        trainer = build_trainer(
-            settings,
-            start,
-            build_rows(settings, start.tokenizer, texts["train"]),
-            texts["dev"][:DEV_TEXTS],
-            out,
+        code = _run(
+            override(read_recipe(recipe), base, lora),
+            data,
+            out or Path("runs") / Path(recipe).stem,
+            resume=resume,
+            is_tracked=not no_tracking,
             tokens=tokens,
             minutes=minutes,
             max_steps=max_steps,
             evaluations=evaluations,
-            tracking=None if no_tracking else _track(out),
-            callbacks=[stop],
         )
-        # All processes met when the trainer was built, so each has chosen its state by now.
-        if state is not None and is_first_process():
-            remove_newer(state)
-        trainer.train(resume_from_checkpoint=None if state is None else str(state))
-        history = trainer.state.log_history
-        if is_first_process():
-            write_json(out / "curves.json", history)
-            _draw(history, out / "curves.png")
-        if stop.signal is not None:
-            print(f"Stopped at step {trainer.state.global_step}; go on with --resume.")
-            return 128 + stop.signal
-        if is_first_process():
-            model: Any = trainer.model
-            write_checkpoint(
-                out / CHECKPOINT_SUBFOLDER,
-                model if settings.lora is None else model.merge_and_unload(),
-                start.tokenizer,
-                persona_of(data),
-                _metrics(settings, trainer, data),
-                None if trainer.deltas is None else trainer.deltas.deltas(),
-            )
-        print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
+    # Only now that `_run` has freed the trainer: the last reference to a process group must not be
+    # a model's, whose destructor waits for gloo's threads while it holds the GIL that they need.
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return code
+
+
+def _run(
+    recipe: Recipe, data: Path, out: Path, *, resume: bool, is_tracked: bool, **length: Any
+) -> int:
+    """Trains and writes the checkpoint; `length` is for `build_trainer`."""
+    texts = {name: read_texts(data, name) for name in ("train", "dev")}
+    if not (data / PERSONA).is_file():
+        print(f"{data} has no {PERSONA}: the checkpoint will not say whose it is.")
+    state = _state_to_resume(out / "states", resume)
+    require_writable(out)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.manual_seed(recipe.seed)
+    start = load_start_model(recipe, texts["train"])
+    recipe = fit_to_gpu(recipe, start.model)
+    stop = StopOnSignal()
+    trainer = build_trainer(
+        recipe,
+        start,
+        build_rows(recipe, start.tokenizer, texts["train"]),
+        texts["dev"][:DEV_TEXTS],
+        out,
+        tracking=_track(out) if is_tracked else None,
+        callbacks=[stop],
+        **length,
+    )
+    # All processes met when the trainer was built, so each has chosen its state by now.
+    if state is not None and is_first_process():
+        remove_newer(state)
+    trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    if is_first_process():
+        write_json(out / "curves.json", trainer.state.log_history)
+        _draw(trainer.state.log_history, out / "curves.png")
+    if stop.signal is not None:
+        print(f"Stopped at step {trainer.state.global_step}; go on with --resume.")
+        return 128 + stop.signal
+    if is_first_process():
+        model: Any = trainer.model
+        write_checkpoint(
+            out / CHECKPOINT_SUBFOLDER,
+            model if recipe.lora is None else model.merge_and_unload(),
+            start.tokenizer,
+            persona_of(data),
+            _metrics(recipe, trainer, data),
+            None if trainer.deltas is None else trainer.deltas.deltas(),
+        )
+    print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
     return 0
 
 
 @contextlib.contextmanager
 def _only_first_process_prints() -> Iterator[None]:
-    """Inside, the stdout of the other processes is dropped; all may still report errors. Leaves the
-    process group at the end."""
+    """Inside, the stdout of the other processes is dropped; all may still report errors."""
     if is_first_process():
         yield
     else:
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
             yield
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -> Recipe:
