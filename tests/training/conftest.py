@@ -1,13 +1,22 @@
 """A made-up archive, prepared once, for the walk through the verbs."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
+import warnings
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
+import huggingface_hub
 import pytest
+import torch
+import transformers
 
 from tests import made_up
+from training import __main__ as command_line
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -18,15 +27,30 @@ def environment() -> dict[str, str]:
 
 
 def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m training …` as a process of its own, as the owner does."""
-    return subprocess.run(
-        [sys.executable, "-m", "training", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """Runs `python -m training …` in this process: importing torch takes longer than most verbs.
+
+    Tests that kill a verb or send it a signal start a process of their own.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads, verbosity = torch.get_num_threads(), transformers.logging.get_verbosity()
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}))
+        stack.enter_context(patch.object(sys, "argv", ["training", *map(str, arguments)]))
+        stack.enter_context(patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(redirect_stdout(out))
+        stack.enter_context(redirect_stderr(err))
+        torch.set_num_threads(1)
+        try:
+            code = command_line.main()
+        finally:
+            torch.set_num_threads(threads)
+            transformers.logging.set_verbosity(verbosity)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")
