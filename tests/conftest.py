@@ -11,6 +11,20 @@ from tests.scripted import ScriptedEngine
 NOTICE = "The <embedded> checkpoint answers, because no other one was named."
 
 
+# Modules whose tests share something that is slow to start: an app, a browser, a run, a push.
+SHARING = {
+    "test_embedded", "test_resume", "test_fetching", "test_start", "test_guess_routes", "test_hub",
+    "test_publish", "test_deploy",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a sharing module in one process."""
+    for item in items:
+        if item.path.stem in SHARING or item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """A shell that runs the tests in the background has them ignore Ctrl-C, and with them every

@@ -65,12 +65,12 @@ def test_two_recipes_are_trained_scored_and_shown(prepared: Path, tmp_path: Path
 
 def test_a_comparison_by_minutes_goes_on_after_ctrl_c(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "eager.toml").write_text(SMALL.format(rate=5e-3))
-    command = [sys.executable, "-m", "training", "compare", str(tmp_path / "eager.toml")]
-    command += ["--data", str(prepared), "--out", str(tmp_path / "out"), "--minutes", "0.2"]
+    command = ["compare", str(tmp_path / "eager.toml"), "--data", str(prepared)]
+    command += ["--out", str(tmp_path / "out"), "--minutes", "0.1"]
     # A terminal's Ctrl-C reaches every process of the group.
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
+        [sys.executable, "-m", "training", *command], cwd=ROOT, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
     while not (line := process.stdout.readline()).startswith("step"):
@@ -81,9 +81,7 @@ def test_a_comparison_by_minutes_goes_on_after_ctrl_c(prepared: Path, tmp_path: 
     assert "eager ended with code 130; the same command starts this recipe again." in printed
     # finetune was not killed while it saved.
     newest_whole_state(tmp_path / "out" / "eager" / "states")
-    again = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
-    )
+    again = verb(*command)
     assert again.returncode == 0, again.stderr
     assert "| eager |" in (tmp_path / "out" / "compare.md").read_text()
 
