@@ -19,7 +19,8 @@ import transformers
 import typer
 from matplotlib.figure import Figure
 
-from demo.checkpoints.persona import PERSONA, persona_of
+from demo.checkpoints.files import PERSONA
+from demo.checkpoints.persona import persona_of
 from training import working_tree
 from training.callbacks import StopOnSignal
 from training.checkpoints import has_states, newest_whole_state, remove_newer, write_checkpoint

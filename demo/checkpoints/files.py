@@ -15,6 +15,7 @@ DIFFERENCE = "difference.safetensors"
 BASE = "base.json"
 METRICS = "metrics.json"
 GENERATION_CONFIG = "generation_config.json"
+PERSONA = "persona.json"
 # Bits per byte on dev during training, as a picture.
 PLOT = "curve.png"
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
@@ -29,7 +30,7 @@ DEFINING = (
     "merges.txt",
 )
 # Small files that the page is built from, read before the weights are fetched.
-EARLY = ("persona.json", GENERATION_CONFIG)
+EARLY = (PERSONA, GENERATION_CONFIG)
 # What a running demo reads, as patterns; nothing pickled, no code.
 NEEDED = (
     *DEFINING,

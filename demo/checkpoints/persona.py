@@ -12,7 +12,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-PERSONA = "persona.json"
+from demo.checkpoints.files import PERSONA
+
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
 # Of the whole file: more than the longest fields take with every character escaped.

@@ -11,8 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
+from demo.checkpoints.files import PERSONA
 from demo.checkpoints.hub import HubError, fetch_files
-from demo.checkpoints.persona import PERSONA, InvalidPersona, Persona
+from demo.checkpoints.persona import InvalidPersona, Persona
 from demo.judging import canonical
 
 # The detector was trained on dev, so people are compared with it on test if there is one.

@@ -112,8 +112,11 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
         repetition_penalty: float = defaults.repetition_penalty,
         seed: int | None = None,
     ) -> Iterator[Record]:
-        numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
-        for (draft,) in _write(service, profile, 1, (prompt, *numbers)):
+        for (draft,) in _write(
+            service, profile, 1, prompt=prompt, max_new_tokens=max_new_tokens,
+            temperature=temperature, top_p=top_p, top_k=top_k,
+            repetition_penalty=repetition_penalty, seed=seed,
+        ):  # fmt: skip
             yield asdict(draft.result())
 
     description = copy.generate_description(profile.persona)
@@ -135,8 +138,11 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
         repetition_penalty: float = defaults.repetition_penalty,
         seed: int | None = None,
     ) -> Iterator[Record]:
-        numbers = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
-        for drafts in _write(service, profile, count, (prompt, *numbers)):
+        for drafts in _write(
+            service, profile, count, prompt=prompt, max_new_tokens=max_new_tokens,
+            temperature=temperature, top_p=top_p, top_k=top_k,
+            repetition_penalty=repetition_penalty, seed=seed,
+        ):  # fmt: skip
             texts = [draft.result() for draft in drafts]
             finished = all(text.finish_reason is not None for text in texts)
             yield asdict(TextsResult(texts, persona.label, finished))
@@ -164,17 +170,18 @@ def _field_arguments() -> list[str]:
 
 
 def _write(
-    service: Service, profile: Profile, count: Any, values: tuple[Any, ...]
+    service: Service, profile: Profile, count: Any, *, seed: Any, **fields: Any
 ) -> Iterator[Sequence[Draft]]:
-    """All texts at every step of any of them. One that fails says so in its own draft; only if
-    none is left, the call fails.
+    """All texts at every step of any of them, for the unchecked fields of a `GenerationRequest`.
+
+    One that fails says so in its own draft; only if none is left, the call fails.
 
     Raises:
         gr.Error: with a sentence fit for a visitor, after the drafts that say it.
     """
     drafts = [Draft(profile.persona)]
     try:
-        first = GenerationRequest(*values)
+        first = GenerationRequest(**fields, seed=_seed(seed))
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
         drafts = [replace(drafts[0], request=request) for request in requests]
         with service.writing():

@@ -50,7 +50,9 @@ def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
             transformers.logging.set_verbosity(verbosity)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(
+        list(map(str, arguments)), code, out.getvalue(), err.getvalue()
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from demo.checkpoints.persona import NOBODY, PERSONA, InvalidPersona, Persona, persona_of
+from demo.checkpoints.files import PERSONA
+from demo.checkpoints.persona import NOBODY, InvalidPersona, Persona, persona_of
 from demo.generation.profile import Profile
 from demo.server.service import ready
 from demo.ui.api import make_generate

@@ -20,13 +20,14 @@ from demo.checkpoints.files import (
     GENERATION_CONFIG,
     METRICS,
     NEEDED_OF_EXPORT,
+    PERSONA,
     PLOT,
     SUMS,
     WEIGHTS,
     CheckpointError,
     write_checksums,
 )
-from demo.checkpoints.persona import PERSONA, InvalidPersona
+from demo.checkpoints.persona import InvalidPersona
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import FIELDS
