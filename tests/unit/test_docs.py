@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,39 @@ def test_every_requirement_is_pinned() -> None:
         lines = [line for line in (ROOT / name).read_text().splitlines() if line[:1].isalpha()]
         for line in lines:
             assert re.fullmatch(r"[\w-]+(\[[\w,]+\])?(==[\w.]+|>=[\d.]+,<[\d.]+)", line), line
+
+
+# What the Space brings, and what gradio's extras bring, which are required by their names.
+BROUGHT = {"spaces", "mcp"}
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("demo",), ("requirements.txt",)),
+        (("training", "tests"), ("requirements.txt", "requirements-dev.txt")),
+    ],
+)
+def test_everything_imported_is_required(folders: Sequence[str], names: Sequence[str]) -> None:
+    required = {
+        re.split(r"[\[=>]", line)[0].lower().replace("_", "-")
+        for name in names
+        for line in (ROOT / name).read_text().splitlines()
+        if line[:1].isalpha()
+    }
+    distributions = packages_distributions()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for module in _imported(path) - BROUGHT:
+            brought_by = {name.lower().replace("_", "-") for name in distributions.get(module, ())}
+            assert not brought_by or brought_by & required, f"{path.name} imports {module}"
+
+
+def _imported(path: Path) -> set[str]:
+    """The top-level modules that a file imports from elsewhere."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names}
 
 
 def test_the_embedded_checkpoint_keeps_to_its_size() -> None:
