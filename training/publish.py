@@ -117,7 +117,8 @@ def choose_tag(tag: str | None, rollback: str | None) -> str:
     prefix = "v"
     if rollback is not None:
         prefix = f"rollback-of-{re.sub(r'[^A-Za-z0-9-]+', '-', rollback)[:50]}-"
-    chosen = tag or f"{prefix}{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    now = datetime.now(UTC)
+    chosen = tag or f"{prefix}{now:%Y%m%d-%H%M%S}-{now.microsecond // 1_000:03}"
     if not _TAG.fullmatch(chosen) or chosen.lower() in ("main", "head"):
         raise TrainingError(
             f"--tag is {chosen!r}; it must be a name that git takes: at most 100 letters, digits, "

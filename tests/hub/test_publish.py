@@ -561,8 +561,8 @@ def test_a_tag_is_looked_at_before_the_hub(publisher: Publisher, hub: Hub) -> No
 
 
 def test_a_tag_that_is_not_given_tells_the_time_and_what_is_rolled_back() -> None:
-    assert re.fullmatch(r"v\d{8}-\d{6}", choose_tag(None, None))
-    assert re.fullmatch(r"rollback-of-v1-0-\d{8}-\d{6}", choose_tag(None, "v1.0"))
+    assert re.fullmatch(r"v\d{8}-\d{6}-\d{3}", choose_tag(None, None))
+    assert re.fullmatch(r"rollback-of-v1-0-\d{8}-\d{6}-\d{3}", choose_tag(None, "v1.0"))
 
 
 @pytest.mark.parametrize(
