@@ -22,9 +22,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
-from demo.generation.openvino.engine import OpenVINOEngine
+from demo.generation.openvino.engine import FAST, OpenVINOEngine
 from demo.generation.openvino.export import export
+from demo.generation.openvino.exported import Exported
 from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.subprocesses import module_command, module_environment
 from tests import tiny
 from tests.processes import ROOT
 
@@ -411,6 +413,26 @@ def test_a_parent_that_is_killed_takes_its_worker_along(exported_noise: Path) ->
         (child,) = psutil.Process(parent.pid).children()
         parent.kill()
         assert eventually(lambda: not child.is_running())
+
+
+def test_a_worker_whose_parent_ended_while_it_loaded_leaves_without_a_word(
+    exported_noise: Path,
+) -> None:
+    options = {
+        "source": Exported.read(exported_noise).source, "slots": 1, "cache_blocks": 8,
+        "properties": dict(FAST),
+    }  # fmt: skip
+    command = module_command("demo.generation.openvino.worker", str(exported_noise))
+    process = subprocess.Popen(
+        [*command, json.dumps(options)], env=module_environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert b"Traceback" not in process.stderr.read()
+    process.communicate()
 
 
 def test_threads_and_handles_return_to_where_they_were(noise: OpenVINOEngine) -> None:

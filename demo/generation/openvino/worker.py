@@ -213,8 +213,12 @@ def main() -> int:
     worker = Worker(pipeline, exported, slots, inbox, outbox)
     worker.warm_up()
     release_mapped(Path(folder).resolve() / "openvino_model.bin")
-    worker.send({"ready": True})
-    worker.run()
+    try:
+        worker.send({"ready": True})
+        worker.run()
+    except BrokenPipeError:
+        # The parent has ended. Leaving as usual would try to flush the pipe again, and complain.
+        os._exit(1)
     return 0
 
 
