@@ -1,6 +1,6 @@
 """Every environment variable the demo reads: one table, with types, limits and help.
 
-`Settings` is the table. Reading it, the errors and the README's table of settings (printed by
+`Settings` is the table. Reading it, the errors and the table in docs/settings.md (printed by
 `python -m demo.settings`) all come from it.
 """
 
@@ -176,7 +176,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def settings_table() -> str:
-    """The README's table of settings, in Markdown."""
+    """The table of docs/settings.md, in Markdown."""
     rows = [
         f"| `{v.name}` | {f'`{v.default}`' if v.default else ''} | {v.help} |" for v in VARIABLES
     ]

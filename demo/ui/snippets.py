@@ -1,4 +1,4 @@
-"""Code that others copy: how to embed the demo, and how to call it. The About tab and the README
+"""Code that others copy: how to embed the demo, and how to call it. The About tab and docs/api.md
 show it word for word, and the tests run every piece. `URL` stands for the demo's address."""
 
 from collections.abc import Mapping
