@@ -42,7 +42,7 @@ def main() -> None:
 def take(browser: Browser, url: str, width: int, theme: str) -> None:
     """One picture, of a text that has just been finished."""
     context = browser.new_context(viewport={"width": width, "height": SIZES[width]})
-    page = open_page(context, f"{url}/?__theme={theme}")
+    page = open_page(context.new_page(), f"{url}/?__theme={theme}")
     finished(page, PROMPT)
     path = FOLDER / name(width, theme)
     # A button is else caught halfway between two colours.

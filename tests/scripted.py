@@ -33,6 +33,8 @@ class Reply:
 
     text: str = TWEET
     seconds_per_word: float = 0.0
+    # After so many words no other comes until the stream is closed.
+    words_until_closed: int | None = None
     error: Exception | None = None
 
     def words(self) -> list[str]:
@@ -41,6 +43,7 @@ class Reply:
 
 REPLIES = {
     "slow": Reply("word " * 200, seconds_per_word=0.15),
+    "endless": Reply("word " * 9, seconds_per_word=0.15, words_until_closed=8),
     "markup": Reply("<script>window.hacked=1</script> <img src=x onerror=window.hacked=1> ${1+1}"),
     "crash": Reply("half a", error=RuntimeError("secret internals about crash")),
     "refuse": Reply("", error=EngineError("The engine is tired. Try again in a minute.")),
@@ -88,7 +91,10 @@ class ScriptedEngine:
             time.sleep(0.05)
             yield WAITING
         words = reply.words()[: request.max_new_tokens]
-        for word in words:
+        for i, word in enumerate(words):
+            while i == reply.words_until_closed:
+                time.sleep(0.05)
+                yield WAITING
             time.sleep(reply.seconds_per_word)
             yield Chunk(word)
         if reply.error:

@@ -3,15 +3,25 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.processes import ROOT, AppProcess
 
 # Machines that run tests are busy; how fast the page is, benchmarks/page.py measures.
 expect.set_options(timeout=10_000)
+SIZE: ViewportSize = {"width": 1280, "height": 900}
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A second name of this machine: plain http there is no secure context, as on a home network.
 INSECURE_HOST = "space.test"
@@ -59,22 +69,56 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh visitor: no history, no clipboard of an earlier one."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    """A browser that has never been here: nothing cached, no clipboard of an earlier visitor."""
+    with new_context(browser) as context:
+        yield context
+
+
+@contextmanager
+def new_context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context of the size that tests expect, closed afterwards."""
+    context = browser.new_context(viewport=SIZE)
     context.set_default_timeout(10_000)
     yield context
     context.close()
 
 
+@pytest.fixture(scope="module")
+def reused(browser: Browser) -> Iterator[Page]:
+    """A page that all tests of a module navigate: Gradio's scripts stay compiled in its process, so
+    the app opens in a third of the time that a new page takes."""
+    with new_context(browser) as context:
+        yield context.new_page()
+
+
 @pytest.fixture
-def page(context: BrowserContext, scripted_app: AppProcess) -> Page:
+def visitor(reused: Page) -> Page:
+    """An empty page without anything that an earlier test has set."""
+    context = reused.context
+    for opened in context.pages:
+        if opened is not reused:
+            opened.close()
+    # A plain page of the same site keeps the process, and a `goto` that follows always loads: one
+    # that changes nothing but the hash would not.
+    if reused.url != "about:blank":
+        reused.unroute_all()
+        reused.goto(urljoin(reused.url, "/robots.txt"))
+    context.clear_cookies()
+    context.clear_permissions()
+    context.set_offline(False)
+    reused.set_viewport_size(SIZE)
+    reused.emulate_media(media="null", color_scheme="null", reduced_motion="null")
+    return reused
+
+
+@pytest.fixture
+def page(visitor: Page, scripted_app: AppProcess) -> Page:
     """The page, ready to type into."""
-    return open_page(context, scripted_app.url)
+    return open_page(visitor, scripted_app.url)
 
 
-def open_page(context: BrowserContext, url: str, wait_for: str = "") -> Page:
+def open_page(page: Page, url: str, wait_for: str = "") -> Page:
     """Opens the app and waits until it is whole, and until something is there if it is named."""
-    page = context.new_page()
     page.goto(url)
     page.locator(wait_for or ".cd-card").wait_for(state="visible" if wait_for else "attached")
     # Gradio loads components one by one and draws again as they come, which takes the focus away.

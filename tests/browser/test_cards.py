@@ -33,7 +33,7 @@ def copied_link(page: Page) -> str:
 
 def test_four_texts_grow_side_by_side_and_name_four_seeds(page: Page) -> None:
     page.locator("#cd-count label").filter(has_text="4").click()
-    cards = write(page, "slow")
+    cards = write(page, "endless")
     expect(cards).to_have_count(4)
     for i in range(4):
         expect(cards.nth(i).locator(".cd-generated")).to_contain_text("word word")
@@ -49,8 +49,8 @@ def test_fewer_texts_leave_no_card_behind(page: Page) -> None:
     several(page, "Today", 1)
 
 
-def test_copy_takes_the_text_of_its_own_card(context: BrowserContext, page: Page) -> None:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
+def test_copy_takes_the_text_of_its_own_card(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     cards = several(page, "Today", 2)
     cards.nth(1).get_by_role("button", name="Copy").click()
     expect(cards.nth(1).locator(".cd-copy")).to_have_text("Copied, with its label")
@@ -85,14 +85,14 @@ def test_continue_goes_on_from_the_end(page: Page) -> None:
 
 def test_nothing_is_continued_while_another_text_is_written(page: Page) -> None:
     page.locator("#cd-count label").filter(has_text="2").click()
-    cards = write(page, "slow")
+    cards = write(page, "endless")
     expect(cards.nth(1).locator(".cd-generated")).to_contain_text("word")
     expect(cards.first.locator(".cd-carry")).to_be_hidden()
     page.locator("#cd-stop").click()
 
 
 def test_whatever_asks_while_texts_are_written_waits_for_the_next_time(page: Page) -> None:
-    page.evaluate("location.hash = 'prompt=slow&seed=4'")
+    page.evaluate("location.hash = 'prompt=endless&seed=4'")
     card = page.locator(".cd-card")
     expect(card.locator(".cd-generated")).to_contain_text("word word")
     prompt_box(page).press("Enter")
@@ -100,8 +100,8 @@ def test_whatever_asks_while_texts_are_written_waits_for_the_next_time(page: Pag
     page.locator("#cd-stop").click()
     expect(card.locator(".cd-finish")).to_have_text("You stopped it.")
     page.wait_for_timeout(1_000)
-    expect(card.locator(".cd-prompt")).to_have_text("slow")
-    expect(prompt_box(page)).to_have_value("slow")
+    expect(card.locator(".cd-prompt")).to_have_text("endless")
+    expect(prompt_box(page)).to_have_value("endless")
 
 
 def test_what_was_typed_outlives_a_reload(page: Page) -> None:
@@ -124,21 +124,21 @@ def test_the_visits_texts_are_listed_shown_again_and_forgotten(page: Page) -> No
     expect(page.locator(".cd-history")).to_be_hidden()
 
 
-def test_a_visit_leaves_nothing_in_the_browser(
-    context: BrowserContext, page: Page, scripted_app: AppProcess
-) -> None:
+def test_a_visit_leaves_nothing_in_the_browser(page: Page, scripted_app: AppProcess) -> None:
     finished(page, "First")
     stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
     assert stored == "[{},{}]"
-    assert context.cookies() == []
-    expect(open_page(context, scripted_app.url).locator(".cd-history")).to_be_hidden()
+    assert page.context.cookies() == []
+    expect(
+        open_page(page.context.new_page(), scripted_app.url).locator(".cd-history")
+    ).to_be_hidden()
 
 
 def test_a_picture_holds_text_label_and_origin(
     context: BrowserContext, scripted_app: AppProcess, tmp_path: Path
 ) -> None:
     context.add_init_script(RECORD_DRAWING)
-    page = open_page(context, scripted_app.url)
+    page = open_page(context.new_page(), scripted_app.url)
     card = finished(page, f"Today {'a' * 90} 🫖")
     with page.expect_download() as download:
         card.get_by_role("button", name="Picture").click()
@@ -156,17 +156,16 @@ def test_a_picture_holds_text_label_and_origin(
 
 
 def test_a_link_fills_the_fields_and_writes_the_same_again(
-    context: BrowserContext, scripted_app: AppProcess
+    page: Page,
 ) -> None:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = open_page(context, scripted_app.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_label("number input for Length").fill("7")
     finished(page, "Füße & 100% <b>")
     link = copied_link(page)
     # Nothing of it is sent to a server by a browser that opens it.
     assert urlsplit(link).query == ""
     assert "scripted@0123456789ab script exact" in parse_qs(urlsplit(link).fragment)["by"]
-    again = open_page(context, link)
+    again = open_page(page.context.new_page(), link)
     card = again.locator(".cd-card")
     expect(card).to_have_attribute("data-state", "finished")
     expect(prompt_box(again)).to_have_value("Füße & 100% <b>")
@@ -204,10 +203,10 @@ def test_a_link_is_followed_however_late_the_components_come(
 
 
 def test_a_link_of_another_checkpoint_says_that_the_text_may_differ(
-    context: BrowserContext, scripted_app: AppProcess
+    visitor: Page, scripted_app: AppProcess
 ) -> None:
     link = f"{scripted_app.url}/#prompt=Today&seed=7&by=old%40abc+torch+fp32"
-    page = open_page(context, link)
+    page = open_page(visitor, link)
     said = page.locator(".cd-card .cd-differs")
     expect(said).to_contain_text("made with old@abc torch fp32")
     expect(said).to_contain_text("runs scripted@0123456789ab script exact")
@@ -216,11 +215,11 @@ def test_a_link_of_another_checkpoint_says_that_the_text_may_differ(
 
 
 def test_a_link_that_somebody_meddled_with_does_no_harm(
-    context: BrowserContext, scripted_app: AppProcess
+    visitor: Page, scripted_app: AppProcess
 ) -> None:
     evil = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"
     link = f"{scripted_app.url}/#prompt={evil}&seed={evil}&temperature={evil}&by={evil}"
-    page = open_page(context, link)
+    page = open_page(visitor, link)
     expect(page.locator(".cd-error")).to_contain_text("seed must be a number")
     assert page.evaluate("window.hacked") is None
     expect(page.get_by_label("number input for Temperature")).to_have_value("0.9")

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from demo.ui import snippets
 from tests.browser.blog import Blog
@@ -38,15 +38,21 @@ COMPUTED = """() => [...document.querySelectorAll("html, body, body *")]
             ? "" : getComputedStyle(element).getPropertyValue(name)))])"""
 
 
-@pytest.fixture
-def blog(tmp_path: Path, scripted_app: AppProcess) -> Iterator[Blog]:
-    blog = Blog(tmp_path, scripted_app.url)
+@pytest.fixture(scope="module")
+def served_blog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blog]:
+    blog = Blog(tmp_path_factory.mktemp("blog"))
     yield blog
     blog.close()
 
 
-def visit(context: BrowserContext, url: str) -> Page:
-    page = context.new_page()
+@pytest.fixture
+def blog(served_blog: Blog, scripted_app: AppProcess) -> Blog:
+    """A blog whose posts embed the scripted app."""
+    served_blog.app = scripted_app.url.replace("127.0.0.1", INSECURE_HOST)
+    return served_blog
+
+
+def visit(page: Page, url: str) -> Page:
     page.goto(url)
     return page
 
@@ -64,10 +70,8 @@ def write(embed: Locator, prompt: str) -> Locator:
     return card
 
 
-def test_the_snippet_writes_on_another_origin_without_our_header(
-    context: BrowserContext, blog: Blog
-) -> None:
-    page = visit(context, blog.post(snippets.EMBED))
+def test_the_snippet_writes_on_another_origin_without_our_header(visitor: Page, blog: Blog) -> None:
+    page = visit(visitor, blog.post(snippets.EMBED))
     card = write(page.locator("gradio-app"), "Today I'll be")
     expect(card.locator(".cd-generated")).to_contain_text("make computers great again")
     expect(card.locator(".cd-badge")).to_be_visible()
@@ -78,15 +82,15 @@ def test_the_snippet_writes_on_another_origin_without_our_header(
     expect(page.get_by_text("The demo loads here.")).to_be_hidden()
 
 
-def test_the_whole_page_may_be_embedded(context: BrowserContext, blog: Blog) -> None:
+def test_the_whole_page_may_be_embedded(visitor: Page, blog: Blog) -> None:
     whole = snippets.EMBED.replace("<gradio-app ", '<gradio-app class="everything" ')
-    page = visit(context, blog.post(whole))
+    page = visit(visitor, blog.post(whole))
     page.get_by_role("tab", name="Detect").click()
     expect(page.get_by_label("A tweet, from anywhere")).to_be_visible()
 
 
-def test_an_embed_changes_nothing_of_its_host(context: BrowserContext, blog: Blog) -> None:
-    page = visit(context, blog.post(f"{HOST_BODY}<div class=here></div>", HOST_STYLE))
+def test_an_embed_changes_nothing_of_its_host(visitor: Page, blog: Blog) -> None:
+    page = visit(visitor, blog.post(f"{HOST_BODY}<div class=here></div>", HOST_STYLE))
     before = page.evaluate(COMPUTED)
     page.goto(blog.post(f"{HOST_BODY}<div class=here>{snippets.EMBED}</div>", HOST_STYLE))
     write(page.locator("gradio-app"), "Today")
@@ -105,12 +109,11 @@ def test_an_embed_changes_nothing_of_its_host(context: BrowserContext, blog: Blo
     [("dark", "", True), ("light", "", False), ("light", "dark", True), ("dark", "light", False)],
 )
 def test_an_embed_is_as_dark_as_the_system_or_as_the_host_says(
-    context: BrowserContext, blog: Blog, system: Any, theme_mode: str, is_dark: bool
+    visitor: Page, blog: Blog, system: Any, theme_mode: str, is_dark: bool
 ) -> None:
     said = f'<gradio-app theme_mode="{theme_mode}" ' if theme_mode else "<gradio-app "
-    page = context.new_page()
-    page.emulate_media(color_scheme=system)
-    page.goto(blog.post(snippets.EMBED.replace("<gradio-app ", said)))
+    visitor.emulate_media(color_scheme=system)
+    page = visit(visitor, blog.post(snippets.EMBED.replace("<gradio-app ", said)))
     page.locator(".cd-card").wait_for()
     paper = page.locator(".cd-card").evaluate("card => getComputedStyle(card).backgroundColor")
     box = page.locator("#cd-prompt").evaluate("box => getComputedStyle(box).backgroundColor")
@@ -119,10 +122,9 @@ def test_an_embed_is_as_dark_as_the_system_or_as_the_host_says(
 
 
 def test_a_host_with_a_dark_class_of_its_own_does_not_darken_the_embed(
-    context: BrowserContext, blog: Blog
+    visitor: Page, blog: Blog
 ) -> None:
-    page = context.new_page()
-    page.goto(blog.post(f"<div class=dark>{snippets.EMBED}</div>"))
+    page = visit(visitor, blog.post(f"<div class=dark>{snippets.EMBED}</div>"))
     page.locator(".cd-card").wait_for()
     colours = page.evaluate(
         """() => ["#cd-prompt", ".cd-card"].map((name) =>
@@ -131,12 +133,10 @@ def test_a_host_with_a_dark_class_of_its_own_does_not_darken_the_embed(
     assert colours == ["rgb(255, 254, 251)"] * 2
 
 
-def test_two_embeds_on_a_page_know_nothing_of_each_other(
-    context: BrowserContext, blog: Blog
-) -> None:
+def test_two_embeds_on_a_page_know_nothing_of_each_other(visitor: Page, blog: Blog) -> None:
     tag = re.search("<gradio-app.*</gradio-app>", snippets.EMBED, re.DOTALL)
     assert tag
-    page = visit(context, blog.post(snippets.EMBED + tag[0]))
+    page = visit(visitor, blog.post(snippets.EMBED + tag[0]))
     first, second = (page.locator("gradio-app").nth(i) for i in range(2))
     write(first, "First")
     write(second, "Second")
@@ -148,11 +148,11 @@ def test_two_embeds_on_a_page_know_nothing_of_each_other(
 
 
 def test_an_embed_below_the_fold_asks_nothing_of_the_demo_before_it_is_near(
-    context: BrowserContext, blog: Blog
+    visitor: Page, blog: Blog
 ) -> None:
     asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = visit(context, blog.post(f"<div style='height: 4000px'></div>{snippets.EMBED}"))
+    visitor.on("request", lambda request: asked.append(request.url))
+    page = visit(visitor, blog.post(f"<div style='height: 4000px'></div>{snippets.EMBED}"))
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(300)
     assert [url for url in asked if INSECURE_HOST in url] == [f"{blog.app}/gradio.js"]
@@ -160,11 +160,9 @@ def test_an_embed_below_the_fold_asks_nothing_of_the_demo_before_it_is_near(
     page.locator(".cd-card").wait_for()
 
 
-def test_a_demo_that_is_down_leaves_the_hosts_own_words(
-    context: BrowserContext, blog: Blog
-) -> None:
+def test_a_demo_that_is_down_leaves_the_hosts_own_words(visitor: Page, blog: Blog) -> None:
     blog.app = f"http://{INSECURE_HOST}:{free_port()}"
-    page = visit(context, blog.post(snippets.EMBED))
+    page = visit(visitor, blog.post(snippets.EMBED))
     expect(page.get_by_text("If it does not, open its own page.")).to_be_visible()
     link = page.get_by_role("link", name="open its own page")
     expect(link).to_have_attribute("href", blog.app)
@@ -174,28 +172,29 @@ def bundle_on_a_cdn(blog: Blog, snippet: str) -> str:
     """The snippet with the CDN's address replaced by the blog's own, where the bundle is copied."""
     frontend = Path(gr.__file__).parent / "templates" / "frontend"
     cdn = blog.folder / gr.__version__
-    cdn.mkdir()
-    shutil.copyfile(frontend / "gradio.js", cdn / "gradio.js")
-    (cdn / "assets").symlink_to(frontend / "assets")
+    if not cdn.exists():
+        cdn.mkdir()
+        shutil.copyfile(frontend / "gradio.js", cdn / "gradio.js")
+        (cdn / "assets").symlink_to(frontend / "assets")
     assert f"/{gr.__version__}/gradio.js" in snippet
     return snippet.replace("https://gradio.s3-us-west-2.amazonaws.com", blog.url)
 
 
-def test_the_cdns_bundle_of_this_version_writes_too(context: BrowserContext, blog: Blog) -> None:
-    page = visit(context, blog.post(bundle_on_a_cdn(blog, snippets.EMBED_CDN)))
+def test_the_cdns_bundle_of_this_version_writes_too(visitor: Page, blog: Blog) -> None:
+    page = visit(visitor, blog.post(bundle_on_a_cdn(blog, snippets.EMBED_CDN)))
     card = write(page.locator("gradio-app"), "Today I'll be")
     expect(card.locator(".cd-generated")).to_contain_text("computers")
 
 
-def test_the_cdns_bundle_says_so_if_the_demo_is_down(context: BrowserContext, blog: Blog) -> None:
+def test_the_cdns_bundle_says_so_if_the_demo_is_down(visitor: Page, blog: Blog) -> None:
     blog.app = f"http://{INSECURE_HOST}:{free_port()}"
-    page = visit(context, blog.post(bundle_on_a_cdn(blog, snippets.EMBED_CDN)))
+    page = visit(visitor, blog.post(bundle_on_a_cdn(blog, snippets.EMBED_CDN)))
     expect(page.get_by_text("Could not load this space")).to_be_visible()
     expect(page.get_by_role("link", name="open its own page")).to_be_visible()
 
 
-def test_a_frame_shows_the_compact_page_and_writes(context: BrowserContext, blog: Blog) -> None:
-    page = visit(context, blog.post(snippets.EMBED_IFRAME))
+def test_a_frame_shows_the_compact_page_and_writes(visitor: Page, blog: Blog) -> None:
+    page = visit(visitor, blog.post(snippets.EMBED_IFRAME))
     frame = page.frame_locator("iframe")
     frame.locator(".cd-card").wait_for()
     expect(frame.locator("#cd-header")).to_be_hidden()
@@ -206,42 +205,39 @@ def test_a_frame_shows_the_compact_page_and_writes(context: BrowserContext, blog
 
 
 def test_an_embed_does_not_take_the_hosts_address_for_a_link_of_ours(
-    context: BrowserContext, blog: Blog
+    visitor: Page, blog: Blog
 ) -> None:
-    page = visit(context, blog.post(snippets.EMBED) + "#prompt=Host&seed=1")
+    page = visit(visitor, blog.post(snippets.EMBED) + "#prompt=Host&seed=1")
     page.locator(".cd-card").wait_for()
     page.wait_for_timeout(800)
     expect(page.get_by_label("Your opening words")).to_have_value("")
 
 
-def test_an_embed_asks_no_host_but_the_demo(context: BrowserContext, blog: Blog) -> None:
+def test_an_embed_asks_no_host_but_the_demo(visitor: Page, blog: Blog) -> None:
     asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = visit(context, blog.post(snippets.EMBED))
+    visitor.on("request", lambda request: asked.append(request.url))
+    page = visit(visitor, blog.post(snippets.EMBED))
     write(page.locator("gradio-app"), "Today")
     others = [u for u in asked if not u.startswith((blog.app, blog.url, "data:", "blob:"))]
     assert others == []
 
 
-def test_an_embed_stores_nothing_in_the_readers_browser(
-    context: BrowserContext, blog: Blog
-) -> None:
-    page = visit(context, blog.post(snippets.EMBED))
+def test_an_embed_stores_nothing_in_the_readers_browser(visitor: Page, blog: Blog) -> None:
+    page = visit(visitor, blog.post(snippets.EMBED))
     write(page.locator("gradio-app"), "Today")
     stored = page.evaluate("[JSON.stringify(localStorage), JSON.stringify(sessionStorage)]")
     assert [json.loads(store) for store in stored] == [{}, {}]
-    assert context.cookies() == []
+    assert page.context.cookies() == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_ready_post_fits_and_has_its_picture_taken(
-    context: BrowserContext, scripted_app: AppProcess, screenshots: Path, width: int, theme: Any
+    visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: Any
 ) -> None:
-    page = context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    page.goto(f"{scripted_app.url}/embed.html")
+    visitor.set_viewport_size({"width": width, "height": 900})
+    visitor.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page = visit(visitor, f"{scripted_app.url}/embed.html")
     write(page.locator("gradio-app"), "Why does the lying news media")
     page.screenshot(path=screenshots / f"embed-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

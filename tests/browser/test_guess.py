@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, Response, expect
+from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import cut_off, open_page
 from tests.guessing import write_tweets
@@ -26,9 +26,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 
 @pytest.fixture
-def game(context: BrowserContext, app: AppProcess) -> Page:
+def game(visitor: Page, app: AppProcess) -> Page:
     """The game before its first tweet."""
-    page = open_page(context, app.url)
+    page = open_page(visitor, app.url)
     page.get_by_role("tab", name="Guess").click()
     return page
 
@@ -73,10 +73,8 @@ def test_a_tweet_is_asked_answered_and_revealed(game: Page) -> None:
     expect(game.locator(".cd-you-n")).to_have_text("1")
 
 
-def test_ten_are_a_round_whose_score_can_be_shared(
-    context: BrowserContext, game: Page, app: AppProcess, screenshots: Path
-) -> None:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
+def test_ten_are_a_round_whose_score_can_be_shared(game: Page, app: AppProcess) -> None:
+    game.context.grant_permissions(["clipboard-read", "clipboard-write"])
     start(game)
     for i in range(10):
         expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
@@ -174,10 +172,8 @@ def test_a_round_that_was_answered_elsewhere_says_so_and_another_comes(
     expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking")
 
 
-def test_without_tweets_one_sentence_says_so(
-    context: BrowserContext, scripted_app: AppProcess
-) -> None:
-    page = open_page(context, f"{scripted_app.url}/#guess")
+def test_without_tweets_one_sentence_says_so(visitor: Page, scripted_app: AppProcess) -> None:
+    page = open_page(visitor, f"{scripted_app.url}/#guess")
     expect(page.locator(".cd-message")).to_contain_text("started without any")
     expect(page.locator(".cd-message")).to_contain_text("setting TWEETS or TWEETS_DATASET")
     expect(page.locator(".cd-answer").first).to_be_hidden()
@@ -186,9 +182,9 @@ def test_without_tweets_one_sentence_says_so(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_game_fits_and_has_its_picture_taken(
-    context: BrowserContext, app: AppProcess, screenshots: Path, width: int, theme: str
+    visitor: Page, app: AppProcess, screenshots: Path, width: int, theme: str
 ) -> None:
-    page = open_page(context, f"{app.url}/?__theme={theme}#guess")
+    page = open_page(visitor, f"{app.url}/?__theme={theme}#guess")
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(reduced_motion="reduce")
     start(page)

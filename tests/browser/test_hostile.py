@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.actions import finished, prompt_box
 from tests.browser.conftest import open_page
@@ -22,9 +22,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 
 def test_nothing_of_a_hostile_checkpoint_dataset_link_or_visitor_runs(
-    context: BrowserContext, app: AppProcess
+    visitor: Page, app: AppProcess
 ) -> None:
-    page = open_page(context, app.url)
+    page = open_page(visitor, app.url)
     asked = asked_for(page)
     see_the_page(page)
     write(page)
@@ -33,7 +33,7 @@ def test_nothing_of_a_hostile_checkpoint_dataset_link_or_visitor_runs(
     read_about(page)
     assert_nothing_ran(page)
     for address in (a_link(app.url), f"{app.url}/?view=api&layout={ATTACK}#guess"):
-        opened = context.new_page()
+        opened = visitor.context.new_page()
         also_asked = asked_for(opened)
         opened.goto(address)
         opened.locator(".cd-card").wait_for(state="attached")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.conftest import cut_off, open_page
+from tests.browser.conftest import cut_off
 from tests.conftest import NOTICE
 from tests.processes import AppProcess, running_app
 
@@ -29,8 +29,7 @@ def test_a_visitor_of_a_loading_page_is_told_and_answered(
         expect(page.locator(".cd-notice")).to_be_hidden()
 
 
-def test_a_notice_is_shown_as_text(context: BrowserContext, scripted_app: AppProcess) -> None:
-    page = open_page(context, scripted_app.url)
+def test_a_notice_is_shown_as_text(page: Page) -> None:
     expect(page.locator(".cd-notice")).to_have_text(NOTICE)
     assert page.locator(".cd-notice embedded").count() == 0
 
@@ -72,9 +71,9 @@ def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_loading_page_has_its_picture_taken(
-    context: BrowserContext, scripted_app: AppProcess, screenshots: Path, theme: str
+    visitor: Page, scripted_app: AppProcess, screenshots: Path, theme: str
 ) -> None:
-    page = context.new_page()
+    page = visitor
     page.route("**/readyz", lambda route: route.fulfill(status=503, json={"status": "loading"}))
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{scripted_app.url}/?__theme={theme}")

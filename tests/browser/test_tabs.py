@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.actions import finished
 from tests.browser.conftest import cut_off, open_page
@@ -67,9 +67,9 @@ def test_about_shows_the_checkpoint_its_figures_and_its_plot(page: Page) -> None
 
 
 def test_abouts_snippets_name_this_demo_and_can_be_copied(
-    context: BrowserContext, page: Page, scripted_app: AppProcess
+    page: Page, scripted_app: AppProcess
 ) -> None:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_tab(page, "About")
     boxes = page.locator(".cd-snippet")
     expect(boxes).to_have_count(8)
@@ -82,19 +82,17 @@ def test_abouts_snippets_name_this_demo_and_can_be_copied(
 
 
 @pytest.mark.parametrize("name", ["guess", "detect", "about"])
-def test_a_tab_can_be_linked_to(
-    context: BrowserContext, scripted_app: AppProcess, name: str
-) -> None:
-    page = open_page(context, f"{scripted_app.url}/#{name}", wait_for=f"#cd-{name}")
+def test_a_tab_can_be_linked_to(visitor: Page, scripted_app: AppProcess, name: str) -> None:
+    page = open_page(visitor, f"{scripted_app.url}/#{name}", wait_for=f"#cd-{name}")
     expect(page.get_by_role("tab", name=name.title())).to_have_attribute("aria-selected", "true")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", TABS)
 def test_axe_finds_nothing_serious(
-    context: BrowserContext, scripted_app: AppProcess, name: str, theme: str
+    visitor: Page, scripted_app: AppProcess, name: str, theme: str
 ) -> None:
-    page = open_page(context, f"{scripted_app.url}/?__theme={theme}")
+    page = open_page(visitor, f"{scripted_app.url}/?__theme={theme}")
     page.emulate_media(reduced_motion="reduce")
     if name == "Write":
         page.get_by_role("button", name="Advanced").click()
@@ -145,9 +143,9 @@ def test_every_control_can_be_reached_and_is_seen_when_it_is(page: Page, name: s
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_detect_and_about_fit_and_have_their_picture_taken(
-    context: BrowserContext, scripted_app: AppProcess, screenshots: Path, width: int, theme: str
+    visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: str
 ) -> None:
-    page = open_page(context, f"{scripted_app.url}/?__theme={theme}")
+    page = open_page(visitor, f"{scripted_app.url}/?__theme={theme}")
     page.set_viewport_size({"width": width, "height": 900})
     open_tab(page, "Detect")
     judge(page, ZEBRA)

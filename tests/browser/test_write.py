@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from demo.checkpoints.persona import NOBODY
 from demo.ui.components import browser_function
@@ -21,7 +21,7 @@ LABEL = "— AI-generated parody (not a real tweet), Trump or Computer Dump?"
 
 
 def test_enter_starts_and_the_text_grows_before_it_ends(page: Page) -> None:
-    generated = write(page, "slow").locator(".cd-generated")
+    generated = write(page, "endless").locator(".cd-generated")
     lengths: set[int] = set()
     while len(lengths) < 4:
         lengths.add(len(generated.inner_text()))
@@ -45,7 +45,7 @@ def test_stop_keeps_the_text_says_so_and_frees_the_engine(
     page: Page, scripted_app: AppProcess
 ) -> None:
     expect(page.locator("#cd-stop")).to_be_disabled()
-    card = write(page, "slow")
+    card = write(page, "endless")
     expect(card.locator(".cd-generated")).to_contain_text("word word word")
     expect(page.locator("#cd-generate")).to_be_disabled()
     page.locator("#cd-stop").click()
@@ -75,15 +75,15 @@ def test_cards_keep_the_keys_of_a_result_when_stopped_or_left_without_an_answer(
 
 
 def test_words_that_come_while_it_stops_do_not_undo_the_stop(
-    context: BrowserContext, scripted_app: AppProcess
+    visitor: Page, scripted_app: AppProcess
 ) -> None:
     def late(route: Route) -> None:
         page.wait_for_timeout(1_000)
         route.continue_()
 
-    context.route(re.compile("/gradio_api/cancel"), late)
-    page = open_page(context, scripted_app.url)
-    card = write(page, "slow")
+    visitor.route(re.compile("/gradio_api/cancel"), late)
+    page = open_page(visitor, scripted_app.url)
+    card = write(page, "endless")
     expect(card.locator(".cd-generated")).to_contain_text("word word")
     page.locator("#cd-stop").click()
     expect(card.locator(".cd-finish")).to_have_text("You stopped it.")
@@ -93,7 +93,7 @@ def test_words_that_come_while_it_stops_do_not_undo_the_stop(
 
 
 def test_a_second_enter_does_not_disturb_the_text(page: Page) -> None:
-    card = write(page, "slow")
+    card = write(page, "endless")
     expect(card.locator(".cd-generated")).to_contain_text("word word")
     prompt_box(page).press("Enter")
     page.wait_for_timeout(300)
@@ -106,8 +106,8 @@ def test_who_waits_for_another_visitor_is_told_and_may_leave(
     page: Page, browser: Browser, scripted_app: AppProcess
 ) -> None:
     other = browser.new_context()
-    first = open_page(other, scripted_app.url)
-    expect(write(first, "slow")).to_have_attribute("data-state", "writing")
+    first = open_page(other.new_page(), scripted_app.url)
+    expect(write(first, "endless")).to_have_attribute("data-state", "writing")
     card = write(page, "Today")
     expect(card.locator(".cd-quiet")).to_have_text("Waiting for the computer…")
     page.locator("#cd-stop").click()
@@ -118,8 +118,8 @@ def test_who_waits_for_another_visitor_is_told_and_may_leave(
 
 def test_a_closed_page_frees_the_engine(browser: Browser, scripted_app: AppProcess) -> None:
     context = browser.new_context()
-    leaving = open_page(context, scripted_app.url)
-    expect(write(leaving, "slow")).to_have_attribute("data-state", "writing")
+    leaving = open_page(context.new_page(), scripted_app.url)
+    expect(write(leaving, "endless")).to_have_attribute("data-state", "writing")
     context.close()
     start = time.monotonic()
     generate(scripted_app.url, prompt="next")
@@ -143,10 +143,8 @@ def test_clear_empties_prompt_and_card(page: Page) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", INSECURE_HOST])
-def test_copy_takes_the_label_along(
-    context: BrowserContext, scripted_app: AppProcess, host: str
-) -> None:
-    page = open_page(context, scripted_app.url.replace("127.0.0.1", host))
+def test_copy_takes_the_label_along(visitor: Page, scripted_app: AppProcess, host: str) -> None:
+    page = open_page(visitor, scripted_app.url.replace("127.0.0.1", host))
     card = finished(page, "Today I'll be")
     card.get_by_role("button", name="Copy").click()
     expect(card.locator(".cd-copy")).to_have_text("Copied, with its label")
@@ -179,15 +177,13 @@ def test_an_error_is_readable_and_keeps_what_was_typed(page: Page) -> None:
     expect(page.locator("#cd-generate")).to_be_enabled()
 
 
-def test_a_full_queue_is_said_in_the_card(
-    context: BrowserContext, scripted_app: AppProcess
-) -> None:
+def test_a_full_queue_is_said_in_the_card(visitor: Page, scripted_app: AppProcess) -> None:
     # Before the page is opened: a route that was put into a page that ran has once been passed by.
-    context.route(
+    visitor.route(
         re.compile("/queue/join"),
         lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}),
     )
-    page = open_page(context, scripted_app.url)
+    page = open_page(visitor, scripted_app.url)
     card = write(page, "Today")
     expect(card.locator(".cd-error")).to_contain_text("what you typed is still there")
     expect(page.locator("#cd-generate")).to_be_enabled()
@@ -212,7 +208,7 @@ def test_a_seed_is_drawn_even_after_its_box_was_seen(page: Page) -> None:
 def test_a_screen_reader_hears_the_text_once_it_is_whole(page: Page) -> None:
     live = page.locator(".cd-live")
     expect(live).to_have_attribute("aria-live", "polite")
-    write(page, "slow")
+    write(page, "endless")
     expect(live).to_have_attribute("aria-busy", "true")
     page.locator("#cd-stop").click()
     expect(live).to_have_attribute("aria-busy", "false")
@@ -226,14 +222,14 @@ def test_the_keyboard_alone_is_enough_and_is_seen(page: Page) -> None:
     assert outline == "solid"
 
 
-def test_the_page_asks_no_outside_host(context: BrowserContext, scripted_app: AppProcess) -> None:
+def test_the_page_asks_no_outside_host(visitor: Page, scripted_app: AppProcess) -> None:
     hosts = set()
 
     def note(request: Request) -> None:
         hosts.add(urlsplit(request.url).hostname)
 
-    context.on("request", note)
-    page = open_page(context, scripted_app.url)
+    visitor.on("request", note)
+    page = open_page(visitor, scripted_app.url)
     finished(page, "Today")
     assert hosts - {None} == {"127.0.0.1"}
 
@@ -241,9 +237,9 @@ def test_the_page_asks_no_outside_host(context: BrowserContext, scripted_app: Ap
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_and_has_its_picture_taken(
-    context: BrowserContext, scripted_app: AppProcess, screenshots: Path, width: int, theme: str
+    visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: str
 ) -> None:
-    page = open_page(context, f"{scripted_app.url}/?__theme={theme}")
+    page = open_page(visitor, f"{scripted_app.url}/?__theme={theme}")
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(reduced_motion="reduce")
     page.screenshot(path=screenshots / f"idle-{width}-{theme}.png", full_page=True)
