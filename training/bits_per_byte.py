@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
@@ -72,6 +71,11 @@ class Gap(NamedTuple):
     high: float
 
 
+def mean_bits_per_byte(scores: Sequence[Score]) -> float:
+    """The set's bits per byte."""
+    return float(_ratio(*_bits_and_bytes(scores)))
+
+
 def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
     """The set's figures, with a percentile bootstrap over its texts (Efron 1979)."""
     bits, sizes = _bits_and_bytes(scores)
@@ -81,7 +85,7 @@ def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
         texts=len(scores),
         bytes=int(sizes.sum()),
         tokens=tokens,
-        bits_per_byte=float(_ratio(bits, sizes)),
+        bits_per_byte=mean_bits_per_byte(scores),
         low=low,
         high=high,
         perplexity=math.exp(float(bits.sum()) * math.log(2) / tokens),
@@ -112,6 +116,9 @@ def _interval(statistic: Any, columns: Sequence[np.ndarray], seed: int) -> tuple
     # scipy refuses to resample a single text.
     if len(columns[0]) < 2:
         return float(statistic(*columns)), float(statistic(*columns))
+    # Half a second to import, and training needs no intervals.
+    from scipy.stats import bootstrap  # noqa: PLC0415
+
     low, high = bootstrap(
         columns,
         statistic,

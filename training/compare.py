@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from matplotlib.figure import Figure
 
 from demo.checkpoints.files import PLOT
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
@@ -222,6 +221,9 @@ def render(result: Mapping[str, Any]) -> str:
 
 def _draw(curves: Mapping[str, list[dict[str, float]]], path: Path) -> None:
     """Bits per byte on dev by tokens seen and by minutes of training, as a PNG."""
+    # A second to import, which is needed only once all runs have ended.
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(11, 4.5))
     axes = figure.subplots(1, 2, sharey=True)
     for axis, key, scale, label in zip(

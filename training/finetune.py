@@ -17,7 +17,6 @@ from typing import Annotated, Any
 import torch
 import transformers
 import typer
-from matplotlib.figure import Figure
 
 from demo.checkpoints.files import PERSONA
 from demo.checkpoints.persona import persona_of
@@ -251,6 +250,9 @@ def _dev_curve(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]
 
 def _draw(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Training loss, bits per byte on dev and learning rate by optimizer step, as a PNG."""
+    # A second to import, which a run needs only once it has ended.
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(8, 8))
     axes = figure.subplots(3, 1, sharex=True)
     for axis, key, label in zip(

@@ -22,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from training.bits_per_byte import score_texts, summarise
+from training.bits_per_byte import mean_bits_per_byte, score_texts
 from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples, steps_for_tokens
 from training.checkpoints import SealStates
 from training.deltas import RoundDeltas, due_after
@@ -67,12 +67,12 @@ class BitsTrainer(Trainer):
         was_training = model.training
         model.eval()
         with self.stored_weights(), _without_autocast(model):
-            figure = summarise(score_texts(self._dev_texts, model, self._tokenizer))
+            bits = mean_bits_per_byte(score_texts(self._dev_texts, model, self._tokenizer))
         model.train(was_training)
         seconds = now - self._began
         self._began += time.monotonic() - now
         metrics = {
-            f"eval_{METRIC}": figure.bits_per_byte,
+            f"eval_{METRIC}": bits,
             "tokens": round(self.tokens_per_step * self.state.global_step),
             "seconds": round(seconds, 1),
         }

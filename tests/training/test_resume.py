@@ -13,6 +13,7 @@ import pytest
 from demo.checkpoints.files import SUMS
 from tests.processes import free_port
 from tests.training.conftest import ROOT, environment, verb
+from tests.training.forked import forked, run_verb
 from training.checkpoints import newest_whole_state
 
 RECIPE = """
@@ -52,14 +53,11 @@ def undisturbed(command: list[object], tmp_path_factory: pytest.TempPathFactory)
 
 def killed_when(arguments: list[object], is_time: Callable[[], bool]) -> None:
     """Runs a verb and kills it, as no process can notice, at that moment."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", *map(str, arguments)],
-        cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while not is_time():
-        assert process.poll() is None
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    with forked(run_verb, *arguments) as process:
+        while not is_time():
+            assert process.poll() is None, process.finish()
+        process.send_signal(signal.SIGKILL)
+        assert process.finish()[0] == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("moment", ["between saves", "while saving"])
@@ -95,27 +93,17 @@ def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Pat
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
     }  # fmt: skip
+    arguments = [*command, "--out", tmp_path, "--max-steps", 4_000]
     # No torchrun: it would end the second process when the first one ends.
-    first, second = processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "training", *map(str, [*command, "--out", tmp_path]),
-             "--max-steps", "4000"],
-            cwd=ROOT, env={**environment(), **group, "RANK": rank, "LOCAL_RANK": rank},
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )
-        for rank in ("0", "1")
-    ]  # fmt: skip
-    try:
-        assert first.stdout is not None
-        while not re.match(r"step +1/", line := first.stdout.readline()):
+    with (
+        forked(run_verb, *arguments, **group, RANK="0", LOCAL_RANK="0") as first,
+        forked(run_verb, *arguments, **group, RANK="1", LOCAL_RANK="1") as second,
+    ):
+        while not re.match(r"step +1/", line := first.output.readline()):
             assert line or first.poll() is None
         second.send_signal(signal.SIGTERM)
-        printed, _ = first.communicate(timeout=300)
-        assert first.returncode == second.wait(timeout=300) == 128 + signal.SIGTERM
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        code, printed = first.finish()
+        assert code == second.finish()[0] == 128 + signal.SIGTERM
     (step,) = re.findall(r"Stopped at step (\d+); go on with --resume", printed)
     assert newest_whole_state(tmp_path / "states").name == f"checkpoint-{step}"
 

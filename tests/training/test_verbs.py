@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from demo.checkpoints.files import verify_checksums
-from tests.training.conftest import ROOT, environment, verb
+from tests.training.conftest import verb
+from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts
@@ -136,16 +135,12 @@ def test_an_adapter_is_merged(scratch_run: Path, prepared: Path, tmp_path: Path)
 
 def stopped(arguments: list[object], number: signal.Signals) -> int:
     """Runs a verb, sends the signal at its first step, and returns the step it stopped at."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", *map(str, arguments)],
-        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    while not (line := process.stdout.readline()).startswith("step"):
-        assert line or process.poll() is None, process.communicate()[1]
-    process.send_signal(number)
-    printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, errors
+    with forked(run_verb, *arguments) as process:
+        while not (line := process.output.readline()).startswith("step"):
+            assert line or process.poll() is None
+        process.send_signal(number)
+        code, printed = process.finish()
+    assert code == 128 + number, printed
     step = re.search(r"Stopped at step (\d+); go on with --resume", printed)
     assert step is not None, printed
     return int(step[1])

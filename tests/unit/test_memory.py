@@ -1,15 +1,15 @@
 """A step is cut until it fits, and what is learnt stays the same."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from functools import partial
+from unittest.mock import patch
 
 import pytest
+import torch
 from transformers import GPT2Config
 
-from tests.processes import ROOT, free_port
+from tests.processes import free_port
+from tests.training.forked import forked
 from training.errors import TrainingError
 from training.memory import smallest_free_memory, split_batch, step_bytes
 from training.recipe import Difference, Recipe, read_recipe
@@ -65,32 +65,23 @@ def test_a_process_asks_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert smallest_free_memory() == 2 * GIB
 
 
+def _print_free_memory() -> None:
+    with patch("torch.cuda.mem_get_info", lambda gpu: ([9, 7][gpu], 0)):
+        print(smallest_free_memory())
+    torch.distributed.destroy_process_group()
+
+
 def test_all_processes_count_on_the_gpu_with_the_least_room() -> None:
     """Or one would split its step otherwise, and wait for the others forever."""
-    code = (
-        "import torch\n"
-        "torch.cuda.mem_get_info = lambda gpu: ([9, 7][gpu], 0)\n"
-        "from training.memory import smallest_free_memory\n"
-        "print(smallest_free_memory())\n"
-        "torch.distributed.destroy_process_group()\n"
-    )
     group = {
-        **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
     }  # fmt: skip
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, env={**group, "RANK": n, "LOCAL_RANK": n},
-            stdout=subprocess.PIPE, text=True,
-        )
-        for n in ("0", "1")
-    ]  # fmt: skip
-    try:
-        assert [process.communicate(timeout=300)[0] for process in processes] == ["7\n", "7\n"]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    with (
+        forked(_print_free_memory, **group, RANK="0", LOCAL_RANK="0") as one,
+        forked(_print_free_memory, **group, RANK="1", LOCAL_RANK="1") as other,
+    ):
+        assert [one.finish(), other.finish()] == [(0, "7\n"), (0, "7\n")]
 
 
 def test_an_adapter_needs_less() -> None:
