@@ -39,17 +39,20 @@ def serve(settings: Settings) -> None:
     if settings.zero_gpu:
         # ZeroGPU collects its functions when the page is launched.
         service.wait()
-    # Imported only now: it takes seconds, in which the engine loads. And Gradio parses its own
-    # variables when it is imported, where a bad GRADIO_SERVER_PORT would end in a traceback.
+    shown = profile(settings)
+    # Imported only now: it takes seconds, in which the engine loads, and which a start that is
+    # refused does not need. And Gradio parses its own variables when it is imported, where a bad
+    # GRADIO_SERVER_PORT would end in a traceback.
     from demo.launch import launch  # noqa: PLC0415
 
-    launch(service, settings, profile(settings))
+    launch(service, settings, shown)
 
 
 def profile(settings: Settings) -> Profile:
     """Of the checkpoint that the settings name, before its weights are there.
 
     Raises:
+        CheckpointError: it is a folder that is not there.
         InvalidPersona: its persona file cannot be used.
     """
     folder = early_folder(

@@ -13,8 +13,8 @@ NOTICE = "The <embedded> checkpoint answers, because no other one was named."
 
 # Modules whose tests share something that is slow to start: an app, a browser, a run, a push.
 SHARING = {
-    "test_embedded", "test_resume", "test_fetching", "test_start", "test_guess_routes", "test_hub",
-    "test_publish", "test_deploy",
+    "test_embedded", "test_resume", "test_fetching", "test_loading", "test_start",
+    "test_guess_routes", "test_hub", "test_publish", "test_deploy",
 }  # fmt: skip
 
 
@@ -41,7 +41,9 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture(scope="session")
 def scripted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """The real app over a scripted engine, started once for all tests."""
+    """The real app over a scripted engine of one slot, started once for all tests."""
     folder = tmp_path_factory.mktemp("scripted_app")
-    with running_app(["-m", "tests.scripted_app"], folder, {"NOTICE": NOTICE}) as app:
+    (folder / "load").touch()
+    variables = {"NOTICE": NOTICE, "CONTROL": str(folder)}
+    with running_app(["-m", "tests.scripted_app"], folder, variables) as app:
         yield app

@@ -9,16 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from tests.processes import running_app
+from tests.processes import HTTP, running_app
 
 CONTRACT = Path(__file__).parent / "app" / "contract.json"
 
 
 def contract(url: str) -> dict[str, Any]:
     """`/gradio_api/info` and the OpenAPI file, without the server's address."""
-    answers = {name: httpx.get(f"{url}/gradio_api/{name}", timeout=30) for name in _NAMES}
+    answers = {name: HTTP.get(f"{url}/gradio_api/{name}", timeout=30) for name in _NAMES}
     texts = {name: answer.raise_for_status().text for name, answer in answers.items()}
     told = {name: json.loads(re.sub(re.escape(url), "URL", text)) for name, text in texts.items()}
     # Gradio's own, in languages and of tools that are not ours to promise.

@@ -19,6 +19,10 @@ _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
     "SYSTEM", "SPACE", "TWEETS", "COUNTS_",
 )  # fmt: skip
+# Of all tests: `httpx.get` and its like make a client for each request, which reads the system's
+# certificates for a twentieth of a second. A connection that is kept may be closed by the server
+# just when it is used again.
+HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _wait_until_it_answers(app: AppProcess, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and app.process.poll() is None:
         try:
-            if httpx.get(app.url, timeout=5).is_success:
+            if HTTP.get(app.url, timeout=5).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

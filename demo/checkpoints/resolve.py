@@ -114,13 +114,23 @@ def early_folder(
     hub_patience_seconds: float = HUB_PATIENCE_SECONDS,
 ) -> Path:
     """Where the small files that the page is built from can be read before the weights are there;
-    in the embedded checkpoint if the Hub does not give them."""
+    in the embedded checkpoint if the Hub does not give them.
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
     if not model_id:
-        return folder or embedded
+        return _require_folder(folder or embedded)
     try:
         return fetch_files(model_id, model_revision, EARLY, hub_patience_seconds)
     except HubError:
         return embedded
+
+
+def _require_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise CheckpointError(f"There is no checkpoint folder {folder}. Correct CHECKPOINT.")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -151,8 +161,7 @@ class _Opener:
         return replace(self.open_folder(folder), name="embedded", is_embedded=True)
 
     def open_folder(self, folder: Path) -> Checkpoint:
-        if not folder.is_dir():
-            raise CheckpointError(f"There is no checkpoint folder {folder}. Correct CHECKPOINT.")
+        _require_folder(folder)
         try:
             sums = self._verify(folder, folder.resolve().name, None)
         except ChecksumMismatch as error:

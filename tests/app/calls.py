@@ -5,11 +5,13 @@ from typing import Any
 
 import httpx
 
+from tests.processes import HTTP
+
 
 def post_to(url: str, endpoint: str, body: str) -> httpx.Response:
     """Sends a JSON text as it is: httpx itself would refuse NaN."""
     headers = {"content-type": "application/json"}
-    return httpx.post(
+    return HTTP.post(
         f"{url}/gradio_api/call/v2/{endpoint}", content=body, headers=headers, timeout=60
     )
 
@@ -23,8 +25,12 @@ def call(url: str, endpoint: str, **fields: Any) -> tuple[str, Any]:
     """The last event's name and data, say `("complete", [record])` or `("error", {...})`."""
     posted = post_to(url, endpoint, json.dumps(fields))
     posted.raise_for_status()
-    event_id = posted.json()["event_id"]
-    events = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event_id}", timeout=60).text
+    return last_event(url, endpoint, posted.json()["event_id"])
+
+
+def last_event(url: str, endpoint: str, event_id: str) -> tuple[str, Any]:
+    """The same of a call that was posted."""
+    events = HTTP.get(f"{url}/gradio_api/call/{endpoint}/{event_id}", timeout=60).text
     name, data = events.strip().split("\n\n")[-1].split("\n")
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 

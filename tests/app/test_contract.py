@@ -6,7 +6,6 @@ import math
 import time
 from typing import Any
 
-import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -17,16 +16,11 @@ from mcp.types import TextContent
 from demo.generation.request import COUNT, FIELDS
 from tests.app.calls import generate, post_to, refusal_of
 from tests.contract import CONTRACT, contract, written
-from tests.processes import AppProcess
+from tests.processes import HTTP, AppProcess
 from tests.scripted import REAL_TWEET
 
 LABEL = "AI-generated parody (not a real tweet)"
 ZEBRA = "The zebra and the zoo were fuzzy and dizzy, and the jazz was all buzz"
-
-
-@pytest.fixture
-def client(scripted_app: AppProcess) -> Client:
-    return Client(scripted_app.url, verbose=False, analytics_enabled=False)
 
 
 def test_names_types_defaults_and_docs_are_as_they_were_promised(
@@ -134,7 +128,7 @@ def test_the_checkpoint_tells_its_identity_limits_and_figures(client: Client) ->
 def test_tokens_are_counted_for_the_page(
     scripted_app: AppProcess, body: object, status: int
 ) -> None:
-    answer = httpx.post(f"{scripted_app.url}/count", json=body)
+    answer = HTTP.post(f"{scripted_app.url}/count", json=body)
     assert answer.status_code == status
     if status == 200:
         words = len(str(dict(body)["text"]).split())  # type: ignore[call-overload]
@@ -175,13 +169,13 @@ def test_an_mcp_client_is_told_the_limit(scripted_app: AppProcess) -> None:
 
 
 def test_a_shared_link_shows_our_title_and_picture(scripted_app: AppProcess) -> None:
-    page = httpx.get(scripted_app.url, headers={"x-forwarded-proto": "https"}).text
+    page = HTTP.get(scripted_app.url, headers={"x-forwarded-proto": "https"}).text
     assert page.count('property="og:title"') == 1
     assert '<meta property="og:title" content="Trump or Computer Dump?">' in page
     picture = f"{scripted_app.url}/preview.png".replace("http:", "https:")
     assert f'<meta property="og:image" content="{picture}">' in page
-    assert httpx.get(f"{scripted_app.url}/preview.png").content.startswith(b"\x89PNG")
+    assert HTTP.get(f"{scripted_app.url}/preview.png").content.startswith(b"\x89PNG")
 
 
 def test_the_plot_of_the_training_is_served(scripted_app: AppProcess) -> None:
-    assert httpx.get(f"{scripted_app.url}/plot.png").content.startswith(b"\x89PNG")
+    assert HTTP.get(f"{scripted_app.url}/plot.png").content.startswith(b"\x89PNG")

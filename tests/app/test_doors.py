@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 
 from tests.app.calls import generate
-from tests.processes import AppProcess
+from tests.processes import HTTP, AppProcess
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,7 @@ from tests.processes import AppProcess
 )
 def test_posting_to_a_door_we_do_not_use_is_not_found(scripted_app: AppProcess, path: str) -> None:
     files = {"files": ("a.txt", b"hello")}
-    assert httpx.post(f"{scripted_app.url}/gradio_api/{path}", files=files).status_code == 404
+    assert HTTP.post(f"{scripted_app.url}/gradio_api/{path}", files=files).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -44,12 +43,12 @@ def test_posting_to_a_door_we_do_not_use_is_not_found(scripted_app: AppProcess, 
 def test_files_proxies_states_and_statistics_are_not_found(
     scripted_app: AppProcess, path: str
 ) -> None:
-    assert httpx.get(scripted_app.url + path).status_code == 404
+    assert HTTP.get(scripted_app.url + path).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["page=unknown", "deep_link=x", "page=a&__theme=dark"])
 def test_a_page_that_is_not_shows_the_page_that_is(scripted_app: AppProcess, query: str) -> None:
-    answer = httpx.get(f"{scripted_app.url}/?{query}")
+    answer = HTTP.get(f"{scripted_app.url}/?{query}")
     assert answer.status_code == 200
     assert "Trump or Computer Dump?" in answer.text
 
@@ -66,7 +65,7 @@ def test_a_large_body_is_refused_with_the_limit(
     scripted_app: AppProcess, path: str, make_body: Callable[[int], bytes | Iterator[bytes]]
 ) -> None:
     body = make_body(1_000_000)
-    answer = httpx.post(f"{scripted_app.url}/gradio_api/{path}", content=body)
+    answer = HTTP.post(f"{scripted_app.url}/gradio_api/{path}", content=body)
     assert answer.status_code == 413
     assert "at most 65,536 bytes" in answer.json()["detail"]
     assert generate(scripted_app.url)["text"]
@@ -74,7 +73,7 @@ def test_a_large_body_is_refused_with_the_limit(
 
 @pytest.mark.parametrize("path", ["call/unknown", "call/v2/unknown"])
 def test_an_unknown_endpoint_is_the_callers_mistake(scripted_app: AppProcess, path: str) -> None:
-    answer = httpx.post(f"{scripted_app.url}/gradio_api/{path}", json={"data": []})
+    answer = HTTP.post(f"{scripted_app.url}/gradio_api/{path}", json={"data": []})
     assert answer.status_code == 400
 
 
@@ -84,7 +83,7 @@ def test_a_call_with_a_wrong_number_of_values_is_told_and_not_logged(
     scripted_app: AppProcess, path: str, values: list[str]
 ) -> None:
     body = {"data": values, "fn_index": 0, "session_hash": "a"}
-    answer = httpx.post(f"{scripted_app.url}/gradio_api/{path}", json=body)
+    answer = HTTP.post(f"{scripted_app.url}/gradio_api/{path}", json=body)
     assert answer.status_code == 400
     assert f"data holds {len(values)} values; this call takes 7" in answer.json()["detail"]
     assert "SECRET" not in scripted_app.log()
@@ -94,11 +93,11 @@ def test_a_call_with_a_wrong_number_of_values_is_told_and_not_logged(
 def test_what_cannot_be_counted_is_the_callers_mistake(
     scripted_app: AppProcess, body: bytes
 ) -> None:
-    assert httpx.post(f"{scripted_app.url}/count", content=body).status_code == 400
+    assert HTTP.post(f"{scripted_app.url}/count", content=body).status_code == 400
     assert "Traceback" not in scripted_app.log()
 
 
 def test_an_unknown_function_is_the_callers_mistake(scripted_app: AppProcess) -> None:
     body = {"data": [], "fn_index": 999, "session_hash": "a"}
-    answer = httpx.post(f"{scripted_app.url}/gradio_api/queue/join", json=body)
+    answer = HTTP.post(f"{scripted_app.url}/gradio_api/queue/join", json=body)
     assert answer.status_code == 400

@@ -5,20 +5,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from tests.app.calls import generate, post, refusal
-from tests.processes import AppProcess
+from tests.processes import HTTP, AppProcess
 
 LABEL = "AI-generated parody (not a real tweet)"
-
-
-@pytest.fixture
-def client(scripted_app: AppProcess) -> Client:
-    return Client(scripted_app.url, verbose=False, analytics_enabled=False)
 
 
 def stream(client: Client, **fields: Any) -> Iterator[dict[str, Any]]:
@@ -173,7 +167,7 @@ def test_cancelling_a_job_frees_the_engine(scripted_app: AppProcess, client: Cli
 def test_hanging_up_frees_the_engine(scripted_app: AppProcess) -> None:
     url = scripted_app.url
     event_id = post(url, '{"prompt": "slow", "max_new_tokens": 200}').json()["event_id"]
-    with httpx.stream("GET", f"{url}/gradio_api/call/generate/{event_id}") as answer:
+    with HTTP.stream("GET", f"{url}/gradio_api/call/generate/{event_id}") as answer:
         assert "generating" in next(answer.iter_lines())
     assert_the_engine_is_free(scripted_app)
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.app.calls import generate
-from tests.processes import ROOT, AppProcess, free_port, running_app
+from tests.processes import HTTP, ROOT, AppProcess, free_port, running_app
 
 # Gradio fetches from Hugging Face's hosts whatever address they have.
 HOST = "files.hf.co"
@@ -76,7 +76,7 @@ class Watched:
             "accept": "application/json, text/event-stream",
         }
         url = f"{self.app.url}{self.prefix}/gradio_api/{route}"
-        return httpx.post(url, content=content, headers=headers, timeout=60)
+        return HTTP.post(url, content=content, headers=headers, timeout=60)
 
 
 @pytest.fixture(scope="module", params=["", "/some/demo"], ids=["at-root", "under-a-path"])

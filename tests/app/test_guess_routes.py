@@ -1,16 +1,16 @@
 """The guessing game over the real process."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.app.calls import generate
+from tests.app.calls import generate, post
 from tests.guessing import write_tweets
-from tests.processes import AppProcess, running_app
+from tests.processes import HTTP, AppProcess, running_app
 
 SCRIPTED = ["-m", "tests.scripted_app"]
 
@@ -28,7 +28,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 def dealt(app: AppProcess, visit: str | None = None) -> dict[str, Any]:
     """The next round, once there is one."""
     for _ in range(200):
-        answer = httpx.post(f"{app.url}/guess/next", json={"visit": visit}, timeout=20)
+        answer = HTTP.post(f"{app.url}/guess/next", json={"visit": visit}, timeout=20)
         record: dict[str, Any] = answer.raise_for_status().json()
         if record["state"] != "waiting":
             return record
@@ -39,10 +39,10 @@ def dealt(app: AppProcess, visit: str | None = None) -> dict[str, Any]:
 def test_a_round_is_played_and_the_truth_told(app: AppProcess) -> None:
     record = dealt(app)
     guess = {"ticket": record["ticket"], "guess": "computer"}
-    revealed = httpx.post(f"{app.url}/guess/answer", json=guess).raise_for_status().json()
+    revealed = HTTP.post(f"{app.url}/guess/answer", json=guess).raise_for_status().json()
     assert revealed["right"] == (revealed["truth"] == "computer")
     assert revealed["everyone"]["answers"] > 0
-    again = httpx.post(f"{app.url}/guess/answer", json=guess)
+    again = HTTP.post(f"{app.url}/guess/answer", json=guess)
     assert (again.status_code, again.json()["detail"]) == (
         409, "That one has been answered already.",
     )  # fmt: skip
@@ -60,7 +60,7 @@ def test_nothing_of_a_round_is_logged(app: AppProcess) -> None:
 
 
 def test_a_large_body_is_refused(app: AppProcess) -> None:
-    answer = httpx.post(f"{app.url}/guess/next", content=b"x" * 1_000_000)
+    answer = HTTP.post(f"{app.url}/guess/next", content=b"x" * 1_000_000)
     assert answer.status_code == 413
 
 
@@ -70,11 +70,17 @@ def test_without_tweets_the_game_says_that_it_is_off(scripted_app: AppProcess) -
     assert "started without any" in record["reason"]
 
 
-def test_it_stops_in_time_and_an_unusable_folder_does_not_stop_it_before(tmp_path: Path) -> None:
+def test_an_unusable_folder_stops_nothing_but_the_game(tmp_path: Path) -> None:
+    """And SIGTERM ends the app cleanly and in time, even while it writes."""
     with running_app(SCRIPTED, tmp_path, {"TWEETS": str(tmp_path / "none")}) as app:
         assert dealt(app)["state"] == "off"
         assert str(tmp_path) not in dealt(app)["reason"]
         assert f"There is no test.parquet in {tmp_path / 'none'}" in app.log()
-        started = time.monotonic()
-        assert app.terminate() == 0
-        assert time.monotonic() - started < 10
+        event_id = post(app.url, '{"prompt": "slow"}').json()["event_id"]
+        url = f"{app.url}/gradio_api/call/generate/{event_id}"
+        with HTTP.stream("GET", url, timeout=60) as answer:
+            next(answer.iter_lines())
+            started = time.monotonic()
+            assert app.terminate(signal.SIGTERM) == 0
+            assert time.monotonic() - started < 10
+        assert "Traceback" not in app.log()

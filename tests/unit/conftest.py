@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from demo.checkpoints.resolve import Checkpoint
+from demo.generation.openvino.export import export
+from demo.generation.openvino.graph import CannotExport
 from demo.generation.transformers_engine import TransformersEngine
+from demo.subprocesses import ModuleFailed
 from tests import tiny
 
 
@@ -43,3 +47,16 @@ def fluent(fluent_folder: Path) -> Iterator[TransformersEngine]:
     engine = TransformersEngine(Checkpoint(fluent_folder, "fluent", "0" * 12), device="cpu")
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def exports_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports are made in this process: one of its own imports torch and transformers for each."""
+
+    def run(_module: str, folder: str, out: str, source: str, **_: Any) -> None:
+        try:
+            export(Path(folder), Path(out), source=source)
+        except CannotExport as error:
+            raise ModuleFailed(str(error)) from error
+
+    monkeypatch.setattr("demo.generation.openvino.exported.run_module", run)

@@ -16,6 +16,8 @@ from tests import tiny
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 
 def without_a_weight(folder: Path) -> Path:
     """A checkpoint whose sums would be right, and which lacks what the model needs."""

@@ -184,6 +184,7 @@ def test_it_is_made_once_inside_the_folder(tiny_folder: Path, tmp_path: Path) ->
     assert said == []
 
 
+@pytest.mark.usefixtures("exports_here")
 def test_in_a_folder_that_is_not_ours_to_write_it_goes_to_the_cache_where_two_stay(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -200,12 +201,14 @@ def test_in_a_folder_that_is_not_ours_to_write_it_goes_to_the_cache_where_two_st
     assert {path.name for path in exports.iterdir()} == {"older", made.name}
 
 
+@pytest.mark.usefixtures("exports_here")
 def test_one_that_the_checkpoint_ships_is_taken(tiny_folder: Path, tmp_path: Path) -> None:
     made = exported_model(tiny_folder, tmp_path, lambda _: None)
     shipped = replace(resolved(tiny_folder), writable=False)
     assert exported_folder(shipped, tmp_path, lambda said: pytest.fail(said)) == made
 
 
+@pytest.mark.usefixtures("exports_here")
 @pytest.mark.parametrize("spoil", ["damage", "other weights", "no sums"])
 def test_one_that_is_not_this_checkpoints_whole_export_is_made_anew(
     tiny_folder: Path, tmp_path: Path, spoil: str
@@ -225,6 +228,7 @@ def test_one_that_is_not_this_checkpoints_whole_export_is_made_anew(
     assert not list(tiny_folder.glob(".unfinished*"))
 
 
+@pytest.mark.usefixtures("exports_here")
 def test_two_starts_at_once_make_one_whole_export(tiny_folder: Path, tmp_path: Path) -> None:
     together = threading.Barrier(2)
 
