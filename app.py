@@ -9,6 +9,7 @@ from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, 
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import Profile, read_profile
 from demo.judging.judges import Judges, read_metrics
+from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
 
@@ -34,7 +35,7 @@ def serve(settings: Settings) -> None:
         # It must be imported before torch, and exists on ZeroGPU alone.
         import spaces  # noqa: F401, PLC0415
 
-    service = Service(lambda: load(settings), settings.slots)
+    service = Service(lambda: load(settings), Ledger(settings.queue_size, settings.visitor_queue))
     service.begin()
     if settings.zero_gpu:
         # ZeroGPU collects its functions when the page is launched.

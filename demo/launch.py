@@ -1,9 +1,11 @@
 """Serves a page over an engine until it is told to stop: Gradio's server and its switches."""
 
 import importlib.util
+import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from starlette.middleware import Middleware
@@ -11,18 +13,22 @@ from starlette.middleware import Middleware
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
-from demo.server.limits import middleware
+from demo.server.admission import Admission
+from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
+from demo.server.rates import RateLimits, Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import calls_of, limit_engine_calls
+from demo.ui.api import calls_of, end_stream, text_calls_of
 from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
-# Threads beyond those in which texts are written: for pages and their assets.
+# Threads beyond those in which texts wait and are written: for pages and their assets.
 SPARE_THREADS = 24
+# Calls of one endpoint that asks the engine for nothing, at once.
+OTHER_CALLS = 2
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
@@ -43,10 +49,20 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     game = build_game(service, profile, settings, _say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.why_off())
-    # The queue, which is bounded, is where visitors wait that the engine has no slot for.
-    page.queue(
-        max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
+    # Texts wait in the service's own queue: Gradio's would let one visitor stand before all others.
+    page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=OTHER_CALLS)
+    rates = Rates(
+        {
+            "texts": settings.rate_texts,
+            "calls": settings.rate_calls,
+            "rounds": settings.rate_rounds,
+            "pages": settings.rate_pages,
+        },
+        settings.rate_all,
     )
+    proxies, calls = settings.trusted_proxies, calls_of(page)
+    # uvicorn would believe whatever a process on this machine says of whom it forwards.
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
     try:
         page.launch(
             server_name=settings.server_name,
@@ -61,7 +77,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
             enable_monitoring=False,
             max_file_size="1b",
             state_session_capacity=1_000,
-            max_threads=service.slots + SPARE_THREADS,
+            max_threads=settings.queue_size + SPARE_THREADS,
             footer_links=["api"],
             mcp_server=importlib.util.find_spec("mcp") is not None,
             theme=build_theme(),
@@ -74,7 +90,19 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
                     *guess_routes(game),
                 ],
                 "middleware": [
-                    *middleware(settings.max_body_bytes, calls_of(page)),
+                    Middleware(ClosedDoors),
+                    Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
+                    Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+                    Middleware(PlainCalls, calls=calls),
+                    Middleware(
+                        Admission,
+                        ledger=service.calls,
+                        rates=rates,
+                        trusted_proxies=proxies,
+                        calls=calls,
+                        text_calls=text_calls_of(page),
+                        end_stream=partial(end_stream, page),
+                    ),
                     Middleware(Rewriting, rules=rules(profile.persona)),
                 ],
             },
@@ -86,7 +114,6 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         settings.require_free_port()
         raise
     answer_mcp_in_json(page)
-    service.on_ready(lambda: limit_engine_calls(page, service.slots))
     _say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()

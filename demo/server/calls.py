@@ -1,26 +1,30 @@
 """What the body of a call may hold: plain values, those that the call takes."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
+
+from demo.generation.request import COUNT
 
 # The parameters of each call and whether each must be given, by the names and numbers that Gradio
 # gives the calls.
 Calls = Mapping[str | int, Mapping[str, bool]]
 
 # Gradio's calls by name with named values, by name with a list, by number with a list; MCP's.
-_NAMED = "/gradio_api/call/v2/"
-_LISTED = "/gradio_api/call/"
-_NUMBERED = "/gradio_api/queue/join"
-_MCP = "/gradio_api/mcp"
+NAMED_CALL = "/gradio_api/call/v2/"
+LISTED_CALL = "/gradio_api/call/"
+NUMBERED_CALL = "/gradio_api/queue/join"
+MCP_CALL = "/gradio_api/mcp"
 
-CALL_ROUTES = (_LISTED, _NUMBERED, _MCP)
+CALL_ROUTES = (LISTED_CALL, NUMBERED_CALL, MCP_CALL)
 
 NOT_JSON = "The request's body must be JSON in which no object holds a name twice."
 NOT_AN_OBJECT = "The request's body must be a JSON object."
 NOT_A_LIST = "data must be a list of the call's values."
 UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 NOT_A_NUMBER = "fn_index must be a whole number."
+# The parameter that says how many texts a call asks for.
+_COUNT = "count"
 # Of a name that the sender chose, at most so many characters are repeated.
 _SHOWN_CHARACTERS = 40
 
@@ -37,13 +41,49 @@ def why_refused(path: str, content: bytes, calls: Calls) -> str:
         body = json.loads(content, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):
         return NOT_JSON
-    if path.startswith(_MCP):
+    if path.startswith(MCP_CALL):
         return _first(_why_no_message(message) for message in _messages(body))
     if not isinstance(body, dict):
         return NOT_AN_OBJECT
-    if path.startswith(_NAMED):
+    if path.startswith(NAMED_CALL):
         return _why_not_plain(body) or _why_misnamed(calls.get(_name(path)), body)
     return _why_not_listed(body) or _why_miscounted(path, body, calls)
+
+
+def texts_asked_for(
+    path: str, content: bytes, calls: Calls, text_calls: Container[str | int]
+) -> int:
+    """How many texts a call that was not refused asks the engine for; 0 if it asks for none."""
+    body = json.loads(content)
+    if path.startswith(MCP_CALL):
+        asked = [message.get("params") or {} for message in _messages(body)]
+        names = [_tool(params.get("name"), calls) for params in asked]
+        return sum(
+            _count(name, params.get("arguments") or {}, calls)
+            for name, params in zip(names, asked, strict=True)
+            if name in text_calls
+        )
+    name = body["fn_index"] if path.startswith(NUMBERED_CALL) else _name(path)
+    if name not in text_calls:
+        return 0
+    is_named = path.startswith(NAMED_CALL)
+    values = body if is_named else dict(zip(calls[name], body["data"], strict=False))
+    return _count(name, values, calls)
+
+
+def _tool(name: Any, calls: Calls) -> str:
+    """The call of an MCP tool; on a Space, Gradio puts the Space's name before it."""
+    names = sorted((one for one in calls if isinstance(one, str)), key=len, reverse=True)
+    return next((one for one in names if str(name).endswith(one)), "")
+
+
+def _count(name: str | int, values: Mapping[str, Any], calls: Calls) -> int:
+    if _COUNT not in calls[name]:
+        return 1
+    count = values.get(_COUNT, COUNT.maximum)
+    # Anything else the function refuses.
+    is_number = isinstance(count, int | float) and COUNT.minimum <= count <= COUNT.maximum
+    return int(count) if is_number else 1
 
 
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,9 +125,9 @@ def _why_not_listed(body: Mapping[str, Any]) -> str:
 
 def _why_miscounted(path: str, body: Mapping[str, Any], calls: Calls) -> str:
     """Gradio would log all values of a call with too few or too many, and they are a visitor's."""
-    name: Any = body.get("fn_index") if path.startswith(_NUMBERED) else _name(path)
+    name: Any = body.get("fn_index") if path.startswith(NUMBERED_CALL) else _name(path)
     # Gradio also takes "1" and true for 1.
-    if path.startswith(_NUMBERED) and (isinstance(name, bool) or not isinstance(name, int)):
+    if path.startswith(NUMBERED_CALL) and (isinstance(name, bool) or not isinstance(name, int)):
         return NOT_A_NUMBER
     parameters = calls.get(name)
     if parameters is None:

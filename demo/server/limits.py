@@ -1,13 +1,11 @@
 """What a raw HTTP request may carry, and where it may go; calls.py says what a call may hold."""
 
 import re
-from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlencode
 
 # The router's own function: a guard and the router must never see different routes.
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,15 +18,6 @@ CLOSED_ROUTES = re.compile(
     r"|run/|api/|dev/|vibe-|undo-vibe-|custom_component/|run-history|runs|profiling)"
     r"|/(login|logout|monitoring|svelte/)"
 )
-
-
-def middleware(max_body_bytes: int, calls: Calls) -> Sequence[Middleware]:
-    """Everything that stands in front of the routes, outermost first."""
-    return (
-        Middleware(ClosedDoors),
-        Middleware(BodyLimit, max_bytes=max_body_bytes),
-        Middleware(PlainCalls, calls=calls),
-    )
 
 
 class ClosedDoors:
@@ -69,7 +58,7 @@ class BodyLimit:
             limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
             await _refusal(413, limit)(scope, receive, send)
         else:
-            await self.app(scope, _replay(body, receive), send)
+            await self.app(scope, replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> list[Message] | None:
         """The body's messages, None if it is too large, none of them if the sender hung up."""
@@ -111,10 +100,10 @@ class PlainCalls:
         if sentence:
             await _refusal(400, sentence)(scope, receive, send)
         else:
-            await self.app(scope, _replay(messages, receive), send)
+            await self.app(scope, replay(messages, receive), send)
 
 
-def _replay(messages: list[Message], receive: Receive) -> Receive:
+def replay(messages: list[Message], receive: Receive) -> Receive:
     """A `receive` that gives what was read, then goes on with the original."""
     remaining = iter(messages)
 

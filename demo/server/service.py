@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from demo.generation.engine import Engine
 from demo.judging.judges import Judges
+from demo.server.admission import Ledger
+from demo.server.fair_queue import FairQueue
 
 State = Literal["loading", "ready", "recovering", "failed"]
 
@@ -28,12 +30,13 @@ class Loaded:
 class Service:
     """What the page stands on: asks `load` for an engine, in a thread of its own.
 
-    `slots` is how many texts may be asked for at once until it is known how many the engine
-    writes.
+    load: gives the engine.
+    calls: the calls for texts that were let in.
     """
 
-    def __init__(self, load: Callable[[], Loaded], slots: int) -> None:
-        self._slots = slots
+    def __init__(self, load: Callable[[], Loaded], calls: Ledger | None = None) -> None:
+        self.calls = calls or Ledger()
+        self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
         self._load = load
         self._loaded: Loaded | None = None
         self._error: Exception | None = None
@@ -43,12 +46,6 @@ class Service:
         self._counting = threading.Lock()
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
-        self._on_ready: Callable[[], None] = lambda: None
-
-    @property
-    def slots(self) -> int:
-        """How many texts are asked for at once; the others wait in the page's queue."""
-        return self._loaded.engine.slots if self._loaded else self._slots
 
     def begin(self) -> None:
         """Starts to load, and returns at once."""
@@ -73,12 +70,6 @@ class Service:
         """Calls once the engine cannot be loaded, at once if that is known already."""
         self._on_failure = call
         if self._error is not None:
-            call()
-
-    def on_ready(self, call: Callable[[], None]) -> None:
-        """Calls once the engine is there, at once if it is already."""
-        self._on_ready = call
-        if self._loaded is not None:
             call()
 
     def state(self) -> State:
@@ -137,7 +128,6 @@ class Service:
     def _run(self) -> None:
         try:
             self._loaded = self._load()
-            self._on_ready()
             if self._closed:
                 self._loaded.engine.close()
         except Exception as error:
@@ -148,7 +138,7 @@ class Service:
 
 def ready(engine: Engine, judges: Judges | None = None) -> Service:
     """A service over an engine that is there already."""
-    service = Service(lambda: Loaded(engine, judges=judges or Judges()), engine.slots)
+    service = Service(lambda: Loaded(engine, judges=judges or Judges()))
     service.begin()
     service.wait()
     return service

@@ -106,6 +106,11 @@ FINISH: Mapping[str, str] = {
 }
 
 
+def queue_note(ahead: int) -> str:
+    """Of a text that waits for `ahead` others."""
+    return f"You are number {ahead} in the queue."
+
+
 def length_note(applied: int, asked: int) -> str:
     """Said when the context left less room than was asked for (both in tokens)."""
     return (

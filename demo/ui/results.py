@@ -121,7 +121,8 @@ class CheckpointResult:
 @dataclass(frozen=True)
 class Draft:
     """A text while it is written: no `request` if that was refused, no `identity` while the
-    engine loads; `repeats` is known once there is an `ending`."""
+    engine loads, `ahead` while others are served before it; `repeats` is known once there is an
+    `ending`."""
 
     persona: Persona
     request: GenerationRequest | None = None
@@ -130,6 +131,7 @@ class Draft:
     ending: Ending | None = None
     repeats: tuple[Passage, ...] = ()
     error: str | None = None
+    ahead: int = 0
 
     @property
     def text(self) -> str:
@@ -186,6 +188,8 @@ class Draft:
             return
         if self.identity is None:
             yield copy.LOADING
+        if self.ahead:
+            yield copy.queue_note(self.ahead)
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
             yield copy.length_note(self.ending.max_new_tokens, self.request.max_new_tokens)
         if self.repeats:

@@ -192,6 +192,7 @@ def _wire(
         "outputs": cards,
         "api_visibility": "private",
         "concurrency_id": ENGINE_CALLS,
+        "concurrency_limit": None,
         # Gradio's own checks would answer first, and not name the field.
         "preprocess": False,
         "show_progress": "hidden",

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from demo.server.calls import (
     NOT_A_LIST,
@@ -15,7 +15,7 @@ from demo.server.calls import (
     Calls,
     why_refused,
 )
-from demo.server.limits import ClosedDoors, PlainCalls, middleware
+from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
 from tests.unit.test_limits import answer, echo
 
 CALLS: Calls = {
@@ -169,9 +169,7 @@ def test_a_fault_of_ours_in_a_call_is_not_the_callers_mistake(error: Exception) 
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    app: ASGIApp = broken
-    for guard in reversed(middleware(1_000, CALLS)):
-        app = guard.cls(app, *guard.args, **guard.kwargs)
+    app = ClosedDoors(BodyLimit(PlainCalls(broken, CALLS), 1_000))
     body = json.dumps({"text": "a"}).encode()
     with pytest.raises(type(error), match="teapot"):
         answer(app, [body], path=NAMED, method="POST")
