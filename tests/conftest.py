@@ -41,9 +41,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture(scope="session")
 def scripted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """The real app over a scripted engine of one slot, started once for all tests."""
+    """The real app over a scripted engine, started once for all tests."""
     folder = tmp_path_factory.mktemp("scripted_app")
-    (folder / "load").touch()
-    variables = {"NOTICE": NOTICE, "CONTROL": str(folder)}
-    with running_app(["-m", "tests.scripted_app"], folder, variables) as app:
+    with running_app(["-m", "tests.scripted_app"], folder, {"NOTICE": NOTICE}) as app:
         yield app

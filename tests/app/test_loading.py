@@ -74,12 +74,13 @@ def test_what_is_asked_before_the_model_is_there_is_answered_as_soon_as_it_is(
     assert peak.read_text() == "4"
 
 
-def test_an_engine_of_one_slot_writes_one_text_at_a_time(scripted_app: AppProcess) -> None:
+def test_an_engine_of_one_slot_writes_one_text_at_a_time(tmp_path: Path) -> None:
     """Whatever the page was launched for, whose default is more."""
-    with ThreadPoolExecutor(4) as pool:
-        texts = [
-            pool.submit(generate, scripted_app.url, prompt="slow", max_new_tokens=3)
-            for _ in range(4)
-        ]
+    (tmp_path / "load").touch()
+    with (
+        running_app(SCRIPTED, tmp_path, {"CONTROL": str(tmp_path)}) as app,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        texts = [pool.submit(generate, app.url, prompt="slow", max_new_tokens=3) for _ in range(4)]
         assert all(text.result()["new_tokens"] == 3 for text in texts)
-    assert (scripted_app.log_file.parent / "peak").read_text() == "1"
+    assert (tmp_path / "peak").read_text() == "1"

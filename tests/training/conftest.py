@@ -55,6 +55,18 @@ def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny models only lose by sharing, and sums come out the same every time."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of a few steps seldom ends a text: what it draws is cut early."""
+    monkeypatch.setattr("training.sampling.MAX_NEW_TOKENS", 30)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `prepare` writes for 300 made-up tweets."""

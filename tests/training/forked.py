@@ -1,7 +1,8 @@
 """Processes of their own without their own imports: forked from a server that has imported torch,
 transformers and the training code once, which takes far longer than a tiny run.
 
-`training/test_compare.py` and the run under torchrun start real interpreters.
+`python -m training` itself is started by the run under torchrun, and by `compare` when a test
+interrupts it.
 """
 
 import multiprocessing
@@ -14,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TextIO
 from unittest.mock import patch
 
+from tests.processes import ROOT
 from training import __main__ as command_line
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -35,13 +37,17 @@ class Forked:
         self.output: TextIO = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
         reader.close()
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def finish(self, seconds: float = 300) -> tuple[int | None, str]:
         """Waits for its end, and returns its exit code and what it printed."""
@@ -84,4 +90,5 @@ def _enter(
     os.dup2(output.fileno(), 2)
     output.close()
     os.environ.update(variables)
+    os.chdir(ROOT)
     run(*arguments)

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.training.conftest import ROOT, environment, verb
+from tests.training.conftest import verb
+from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import Score, measure_gap
 from training.checkpoints import newest_whole_state
@@ -31,7 +33,24 @@ n_head = 2
 """
 
 
-def test_two_recipes_are_trained_scored_and_shown(prepared: Path, tmp_path: Path) -> None:
+def _run_verb_in_a_session(*command: str) -> None:
+    os.setsid()
+    run_verb(*command)
+
+
+def _run_forked(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Stands for `subprocess.run` where it starts a verb."""
+    assert command[:3] == [sys.executable, "-m", "training"]
+    with forked(run_verb, *command[3:]) as process:
+        code, printed = process.finish()
+    assert code is not None
+    return subprocess.CompletedProcess(command, code, printed)
+
+
+def test_two_recipes_are_trained_scored_and_shown(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.compare.subprocess", SimpleNamespace(run=_run_forked))
     for name, rate in (("eager", 5e-3), ("timid", 1e-5)):
         (tmp_path / f"{name}.toml").write_text(SMALL.format(rate=rate))
     recipes = [tmp_path / "eager.toml", tmp_path / "timid.toml"]
@@ -63,24 +82,24 @@ def test_two_recipes_are_trained_scored_and_shown(prepared: Path, tmp_path: Path
         compare(names, data=prepared, out=tmp_path / "out", tokens=20_000)
 
 
-def test_a_comparison_by_minutes_goes_on_after_ctrl_c(prepared: Path, tmp_path: Path) -> None:
+def test_a_comparison_by_minutes_goes_on_after_ctrl_c(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "eager.toml").write_text(SMALL.format(rate=5e-3))
     command = ["compare", str(tmp_path / "eager.toml"), "--data", str(prepared)]
     command += ["--out", str(tmp_path / "out"), "--minutes", "0.1"]
-    # A terminal's Ctrl-C reaches every process of the group.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", *command], cwd=ROOT, env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    while not (line := process.stdout.readline()).startswith("step"):
-        assert line or process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=300)
-    assert process.returncode == 130, printed
+    # Its finetune is started by an interpreter of its own.
+    with forked(_run_verb_in_a_session, *command) as process:
+        while not (line := process.output.readline()).startswith("step"):
+            assert line or process.poll() is None
+        # A terminal's Ctrl-C reaches every process of the group.
+        os.killpg(process.pid, signal.SIGINT)
+        code, printed = process.finish()
+    assert code == 130, printed
     assert "eager ended with code 130; the same command starts this recipe again." in printed
     # finetune was not killed while it saved.
     newest_whole_state(tmp_path / "out" / "eager" / "states")
+    monkeypatch.setattr("training.compare.subprocess", SimpleNamespace(run=_run_forked))
     again = verb(*command)
     assert again.returncode == 0, again.stderr
     assert "| eager |" in (tmp_path / "out" / "compare.md").read_text()

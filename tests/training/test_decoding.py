@@ -15,6 +15,7 @@ from training.text_figures import describe
 TEXTS = ["@teapot counts the Harbor!", "the #harbor SAYS nothing", "kettles follow kettles"]
 
 
+@pytest.mark.usefixtures("short_samples")
 def test_the_setting_nearest_to_real_tweets_becomes_the_default(
     scratch_run: Path, prepared: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ base = "packaged"
 learning_rate = 3e-3
 epochs = 2
 warmup_steps = 2
-evaluate_every = 10
+evaluate_every = 20
 sample_every = 1000
 block_size = 64
 

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from demo.checkpoints.files import SUMS
+from demo.checkpoints.files import SUMS, write_checksums
 from tests.processes import free_port
 from tests.training.conftest import ROOT, environment, verb
 from tests.training.forked import forked, run_verb
@@ -22,7 +23,7 @@ learning_rate = 1e-3
 epochs = 10
 warmup_steps = 4
 log_every = 1
-evaluate_every = 6
+evaluate_every = 3
 sample_every = 6
 [scratch]
 vocab_size = 512
@@ -31,7 +32,7 @@ n_embd = 64
 n_layer = 2
 n_head = 2
 """
-STEPS = 18
+STEPS = 9
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,22 @@ def undisturbed(command: list[object], tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
-def killed_when(arguments: list[object], is_time: Callable[[], bool]) -> None:
-    """Runs a verb and kills it, as no process can notice, at that moment."""
-    with forked(run_verb, *arguments) as process:
+def _run_until_sealing(state: str, *arguments: object) -> None:
+    """The verb, which stands still before it seals that state."""
+
+    def seal(folder: Path) -> None:
+        if folder.name == state:
+            signal.pause()
+        write_checksums(folder)
+
+    with patch("training.checkpoints.write_checksums", seal):
+        run_verb(*arguments)
+
+
+def killed_when(arguments: list[object], is_time: Callable[[], bool], unsealed: str) -> None:
+    """Runs a verb and kills it, as no process can notice, at that moment, and before it seals that
+    state."""
+    with forked(_run_until_sealing, unsealed, *arguments) as process:
         while not is_time():
             assert process.poll() is None, process.finish()
         process.send_signal(signal.SIGKILL)
@@ -64,17 +78,18 @@ def killed_when(arguments: list[object], is_time: Callable[[], bool]) -> None:
 def test_a_killed_run_resumes_to_the_same_weights(
     command: list[object], undisturbed: Path, tmp_path: Path, moment: str
 ) -> None:
-    second = tmp_path / "states" / "checkpoint-12"
+    second = tmp_path / "states" / "checkpoint-6"
     waited_for = second / SUMS if moment == "between saves" else second / "model.safetensors"
-    killed_when([*command, "--out", tmp_path], waited_for.exists)
+    unsealed = "checkpoint-9" if moment == "between saves" else second.name
+    killed_when([*command, "--out", tmp_path], waited_for.exists, unsealed)
     assert (second / SUMS).exists() == (moment == "between saves")
     done = verb(*command, "--out", tmp_path, "--resume")
     assert done.returncode == 0, done.stderr
     if moment == "while saving":
-        assert f"checkpoint-12 is passed over: it has no {SUMS}" in done.stdout
-        assert "Going on from checkpoint-6." in done.stdout
+        assert f"checkpoint-6 is passed over: it has no {SUMS}" in done.stdout
+        assert "Going on from checkpoint-3." in done.stdout
     else:
-        assert "Going on from checkpoint-12." in done.stdout
+        assert "Going on from checkpoint-6." in done.stdout
     name = "checkpoint/model.safetensors"
     assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
     curves = [

@@ -62,6 +62,7 @@ def test_three_lines_as_in_the_blog_post(scratch_run: Path, prepared: Path) -> N
     assert summarise(dev).bits_per_byte == pytest.approx(measured, rel=1e-4)
 
 
+@pytest.mark.usefixtures("short_samples")
 def test_evaluate_prints_and_records_every_figure(
     scratch_run: Path, prepared: Path, tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ def dealer(
     for one in written:
         assert pool.put(one)
     tweets = [Tweet(str(i), "", text_of(length, i)) for i, length in enumerate(real)]
-    chance = random.SystemRandom()
+    chance = random.Random(1)
     style = StyleScore([tweet.text for tweet in tweets])
     return Dealer(tweets, Deck(real, chance), style, pool, chance, Visits()), pool
 
@@ -93,7 +93,7 @@ def marked(count: int, share: float, seed: int) -> list[str]:
 
 def dealer_that_knows(real: Sequence[str], written: Sequence[str]) -> tuple[Dealer, Pool]:
     """Over these texts, the generated ones of which it has learnt from."""
-    style, chance, pool = StyleScore(real), random.SystemRandom(), Pool(1_000)
+    style, chance, pool = StyleScore(real), random.Random(1), Pool(1_000)
     for text in written:
         style.learn(text)
         assert pool.put(GeneratedText(text, ""))

@@ -48,14 +48,19 @@ def begun(stream: Iterator[Chunk]) -> Chunk:
     return next(chunk for chunk in stream if chunk != WAITING)
 
 
-def worker() -> psutil.Process:
-    """The process of the one engine that a test has open."""
-    (found,) = [
+def workers() -> list[psutil.Process]:
+    """The running processes of all engines."""
+    return [
         child
         for child in psutil.Process().children()
         if child.status() != psutil.STATUS_ZOMBIE
         and "demo.generation.openvino.worker" in child.cmdline()
     ]
+
+
+def worker() -> psutil.Process:
+    """The process of the one engine that a test has open for itself."""
+    (found,) = [process for process in workers() if process not in _shared]
     return found
 
 
@@ -82,6 +87,8 @@ def exported_fluent(fluent_folder: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 _opened: list[OpenVINOEngine] = []
+# The processes of engines that several tests use, and none ends.
+_shared: list[psutil.Process] = []
 
 
 def opened(folder: Path, **options: Any) -> OpenVINOEngine:
@@ -89,6 +96,17 @@ def opened(folder: Path, **options: Any) -> OpenVINOEngine:
     engine = OpenVINOEngine(folder, named, **{"exact": True, "slots": 8, **options})
     _opened.append(engine)
     return engine
+
+
+def shared(folder: Path) -> Iterator[OpenVINOEngine]:
+    """Opens an engine before a test opens one of its own, and closes it."""
+    before = workers()
+    engine = OpenVINOEngine(folder, Checkpoint(folder, folder.name, "0" * 12), exact=True, slots=8)
+    (process,) = [one for one in workers() if one not in before]
+    _shared.append(process)
+    yield engine
+    engine.close()
+    _shared.remove(process)
 
 
 @pytest.fixture(autouse=True)
@@ -101,13 +119,27 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def noise(exported_noise: Path) -> OpenVINOEngine:
-    return opened(exported_noise)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams say sooner that they wait, to tests that have hundreds of them wait."""
+    monkeypatch.setattr("demo.generation.openvino.engine.HEARTBEAT_SECONDS", 0.05)
+
+
+@pytest.fixture(scope="module")
+def noise(exported_noise: Path) -> Iterator[OpenVINOEngine]:
+    """Writes noise; its worker is left alone."""
+    yield from shared(exported_noise)
+
+
+@pytest.fixture(scope="module")
+def fluent(exported_fluent: Path) -> Iterator[OpenVINOEngine]:
+    """Writes its one sentence; its worker is left alone."""
+    yield from shared(exported_fluent)
 
 
 @pytest.fixture
-def fluent(exported_fluent: Path) -> OpenVINOEngine:
-    return opened(exported_fluent)
+def own(exported_noise: Path) -> OpenVINOEngine:
+    """Writes noise; the test may do anything to its worker."""
+    return opened(exported_noise)
 
 
 def test_it_is_an_engine_and_says_which(noise: OpenVINOEngine) -> None:
@@ -228,6 +260,7 @@ def test_a_text_that_the_cache_cannot_hold_is_refused_and_more_than_it_holds_wai
     assert together == [told(engine.stream(request))[0] for request in requests]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
     engine = opened(exported_noise, slots=1)
     started = time.monotonic()
@@ -284,12 +317,12 @@ def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
 
 
 def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
-    noise: OpenVINOEngine, caplog: pytest.LogCaptureFixture
+    own: OpenVINOEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = told(noise.stream(ASK))[0]
+    before = told(own.stream(ASK))[0]
     process = worker()
     process.suspend()
-    streams = [noise.stream(LONG) for _ in range(3)]
+    streams = [own.stream(LONG) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool, caplog.at_level(logging.ERROR):
         failing = [pool.submit(list, stream) for stream in streams]
         time.sleep(0.2)
@@ -297,10 +330,10 @@ def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
         for future in failing:
             with pytest.raises(EngineError, match=r"^The engine stopped and is being restarted\."):
                 future.result()
-        assert not noise.health()
-        assert told(noise.stream(ASK))[0] == before
+        assert not own.health()
+        assert told(own.stream(ASK))[0] == before
     assert "worker ended (-9)" in caplog.text
-    assert noise.health()
+    assert own.health()
     assert worker().pid != process.pid
 
 
@@ -326,6 +359,7 @@ def test_a_worker_that_hangs_is_noticed_though_nobody_waits_for_it_for_long(
     assert eventually(engine.health)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_worker_that_does_not_listen_holds_up_nobody_but_its_readers(
     exported_noise: Path,
 ) -> None:
@@ -360,37 +394,41 @@ def test_an_export_that_was_replaced_is_not_loaded_by_a_restart(
 
 
 def test_restarts_come_at_once_then_in_growing_steps_until_one_succeeds(
-    noise: OpenVINOEngine, caplog: pytest.LogCaptureFixture
+    own: OpenVINOEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def kill() -> None:
-        assert eventually(noise.health)
+        assert eventually(own.health)
         worker().kill()
-        assert eventually(lambda: not noise.health())
+        assert eventually(lambda: not own.health())
 
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             kill()
-        assert told(noise.stream(ASK))[0]
+        assert told(own.stream(ASK))[0]
         kill()
-        assert eventually(noise.health)
+        assert eventually(own.health)
     pauses = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
     assert pauses == [0.0, 0.5, 1.0, 0.0]
 
 
-def test_closing_ends_the_process_and_whatever_is_asked(noise: OpenVINOEngine) -> None:
+def test_closing_ends_the_process_and_whatever_is_asked(
+    own: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is suspended does not end by itself, however long it is waited for.
+    monkeypatch.setattr("demo.generation.openvino.process.CLOSE_SECONDS", 0.2)
     process = worker()
     threads = threading.active_count()
     process.suspend()
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(list, noise.stream(LONG))
+        reading = pool.submit(list, own.stream(LONG))
         time.sleep(0.2)
-        noise.close()
+        own.close()
         with pytest.raises(EngineError):
             reading.result()
     assert not process.is_running()
-    assert not noise.health()
+    assert not own.health()
     with pytest.raises(EngineError, match="shutting down"):
-        next(noise.stream(ASK))
+        next(own.stream(ASK))
     assert eventually(lambda: threading.active_count() < threads)
 
 
@@ -435,7 +473,7 @@ def test_a_worker_whose_parent_ended_while_it_loaded_leaves_without_a_word(
     process.communicate()
 
 
-def test_threads_and_handles_return_to_where_they_were(noise: OpenVINOEngine) -> None:
+def test_threads_and_handles_return_to_where_they_were(own: OpenVINOEngine) -> None:
     process = worker()
 
     def counts() -> tuple[int, int, int, int]:
@@ -446,13 +484,13 @@ def test_threads_and_handles_return_to_where_they_were(noise: OpenVINOEngine) ->
 
     def burst() -> None:
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(lambda request: told(noise.stream(request)), requests))
+            list(pool.map(lambda request: told(own.stream(request)), requests))
 
     burst()
     before = counts()
     burst()
     for _ in range(5):
-        stream = noise.stream(LONG)
+        stream = own.stream(LONG)
         begun(stream)
         stream.close()
     assert eventually(lambda: counts() == before), (before, counts())
