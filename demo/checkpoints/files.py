@@ -306,10 +306,10 @@ def verify_checksums(
             raise ChecksumMismatch(f"{name} does not have its sha256.")
 
 
-def is_whole(folder: Path, sha256: Sha256 = file_sha256) -> bool:
+def is_whole(folder: Path, sha256: Sha256 = file_sha256, required: Sequence[str] = ("*",)) -> bool:
     """Whether the folder has a SHA256SUMS and every file in it is there and unchanged."""
     try:
-        verify_checksums(folder, sha256=sha256)
+        verify_checksums(folder, required=required, sha256=sha256)
     except (CheckpointError, ChecksumMismatch, OSError):
         return False
     return (folder / SUMS).is_file()

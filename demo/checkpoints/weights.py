@@ -21,7 +21,7 @@ from demo.checkpoints.ordinary import library_view, read_shapes, require_ordinar
 # What a model may take in memory, as a multiple of the numbers in its files: weights that are
 # missing are named once it is built, so it may be somewhat larger.
 MAX_GROWTH = 2
-SMALL_NUMBERS = 16_000_000
+SMALL_NUMBERS = 4_000_000
 
 
 def load_model(
