@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from demo.checkpoints.files import CheckpointError, write_checksums
+from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import InvalidPersona
 from demo.checkpoints.resolve import resolve_checkpoint
 from demo.checkpoints.weights import load_model
@@ -112,7 +112,11 @@ def huge(name: str, size: int = 10**9) -> Spoil:
 
 
 def pipe(name: str) -> Spoil:
-    return lambda folder: ((folder / name).unlink(missing_ok=True), os.mkfifo(folder / name))
+    def spoil(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+
+    return spoil
 
 
 def linked(name: str, target: str = "") -> Spoil:
@@ -130,7 +134,11 @@ def linked(name: str, target: str = "") -> Spoil:
 
 
 def directory(name: str) -> Spoil:
-    return lambda folder: ((folder / name).unlink(missing_ok=True), (folder / name).mkdir())
+    def spoil(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).mkdir()
+
+    return spoil
 
 
 def weights(header: Any, data: bytes = b"", size: int | None = None) -> Spoil:
@@ -221,11 +229,6 @@ def spoiled(good: Path, folder: Path, spoil: Spoil, with_sums: bool = False) -> 
         (folder / "SHA256SUMS").unlink()
     spoil(folder)
     return folder
-
-
-def resealed(spoil: Spoil) -> Spoil:
-    """Spoils, and writes the sums anew: whoever ships a folder writes them too."""
-    return lambda folder: (spoil(folder), write_checksums(folder))
 
 
 DEEP = "[" * 100_000 + "]" * 100_000
