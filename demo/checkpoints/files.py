@@ -224,8 +224,8 @@ def _roots(folder: Path) -> Iterator[Path]:
     real = Path(os.path.realpath(folder))
     yield real
     for one in (real, real.parent):
-        if one.parent.name == "snapshots":
-            yield one.parent.parent / "blobs"
+        if one.parent.name == "snapshots" and one.parent.parent.name.startswith("models--"):
+            yield one.parent.parent.parent
 
 
 def _limit(name: str) -> float:
