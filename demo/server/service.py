@@ -36,7 +36,7 @@ class Service:
         self._slots = slots
         self._load = load
         self._loaded: Loaded | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._closed = False
         self._hidden: Container[bytes] = ()
         self._visitors = 0
@@ -140,7 +140,9 @@ class Service:
             self._on_ready()
             if self._closed:
                 self._loaded.engine.close()
-        except Exception as error:
+        except BaseException as error:
+            # All of them, or everybody would wait for ever: a panic of a library in Rust is no
+            # Exception.
             self._error = error
             self._on_failure()
         self._settled.set()
