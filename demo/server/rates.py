@@ -16,17 +16,18 @@ from starlette._utils import get_route_path
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from demo.server.calls import CALL_ROUTES
 from demo.server.visitors import visitor_of
 
-Kind = Literal["texts", "calls", "rounds", "pages"]
+Kind = Literal["texts", "calls", "rounds", "parts"]
 
 TOO_OFTEN: Mapping[Kind, str] = {
     "texts": "Your network asked for many texts in a short time.",
     "calls": "Your network asked very often in a short time.",
     "rounds": "Your network has played very fast.",
-    "pages": "Your network has opened this page very often in a short time.",
+    "parts": "Your network has loaded this page very often in a short time.",
 }
+# A page's scripts, styles and fonts, which are answered from memory.
+PARTS = ("/assets/", "/static/")
 # Who is refused waits so long for it: a loop without a pause would keep the server busy with
 # refusals.
 REFUSAL_SECONDS = 0.25
@@ -87,7 +88,7 @@ class Rates:
 
 
 class RateLimits:
-    """Answers 429 to who calls, plays or opens pages too often. Texts are counted where they are
+    """Answers 429 to who calls, plays or loads too often. Texts are counted where they are
     admitted: their number stands in the body."""
 
     def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
@@ -108,9 +109,9 @@ class RateLimits:
 
 
 def kind_of(method: str, path: str) -> Kind:
-    """What a request asks for, texts among the calls."""
+    """What a request asks for; texts are among the calls, and so is the page itself."""
     if path == "/guess/next":
         return "rounds"
-    if method == "POST" and path.startswith((*CALL_ROUTES, "/count", "/guess/")):
-        return "calls"
-    return "pages"
+    if method == "GET" and path.startswith(PARTS):
+        return "parts"
+    return "calls"

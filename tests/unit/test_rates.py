@@ -13,7 +13,7 @@ from tests.unit.test_limits import answer, echo
 
 def rates(rate: str, all_visitors: int = 10) -> Rates:
     items = parse_rate(rate)
-    return Rates({"texts": items, "calls": items, "rounds": items, "pages": items}, all_visitors)
+    return Rates({"texts": items, "calls": items, "rounds": items, "parts": items}, all_visitors)
 
 
 def refusals(limiter: Rates, *visitors: str, cost: int = 1) -> list[bool]:
@@ -62,9 +62,10 @@ def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> N
         ("POST", "/count", "calls"),
         ("POST", "/guess/answer", "calls"),
         ("POST", "/guess/next", "rounds"),
-        ("GET", "/", "pages"),
-        ("GET", "/assets/index.js", "pages"),
-        ("GET", "/gradio_api/call/generate/0", "pages"),
+        ("GET", "/", "calls"),
+        ("GET", "/assets/index.js", "parts"),
+        ("POST", "/assets/index.js", "calls"),
+        ("GET", "/gradio_api/call/generate/0", "calls"),
     ],
 )
 def test_each_route_is_of_a_kind(method: str, path: str, kind: Kind) -> None:

@@ -1,0 +1,72 @@
+"""Keeps what is the same for everyone, compressed: the page, its scripts and its descriptions."""
+
+import re
+from collections.abc import Hashable, Sequence
+from http import HTTPStatus
+
+from cachetools import LRUCache
+
+# The router's own function: a guard and the router must never see different routes.
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# None of them depends on the query, on the visitor or on what the engine does.
+KEPT_ROUTES = re.compile(
+    r"/|/config|/theme\.css|/gradio\.js|/(assets|static)/[\w./-]+"
+    r"|/gradio_api/(info|openapi\.json)"
+)
+# The page names the address that it was asked at; which page may read an answer is told by its
+# origin.
+ADDRESS_HEADERS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server", "origin")
+# These ask for a part, or whether there is anything new.
+CONDITIONS = {"range", "if-none-match", "if-modified-since", "authorization"}
+# All of Gradio's scripts and styles that a page loads, and some pages under other addresses.
+MAX_BYTES = 32 * 2**20
+# One answer at most: a larger one would push the others out.
+MAX_ANSWER_BYTES = 4 * 2**20
+
+
+class KeptAnswers:
+    """Answers GET requests from memory, once they were answered with 200."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._kept: LRUCache[Hashable, Sequence[Message]] = LRUCache(MAX_BYTES, getsizeof=_size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _key(scope)
+        if key is None:
+            await self.app(scope, receive, send)
+            return
+        messages = self._kept.get(key)
+        if messages is None:
+            kept: list[Message] = []
+
+            async def keep(message: Message) -> None:
+                kept.append(message)
+                await send(message)
+
+            await self.app(scope, receive, keep)
+            is_whole = kept and kept[0]["status"] == HTTPStatus.OK and not kept[-1].get("more_body")
+            if is_whole and _size(kept) <= MAX_ANSWER_BYTES:
+                self._kept[key] = kept
+            return
+        for message in messages:
+            await send(message)
+
+
+def _key(scope: Scope) -> Hashable:
+    """What the answer depends on; None if it must not be kept."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return None
+    path, headers = get_route_path(scope), Headers(scope=scope)
+    if not KEPT_ROUTES.fullmatch(path) or CONDITIONS & set(headers.keys()):
+        return None
+    address = tuple(headers.get(name, "") for name in ADDRESS_HEADERS)
+    accepts_gzip = "gzip" in headers.get("accept-encoding", "")
+    return (path, address, accepts_gzip)
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum(len(message.get("body", b"")) for message in messages) + 1_000
