@@ -132,8 +132,11 @@ def test_a_call_whose_stream_nobody_opens_ends(app: AppProcess) -> None:
 def test_a_call_whose_reader_is_cut_ends(app: AppProcess) -> None:
     address = urlsplit(app.url)
     for _ in range(2 * MINE):
-        wait_until(lambda: is_written(app, "10.0.5.1"), 10)
-        event = ask(app, "10.0.5.1").json()["event_id"]
+        answers = [ask(app, "10.0.5.1")]
+        while answers[-1].status_code != 200:
+            assert len(answers) < 40, "Those that were cut keep their places."
+            answers.append(ask(app, "10.0.5.1"))
+        event = answers[-1].json()["event_id"]
         with socket.create_connection((address.hostname, address.port)) as reader:
             path = f"/gradio_api/call/generate/{event}"
             reader.sendall(f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
