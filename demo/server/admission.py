@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,20 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, Calls, texts_asked_for
+from demo.server.calls import (
+    LISTED_CALL,
+    MCP_CALL,
+    NUMBERED_CALL,
+    Calls,
+    is_tool_call,
+    texts_asked_for,
+)
 from demo.server.limits import replay
 from demo.server.rates import REFUSAL_SECONDS, Rates, Refusal
 from demo.server.visitors import visitor_of
 
+# A visitor with so many calls open calls no tool of MCP.
+MCP_CALLS = 4
 # A stream that nobody has opened after so long is nobody's.
 UNREAD_SECONDS = 5.0
 FULL_RETRY_SECONDS = 10
@@ -59,14 +69,15 @@ class Ledger:
         self._lock = threading.Lock()
         self._is_stopping = False
 
-    def refusal(self, visitor: str) -> tuple[int, Refusal] | None:
-        """The status and reason if a call for texts must not be let in now."""
+    def refusal(self, visitor: str, at_most: int) -> tuple[int, Refusal] | None:
+        """The status and reason if a call for texts must not be let in now; `at_most` is how many
+        the visitor may have open for this one to enter."""
         with self._lock:
             visitors = [call.visitor for call in self._calls.values()]
         mine = visitors.count(visitor)
         if self._is_stopping:
             return 503, Refusal(STOPPING, STOPPING_RETRY_SECONDS)
-        if mine >= self._visitor_calls:
+        if mine >= min(at_most, self._visitor_calls):
             return 429, Refusal(TOO_MANY.format(mine), FULL_RETRY_SECONDS)
         if len(visitors) >= self._queue_size:
             return 503, Refusal(QUEUE_FULL.format(len(visitors)), FULL_RETRY_SECONDS)
@@ -168,7 +179,8 @@ class Admission:
         content, receive = await _content(receive)
         call = self.ledger.find(Headers(scope=scope))
         if call is None:
-            scope, call = _without_number(scope), await self._admit(scope, content, send)
+            scope = _without_number(scope)
+            call = await self._admit(scope, content, send, self._texts(scope, content), sys.maxsize)
             if call is None:
                 return
             if call.texts:
@@ -183,12 +195,13 @@ class Admission:
         finally:
             self._joined(name, call, answered.event_id())
 
-    async def _admit(self, scope: Scope, content: bytes, send: Send) -> Call | None:
+    async def _admit(
+        self, scope: Scope, content: bytes, send: Send, texts: int, at_most: int
+    ) -> Call | None:
         """A call that may enter, or None if it was refused."""
         visitor = visitor_of(scope, self.trusted_proxies)
-        texts = texts_asked_for(get_route_path(scope), content, self.calls, self.text_calls)
         if texts:
-            refused = self.ledger.refusal(visitor)
+            refused = self.ledger.refusal(visitor, at_most)
             if refused is None and (rate := await self.rates.refusal("texts", visitor, texts)):
                 refused = (429, rate)
             if refused:
@@ -201,7 +214,9 @@ class Admission:
     async def _enter_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
         content, receive = await _content(receive)
         scope = _without_number(scope)
-        call = await self._admit(scope, content, send)
+        # Every tool costs much here: Gradio calls itself over HTTP.
+        texts = max(self._texts(scope, content), int(is_tool_call(content)))
+        call = await self._admit(scope, content, send, texts, MCP_CALLS)
         if call is None:
             return
         if not call.texts:
@@ -218,6 +233,9 @@ class Admission:
             await self.app(_with_number(scope, self.ledger.open(call)), watched, send)
         finally:
             self.ledger.abandon(call)
+
+    def _texts(self, scope: Scope, content: bytes) -> int:
+        return texts_asked_for(get_route_path(scope), content, self.calls, self.text_calls)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = self._stream_of(scope)

@@ -71,6 +71,11 @@ def texts_asked_for(
     return _count(name, values, calls)
 
 
+def is_tool_call(content: bytes) -> bool:
+    """Whether a body that was not refused calls a tool of MCP."""
+    return any(one.get("method") == "tools/call" for one in _messages(json.loads(content)))
+
+
 def _tool(name: Any, calls: Calls) -> str:
     """The call of an MCP tool; on a Space, Gradio puts the Space's name before it."""
     names = sorted((one for one in calls if isinstance(one, str)), key=len, reverse=True)

@@ -1,5 +1,6 @@
 """Keeps what is the same for everyone, compressed: the page, its scripts and its descriptions."""
 
+import asyncio
 import re
 from collections.abc import Hashable, Sequence
 from http import HTTPStatus
@@ -33,27 +34,30 @@ class KeptAnswers:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._kept: LRUCache[Hashable, Sequence[Message]] = LRUCache(MAX_BYTES, getsizeof=_size)
+        self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = _key(scope)
         if key is None:
             await self.app(scope, receive, send)
             return
-        messages = self._kept.get(key)
-        if messages is None:
-            kept: list[Message] = []
-
-            async def keep(message: Message) -> None:
-                kept.append(message)
-                await send(message)
-
-            await self.app(scope, receive, keep)
-            is_whole = kept and kept[0]["status"] == HTTPStatus.OK and not kept[-1].get("more_body")
-            if is_whole and _size(kept) <= MAX_ANSWER_BYTES:
-                self._kept[key] = kept
-            return
+        # One at a time: a hundred who ask at once for what is not kept yet wait for one answer. It
+        # is sent only then, as its reader may be slow.
+        async with self._lock:
+            messages = self._kept.get(key) or await self._ask(key, scope, receive)
         for message in messages:
             await send(message)
+
+    async def _ask(self, key: Hashable, scope: Scope, receive: Receive) -> Sequence[Message]:
+        messages: list[Message] = []
+
+        async def collect(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, collect)
+        if messages[0]["status"] == HTTPStatus.OK and _size(messages) <= MAX_ANSWER_BYTES:
+            self._kept[key] = messages
+        return messages
 
 
 def _key(scope: Scope) -> Hashable:
