@@ -13,6 +13,8 @@ from demo.server.calls import (
     NOT_JSON,
     UNKNOWN_CALL,
     Calls,
+    is_tool_call,
+    texts_asked_for,
     why_refused,
 )
 from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
@@ -173,3 +175,43 @@ def test_a_fault_of_ours_in_a_call_is_not_the_callers_mistake(error: Exception) 
     body = json.dumps({"text": "a"}).encode()
     with pytest.raises(type(error), match="teapot"):
         answer(app, [body], path=NAMED, method="POST")
+
+
+TEXT_CALLS: frozenset[str | int] = frozenset({"generate", "generate_many", 5, 6})
+TEXTS: Calls = {
+    "generate": {"prompt": False},
+    "generate_many": {"prompt": False, "count": False},
+    5: {"prompt": False, "count": False},
+    6: {"prompt": False},
+    "detect": {"text": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "texts"),
+    [
+        ("/gradio_api/call/v2/generate", {"prompt": "a"}, 1),
+        ("/gradio_api/call/v2/generate/", {}, 1),
+        ("/gradio_api/call/v2/generate_many", {"count": 3}, 3),
+        ("/gradio_api/call/v2/generate_many", {}, 4),
+        ("/gradio_api/call/v2/generate_many", {"count": 10**9}, 1),
+        ("/gradio_api/call/v2/generate_many", {"count": "3"}, 1),
+        ("/gradio_api/call/generate_many", {"data": ["a", 2]}, 2),
+        (JOIN, {"data": ["a", 4], "fn_index": 5}, 4),
+        (JOIN, {"data": ["a"], "fn_index": 6}, 1),
+        (JOIN, {"data": ["a"], "fn_index": 7}, 0),
+        ("/gradio_api/call/v2/detect", {"text": "a"}, 0),
+        (MCP, told("tools/call", name="generate_many", arguments={"count": 2}), 2),
+        (MCP, told("tools/call", name="space_generate", arguments={}), 1),
+        (MCP, told("tools/call", name="detect", arguments={"text": "a"}), 0),
+        (MCP, told("tools/list"), 0),
+        (MCP, [told("tools/call", name="generate"), told("tools/call", name="generate_many")], 5),
+    ],
+)
+def test_a_call_says_how_many_texts_it_asks_for(path: str, body: Any, texts: int) -> None:
+    assert texts_asked_for(path, json.dumps(body).encode(), TEXTS, TEXT_CALLS) == texts
+
+
+def test_a_tool_that_is_called_is_told_from_other_messages() -> None:
+    assert is_tool_call(json.dumps(told("tools/call", name="detect")).encode())
+    assert not is_tool_call(json.dumps([told("ping"), told("tools/list")]).encode())
