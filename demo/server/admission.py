@@ -246,15 +246,24 @@ class Admission:
             return
         session.readers += 1
         session.changes += 1
+        is_complete = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_complete
+            await send(message)
+            is_complete = message["type"] == "http.response.body" and not message.get("more_body")
+
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, watched)
         finally:
             session.readers -= 1
             if not session.readers and not session.joining:
-                if all(call.has_ended for call in session.calls):
-                    self._forget(name)
-                else:
+                # Gradio completes a stream when its calls have ended; one that came meanwhile may
+                # still be read.
+                if is_complete and not all(call.has_ended for call in session.calls):
                     self._check_later(name, session)
+                else:
+                    self._end(name, session)
 
     def _stream_of(self, scope: Scope) -> str:
         path = get_route_path(scope)
@@ -295,11 +304,11 @@ class Admission:
 
     def _check(self, name: str, session: Session, changes: int) -> None:
         if session.changes == changes and not session.readers and not session.joining:
-            for call in session.calls:
-                self.ledger.abandon(call)
-            self._forget(name)
+            self._end(name, session)
 
-    def _forget(self, name: str) -> None:
+    def _end(self, name: str, session: Session) -> None:
+        for call in session.calls:
+            self.ledger.abandon(call)
         if self._sessions.pop(name, None):
             task = asyncio.ensure_future(self.end_stream(name))
             self._tasks.add(task)

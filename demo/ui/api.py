@@ -207,10 +207,14 @@ def _write(
             drafts = [replace(draft, identity=engine.identity) for draft in drafts]
             with service.queue.place(call.visitor, len(requests)) as place:
                 while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
-                    drafts = [replace(draft, ahead=ahead) for draft in drafts]
-                    yield drafts
+                    # Each update of each who waits costs those who write.
+                    if ahead != drafts[0].ahead:
+                        drafts = [replace(draft, ahead=ahead) for draft in drafts]
+                        yield drafts
                     if call.is_abandoned:
                         return
+                if call.is_abandoned:
+                    return
                 drafts = [replace(draft, ahead=0) for draft in drafts]
                 with closing(_stream(engine, requests)) as events:
                     for index, event in events:
