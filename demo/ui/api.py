@@ -5,6 +5,7 @@ yields a result of results.py as a dict, because Gradio sends what changed in di
 """
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -38,6 +39,8 @@ Record = dict[str, Any]
 Endpoint = Callable[..., Iterator[Record]]
 # Whatever gives work to the engine shares its places, and with them the queue.
 ENGINE_CALLS = "engine"
+# How often who waits is told so, if nothing changes: a silent stream looks like a lost one.
+QUEUE_UPDATE_SECONDS = 5.0
 
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
@@ -206,9 +209,11 @@ def _write(
                     return
             drafts = [replace(draft, identity=engine.identity) for draft in drafts]
             with service.queue.place(call.visitor, len(requests)) as place:
+                told = float("-inf")
                 while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
                     # Each update of each who waits costs those who write.
-                    if ahead != drafts[0].ahead:
+                    if ahead != drafts[0].ahead or time.monotonic() - told > QUEUE_UPDATE_SECONDS:
+                        told = time.monotonic()
                         drafts = [replace(draft, ahead=ahead) for draft in drafts]
                         yield drafts
                     if call.is_abandoned:
