@@ -1,8 +1,9 @@
 // Put before page.html's script: stands between Gradio's client and the server, for requests to this
 // demo's calls alone. If the network or the server fails, the client by itself waits for ever, or loads
 // the whole page again once it can: in an embed, the host's. Here such a call fails, and the page stays.
-const SILENCE_MILLISECONDS = 4000;
-const HEALTH_MILLISECONDS = 3000;
+const SILENCE_MILLISECONDS = 3000;
+const MOST_SILENCES = 4;
+const PROBE_MILLISECONDS = 3000;
 const CANCEL_MILLISECONDS = 2000;
 const JOIN_MILLISECONDS = 8000;
 // Gradio acts on an update a moment after it came, and on the end of a stream at once.
@@ -14,7 +15,7 @@ const calls = new URL(base, document.baseURI).href.replace(/\/+$/, "") + "/gradi
 // Of all embeds of a page. `refusal` is what a card says if the last call was refused: see events.js.
 const network = window.computerDump = window.computerDump || { refusal: "", guarded: [] };
 
-// How to end the stream of a session, a page or an embed.
+// How to end the stream of a session, which is a page's or an embed's.
 const ends = new Map();
 
 if (!network.guarded.includes(calls)) {
@@ -108,12 +109,13 @@ async function follow(plain, address, request) {
 }
 
 // What is read, unless nothing comes. The server writes something twice a second: a stream that is
-// silent for long is lost, whatever the server says, and sooner if it says nothing.
+// silent is lost if the server does not answer either, and if it is silent for long.
 async function unlessLost(reading) {
   const came = reading.then(() => true, () => true);
-  const comes = () => Promise.race([came, after(SILENCE_MILLISECONDS)]);
-  if ((await comes()) || ((await Promise.race([came, isThere()])) && (await comes()))) return reading;
-  throw new Error("lost");
+  for (let silences = 1; ; silences += 1) {
+    if (await Promise.race([came, after(SILENCE_MILLISECONDS)])) return reading;
+    if (silences === MOST_SILENCES || !(await Promise.race([came, isThere()]))) throw new Error("lost");
+  }
 }
 
 function after(milliseconds) {
@@ -122,7 +124,7 @@ function after(milliseconds) {
 
 async function isThere() {
   try {
-    await fetch(base + "/healthz", { cache: "no-store", ...limit(HEALTH_MILLISECONDS) });
+    await fetch(base + "/healthz", { mode: "no-cors", cache: "no-store", ...limit(PROBE_MILLISECONDS) });
     return true;
   } catch {
     return false;
