@@ -3,7 +3,8 @@
 An embed is a guest in somebody's page: it loads once it is near, and touches nothing of its host.
 A shared link shows the page's own title and picture: Gradio's way, `head=`, would put them into the
 page of everyone who embeds the demo. A Gradio that writes something else than was expected costs an
-embed these manners and one line in the log, never the start.
+embed these manners and one line in the log, never the start. What Gradio's client does when the
+network is lost is changed by static/network.js, which holds for a bundle from elsewhere too.
 """
 
 import json
