@@ -1,5 +1,6 @@
 """What a raw HTTP request may carry, and where it may go; calls.py says what a call may hold."""
 
+import asyncio
 import re
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,15 +10,19 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import CALL_ROUTES, Calls, why_refused
+from demo.server.calls import Calls, why_refused
 
 # Doors that Gradio opens in every app and a text-only demo has no use for: uploads, a proxy for
-# files and URLs, calls that pass the queue by, saved states, editors, logins, statistics.
+# files and URLs, calls that pass the queue by, saved states, editors, logins, statistics, streams
+# that last as long as their reader, and MCP as it was before it had one address.
 CLOSED_ROUTES = re.compile(
     r"/gradio_api/(upload|process_recording|file[=/]|proxy=|component_server|deep_link|stream/"
-    r"|run/|api/|dev/|vibe-|undo-vibe-|custom_component/|run-history|runs|profiling)"
-    r"|/(login|logout|monitoring|svelte/)"
+    r"|run/|api/|dev/|vibe-|undo-vibe-|custom_component/|run-history|runs|profiling|heartbeat/"
+    r"|mcp/(sse|messages))"
+    r"|/(login|logout|monitoring|svelte/|pwa_icon|docs|redoc|openapi\.json)"
 )
+# A body comes whole within so long, or is not waited for.
+BODY_SECONDS = 10.0
 
 
 class ClosedDoors:
@@ -37,7 +42,8 @@ class ClosedDoors:
 
 
 class BodyLimit:
-    """Answers 413 to a body beyond `max_bytes`, announced or not.
+    """Answers 413 to a body beyond `max_bytes`, announced or not, and 408 to one that has not come
+    within BODY_SECONDS.
 
     A body within the limit is read whole before the app sees it: what comes in chunks
     cannot be refused once the app has begun to answer.
@@ -51,7 +57,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = await self._read(scope, receive)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._read(scope, receive)
+        except TimeoutError:
+            late = f"The request's body did not come within {BODY_SECONDS:.0f} s."
+            await _refusal(408, late)(scope, receive, send)
+            return
         if body == []:
             return
         if body is None:
@@ -78,25 +90,22 @@ class BodyLimit:
 
 
 class PlainCalls:
-    """Answers 400 to a call that is not there, with anything but plain values in it, or not with
-    the values that it takes."""
+    """Answers 400 to a POST whose body is no strict JSON, and to a call that is not there, with
+    anything but plain values in it, or not with the values that it takes."""
 
     def __init__(self, app: ASGIApp, calls: Calls) -> None:
         self.app = app
         self.calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Under whatever path the app is served; not every scope has one.
-        is_post = scope.get("method") == "POST"
-        path = get_route_path(scope) if is_post else ""
-        if not path.startswith(CALL_ROUTES):
+        if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
         messages = [await receive()]
         while messages[-1].get("more_body"):
             messages.append(await receive())
         content = b"".join(message.get("body", b"") for message in messages)
-        sentence = why_refused(path, content, self.calls)
+        sentence = why_refused(get_route_path(scope), content, self.calls)
         if sentence:
             await _refusal(400, sentence)(scope, receive, send)
         else:

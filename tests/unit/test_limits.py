@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from demo.server import limits
 from demo.server.limits import CLOSED_ROUTES, BodyLimit, ClosedDoors
 
 LIMIT = 10
@@ -57,6 +58,25 @@ def test_an_announced_length_is_refused_before_it_is_read() -> None:
     headers = [(b"content-length", b"11")]
     status, _ = answer(BodyLimit(echo, LIMIT), [], headers=headers)
     assert status == 413
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
+    pieces = iter([b"x"])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        for piece in pieces:
+            return {"type": "http.request", "body": piece, "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(BodyLimit(echo, LIMIT)({"type": "http", "headers": []}, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 def test_the_call_of_a_visitor_who_hangs_up_midway_goes_nowhere() -> None:
