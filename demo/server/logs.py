@@ -10,10 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
+
 log = logging.getLogger(__name__)
 
 # Loggers whose messages pass as they are.
 OURS = ("demo", "app", "__main__")
+# What these warn of is what visitors send, as every scanner of the internet does. `root` is MCP's.
+TOLD_THE_VISITOR = ("uvicorn", "mcp", "root")
 # An error may be its own cause's cause.
 _MOST_CAUSES = 5
 
@@ -22,10 +26,10 @@ class PlacesOnly(logging.Filter):
     """Reduces a record of any other logger to its place, and its error to type and frames."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] in OURS:
+        package = record.name.partition(".")[0]
+        if package in OURS:
             return True
-        # Every scanner of the internet sends what is no HTTP.
-        if record.name == "uvicorn.error" and record.levelno <= logging.WARNING:
+        if package in TOLD_THE_VISITOR and record.levelno <= logging.WARNING:
             return False
         place = f"{Path(record.pathname).name}:{record.lineno}"
         record.msg, record.args = f"{record.levelname} of {record.name} at {place}", ()
@@ -52,9 +56,9 @@ def keep_words_out() -> None:
     """
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler()
+        root.addHandler(logging.StreamHandler())
+    for handler in root.handlers:
         handler.addFilter(PlacesOnly())
-        root.addHandler(handler)
     for name, module in list(sys.modules.items()):
         if name.startswith("gradio.") and name != "gradio.blocks":
             module.__dict__["print"] = _note_print
@@ -75,5 +79,6 @@ class _Traceback(SimpleNamespace):
 
     def print_exc(self, *_: Any, **__: Any) -> None:
         error = sys.exc_info()[1]
-        if error:
+        # A gr.Error is a sentence for the visitor, who made the mistake.
+        if error and not isinstance(error, gr.Error):
             log.error("Gradio met an error:\n%s", without_message(error))

@@ -193,6 +193,14 @@ def test_a_long_name_is_not_repeated_whole() -> None:
     assert len(why(NAMED, {"x" * 9_000: []})) < 100
 
 
+@pytest.mark.parametrize("path", [DETECT, JOIN, CANCEL, f"{RESET}/", MCP])
+@pytest.mark.parametrize("kind", [b"", b"text/plain", b"application/x-www-form-urlencoded"])
+def test_a_body_that_does_not_say_it_is_json_is_refused(path: str, kind: bytes) -> None:
+    headers = [(b"content-type", kind)]
+    status, _ = answer(PlainCalls(echo, CALLS), [b"{}"], path=path, method="POST", headers=headers)
+    assert status == 415
+
+
 @pytest.mark.parametrize("root_path", ["", "/demo", "/a/b"])
 @pytest.mark.parametrize("route", [CANCEL, RESET, "/count", "/guess/answer", MCP])
 def test_no_post_passes_without_strict_json(root_path: str, route: str) -> None:

@@ -54,14 +54,19 @@ def test_our_own_say_what_they_say(logged: io.StringIO) -> None:
     assert logged.getvalue() == "A call failed: KeyError\n"
 
 
-def test_what_is_no_http_is_not_logged(logged: io.StringIO) -> None:
-    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+@pytest.mark.parametrize("logger", ["uvicorn.error", "mcp.server.lowlevel.server", ""])
+def test_what_visitors_are_told_is_not_logged(logged: io.StringIO, logger: str) -> None:
+    logging.getLogger(logger).warning("Invalid request received.")
     assert logged.getvalue() == ""
 
 
 def test_what_gradio_prints_is_logged_without_its_words(
-    logged: io.StringIO, capfd: pytest.CaptureFixture[str]
+    logged: io.StringIO, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    root = logging.getLogger()
+    # Not pytest's own, which other tests read.
+    ours = [handler for handler in root.handlers if getattr(handler, "stream", None) is logged]
+    monkeypatch.setattr(root, "handlers", ours)
     keep_words_out()
     gradio: Any = queueing
     gradio.print(WORDS)
