@@ -15,8 +15,10 @@ from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
 from demo.server.admission import Admission
+from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
 from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
+from demo.server.logs import keep_words_out
 from demo.server.rates import RateLimits, Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
@@ -67,6 +69,8 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     proxies, calls = settings.trusted_proxies, calls_of(page)
     # uvicorn would believe whatever a process on this machine says of whom it forwards.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
+    bound_connections()
+    keep_words_out()
     try:
         page.launch(
             server_name=settings.server_name,

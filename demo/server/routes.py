@@ -1,6 +1,7 @@
 """Our own routes: `/healthz` and `/readyz` for probes, `/count` for the prompt's counter."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -8,6 +9,7 @@ from starlette.routing import Route
 
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.server.service import Service
+from demo.server.strict_json import InvalidBody, read_object
 
 
 def service_routes(service: Service) -> Sequence[Route]:
@@ -26,11 +28,10 @@ def service_routes(service: Service) -> Sequence[Route]:
 
     async def count(request: Request) -> JSONResponse:
         try:
-            opening = GenerationRequest((await request.json())["text"]).opening
-        except InvalidRequest as error:
+            text: Any = read_object(await request.body()).get("text")
+            opening = GenerationRequest(text).opening
+        except (InvalidBody, InvalidRequest) as error:
             return JSONResponse({"detail": str(error)}, status_code=400)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return JSONResponse({"detail": "Send an object with a text."}, status_code=400)
         engine = service.engine()
         if engine is None:
             return JSONResponse({"tokens": None, "limit": None})

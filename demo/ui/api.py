@@ -89,10 +89,10 @@ def calls_of(page: gr.Blocks) -> Calls:
     """The parameters of every call of the page, also of those that are not documented."""
     calls: dict[str | int, Mapping[str, bool]] = {}
     for number, event in page.fns.items():
-        # What the browser does by itself has no function, and its inputs no names.
-        names = {str(place): True for place in range(len(event.inputs))}
-        if event.fn:
-            names = {name: not default for name, default, *_ in get_function_params(event.fn)}
+        # What the browser does by itself is no call.
+        if event.fn is None:
+            continue
+        names = {name: not default for name, default, *_ in get_function_params(event.fn)}
         calls[number] = names
         if event.api_name:
             calls[str(event.api_name)] = names
