@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
-    "SYSTEM", "SPACE", "TWEETS", "COUNTS_",
+    "SYSTEM", "SPACE", "TWEETS", "COUNTS_", "METRICS_", "MASK_", "LOG_",
 )  # fmt: skip
 # Of all tests: `httpx.get` and its like make a client for each request, which reads the system's
 # certificates for a twentieth of a second. A connection that is kept may be closed by the server

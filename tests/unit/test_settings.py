@@ -34,11 +34,17 @@ def test_every_variable_is_read() -> None:
         "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
         "MAX_BODY_BYTES": "2048", "TWEETS": "/f", "TWEETS_DATASET": "g/h",
         "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j", "CONTACT": "https://k/@l",
+        "VISITOR_QUEUE": "11", "RATE_TEXTS": "12/hour", "RATE_CALLS": "13/hour",
+        "RATE_ROUNDS": "14/hour", "RATE_PAGES": "15/hour", "RATE_ALL": "16",
+        "TRUSTED_PROXIES": "3", "MASK_SLURS": "0", "METRICS_TOKEN": "m" * 16, "LOG_FORMAT": "json",
     }  # fmt: skip
     settings = read_settings(given)
     shown = {str(value) for value in vars(settings).values()}
-    assert set(given.values()) - {"1"} <= shown
+    rates = {value for name, value in given.items() if name.startswith("RATE_") and "/" in value}
+    assert set(given.values()) - {"0", "1"} - rates <= shown
+    assert all(f"[{value.replace('/', ' per 1 ')}]" in shown for value in rates)
     assert settings.exact
+    assert not settings.mask_slurs
     assert {v.name for v in VARIABLES} == set(given)
 
 
@@ -98,6 +104,13 @@ def test_numbers_have_limits_and_errors_name_them(name: str, lowest: int, highes
             f"{name} is {value}; it must be from {lowest} to {highest}."
         )
     assert refusal(**{name: "many"}) == f"{name} is 'many'; it must be a whole number."
+
+
+@pytest.mark.parametrize("token", ["short", "a secret of many words", "ü" * 20, "a" * 201])
+def test_a_token_that_is_refused_is_not_repeated(token: str) -> None:
+    message = refusal(METRICS_TOKEN=token)
+    assert message.startswith("METRICS_TOKEN must be 16 to 200")
+    assert token not in message
 
 
 def test_a_device_that_is_none_is_refused() -> None:
