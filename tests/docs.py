@@ -15,6 +15,7 @@ from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS
 from demo.judging.masking import SLURS, masked
 from demo.settings import settings_table
 from demo.ui.snippets import SNIPPETS
+from tests.licences import licences_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -67,7 +68,8 @@ def _first_line(path: Path) -> str:
 def parts() -> dict[str, str]:
     """Every generated part by its name."""
     snippets = {n: f"```{LANGUAGES[n]}\n{snippet}```" for n, snippet in SNIPPETS.items()}
-    tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table()}
+    tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table(),
+              "licences": licences_table()}  # fmt: skip
     slurs = ", ".join(f"`{masked(word)}`" for word in sorted(SLURS))
     return {**snippets, **tables, "tree": tree(), "slurs": slurs}
 
