@@ -14,7 +14,7 @@ from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
 from demo.judging.masking import unmasked
-from demo.log import adopt, say
+from demo.log import adopt, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
 from demo.server.metrics import Observed
@@ -69,7 +69,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     # uvicorn would believe whatever a process on this machine says of whom it forwards.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     try:
-        page.launch(
+        prints_to_log(page.launch)(
             server_name=settings.server_name,
             server_port=settings.server_port,
             prevent_thread_lock=True,

@@ -3,13 +3,18 @@
 Nothing that a visitor sent, and no address, is ever handed to it.
 """
 
+import io
 import json
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar
 
 Format = Literal["text", "json"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _log = logging.getLogger("demo")
 
@@ -32,6 +37,22 @@ def adopt(name: str) -> None:
 def say(event: str, **figures: object) -> None:
     """Logs an event and its figures."""
     _log.info(event, extra={"figures": figures})
+
+
+def prints_to_log(call: Callable[P, R]) -> Callable[P, R]:
+    """The same function, whose printed lines become events: Gradio prints where MCP is."""
+
+    def logged(*args: P.args, **kwargs: P.kwargs) -> R:
+        # The log's own stream is the one that was there before.
+        with redirect_stdout(io.StringIO()) as printed:
+            try:
+                return call(*args, **kwargs)
+            finally:
+                for line in printed.getvalue().splitlines():
+                    if line.strip():
+                        say(line.strip())
+
+    return logged
 
 
 class TextLines(logging.Formatter):

@@ -75,8 +75,8 @@ def licence(name: str) -> str:
     about = metadata(name)
     classifiers = [one.split(" :: ")[-1] for one in about.get_all("Classifier") or []]
     by_classifier = [_BY_CLASSIFIER[one] for one in classifiers if one in _BY_CLASSIFIER]
-    written = str(about.get("License", "")).partition("\n")[0]
-    stated = str(about.get("License-Expression", ""))
+    written = str(about.json.get("license", "")).partition("\n")[0]
+    stated = str(about.json.get("license_expression", ""))
     if len(terms := stated.split(" AND ")) > MAX_TERMS:
         stated = f"{terms[0]} and others"
     return stated or "".join(by_classifier[:1]) or written or "see its LICENSE file"
