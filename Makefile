@@ -36,7 +36,7 @@ lock: $(UV)
 	    --no-annotate --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 audit: $(UV)
-	$(UV) tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	$(UV) tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 $(UV):
 	$(VENV)/bin/pip install uv==0.13.9

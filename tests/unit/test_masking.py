@@ -1,14 +1,18 @@
 """Slurs are masked as whole words, at any moment of a stream, and nothing else is."""
 
+from random import Random
+
 import pytest
 
 from demo.checkpoints.persona import NOBODY
+from demo.game.pool import GameRequest, TextSource
+from demo.game.tweets import DisplayRules
 from demo.generation.engine import Chunk, Ending
 from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges
 from demo.judging.masking import SLURS, mask_slurs, masked, unmasked
 from demo.ui.results import Draft
-from tests.scripted import REAL_TWEET, scripted_judges
+from tests.scripted import REAL_TWEET, ScriptedEngine, scripted_judges
 
 ENDING = Ending("end_of_tweet", 1, 4, 60, 0.1, 0.2)
 SLUR = SLURS[1]
@@ -97,3 +101,16 @@ def test_counts_and_offsets_are_those_of_the_text() -> None:
 def test_one_setting_turns_it_off() -> None:
     result = Draft(NOBODY, GenerationRequest("", seed=1), generated=SLUR, mask=unmasked).result()
     assert result.text == SLUR
+
+
+def test_the_game_takes_no_text_that_a_mask_would_give_away() -> None:
+    real = [f"The teapot is a great one, number {i}" for i in range(30)]
+    rules = DisplayRules.from_texts(real)
+    request = GenerationRequest("", seed=1)
+    text = f"The teapot is a {SLUR}, believe me."
+    for mask, is_taken in ((mask_slurs, False), (unmasked, True)):
+        source = TextSource(
+            real, rules, request, lambda _: True, lambda _: False, lambda _: None, Random(1), mask
+        )
+        taken = source.accept(GameRequest(request), text, ScriptedEngine().identity)
+        assert (taken is not None) is is_taken

@@ -80,7 +80,7 @@ class WorkerProcess:
         return self._closing.is_set()
 
     def state(self) -> WorkerState:
-        """Which process it is, and the how manieth after the first."""
+        """Its process id, if it runs, and how often it was started again."""
         process = self._process
         return WorkerState(process.pid if process else None, self._restarts)
 
