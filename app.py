@@ -1,7 +1,9 @@
 """The demo's entry point: settings → checkpoint and engine → page → launch."""
 
+import platform
 import sys
 
+from demo import log
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PLOT
 from demo.checkpoints.persona import InvalidPersona
@@ -9,6 +11,7 @@ from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, 
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import Profile, read_profile
 from demo.judging.judges import Judges, read_metrics
+from demo.log import say
 from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
@@ -21,6 +24,7 @@ def main() -> int:
     """
     try:
         settings = read_settings()
+        log.set_up(settings.log_format)
         settings.require_free_port()
         serve(settings)
     except (CannotListen, CheckpointError, InvalidPersona, InvalidSetting) as error:
@@ -31,6 +35,7 @@ def main() -> int:
 
 def serve(settings: Settings) -> None:
     """Loads the engine and serves the page meanwhile."""
+    say("Starting.", python=platform.python_version(), engine=settings.engine)
     if settings.zero_gpu:
         # It must be imported before torch, and exists on ZeroGPU alone.
         import spaces  # noqa: F401, PLC0415
@@ -84,7 +89,7 @@ def load(settings: Settings) -> Loaded:
 
     def load_with(checkpoint: Checkpoint) -> None:
         nonlocal engine
-        engine = load_engine(checkpoint, engine_settings, _say)
+        engine = load_engine(checkpoint, engine_settings, say)
 
     checkpoint = resolve_checkpoint(
         model_id=settings.model_id,
@@ -93,17 +98,13 @@ def load(settings: Settings) -> Loaded:
         embedded=EMBEDDED,
         base_file=settings.base_file,
         cache_dir=settings.cache_dir,
-        say=_say,
+        say=say,
         load=load_with,
     )
     folder = checkpoint.folder
-    judges, metrics = Judges.load(folder, _say), read_metrics(folder)
+    judges, metrics = Judges.load(folder, say), read_metrics(folder)
     plot = folder / PLOT
     return Loaded(engine, checkpoint.notice, judges, metrics, plot if plot.is_file() else None)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 if __name__ == "__main__":

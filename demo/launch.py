@@ -14,11 +14,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
+from demo.judging.masking import unmasked
+from demo.log import adopt, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
 from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
 from demo.server.logs import keep_words_out
+from demo.server.metrics import Observed
 from demo.server.rates import RateLimits, Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
@@ -52,7 +55,9 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
-    game = build_game(service, profile, settings, _say)
+    if not settings.mask_slurs:
+        service.mask = unmasked
+    game = build_game(service, profile, settings, say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.why_off())
     # Texts wait in the service's own queue: Gradio's would let one visitor stand before all others.
@@ -72,7 +77,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     bound_connections()
     keep_words_out()
     try:
-        page.launch(
+        prints_to_log(page.launch)(
             server_name=settings.server_name,
             server_port=settings.server_port,
             prevent_thread_lock=True,
@@ -93,11 +98,12 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
             css_paths=[CSS_FILE],
             app_kwargs={
                 "routes": [
-                    *service_routes(service),
+                    *service_routes(service, settings.metrics_token),
                     *asset_routes(service),
                     *guess_routes(game),
                 ],
                 "middleware": [
+                    Middleware(Observed, metrics=service.counts),
                     Middleware(ClosedDoors),
                     Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
                     Middleware(KeptAnswers),
@@ -124,22 +130,22 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         settings.require_free_port()
         raise
     answer_mcp_in_json(page)
-    _say(f"Running on http://{settings.server_name}:{settings.server_port}")
+    adopt("uvicorn")
+    say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()
     finally:
+        say("Stopping.")
         # Whoever writes is told, before the doors are closed on those who read.
         game.leave()
         service.close()
         page.close(verbose=False)
         game.close()
+        service.counts.log_refusals()
+        say("Stopped.")
     # What a stopped app had not loaded yet is no failure.
     if service.state() == "failed" and not signalled.is_set():
         service.wait()
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 def _on_stop_signal(call: Callable[[], object]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from limits import RateLimitItem
 
 from demo.generation.engine import EngineName
+from demo.log import Format
 from demo.server.rates import parse_rate
 
 Rate = Sequence[RateLimitItem]
@@ -68,13 +69,13 @@ def _choice(name: str, **choices: str) -> Any:
     return _variable(name, next(iter(choices)), _listed(shown), parse)
 
 
-def _switch(name: str, help: str) -> Any:
+def _switch(name: str, help: str, *, is_on: bool = False) -> Any:
     def parse(value: str) -> bool:
         if value not in ("0", "1"):
             raise ValueError(f"is {value!r}; it must be 0 or 1.")
         return value == "1"
 
-    return _variable(name, "0", f"`1`: {help}", parse)
+    return _variable(name, str(int(is_on)), f"`{int(not is_on)}`: {help}", parse)
 
 
 def _listed(names: list[str]) -> str:
@@ -94,6 +95,13 @@ def _repository(value: str) -> str:
 def _contact(value: str) -> str:
     if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
         raise ValueError(f"is {value!r}; it must be an https address or an e-mail address.")
+    return value
+
+
+def _token(value: str) -> str:
+    if value and not re.fullmatch(r"[!-~]{16,200}", value):
+        # Not the value: a secret must not reach a log.
+        raise ValueError("must be 16 to 200 printable ASCII characters without spaces.")
     return value
 
 
@@ -129,6 +137,9 @@ class Settings:
     deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")
     contact: str = _variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions", _contact)
     max_body_bytes: int = _number("MAX_BODY_BYTES", 65_536, 1_024, 10_485_760, "largest request body")
+    mask_slurs: bool = _switch("MASK_SLURS", "a few slurs are shown as they are; else their inner letters are asterisks ([which](owner.md#words-that-are-masked))", is_on=True)
+    metrics_token: str = _variable("METRICS_TOKEN", "", "secret that a request of `/metrics` must carry, 16 to 200 printable characters; empty: there is no such page", _token)
+    log_format: Format = _choice("LOG_FORMAT", text="", json="one object a line")
     tweets: Path | None = _variable("TWEETS", "", "folder that `training prepare` wrote: the guessing game takes its real tweets from its test split; empty: `TWEETS_DATASET`, else no game", _path)
     tweets_dataset: str = _variable("TWEETS_DATASET", "", "Hub id of a dataset that holds such a folder's files; it wins over `TWEETS`", _repository)
     tweets_revision: str = _variable("TWEETS_REVISION", "", "the commit of `TWEETS_DATASET`, 40 hexadecimal digits; required with it")

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from demo import log
 from demo.checkpoints.persona import Persona
 from demo.generation.profile import Profile
 from demo.judging.judges import read_metrics
@@ -41,6 +42,7 @@ def load() -> Loaded:
 
 if __name__ == "__main__":
     settings = read_settings()
+    log.set_up(settings.log_format)
     service = Service(load, Ledger(settings.queue_size, settings.visitor_queue))
     service.begin()
     launch(service, settings, Profile(Persona.read(PERSONA_FILE)))

@@ -56,6 +56,16 @@ class FairQueue:
             self._changed.wait_for(lambda: place.has_turn, seconds)
             return 0 if place.has_turn else 1 + self._order().index(place)
 
+    def waiting(self) -> int:
+        """How many calls wait for their turn."""
+        with self._changed:
+            return len(self._waiting)
+
+    def writing(self) -> int:
+        """How many texts are written."""
+        with self._changed:
+            return self._writing.total()
+
     def _order(self) -> list[Place]:
         """Visitors with few texts under way first; each visitor's calls, as they came."""
         ahead: Counter[str] = Counter(self._writing)

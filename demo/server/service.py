@@ -1,16 +1,20 @@
 """The engine while it is loaded, once it is there, and when it does not come."""
 
 import threading
+import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from demo.generation.engine import Engine
 from demo.judging.judges import Judges
+from demo.judging.masking import mask_slurs
+from demo.log import say
 from demo.server.admission import Ledger
 from demo.server.fair_queue import FairQueue
+from demo.server.metrics import Metrics
 
 State = Literal["loading", "ready", "recovering", "failed"]
 
@@ -37,6 +41,9 @@ class Service:
     def __init__(self, load: Callable[[], Loaded], calls: Ledger | None = None) -> None:
         self.calls = calls or Ledger()
         self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
+        self.counts = Metrics(self)
+        # What becomes of a text before it leaves.
+        self.mask: Callable[[str], str] = mask_slurs
         self._load = load
         self._loaded: Loaded | None = None
         self._error: BaseException | None = None
@@ -127,7 +134,10 @@ class Service:
 
     def _run(self) -> None:
         try:
+            begun = time.monotonic()
             self._loaded = self._load()
+            seconds = round(time.monotonic() - begun, 1)
+            say("The engine is ready.", **asdict(self._loaded.engine.identity), seconds=seconds)
             if self._closed:
                 self._loaded.engine.close()
         except BaseException as error:

@@ -197,7 +197,7 @@ def _write(
         gr.Error: with a sentence fit for a visitor, after the drafts that say it.
     """
     call = service.calls.find(request.headers if request else None) or Call()
-    drafts = [Draft(profile.persona)]
+    drafts, watch = [Draft(profile.persona, mask=service.mask)], service.counts.watch()
     try:
         first = GenerationRequest(**fields, seed=_seed(seed))
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
@@ -225,6 +225,7 @@ def _write(
                     for index, event in events:
                         if call.is_abandoned:
                             return
+                        watch.see(index, event)
                         if isinstance(event, Exception):
                             drafts[index] = replace(drafts[index], error=sentence(event))
                         else:
@@ -233,9 +234,11 @@ def _write(
                         yield drafts
     except Exception as error:
         message = sentence(error)
+        watch.fail(len(drafts), error)
         drafts = [replace(draft, error=message) for draft in drafts]
         yield drafts
     finally:
+        watch.close(len(drafts), call.is_abandoned)
         service.calls.end(call)
     errors = [draft.error for draft in drafts if draft.error]
     if len(errors) == len(drafts):

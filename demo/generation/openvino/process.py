@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from demo import subprocesses
-from demo.generation.engine import HEARTBEAT_SECONDS, SHUTTING_DOWN, EngineError
+from demo.generation.engine import HEARTBEAT_SECONDS, SHUTTING_DOWN, EngineError, WorkerState
 
 MAX_BACK_OFF_SECONDS = 2.0
 # A step that takes longer than this counts as one that never ends.
@@ -57,6 +57,7 @@ class WorkerProcess:
         self._outbox: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
         self._last_message = time.monotonic()
         self._failures = 0
+        self._restarts = 0
         self._closing = threading.Event()
         self.ready = threading.Event()
         for task in (self._supervise, self._watch):
@@ -77,6 +78,11 @@ class WorkerProcess:
     def is_closing(self) -> bool:
         """True once `close` was called."""
         return self._closing.is_set()
+
+    def state(self) -> WorkerState:
+        """Its process id, if it runs, and how often it was started again."""
+        process = self._process
+        return WorkerState(process.pid if process else None, self._restarts)
 
     def is_stalled(self) -> bool:
         """True if the process is starting or has texts to write, and was silent for too long."""
@@ -130,6 +136,7 @@ class WorkerProcess:
                 pause = _back_off(self._failures)
                 log.error("OpenVINO's worker ended (%s); it is restarted in %.1f s.", ended, pause)
                 self._failures += 1
+                self._restarts += 1
                 self._closing.wait(pause)
 
     def _run_once(self) -> int | str | None:
