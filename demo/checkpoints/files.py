@@ -1,10 +1,16 @@
-"""The files of a checkpoint: their names by role, their checksums, and which are refused."""
+"""The files of a checkpoint: names by role, limits, checksums, and how one is read.
+
+Anybody may have written a checkpoint. Whatever reads one of its files, a library too, takes it from
+`find_file`: an ordinary file inside the folder, no larger than its kind may be.
+"""
 
 import hashlib
 import json
+import math
 import os
+import stat
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -44,6 +50,30 @@ NEEDED = (
     "detector.*",
     SUMS,
 )
+# The largest size of each kind, in bytes: several times what any real checkpoint has. Weights have
+# none of their own: they must fit the machine's memory.
+MAX_BYTES: Mapping[str, int] = {
+    "tokenizer.json": 64_000_000,
+    "vocab.json": 32_000_000,
+    "merges.txt": 32_000_000,
+    "tokenizer_config.json": 4_000_000,
+    "special_tokens_map.json": 1_000_000,
+    "added_tokens.json": 1_000_000,
+    "config.json": 1_000_000,
+    GENERATION_CONFIG: 1_000_000,
+    PERSONA: 100_000,
+    METRICS: 4_000_000,
+    BASE: 10_000,
+    SUMS: 1_000_000,
+    PLOT: 8_000_000,
+    "originals.*": 8_000_000,
+    "detector.*": 8_000_000,
+    "*.safetensors.index.json": 16_000_000,
+    "export.json": 10_000,
+    "openvino_model.xml": 32_000_000,
+}
+# In one JSON file: each takes up to 72 bytes of memory, however short it is written.
+MAX_JSON_VALUES = 4_000_000
 IGNORED = ("*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.py")
 # The one subfolder that is read: an OpenVINO export that a checkpoint may ship.
 EXPORT_SUBFOLDER = "openvino"
@@ -73,6 +103,150 @@ class ChecksumMismatch(ValueError):
     """A file is missing or not what was written; the message names it."""
 
 
+def find_file(folder: Path, name: str) -> Path | None:
+    """Where a file of a checkpoint's folder is; None if there is none of that name.
+
+    A link is followed inside the folder only, or, from a snapshot in the Hub client's cache, to
+    that cache's files.
+
+    Raises:
+        CheckpointError: it is no ordinary file, is outside the folder, or is larger than MAX_BYTES.
+    """
+    if os.path.basename(name) != name or name in ("", ".", "..") or "\0" in name:
+        raise CheckpointError(f"{folder.name} names {name[:80]!r}, which is not a file inside it.")
+    try:
+        path = Path(os.path.realpath(folder / name, strict=True))
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CheckpointError(
+            f"{name} of {folder.name} cannot be read: {error.strerror}."
+        ) from error
+    if not any(path.is_relative_to(root) for root in _roots(folder)):
+        raise CheckpointError(
+            f"{name} of {folder.name} is a link to a file outside the folder, which is not read: "
+            "put a copy in its place."
+        )
+    if not stat.S_ISREG(state.st_mode):
+        raise CheckpointError(f"{name} of {folder.name} is not an ordinary file.")
+    limit = _limit(name)
+    if state.st_size > limit:
+        raise CheckpointError(
+            f"{name} of {folder.name} is {state.st_size:,} bytes; at most {limit:,} are read."
+        )
+    return path
+
+
+def read_file(folder: Path, name: str) -> bytes | None:
+    """The content of a small file; None if there is none.
+
+    Raises:
+        CheckpointError: as `find_file`, or it cannot be read.
+    """
+    path = find_file(folder, name)
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{name} of {folder.name} cannot be read: {error.strerror}."
+        ) from error
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """The value of a JSON file; None if there is no such file.
+
+    Raises:
+        CheckpointError: as `read_file`, or `parse_json` refuses it.
+    """
+    content = read_file(folder, name)
+    if content is None:
+        return None
+    try:
+        return parse_json(content)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{name} of {folder.name} is not JSON.") from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{name} of {folder.name} is not JSON that is read: {error}."
+        ) from error
+
+
+def read_object(folder: Path, name: str) -> dict[str, Any]:
+    """The same, of a file that must be there and hold an object."""
+    require_file(folder, name)
+    value = read_json(folder, name)
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{name} of {folder.name} is not a JSON object.")
+    return value
+
+
+def parse_json(content: bytes) -> Any:
+    """Strict JSON in UTF-8: finite numbers, whole characters, no name twice in an object.
+
+    Raises:
+        ValueError: it is not, nests too deep or holds more than MAX_JSON_VALUES; the message is the
+            end of a sentence.
+    """
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
+        raise ValueError(f"it holds more than {MAX_JSON_VALUES:,} values")
+    text = content.decode("utf-8")
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_without_repetition,
+            parse_constant=_finite,
+            parse_float=_finite,
+        )
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half a surrogate pair") from error
+    return value
+
+
+def needed_files(folder: Path) -> dict[str, Path]:
+    """Where each file is that a running demo reads, by its name.
+
+    Raises:
+        CheckpointError: as `find_file`, for any of them.
+    """
+    names = (name for name in sorted(os.listdir(folder)) if any(fnmatch(name, p) for p in NEEDED))
+    return {name: path for name in names if (path := find_file(folder, name)) is not None}
+
+
+def _roots(folder: Path) -> Iterator[Path]:
+    """Where a folder's files may be."""
+    real = Path(os.path.realpath(folder))
+    yield real
+    for one in (real, real.parent):
+        if one.parent.name == "snapshots" and one.parent.parent.name.startswith("models--"):
+            yield one.parent.parent.parent
+
+
+def _limit(name: str) -> float:
+    limits = (most for pattern, most in MAX_BYTES.items() if fnmatch(name, pattern))
+    return next(limits, math.inf)
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name is there twice")
+    return values
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value
+
+
 def file_sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
@@ -95,15 +269,13 @@ def read_checksums(folder: Path) -> dict[str, str]:
     Raises:
         ChecksumMismatch: the list itself is damaged, or names a path outside the folder.
     """
-    path = folder / SUMS
-    if not path.is_file():
-        return {}
-    sums = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    sums: dict[str, str] = {}
+    for line in (read_file(folder, SUMS) or b"").decode("utf-8", "replace").splitlines():
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or Path(name).name != name:
             raise ChecksumMismatch(f"{SUMS} is damaged: {line[:80]!r} is not a sum and a name.")
-        sums[name] = digest
+        if sums.setdefault(name, digest) != digest:
+            raise ChecksumMismatch(f"{SUMS} is damaged: it has two sums of {name[:80]!r}.")
     return sums
 
 
@@ -118,25 +290,27 @@ def verify_checksums(
 
     Args:
         sha256: how a file is hashed.
-        required: patterns of names; a listed file that matches none of them may be missing.
+        required: patterns of names; a listed file that matches none of them is not read.
 
     Raises:
         ChecksumMismatch: for the first file that is missing or differs.
+        CheckpointError: one cannot be read.
     """
     for name, digest in (read_checksums(folder) if sums is None else sums).items():
-        path = folder / name
-        if not path.is_file():
-            if any(fnmatch(name, pattern) for pattern in required):
-                raise ChecksumMismatch(f"{name} is missing.")
-        elif sha256(path) != digest:
+        if not any(fnmatch(name, pattern) for pattern in required):
+            continue
+        path = find_file(folder, name)
+        if path is None:
+            raise ChecksumMismatch(f"{name} is missing.")
+        if sha256(path) != digest:
             raise ChecksumMismatch(f"{name} does not have its sha256.")
 
 
-def is_whole(folder: Path, sha256: Sha256 = file_sha256) -> bool:
+def is_whole(folder: Path, sha256: Sha256 = file_sha256, required: Sequence[str] = ("*",)) -> bool:
     """Whether the folder has a SHA256SUMS and every file in it is there and unchanged."""
     try:
-        verify_checksums(folder, sha256=sha256)
-    except (ChecksumMismatch, OSError):
+        verify_checksums(folder, required=required, sha256=sha256)
+    except (CheckpointError, ChecksumMismatch, OSError):
         return False
     return (folder / SUMS).is_file()
 
@@ -151,35 +325,8 @@ def weights_of(folder: Path) -> list[Path]:
     return sorted(folder.glob(DIFFERENCE if is_difference(folder) else WEIGHTS[0]))
 
 
-def require_ordinary(folder: Path, name: str) -> None:
-    """Raises CheckpointError unless the folder has weights in safetensors and no code."""
-    for settings in ("config.json", "tokenizer_config.json"):
-        if "auto_map" in _read_json(folder, settings):
-            raise CheckpointError(
-                f"{name} brings code of its own (auto_map in {settings}), which is never run: "
-                "take a checkpoint of an architecture that transformers has."
-            )
-    if not weights_of(folder):
-        raise CheckpointError(
-            f"{name} has no weights in safetensors, and pickled ones are never loaded: "
-            "convert them with `save_pretrained`."
-        )
-    if (folder / WEIGHTS[1]).is_file():
-        for shard in set(_read_json(folder, WEIGHTS[1]).get("weight_map", {}).values()):
-            require_file(folder, shard)
-
-
 def require_file(folder: Path, name: str) -> None:
     """Raises CheckpointError if the folder has no such file."""
-    if not (folder / name).is_file():
+    if find_file(folder, name) is None:
         # The folder's name alone: a notice is shown to visitors.
         raise CheckpointError(f"The checkpoint {folder.name} has no {name}.")
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    require_file(folder, name)
-    try:
-        value = json.loads((folder / name).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{name} of {folder.name} is not JSON.") from error
-    return value if isinstance(value, dict) else {}

@@ -27,6 +27,7 @@ from demo.checkpoints.files import (
     SUMS,
     WEIGHTS,
     CheckpointError,
+    needed_files,
     write_checksums,
 )
 from demo.checkpoints.weights import load_model, quiet
@@ -104,9 +105,9 @@ def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
     with quiet():
         model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    for path in folder.iterdir():
-        if path.is_file() and not any(fnmatch(path.name, pattern) for pattern in NOT_COPIED):
-            shutil.copyfile(path, out / path.name)
+    for name, path in needed_files(folder).items():
+        if not any(fnmatch(name, pattern) for pattern in NOT_COPIED):
+            shutil.copyfile(path, out / name)
     write_checksums(out)
 
 

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from demo.checkpoints.files import PERSONA
+from demo.checkpoints import files
+from demo.checkpoints.files import PERSONA, CheckpointError, find_file
 
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
 # Of the whole file: more than the longest fields take with every character escaped.
-MAX_BYTES = 100_000
+MAX_BYTES = files.MAX_BYTES[PERSONA]
 PLACE_OF_ID = "{id}"
 
 # What a page could take for HTML or for a template's place.
@@ -152,8 +153,11 @@ def persona_of(folder: Path) -> Persona:
     Raises:
         InvalidPersona: it says so in a file that cannot be used.
     """
-    path = folder / PERSONA
-    return Persona.read(path) if path.is_file() else NOBODY
+    try:
+        found = find_file(folder, PERSONA)
+    except CheckpointError as error:
+        raise InvalidPersona(str(error)) from error
+    return Persona.read(folder / PERSONA) if found else NOBODY
 
 
 def _parsed(path: Path) -> Any:

@@ -22,13 +22,14 @@ from demo.checkpoints.files import (
     ChecksumMismatch,
     PrivateCheckpointError,
     is_difference,
+    needed_files,
     read_checksums,
     require_file,
-    require_ordinary,
     verify_checksums,
     weights_of,
 )
 from demo.checkpoints.hub import HubError, fetch_files, fetch_snapshot, forget_snapshot
+from demo.checkpoints.ordinary import require_ordinary, require_room
 
 __all__ = ["Checkpoint", "CheckpointError", "early_folder", "resolve_checkpoint"]
 
@@ -199,26 +200,23 @@ class _Opener:
             CheckpointError: it is not a checkpoint.
             ChecksumMismatch: a file is missing, damaged or, for weights, not listed.
         """
+        files = needed_files(folder)
         if is_difference(folder):
             require_file(folder, BASE)
-        else:
-            require_ordinary(folder, name)
+        require_room(folder, name)
         listed = read_checksums(folder) or announced or {}
-        # A copy may lack its README; what the demo reads must be there.
+        # A copy may lack its README, which the demo does not read.
         sha256 = Sha256Cache(self.cache_dir).sha256
         verify_checksums(folder, listed, required=NEEDED, sha256=sha256)
         for weights in weights_of(folder):
             if weights.name not in listed and (listed or announced is not None):
                 raise ChecksumMismatch(f"there is no sha256 of {weights.name} to compare.")
-        if is_difference(folder):
-            names = {path.name for path in folder.iterdir() if path.is_file()}
-        else:
-            names = {weights.name for weights in weights_of(folder)} | set(DEFINING)
-        return {
-            name: listed.get(name) or sha256(folder / name)
-            for name in names
-            if (folder / name).is_file()
-        }
+        # After the sums: a file that was damaged on its way is fetched anew.
+        names = set(files)
+        if not is_difference(folder):
+            require_ordinary(folder, name)
+            names &= {weights.name for weights in weights_of(folder)} | set(DEFINING)
+        return {name: listed.get(name) or sha256(files[name]) for name in names}
 
 
 def _digest(*parts: str) -> str:

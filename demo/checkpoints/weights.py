@@ -4,6 +4,7 @@ Nothing pickled is loaded, and no code that a checkpoint brings is run.
 """
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +13,15 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from demo.checkpoints.files import CheckpointError, require_ordinary
+from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.ordinary import library_view, read_shapes, require_ordinary
+
+# What a model may take in memory, as a multiple of the numbers in its files: weights that are
+# missing are named once it is built, so it may be somewhat larger.
+MAX_GROWTH = 2
+SMALL_NUMBERS = 4_000_000
 
 
 def load_model(
@@ -29,19 +36,35 @@ def load_model(
     require_ordinary(folder, folder.name)
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        with quiet(), library_view(folder) as view:
+            tokenizer = AutoTokenizer.from_pretrained(view, **options)
+            _require_fitting_config(folder, view, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+                view, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
+        model, report = loaded
+        _require_every_weight(folder.name, report)
+        _require_fitting_tokenizer(folder.name, model, tokenizer)
+        model.to(device).eval()
+        _require_finite(folder.name, model, tokenizer.eos_token_id)
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(f"{folder.name} could not be loaded: {first_line(error)}") from error
-    model, report = loaded
-    _require_every_weight(folder.name, report)
-    _require_fitting_tokenizer(folder.name, model, tokenizer)
-    model.to(device).eval()
-    _require_finite(folder.name, model, tokenizer.eos_token_id)
     return model, tokenizer
+
+
+def _require_fitting_config(folder: Path, view: Path, options: Mapping[str, Any]) -> None:
+    """Builds the model without memory, and compares its size with what the files hold."""
+    config = AutoConfig.from_pretrained(view, **options)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config)
+    wanted = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    given = sum(math.prod(shape) for shape in read_shapes(folder).values())
+    if wanted > MAX_GROWTH * given + SMALL_NUMBERS:
+        raise CheckpointError(
+            f"config.json of {folder.name} asks for {wanted:,} numbers; its weights hold {given:,}."
+        )
 
 
 def _require_every_weight(name: str, report: Mapping[str, Any]) -> None:

@@ -1,13 +1,12 @@
 """What the page is built from before a checkpoint's weights are there: two of its small files."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from demo.checkpoints.files import GENERATION_CONFIG
+from demo.checkpoints.files import GENERATION_CONFIG, CheckpointError, read_json
 from demo.checkpoints.persona import NOBODY, Persona, persona_of
 from demo.generation.request import FIELDS, GenerationRequest, InvalidRequest
 
@@ -31,8 +30,8 @@ def read_profile(folder: Path) -> Profile:
     """
     values: Any = {}
     # A damaged file is found when the checkpoint is verified.
-    with suppress(OSError, ValueError, RecursionError):
-        values = json.loads((folder / GENERATION_CONFIG).read_text(encoding="utf-8"))
+    with suppress(CheckpointError):
+        values = read_json(folder, GENERATION_CONFIG)
     defaults: dict[str, Any] = {}
     for name in SAMPLING:
         # A checkpoint from elsewhere may ask for what is beyond the limits here, or for null.

@@ -4,19 +4,21 @@ Training puts their files beside the weights. A checkpoint from elsewhere may ha
 then nothing is said of its texts.
 """
 
-import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from demo.checkpoints.files import METRICS, CheckpointError, find_file, read_json
 from demo.judging import detector, originals
 from demo.judging.detector import Detector
 from demo.judging.files import UnusableFile
 from demo.judging.originals import Originals, Passage
 
-METRICS = "metrics.json"
+# Training makes six.
+MAX_GROUPS = 50
 
 _Judge = TypeVar("_Judge")
 
@@ -70,8 +72,8 @@ class Judges:
         """Loads the judges of a checkpoint's folder; `say` is told of each that cannot be read, and
         the checkpoint is used without it."""
         return cls(
-            _read(folder / originals.NAME, Originals.load, say),
-            _read(folder / detector.NAME, Detector.load, say),
+            _read(folder, originals.NAME, Originals.load, say),
+            _read(folder, detector.NAME, Detector.load, say),
             _trust(read_metrics(folder)),
         )
 
@@ -89,28 +91,28 @@ def share_of(passages: Sequence[Passage], text: str) -> float:
     return sum(end - start for start, end in passages) / len(text) if text else 0.0
 
 
-def _read(path: Path, load: Callable[[Path], _Judge], say: Callable[[str], None]) -> _Judge | None:
-    if not path.is_file():
-        return None
+def _read(
+    folder: Path, name: str, load: Callable[[Path], _Judge], say: Callable[[str], None]
+) -> _Judge | None:
     try:
-        return load(path)
-    except UnusableFile as error:
+        return load(folder / name) if find_file(folder, name) else None
+    except (CheckpointError, UnusableFile) as error:
         say(f"{error} Its checkpoint is used without.")
         return None
 
 
 def read_metrics(folder: Path) -> Mapping[str, Any]:
     """Reads what training measured of a checkpoint; empty if there is nothing to read."""
-    with suppress(OSError, ValueError, RecursionError):
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    with suppress(CheckpointError):
+        metrics = read_json(folder, METRICS)
         return metrics if isinstance(metrics, Mapping) else {}
     return {}
 
 
 def _trust(metrics: Mapping[str, Any]) -> tuple[Trust, ...]:
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        groups = metrics["judges"]["detector"]["by_length"]
-        return tuple(_group(name, figures) for name, figures in groups.items())
+    with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        groups = metrics["judges"]["detector"]["by_length"].items()
+        return tuple(_group(name, figures) for name, figures in islice(groups, MAX_GROUPS))
     return ()
 
 

@@ -39,7 +39,7 @@ class Service:
         self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
         self._load = load
         self._loaded: Loaded | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._closed = False
         self._hidden: Container[bytes] = ()
         self._visitors = 0
@@ -130,7 +130,9 @@ class Service:
             self._loaded = self._load()
             if self._closed:
                 self._loaded.engine.close()
-        except Exception as error:
+        except BaseException as error:
+            # All of them, or everybody would wait for ever: a panic of a library in Rust is no
+            # Exception.
             self._error = error
             self._on_failure()
         self._settled.set()

@@ -124,5 +124,6 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float | None]:
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        found[name] = value if is_number else None
+        # JavaScript knows larger numbers inexactly, and JSON's writer for the page not at all.
+        found[name] = value if is_number and abs(value) <= 2**53 else None
     return found

@@ -164,7 +164,7 @@ def test_weights_that_are_not_numbers_are_refused(folder: Path) -> None:
 def test_a_truncated_file_is_refused(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    assert "could not be loaded" in refusal(folder)
+    assert "model.safetensors of spoiled is damaged" in refusal(folder)
 
 
 def test_a_missing_shard_is_refused(folder: Path) -> None:

@@ -29,16 +29,21 @@ def test_a_service_is_loading_and_then_ready(engine: ScriptedEngine) -> None:
     assert (service.state(), service.notice()) == ("ready", "a notice")
 
 
-def test_a_failure_is_told_to_all_who_wait_and_to_who_asked(engine: ScriptedEngine) -> None:
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize("error", [OSError("no teapot"), Panic("no teapot")])
+def test_a_failure_is_told_to_all_who_wait_and_to_who_asked(error: BaseException) -> None:
     def load() -> Loaded:
-        raise OSError("no teapot")
+        raise error
 
     service = Service(load)
     told = threading.Event()
     service.on_failure(told.set)
     service.begin()
-    with pytest.raises(OSError, match="no teapot"):
-        service.wait()
+    with pytest.raises(type(error), match="no teapot"):
+        service.wait(10)
     assert told.wait(1)
     assert service.state() == "failed"
     again = threading.Event()

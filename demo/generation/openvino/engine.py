@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from demo.generation.request import (
     InvalidRequest,
 )
 from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
+from demo.subprocesses import memory_bytes
 
 # All three are needed for a text that does not depend on what else is in the batch.
 EXACT = {
@@ -56,8 +56,6 @@ CACHE_SHARE_OF_MEMORY = 1 / 8
 # what the cache grows to; a tweet and its prompt take about 80 tokens. If several texts are longer,
 # some wait and their prompts are read again, which changes no text.
 CACHE_TOKENS_PER_SLOT = 256
-# Assumed if the system does not say how much memory it has.
-UNKNOWN_MEMORY_BYTES = 4 * 2**30
 # A character is at most four bytes, and a token at least one.
 LONGEST_REQUEST_TOKENS = 4 * MAX_PROMPT_CHARACTERS + int(FIELDS["max_new_tokens"].maximum)
 # How long a request waits for a worker that is being restarted.
@@ -223,15 +221,3 @@ def _cache_blocks(exported: Exported, exact: bool, slots: int, cache_bytes: int 
     longest = min(exported.context_tokens + 1, LONGEST_REQUEST_TOKENS)
     usable = -(-max(slots * CACHE_TOKENS_PER_SLOT, longest) // BLOCK_TOKENS)
     return max(1, min(int(affordable), usable))
-
-
-def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or its container's limit."""
-    if not hasattr(os, "sysconf"):
-        return UNKNOWN_MEMORY_BYTES
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdecimal() else total

@@ -13,7 +13,8 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from demo.checkpoints.files import write_checksums
+from demo.checkpoints.files import read_object, write_checksums
+from demo.checkpoints.ordinary import library_view
 from demo.generation.openvino.exported import Exported
 from demo.generation.openvino.graph import (
     GPT2,
@@ -41,7 +42,7 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
         CannotExport: the architecture is not supported, a weight is missing, superfluous,
             misshapen or not finite, or the tokenizer does not fit.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_object(folder, "config.json")
     read_decoder = _DECODERS.get(str(config.get("model_type")))
     if read_decoder is None:
         raise CannotExport(
@@ -49,9 +50,10 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
             f"OpenVINO runs {' and '.join(_DECODERS)} here."
         )
     decoder = read_decoder(config)
-    tokenizer = AutoTokenizer.from_pretrained(
-        folder, trust_remote_code=False, local_files_only=True
-    )
+    with library_view(folder) as view:
+        tokenizer = AutoTokenizer.from_pretrained(
+            view, trust_remote_code=False, local_files_only=True
+        )
     exported = _describe(decoder, tokenizer, precision, source)
     out.mkdir(parents=True, exist_ok=True)
     weights = Weights.open(folder)

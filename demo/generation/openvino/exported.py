@@ -14,7 +14,14 @@ from demo.checkpoints.cache import (
     remove_unfinished,
     use_folder,
 )
-from demo.checkpoints.files import EXPORT_SUBFOLDER, CheckpointError, is_whole
+from demo.checkpoints.files import (
+    EXPORT_SUBFOLDER,
+    NEEDED_OF_EXPORT,
+    CheckpointError,
+    is_whole,
+    read_object,
+)
+from demo.generation.openvino.shipped import require_ordinary_export
 from demo.subprocesses import ModuleFailed, run_module
 
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 DESCRIPTION = "export.json"
 # Raise it when the export writes something else: older exports are then made anew.
 FORMAT = 1
+PRECISIONS = ("int8", "f32")
+MAX_SIZE = 2**24
 EXPORT = "demo.generation.openvino.export"
 
 
@@ -48,14 +57,25 @@ class Exported:
             CheckpointError: there is none, or it is of another format.
         """
         try:
-            values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            values = read_object(folder, DESCRIPTION)
             # The name in the file, which published exports have.
             exported = cls(eos_token_id=values.pop("mark"), **values)
-        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError) as error:
             raise CheckpointError(f"{folder} has no readable {DESCRIPTION}.") from error
         if exported.format != FORMAT:
             raise CheckpointError(f"{folder} is of format {exported.format}, not {FORMAT}.")
+        exported._require_usable(folder)
         return exported
+
+    def _require_usable(self, folder: Path) -> None:
+        sizes = (self.vocabulary, self.context_tokens, self.cache_values_per_token)
+        if (
+            not all(type(size) is int and 1 <= size <= MAX_SIZE for size in sizes)
+            or type(self.eos_token_id) is not int
+            or not 0 <= self.eos_token_id < self.vocabulary
+            or self.precision not in PRECISIONS
+        ):
+            raise CheckpointError(f"{DESCRIPTION} of {folder} has sizes that no export has.")
 
     def write(self, folder: Path) -> None:
         """Writes the folder's description."""
@@ -81,8 +101,16 @@ def exported_folder(checkpoint: "Checkpoint", cache_dir: Path, say: Callable[[st
 
     def is_export(folder: Path) -> bool:
         try:
-            return Exported.read(folder).source == fingerprint and is_whole(folder, sha256)
-        except CheckpointError:
+            exported = Exported.read(folder)
+            config = read_object(checkpoint.folder, "config.json")
+            if (exported.source, exported.vocabulary) != (fingerprint, config.get("vocab_size")):
+                return False
+            # One that a checkpoint ships may be anybody's; ours in the cache pass as well.
+            require_ordinary_export(folder, exported.vocabulary)
+            return is_whole(folder, sha256, required=NEEDED_OF_EXPORT)
+        except CheckpointError as error:
+            if folder.is_dir():
+                say(f"The export in {folder} is not used: {error}")
             return False
 
     def export_to(folder: Path) -> Path:
