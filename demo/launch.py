@@ -21,7 +21,7 @@ from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.api import calls_of, end_stream, text_calls_of
-from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, rules
+from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
@@ -32,7 +32,7 @@ OTHER_CALLS = 2
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
-    """Serves until SIGINT or SIGTERM, then closes the server and the engine.
+    """Serves until SIGINT or SIGTERM, then lets texts under way end, and closes server and engine.
 
     Raises:
         CannotListen: the port was taken meanwhile.
@@ -118,10 +118,9 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     try:
         stopped.wait()
     finally:
-        # Whoever writes is told, before the doors are closed on those who read.
         game.leave()
-        service.close()
-        page.close(verbose=False)
+        service.stop(settings.stop_seconds)
+        close_server(page)
         game.close()
     # What a stopped app had not loaded yet is no failure.
     if service.state() == "failed" and not signalled.is_set():

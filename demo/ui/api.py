@@ -25,7 +25,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.server.admission import Call
+from demo.server.admission import STOPPED, Call
 from demo.server.calls import Calls
 from demo.server.service import Service
 from demo.ui import copy
@@ -204,6 +204,7 @@ def _write(
                 yield drafts
                 if call.is_abandoned:
                     return
+                _require_running(service)
             drafts = [replace(draft, identity=engine.identity) for draft in drafts]
             with service.queue.place(call.visitor, len(requests)) as place:
                 while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
@@ -211,6 +212,7 @@ def _write(
                     yield drafts
                     if call.is_abandoned:
                         return
+                    _require_running(service)
                 drafts = [replace(draft, ahead=0) for draft in drafts]
                 with closing(_stream(engine, requests)) as events:
                     for index, event in events:
@@ -231,6 +233,12 @@ def _write(
     errors = [draft.error for draft in drafts if draft.error]
     if len(errors) == len(drafts):
         raise gr.Error(errors[0], print_exception=False)
+
+
+def _require_running(service: Service) -> None:
+    """Raises EngineError if the demo is being stopped, so that no text may begin."""
+    if service.calls.is_stopping:
+        raise EngineError(STOPPED)
 
 
 def _stream(
