@@ -29,6 +29,9 @@ from demo.ui.theme import CSS_FILE, build_theme, palette_css
 SPARE_THREADS = 24
 # Calls of one endpoint that asks the engine for nothing, at once.
 OTHER_CALLS = 2
+# Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
+# so one that is forgotten loses nothing.
+KEPT_SESSIONS = 100
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
@@ -76,7 +79,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
             run_history=False,
             enable_monitoring=False,
             max_file_size="1b",
-            state_session_capacity=1_000,
+            state_session_capacity=KEPT_SESSIONS,
             max_threads=settings.queue_size + SPARE_THREADS,
             footer_links=["api"],
             mcp_server=importlib.util.find_spec("mcp") is not None,
