@@ -15,6 +15,10 @@ from demo.log import say
 from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
+from demo.subprocesses import NotEnoughMemory, require_memory
+
+# Of each of the two processes, in whose address space much is reserved that is never used.
+NEEDED_BYTES = 10**9
 
 
 def main() -> int:
@@ -26,8 +30,15 @@ def main() -> int:
         settings = read_settings()
         log.set_up(settings.log_format)
         settings.require_free_port()
+        require_memory(NEEDED_BYTES, "The demo")
         serve(settings)
-    except (CannotListen, CheckpointError, InvalidPersona, InvalidSetting) as error:
+    except (
+        CannotListen,
+        CheckpointError,
+        InvalidPersona,
+        InvalidSetting,
+        NotEnoughMemory,
+    ) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -51,6 +62,8 @@ def serve(settings: Settings) -> None:
     # GRADIO_SERVER_PORT would end in a traceback.
     from demo.launch import launch  # noqa: PLC0415
 
+    # What is known already to have failed needs no page.
+    service.wait(0)
     launch(service, settings, shown)
 
 

@@ -28,7 +28,7 @@ from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.api import calls_of, end_stream, text_calls_of
-from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, rules
+from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
@@ -38,10 +38,13 @@ SPARE_THREADS = 24
 OTHER_CALLS = 2
 # Of gzip; the highest, 9, takes half as long again and saves one byte in a thousand.
 COMPRESSION = 6
+# Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
+# so one that is forgotten loses nothing.
+KEPT_SESSIONS = 100
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
-    """Serves until SIGINT or SIGTERM, then closes the server and the engine.
+    """Serves until SIGINT or SIGTERM, then lets texts under way end, and closes server and engine.
 
     Raises:
         CannotListen: the port was taken meanwhile.
@@ -89,7 +92,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
             run_history=False,
             enable_monitoring=False,
             max_file_size="1b",
-            state_session_capacity=1_000,
+            state_session_capacity=KEPT_SESSIONS,
             max_threads=settings.queue_size + SPARE_THREADS,
             footer_links=["api"],
             mcp_server=importlib.util.find_spec("mcp") is not None,
@@ -136,10 +139,9 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         stopped.wait()
     finally:
         say("Stopping.")
-        # Whoever writes is told, before the doors are closed on those who read.
         game.leave()
-        service.close()
-        page.close(verbose=False)
+        service.stop(settings.stop_seconds)
+        close_server(page)
         game.close()
         service.counts.log_refusals()
         say("Stopped.")

@@ -135,6 +135,7 @@ class Settings:
     rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "all visitors together may ask so many times as often")
     trusted_proxies: int = _number("TRUSTED_PROXIES", 0, 0, 10, "proxies before this server that append to X-Forwarded-For; 1 on a Space")
     deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")
+    stop_seconds: int = _number("STOP_SECONDS", 10, 0, 300, "how long texts under way may go on once the demo is told to stop")
     contact: str = _variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions", _contact)
     max_body_bytes: int = _number("MAX_BODY_BYTES", 65_536, 1_024, 10_485_760, "largest request body")
     mask_slurs: bool = _switch("MASK_SLURS", "a few slurs are shown as they are; else their inner letters are asterisks ([which](owner.md#words-that-are-masked))", is_on=True)

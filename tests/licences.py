@@ -15,6 +15,10 @@ USES: Mapping[str, tuple[str, str]] = {
     "huggingface_hub": ("checkpoints and datasets of the Hub", "httpx and the Hub's HTTP API"),
     "pydantic": ("reads a persona strictly", "hand-written checks; Gradio brings it anyway"),
     "starlette": ("routes and middleware", "bare ASGI; Gradio brings it anyway"),
+    "uvicorn": ("the server that Gradio starts", "hypercorn; Gradio brings it anyway"),
+    "h11": ("HTTP/1.1 with bounded headers, for uvicorn", "httptools, which bounds nothing"),
+    "httpx": ("errors of whoever fetches", "requests; gradio_client brings it anyway"),
+    "cachetools": ("answers kept in memory up to a size", "an OrderedDict that is counted by hand"),
     "limits": ("moving windows of a visitor's rates", "a deque of times for each visitor"),
     "prometheus-client": ("counts and their text format", "OpenTelemetry's SDK"),
     "openvino": ("int8 models on a CPU", "onnxruntime"),
@@ -40,15 +44,14 @@ USES: Mapping[str, tuple[str, str]] = {
     "axe-playwright-python": ("accessibility of the page", "axe-core itself, loaded as a script"),
     "mypy": ("types", "pyright"),
     "playwright": ("drives Chromium", "selenium"),
+    "hypothesis": ("draws requests for the fuzz", "random, without shrinking"),
     "pytest": ("runs the tests", "unittest"),
     "gradio_client": ("calls the app as its users do", "httpx, but for what only it does"),
-    "httpx": ("calls the app", "requests"),
     "psutil": ("memory and processes in tests and benchmarks", "/proc, on Linux"),
     "pytest-randomly": ("random order", "pytest-random-order"),
     "pytest-xdist": ("a process a core", "several pytest commands"),
     "pyyaml": ("reads the README's front matter", "ruamel.yaml"),
     "ruff": ("lints and formats", "flake8, isort and black"),
-    "uvicorn": ("serves stand-ins in tests", "hypercorn; Gradio brings it anyway"),
 }
 # What a wheel bundles differs between builds of one version; its own licence comes first.
 MAX_TERMS = 3

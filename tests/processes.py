@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
-    "SYSTEM", "SPACE", "TWEETS", "COUNTS_", "RATE_", "VISITOR_", "TRUSTED_", "METRICS_", "MASK_", "LOG_",
+    "SYSTEM", "SPACE", "TWEETS", "COUNTS_", "RATE_", "VISITOR_", "TRUSTED_", "METRICS_", "MASK_",
+    "LOG_", "STOP_",
 )  # fmt: skip
 # Tests come from one address, and faster than visitors.
 RATES = dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"), "100000/second")

@@ -5,6 +5,7 @@ import json
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,11 +37,14 @@ STOPPING_RETRY_SECONDS = 30
 QUEUE_FULL = "{} visitors wait for the computer already, and no more can."
 TOO_MANY = "Your network has {} texts waiting already."
 STOPPING = "The demo is being restarted."
+STOPPED = f"{STOPPING} Try again in a minute."
 UNKNOWN_EVENT = "There is no such call, or its answer was read already."
 # Carries a call's number from the request to the function. Gradio hands an MCP request's headers
 # on to the call that it makes of it.
 HEADER = "x-demo-call"
 STREAM = "/gradio_api/queue/data"
+# How often a stop looks whether all is read.
+POLL_SECONDS = 0.02
 
 
 @dataclass(eq=False)
@@ -54,8 +58,23 @@ class Call:
     has_ended: bool = False
 
 
+@dataclass
+class Session:
+    """A stream in which answers are sent: the ids of its calls that somebody may still read,
+    those of them that ask for texts, and how many read it."""
+
+    events: set[str] = field(default_factory=set)
+    calls: set[Call] = field(default_factory=set)
+    joining: int = 0
+    readers: int = 0
+    # Counts readers and calls: a check that was due before the last of them is void.
+    changes: int = 0
+
+
 class Ledger:
     """The calls for texts that were let in and have not ended. Safe to use from many threads.
+
+    sessions: the streams whose last answer has not been read, by name; `Admission` keeps them.
 
     queue_size: how many may wait or be written in all; one more is answered with 503.
     visitor_calls: the same for one visitor; one more is answered with 429.
@@ -67,7 +86,8 @@ class Ledger:
         self._calls: dict[str, Call] = {}
         self._count = 0
         self._lock = threading.Lock()
-        self._is_stopping = False
+        self.is_stopping = False
+        self.sessions: dict[str, Session] = {}
 
     def refusal(self, visitor: str, at_most: int) -> tuple[int, Refusal] | None:
         """The status and reason if a call for texts must not be let in now; `at_most` is how many
@@ -75,7 +95,7 @@ class Ledger:
         with self._lock:
             visitors = [call.visitor for call in self._calls.values()]
         mine = visitors.count(visitor)
-        if self._is_stopping:
+        if self.is_stopping:
             return 503, Refusal(STOPPING, STOPPING_RETRY_SECONDS)
         if mine >= min(at_most, self._visitor_calls):
             return 429, Refusal(TOO_MANY.format(mine), FULL_RETRY_SECONDS)
@@ -102,6 +122,11 @@ class Ledger:
             call.has_ended = True
             self._calls = {number: one for number, one in self._calls.items() if one is not call}
 
+    def count(self) -> int:
+        """How many calls are open."""
+        with self._lock:
+            return len(self._calls)
+
     def abandon(self, call: Call) -> None:
         """Has the call's function end soon, and forgets the call."""
         if not call.has_ended:
@@ -109,26 +134,15 @@ class Ledger:
             self.end(call)
 
     def stop(self) -> None:
-        """Lets no more calls in."""
-        self._is_stopping = True
+        """Lets no more calls in, and has those that wait for their turn end with STOPPED."""
+        self.is_stopping = True
 
-    def count(self) -> int:
-        """How many calls are open."""
-        with self._lock:
-            return len(self._calls)
-
-
-@dataclass
-class Session:
-    """A stream in which Gradio sends answers: the ids of its calls that somebody may still read,
-    those of them that ask for texts, and how many read it."""
-
-    events: set[str] = field(default_factory=set)
-    calls: set[Call] = field(default_factory=set)
-    joining: int = 0
-    readers: int = 0
-    # Counts readers and calls: a check that was due before the last of them is void.
-    changes: int = 0
+    def wait_until_read(self, seconds: float) -> None:
+        """Returns once every call has ended and every answer was read, at the latest after so many
+        seconds."""
+        deadline = time.monotonic() + seconds
+        while (self._calls or self.sessions) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
 
 class Admission:
@@ -158,7 +172,7 @@ class Admission:
         self.calls = calls
         self.text_calls = text_calls
         self.end_stream = end_stream
-        self._sessions: dict[str, Session] = {}
+        self._sessions = ledger.sessions
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -187,13 +201,19 @@ class Admission:
                 scope = _with_number(scope, self.ledger.open(call))
         body = json.loads(content)
         name = str(body.get("session_hash") or "") if "data" in body else ""
-        if name:
-            self._join(name, call)
+        # A call with a stream of its own has one that is not named yet.
+        stream = name or secrets.token_urlsafe()
+        self._join(stream, call)
         answered = _Answer(send)
         try:
             await self.app(scope, receive, answered.send)
         finally:
-            self._joined(name, call, answered.event_id())
+            event = answered.event_id()
+            if not name:
+                session = self._sessions.pop(stream)
+                if event:
+                    self._sessions[event] = session
+            self._joined(name or event, call, event)
 
     async def _admit(
         self, scope: Scope, content: bytes, send: Send, texts: int, at_most: int
@@ -229,10 +249,14 @@ class Admission:
                 self.ledger.abandon(call)
             return message
 
+        number = self.ledger.open(call)
+        # The answer of this request is all that its caller reads.
+        self._sessions[number] = Session(calls={call}, readers=1)
         try:
-            await self.app(_with_number(scope, self.ledger.open(call)), watched, send)
+            await self.app(_with_number(scope, number), watched, send)
         finally:
             self.ledger.abandon(call)
+            del self._sessions[number]
 
     def _texts(self, scope: Scope, content: bytes) -> int:
         return texts_asked_for(get_route_path(scope), content, self.calls, self.text_calls)
@@ -279,20 +303,16 @@ class Admission:
         session.calls.add(call)
 
     def _joined(self, name: str, call: Call, event: str) -> None:
-        """The call has a stream of its own or joined another, or it was refused: no event."""
-        if name:
-            self._sessions[name].joining -= 1
+        """The call is in a stream, or it was refused: no event."""
         if not event:
             self.ledger.end(call)
-        elif not name:
-            name = event
-            self._sessions[name] = Session(calls={call})
         if not call.texts:
             # Soon done: nobody counts it, and its stream is all that must end.
             call.has_ended = True
         session = self._sessions.get(name)
         if session is None:
             return
+        session.joining -= 1
         session.events |= {event} - {""}
         session.calls = {one for one in session.calls if not one.has_ended}
         if not session.readers:

@@ -16,7 +16,9 @@ from demo.server.admission import Ledger
 from demo.server.fair_queue import FairQueue
 from demo.server.metrics import Metrics
 
-State = Literal["loading", "ready", "recovering", "failed"]
+State = Literal["loading", "ready", "recovering", "failed", "stopping"]
+# How long readers may take to read that their texts were cut.
+LAST_WORD_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Service:
         """What /readyz tells."""
         if self._error is not None:
             return "failed"
+        if self.calls.is_stopping:
+            return "stopping"
         if self._loaded is None:
             return "loading"
         return "ready" if self._loaded.engine.health() else "recovering"
@@ -125,6 +129,14 @@ class Service:
     def is_idle(self) -> bool:
         """Whether the engine is there and no visitor waits for it."""
         return self._loaded is not None and self._visitors == 0
+
+    def stop(self, seconds: float) -> None:
+        """Lets no more texts begin, waits for those under way, at most so long, closes the engine,
+        which ends the rest of them, and waits until all that was said is read."""
+        self.calls.stop()
+        self.calls.wait_until_read(seconds)
+        self.close()
+        self.calls.wait_until_read(LAST_WORD_SECONDS)
 
     def close(self) -> None:
         """Closes the engine, also one that comes later."""

@@ -26,7 +26,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.server.admission import Call
+from demo.server.admission import STOPPED, Call
 from demo.server.calls import Calls
 from demo.server.service import Service
 from demo.ui import copy
@@ -207,6 +207,7 @@ def _write(
                 yield drafts
                 if call.is_abandoned:
                     return
+                _require_running(service)
             drafts = [replace(draft, identity=engine.identity) for draft in drafts]
             with service.queue.place(call.visitor, len(requests)) as place:
                 told = float("-inf")
@@ -218,6 +219,7 @@ def _write(
                         yield drafts
                     if call.is_abandoned:
                         return
+                    _require_running(service)
                 if call.is_abandoned:
                     return
                 drafts = [replace(draft, ahead=0) for draft in drafts]
@@ -243,6 +245,12 @@ def _write(
     errors = [draft.error for draft in drafts if draft.error]
     if len(errors) == len(drafts):
         raise gr.Error(errors[0], print_exception=False)
+
+
+def _require_running(service: Service) -> None:
+    """Raises EngineError if the demo is being stopped, so that no text may begin."""
+    if service.calls.is_stopping:
+        raise EngineError(STOPPED)
 
 
 def _stream(

@@ -25,6 +25,7 @@ STATUS: Mapping[str, str] = {
     "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
     "recovering": "The model is being restarted; that takes a moment.",
     "failed": "The model could not be loaded.",
+    "stopping": "The demo is being restarted.",
     "unreachable": "The server does not answer.",
     # In the card of a call.
     "unanswered": "The server does not answer. What you typed is still there: try again soon.",

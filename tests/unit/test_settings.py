@@ -37,6 +37,7 @@ def test_every_variable_is_read() -> None:
         "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j", "CONTACT": "https://k/@l",
         "VISITOR_QUEUE": "6", "RATE_ALL": "11", "TRUSTED_PROXIES": "2",
         "MASK_SLURS": "0", "METRICS_TOKEN": "m" * 16, "LOG_FORMAT": "json",
+        "STOP_SECONDS": "13",
     }  # fmt: skip
     rates = {f"RATE_{kind}": f"{i}/hour" for i, kind in enumerate(KINDS, start=20)}
     settings = read_settings({**given, **rates})

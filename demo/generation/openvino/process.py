@@ -18,10 +18,12 @@ from demo import subprocesses
 from demo.generation.engine import HEARTBEAT_SECONDS, SHUTTING_DOWN, EngineError, WorkerState
 
 MAX_BACK_OFF_SECONDS = 2.0
-# A step that takes longer than this counts as one that never ends.
-STALL_SECONDS = 30.0
+# A worker reports after each step, and every second if it has nothing to do. One that is silent for
+# longer than this counts as one that hangs.
+STALL_SECONDS = 8.0
 START_SECONDS = 120.0
-CLOSE_SECONDS = 5.0
+# A worker leaves nothing unsaved: one that does not end at once is killed.
+CLOSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,6 @@ class WorkerProcess:
         self._stall_seconds = stall_seconds
         self._lock = threading.Lock()
         self._readers: dict[int, SimpleQueue[Event]] = {}
-        # Texts whose end the process has not reported yet, whether anybody reads them or not.
-        self._unfinished: set[int] = set()
         self._process: subprocess.Popen[str] | None = None
         self._outbox: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
         self._last_message = time.monotonic()
@@ -85,10 +85,9 @@ class WorkerProcess:
         return WorkerState(process.pid if process else None, self._restarts)
 
     def is_stalled(self) -> bool:
-        """True if the process is starting or has texts to write, and was silent for too long."""
+        """True if the process was silent for too long."""
         limit = self._stall_seconds if self.ready.is_set() else START_SECONDS
-        is_working = bool(self._unfinished) or not self.ready.is_set()
-        return is_working and time.monotonic() - self._last_message > limit
+        return time.monotonic() - self._last_message > limit
 
     def add(self, number: int, events: "SimpleQueue[Event]", command: Mapping[str, Any]) -> None:
         """Asks for a text; its events are put in the queue.
@@ -102,10 +101,7 @@ class WorkerProcess:
             if self._process is None:
                 events.put(LOST)
                 return
-            if not self._unfinished:
-                self._last_message = time.monotonic()
             self._readers[number] = events
-            self._unfinished.add(number)
             self._outbox.put({"add": number, **command})
 
     def forget(self, number: int) -> None:
@@ -192,14 +188,12 @@ class WorkerProcess:
                 reader = self._readers.get(number)
                 if state != "more":
                     self._readers.pop(number, None)
-                    self._unfinished.discard(number)
             if reader is not None:
                 reader.put(Event(tokens, state))
 
     def _end_all(self) -> None:
         with self._lock:
             lost, self._readers = self._readers, {}
-            self._unfinished.clear()
             self._process = None
             self._outbox.put(None)
             event = CLOSED if self.is_closing() else LOST
@@ -212,6 +206,8 @@ class WorkerProcess:
             process = self._process
             if process is not None and self.is_stalled():
                 log.error("OpenVINO's worker hangs and is killed.")
+                # It is not up again before another one says so.
+                self.ready.clear()
                 process.kill()
                 self._last_message = time.monotonic()
 
