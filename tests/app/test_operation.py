@@ -32,7 +32,8 @@ def test_what_visitors_do_is_counted_without_their_words(operated: AppProcess) -
     generate(operated.url, prompt="SECRET teapot", seed=1)
     refusal(operated.url, prompt="SECRET kettle", top_p=9)
     HTTP.get(f"{operated.url}/gradio_api/call/SECRET/SECRET")
-    HTTP.post(f"{operated.url}/gradio_api/call/SECRET", content=b"SECRET")
+    headers = {"content-type": "application/json"}
+    HTTP.post(f"{operated.url}/gradio_api/call/SECRET", content=b"SECRET", headers=headers)
     shown = metrics(operated)
     assert shown['demo_texts_total{outcome="finished",reason="end_of_tweet"}'] == 1
     assert shown['demo_texts_total{outcome="refused",reason="invalid"}'] == 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gradio import queueing
 
+from demo.log import adopt
 from demo.server.logs import PlacesOnly, keep_words_out
 
 # Not in the source, which a traceback shows.
@@ -17,6 +18,8 @@ WORDS = "SEC" + "RET words"
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """What a handler with the filter writes."""
+    # As at a start: a server that ran in this process may have left handlers of its own.
+    adopt("uvicorn")
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(PlacesOnly())
