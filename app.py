@@ -1,7 +1,9 @@
 """The demo's entry point: settings → checkpoint and engine → page → launch."""
 
+import platform
 import sys
 
+from demo import log
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PLOT
 from demo.checkpoints.persona import InvalidPersona
@@ -9,8 +11,14 @@ from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, 
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import Profile, read_profile
 from demo.judging.judges import Judges, read_metrics
+from demo.log import say
+from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
+from demo.subprocesses import NotEnoughMemory, require_memory
+
+# Of each of the two processes, in whose address space much is reserved that is never used.
+NEEDED_BYTES = 10**9
 
 
 def main() -> int:
@@ -20,9 +28,17 @@ def main() -> int:
     """
     try:
         settings = read_settings()
+        log.set_up(settings.log_format)
         settings.require_free_port()
+        require_memory(NEEDED_BYTES, "The demo")
         serve(settings)
-    except (CannotListen, CheckpointError, InvalidPersona, InvalidSetting) as error:
+    except (
+        CannotListen,
+        CheckpointError,
+        InvalidPersona,
+        InvalidSetting,
+        NotEnoughMemory,
+    ) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -30,11 +46,12 @@ def main() -> int:
 
 def serve(settings: Settings) -> None:
     """Loads the engine and serves the page meanwhile."""
+    say("Starting.", python=platform.python_version(), engine=settings.engine)
     if settings.zero_gpu:
         # It must be imported before torch, and exists on ZeroGPU alone.
         import spaces  # noqa: F401, PLC0415
 
-    service = Service(lambda: load(settings), settings.slots)
+    service = Service(lambda: load(settings), Ledger(settings.queue_size, settings.visitor_queue))
     service.begin()
     if settings.zero_gpu:
         # ZeroGPU collects its functions when the page is launched.
@@ -45,6 +62,8 @@ def serve(settings: Settings) -> None:
     # GRADIO_SERVER_PORT would end in a traceback.
     from demo.launch import launch  # noqa: PLC0415
 
+    # What is known already to have failed needs no page.
+    service.wait(0)
     launch(service, settings, shown)
 
 
@@ -83,7 +102,7 @@ def load(settings: Settings) -> Loaded:
 
     def load_with(checkpoint: Checkpoint) -> None:
         nonlocal engine
-        engine = load_engine(checkpoint, engine_settings, _say)
+        engine = load_engine(checkpoint, engine_settings, say)
 
     checkpoint = resolve_checkpoint(
         model_id=settings.model_id,
@@ -92,17 +111,13 @@ def load(settings: Settings) -> Loaded:
         embedded=EMBEDDED,
         base_file=settings.base_file,
         cache_dir=settings.cache_dir,
-        say=_say,
+        say=say,
         load=load_with,
     )
     folder = checkpoint.folder
-    judges, metrics = Judges.load(folder, _say), read_metrics(folder)
+    judges, metrics = Judges.load(folder, say), read_metrics(folder)
     plot = folder / PLOT
     return Loaded(engine, checkpoint.notice, judges, metrics, plot if plot.is_file() else None)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ from demo.settings import VARIABLES
 ROOT = Path(__file__).parent.parent
 # Where files are stays as the owner has it; every other setting is the benchmark's.
 INHERITED = ("BASE_FILE", "CACHE_DIR")
+# All visitors of a benchmark have one address.
+UNLIMITED = {
+    "VISITOR_QUEUE": "1000",
+    **dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"), "1000000/second"),
+}
 STOP_SECONDS = 60.0
 LOG_LINES = 20
 
@@ -147,7 +152,8 @@ def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in settings and not name.startswith(foreign)
     }
-    return {**inherited, "GRADIO_SERVER_PORT": url.rpartition(":")[2], **variables}
+    port = url.rpartition(":")[2]
+    return {**inherited, "GRADIO_SERVER_PORT": port, **UNLIMITED, **variables}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

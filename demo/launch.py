@@ -1,32 +1,50 @@
 """Serves a page over an engine until it is told to stop: Gradio's server and its switches."""
 
 import importlib.util
+import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
-from demo.server.limits import middleware
+from demo.judging.masking import unmasked
+from demo.log import adopt, prints_to_log, say
+from demo.server.admission import Admission
+from demo.server.connections import bound_connections
+from demo.server.kept_answers import KeptAnswers
+from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
+from demo.server.logs import keep_words_out
+from demo.server.metrics import Observed
+from demo.server.rates import RateLimits, Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import calls_of, limit_engine_calls
-from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, rules
+from demo.ui.api import calls_of, end_stream, text_calls_of
+from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
-# Threads beyond those in which texts are written: for pages and their assets.
+# Threads beyond those in which texts wait and are written: for pages and their assets.
 SPARE_THREADS = 24
+# Calls of one endpoint that asks the engine for nothing, at once.
+OTHER_CALLS = 2
+# Of gzip; the highest, 9, takes half as long again and saves one byte in a thousand.
+COMPRESSION = 6
+# Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
+# so one that is forgotten loses nothing.
+KEPT_SESSIONS = 100
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
-    """Serves until SIGINT or SIGTERM, then closes the server and the engine.
+    """Serves until SIGINT or SIGTERM, then lets texts under way end, and closes server and engine.
 
     Raises:
         CannotListen: the port was taken meanwhile.
@@ -40,15 +58,29 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
 
     _on_stop_signal(stop)
     service.on_failure(stopped.set)
-    game = build_game(service, profile, settings, _say)
+    if not settings.mask_slurs:
+        service.mask = unmasked
+    game = build_game(service, profile, settings, say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.why_off())
-    # The queue, which is bounded, is where visitors wait that the engine has no slot for.
-    page.queue(
-        max_size=settings.queue_size, api_open=False, default_concurrency_limit=service.slots
+    # Texts wait in the service's own queue: Gradio's would let one visitor stand before all others.
+    page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=OTHER_CALLS)
+    rates = Rates(
+        {
+            "texts": settings.rate_texts,
+            "calls": settings.rate_calls,
+            "rounds": settings.rate_rounds,
+            "parts": settings.rate_parts,
+        },
+        settings.rate_all,
     )
+    proxies, calls = settings.trusted_proxies, calls_of(page)
+    # uvicorn would believe whatever a process on this machine says of whom it forwards.
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
+    bound_connections()
+    keep_words_out()
     try:
-        page.launch(
+        prints_to_log(page.launch)(
             server_name=settings.server_name,
             server_port=settings.server_port,
             prevent_thread_lock=True,
@@ -60,8 +92,8 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
             run_history=False,
             enable_monitoring=False,
             max_file_size="1b",
-            state_session_capacity=1_000,
-            max_threads=service.slots + SPARE_THREADS,
+            state_session_capacity=KEPT_SESSIONS,
+            max_threads=settings.queue_size + SPARE_THREADS,
             footer_links=["api"],
             mcp_server=importlib.util.find_spec("mcp") is not None,
             theme=build_theme(),
@@ -69,12 +101,27 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
             css_paths=[CSS_FILE],
             app_kwargs={
                 "routes": [
-                    *service_routes(service),
+                    *service_routes(service, settings.metrics_token),
                     *asset_routes(service),
                     *guess_routes(game),
                 ],
                 "middleware": [
-                    *middleware(settings.max_body_bytes, calls_of(page)),
+                    Middleware(Observed, metrics=service.counts),
+                    Middleware(ClosedDoors),
+                    Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
+                    Middleware(KeptAnswers),
+                    Middleware(GZipMiddleware, compresslevel=COMPRESSION),
+                    Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+                    Middleware(PlainCalls, calls=calls),
+                    Middleware(
+                        Admission,
+                        ledger=service.calls,
+                        rates=rates,
+                        trusted_proxies=proxies,
+                        calls=calls,
+                        text_calls=text_calls_of(page),
+                        end_stream=partial(end_stream, page),
+                    ),
                     Middleware(Rewriting, rules=rules(profile.persona)),
                 ],
             },
@@ -86,23 +133,21 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         settings.require_free_port()
         raise
     answer_mcp_in_json(page)
-    service.on_ready(lambda: limit_engine_calls(page, service.slots))
-    _say(f"Running on http://{settings.server_name}:{settings.server_port}")
+    adopt("uvicorn")
+    say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()
     finally:
-        # Whoever writes is told, before the doors are closed on those who read.
+        say("Stopping.")
         game.leave()
-        service.close()
-        page.close(verbose=False)
+        service.stop(settings.stop_seconds)
+        close_server(page)
         game.close()
+        service.counts.log_refusals()
+        say("Stopped.")
     # What a stopped app had not loaded yet is no failure.
     if service.state() == "failed" and not signalled.is_set():
         service.wait()
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 def _on_stop_signal(call: Callable[[], object]) -> None:

@@ -7,12 +7,18 @@
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from limits import RateLimitItem
+
 from demo.generation.engine import EngineName
+from demo.log import Format
+from demo.server.rates import parse_rate
+
+Rate = Sequence[RateLimitItem]
 
 
 class InvalidSetting(ValueError):
@@ -63,13 +69,13 @@ def _choice(name: str, **choices: str) -> Any:
     return _variable(name, next(iter(choices)), _listed(shown), parse)
 
 
-def _switch(name: str, help: str) -> Any:
+def _switch(name: str, help: str, *, is_on: bool = False) -> Any:
     def parse(value: str) -> bool:
         if value not in ("0", "1"):
             raise ValueError(f"is {value!r}; it must be 0 or 1.")
         return value == "1"
 
-    return _variable(name, "0", f"`1`: {help}", parse)
+    return _variable(name, str(int(is_on)), f"`{int(not is_on)}`: {help}", parse)
 
 
 def _listed(names: list[str]) -> str:
@@ -92,6 +98,13 @@ def _contact(value: str) -> str:
     return value
 
 
+def _token(value: str) -> str:
+    if value and not re.fullmatch(r"[!-~]{16,200}", value):
+        # Not the value: a secret must not reach a log.
+        raise ValueError("must be 16 to 200 printable ASCII characters without spaces.")
+    return value
+
+
 @dataclass(frozen=True)
 class Settings:
     """The demo's settings, and the table of its variables."""
@@ -110,13 +123,24 @@ class Settings:
     engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="")
     device: str = _choice("DEVICE", auto="", cpu="", cuda="")
     exact: bool = _switch("EXACT", "OpenVINO's exact settings for every checkpoint, so that a seed gives the same text whoever else is served; the embedded one always runs in them")
-    slots: int = _number("SLOTS", 16, 1, 64, "texts that OpenVINO writes at the same time")
+    slots: int = _number("SLOTS", 18, 1, 64, "texts that OpenVINO writes at the same time; one in eight is kept for visitors who have none under way")
     server_name: str = _variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space")
     server_port: int = _number("GRADIO_SERVER_PORT", 7_860, 1, 65_535, "port to listen on")
-    queue_size: int = _number("QUEUE_SIZE", 64, 1, 1_000, "visitors that may wait; one more is told to come back")
+    queue_size: int = _number("QUEUE_SIZE", 80, 1, 1_000, "calls for texts that may wait or be written; one more is told when to come back")
+    visitor_queue: int = _number("VISITOR_QUEUE", 60, 1, 1_000, "the same for one visitor, who is an IPv4 address or a /64 network")
+    rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", parse_rate)
+    rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", parse_rate)
+    rate_rounds: Rate = _variable("RATE_ROUNDS", "180/minute", "the same for rounds of the guessing game", parse_rate)
+    rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", parse_rate)
+    rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "all visitors together may ask so many times as often")
+    trusted_proxies: int = _number("TRUSTED_PROXIES", 0, 0, 10, "proxies before this server that append to X-Forwarded-For; 1 on a Space")
     deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")
+    stop_seconds: int = _number("STOP_SECONDS", 10, 0, 300, "how long texts under way may go on once the demo is told to stop")
     contact: str = _variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions", _contact)
     max_body_bytes: int = _number("MAX_BODY_BYTES", 65_536, 1_024, 10_485_760, "largest request body")
+    mask_slurs: bool = _switch("MASK_SLURS", "a few slurs are shown as they are; else their inner letters are asterisks ([which](owner.md#words-that-are-masked))", is_on=True)
+    metrics_token: str = _variable("METRICS_TOKEN", "", "secret that a request of `/metrics` must carry, 16 to 200 printable characters; empty: there is no such page", _token)
+    log_format: Format = _choice("LOG_FORMAT", text="", json="one object a line")
     tweets: Path | None = _variable("TWEETS", "", "folder that `training prepare` wrote: the guessing game takes its real tweets from its test split; empty: `TWEETS_DATASET`, else no game", _path)
     tweets_dataset: str = _variable("TWEETS_DATASET", "", "Hub id of a dataset that holds such a folder's files; it wins over `TWEETS`", _repository)
     tweets_revision: str = _variable("TWEETS_REVISION", "", "the commit of `TWEETS_DATASET`, 40 hexadecimal digits; required with it")
@@ -159,6 +183,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             raise InvalidSetting(f"{variable.name} {error}") from None
     if on_spaces and not environ.get("GRADIO_SERVER_NAME"):
         values["server_name"] = "0.0.0.0"
+    if on_spaces and not environ.get("TRUSTED_PROXIES"):
+        values["trusted_proxies"] = 1
     if (values["engine"], values["device"]) == ("openvino", "cuda"):
         raise InvalidSetting("ENGINE is 'openvino', which runs on a CPU; DEVICE must not be cuda.")
     for repository, revision in (

@@ -1,18 +1,37 @@
-"""Runs a module of ours as a child process, so that the memory it takes is given back."""
+"""Runs a module of ours as a child process, so that the memory it takes is given back; and says in
+a sentence if there is not enough of it, or of a disk."""
 
 import atexit
+import errno
 import os
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:
+    resource = None  # type: ignore[assignment]
 
 _ROOT = Path(__file__).parent.parent
 # Assumed if the system does not say how much memory it has.
 UNKNOWN_MEMORY_BYTES = 4 * 2**30
 # Killed when this process exits, if they are still running then.
 _running: "set[subprocess.Popen[str]]" = set()
+
+
+# How libraries say, in Python, C++ and Rust, that there is no more of it.
+_NO_MEMORY = ("MemoryError", "bad_alloc", "allocate memory", "failed to map segment")
+_NO_SPACE = ("No space left on device", "File too large", "Disk quota exceeded")
+_KILLED = -9
+
+
+class NotEnoughMemory(RuntimeError):
+    """There is too little memory; the message is for the owner and says what is needed."""
 
 
 class ModuleFailed(RuntimeError):
@@ -38,10 +57,13 @@ def module_environment() -> dict[str, str]:
 
 
 def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or its container's limit."""
-    if not hasattr(os, "sysconf"):
+    """The memory that this process may use: the machine's, its own or its container's limit."""
+    if resource is None:
         return UNKNOWN_MEMORY_BYTES
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    own, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if own != resource.RLIM_INFINITY:
+        total = min(total, own)
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
@@ -49,18 +71,46 @@ def memory_bytes() -> int:
     return min(total, int(limit)) if limit.isdecimal() else total
 
 
+def require_memory(needed: int, what: str) -> None:
+    """Raises NotEnoughMemory if this process may not use so many bytes; `what` needs them."""
+    if memory_bytes() < needed:
+        raise NotEnoughMemory(f"{what} needs {needed / 1e9:.1f} GB of memory. {_limit()}")
+
+
+def _limit() -> str:
+    return (
+        f"A process may use {memory_bytes() / 1e9:.1f} GB here: raise that limit (`ulimit -v`, the "
+        "container's memory), or take a larger machine."
+    )
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as its parent has ended, if `run_module` started it: then its
+    input is a pipe."""
+
+    def wait() -> None:
+        # Nothing is ever sent. Not sys.stdin, whose lock Python wants when it exits.
+        os.read(0, 1)
+        os._exit(1)
+
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=wait, daemon=True).start()
+
+
 def run_module(module: str, *arguments: str, say: Callable[[str], None]) -> None:
     """Runs a module to its end; `say` is called with each line that it prints.
 
     Raises:
         ModuleFailed: it ended with an error.
+        NotEnoughMemory: it has too little memory.
+        OSError: it could not write for lack of space.
     """
     # A file, not a pipe: nobody reads stderr meanwhile, and a full pipe would stop the process.
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             module_command(module, *arguments),
             env=module_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -71,9 +121,16 @@ def run_module(module: str, *arguments: str, say: Callable[[str], None]) -> None
             assert process.stdout is not None
             for line in process.stdout:
                 say(line.rstrip("\n"))
+            # Before its input is closed, which would end it.
+            process.wait()
         _running.discard(process)
         if process.returncode:
             errors.seek(0)
-            lines = errors.read().decode("utf-8", "replace").strip().splitlines()
+            said = errors.read().decode("utf-8", "replace").strip()
+            if process.returncode == _KILLED or any(sign in said for sign in _NO_MEMORY):
+                raise NotEnoughMemory(f"{module} ended for lack of memory. {_limit()}")
+            if any(sign in said for sign in _NO_SPACE):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            lines = said.splitlines()
             last = lines[-1] if lines and process.returncode > 0 else ""
             raise ModuleFailed(last or f"{module} was killed ({process.returncode}).")

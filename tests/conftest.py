@@ -43,5 +43,7 @@ def engine() -> ScriptedEngine:
 def scripted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The real app over a scripted engine, started once for all tests."""
     folder = tmp_path_factory.mktemp("scripted_app")
-    with running_app(["-m", "tests.scripted_app"], folder, {"NOTICE": NOTICE}) as app:
+    # All tests are one visitor.
+    settings = {"NOTICE": NOTICE, "RATE_TEXTS": "1000/second", "RATE_CALLS": "1000/second"}
+    with running_app(["-m", "tests.scripted_app"], folder, settings) as app:
         yield app

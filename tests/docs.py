@@ -12,8 +12,10 @@ from pathlib import Path
 
 from benchmarks.report import readme_table
 from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS
+from demo.judging.masking import SLURS, masked
 from demo.settings import settings_table
 from demo.ui.snippets import SNIPPETS
+from tests.licences import licences_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -66,8 +68,10 @@ def _first_line(path: Path) -> str:
 def parts() -> dict[str, str]:
     """Every generated part by its name."""
     snippets = {n: f"```{LANGUAGES[n]}\n{snippet}```" for n, snippet in SNIPPETS.items()}
-    tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table()}
-    return {**snippets, **tables, "tree": tree()}
+    tables = {"fields": fields_table(), "settings": settings_table(), "speed": readme_table(),
+              "licences": licences_table()}  # fmt: skip
+    slurs = ", ".join(f"`{masked(word)}`" for word in sorted(SLURS))
+    return {**snippets, **tables, "tree": tree(), "slurs": slurs}
 
 
 def rendered(page: Path) -> str:

@@ -86,7 +86,7 @@ def load() -> Loaded:
 
 
 if __name__ == "__main__":
-    service = Service(load, slots=1)
+    service = Service(load)
     service.begin()
     with patch("demo.game.game.read_tweets", read_tweets):
         launch(service, read_settings(), Profile(PERSONA))

@@ -17,8 +17,11 @@ ROOT = Path(__file__).parent.parent
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
-    "SYSTEM", "SPACE", "TWEETS", "COUNTS_",
+    "SYSTEM", "SPACE", "TWEETS", "COUNTS_", "RATE_", "VISITOR_", "TRUSTED_", "METRICS_", "MASK_",
+    "LOG_", "STOP_",
 )  # fmt: skip
+# Tests come from one address, and faster than visitors.
+RATES = dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"), "100000/second")
 # Of all tests: `httpx.get` and its like make a client for each request, which reads the system's
 # certificates for a twentieth of a second. A connection that is kept may be closed by the server
 # just when it is used again.
@@ -76,7 +79,8 @@ def running_app(
 ) -> Iterator[AppProcess]:
     """`python *arguments`, once it answers; killed afterwards if it still runs."""
     port = free_port()
-    environment = command_environment(folder, GRADIO_SERVER_PORT=str(port), **(variables or {}))
+    settings = {"GRADIO_SERVER_PORT": str(port), **RATES, **(variables or {})}
+    environment = command_environment(folder, **settings)
     log_file = folder / "app.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(

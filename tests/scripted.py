@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from demo.generation.engine import (
+    SHUTTING_DOWN,
     WAITING,
     Chunk,
     Ending,
@@ -72,6 +73,7 @@ class ScriptedEngine:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         self.requests.append(request)
@@ -82,7 +84,10 @@ class ScriptedEngine:
     def _stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         self._count(active=+1)
         try:
-            yield from self._say(self.replies.get(request.opening, Reply()), request)
+            for chunk in self._say(self.replies.get(request.opening, Reply()), request):
+                if self._is_closed:
+                    raise EngineError(SHUTTING_DOWN)
+                yield chunk
         finally:
             self._count(active=-1, closed=+1)
 
@@ -119,7 +124,7 @@ class ScriptedEngine:
         return True
 
     def close(self) -> None:
-        self.replies.clear()
+        self._is_closed = True
 
 
 def scripted_judges() -> Judges:

@@ -11,10 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+from demo import log
 from demo.checkpoints.persona import Persona
 from demo.generation.profile import Profile
 from demo.judging.judges import read_metrics
 from demo.launch import launch
+from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import read_settings
 from tests.guessing import Stories
@@ -40,7 +42,8 @@ def load() -> Loaded:
 
 if __name__ == "__main__":
     settings = read_settings()
-    service = Service(load, settings.slots)
+    log.set_up(settings.log_format)
+    service = Service(load, Ledger(settings.queue_size, settings.visitor_queue))
     service.begin()
     launch(service, settings, Profile(Persona.read(PERSONA_FILE)))
     sys.exit(0)

@@ -6,6 +6,7 @@ removed, so nothing is taken from another running demo. Where the system has no 
 (Windows), nothing is removed.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -53,16 +54,17 @@ def use_folder(folder: Path) -> None:
 
 
 def build_folder(
-    folder: Path, build: Callable[[Path], None], is_whole: Callable[[Path], bool]
+    folder: Path, build: Callable[[Path], None], is_whole: Callable[[Path], bool], room: int = 0
 ) -> None:
     """Has `build` write a folder, and moves it to its place, where it is in use from then on.
 
-    If another process was first and its folder is whole, that one stays.
+    If another process was first and its folder is whole, that one stays. `room` is how many bytes
+    it takes meanwhile.
 
     Raises:
         OSError: it could not be written.
     """
-    with scratch_folder(folder.parent) as scratch:
+    with scratch_folder(folder.parent, room) as scratch:
         build(scratch / "built")
         if not is_whole(folder):
             # Looked at again just before: another process may have put a whole one there.
@@ -78,14 +80,18 @@ def build_folder(
 
 
 @contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
+def scratch_folder(parent: Path, room: int = 0) -> Iterator[Path]:
     """A new folder in `parent`, locked meanwhile and removed afterwards; leftovers go first.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be made, or so many bytes are not free there.
     """
     parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(parent)
+    # Looked at first: a disk that is full after a minute of work could have been seen at once.
+    free = shutil.disk_usage(parent).free
+    if free < room:
+        raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free, {room / 1e6:,.0f} are needed")
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
         lock = _lock(folder)

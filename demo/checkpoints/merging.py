@@ -31,6 +31,7 @@ from demo.checkpoints.files import (
     write_checksums,
 )
 from demo.checkpoints.weights import load_model, quiet
+from demo.subprocesses import end_with_parent
 
 # Not copied from the folder of the difference: the merged model has its own, or needs none.
 NOT_COPIED = (DIFFERENCE, BASE, SUMS, *DEFINING, *WEIGHTS)
@@ -124,6 +125,7 @@ def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     try:
         merge(*map(Path, sys.argv[1:4]))
     except CheckpointError as error:

@@ -248,7 +248,14 @@ class Game:
         self._persona = real.persona or self._persona
         deck, style = Deck([len(text) for text in texts], rng), StyleScore(texts)
         source = TextSource(
-            texts, rules, self._defaults, deck.wants, self._repeats, style.learn, rng
+            texts,
+            rules,
+            self._defaults,
+            deck.wants,
+            self._repeats,
+            style.learn,
+            rng,
+            self._service.mask,
         )
         self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
         return Filler(self._service, self._pool, source, self._pause_seconds)

@@ -14,6 +14,7 @@ from random import Random
 from demo.game.tweets import DisplayRules
 from demo.generation.engine import Engine, EngineIdentity, source_line
 from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.judging.masking import mask_slurs
 from demo.server.service import Service
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class TextSource:
     is_wanted: whether a real text of about this length could be shown in its place.
     repeats: whether a text repeats a real one.
     learn: told of every text that may be shown.
+    mask: what becomes of a text before it leaves; one that it would change is not taken.
     """
 
     texts: Sequence[str]
@@ -136,6 +138,7 @@ class TextSource:
     repeats: Callable[[str], bool]
     learn: Callable[[str], None]
     rng: Random
+    mask: Callable[[str], str] = mask_slurs
 
     def draw(self) -> GameRequest:
         """The next request, with a seed of its own: half have no prompt, half the first words of a
@@ -153,6 +156,9 @@ class TextSource:
             return None
         cleaned = self.rules.clean(text)
         if cleaned is None or self.repeats(cleaned):
+            return None
+        # A mask would tell that a computer wrote it.
+        if self.mask(cleaned) != cleaned:
             return None
         self.learn(cleaned)
         if not self.is_wanted(len(cleaned)):

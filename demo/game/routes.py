@@ -3,7 +3,6 @@
 Nothing that is sent is logged.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from demo.game.game import Game, Refused, Revealed, Round
+from demo.server.strict_json import InvalidBody, read_object
 
 # A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}
@@ -36,24 +36,16 @@ def guess_routes(game: Game) -> Sequence[Route]:
 def _route(path: str, handle: Callable[[Body], Round | Revealed]) -> Route:
     async def endpoint(request: Request) -> JSONResponse:
         try:
-            body = _parsed(await request.body())
+            body = read_object(await request.body())
             # In a thread: the game may have to wait for its locks.
             result = await run_in_threadpool(handle, body)
             return JSONResponse(asdict(result), headers=HEADERS)
+        except InvalidBody as error:
+            return JSONResponse({"detail": str(error)}, 400, headers=HEADERS)
         except Refused as error:
             return JSONResponse({"detail": str(error)}, error.status, headers=HEADERS)
 
     return Route(path, endpoint, methods=["POST"])
-
-
-def _parsed(content: bytes) -> Body:
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        raise Refused(400, "The request's body must be JSON.") from None
-    if not isinstance(body, dict):
-        raise Refused(400, "The request's body must be a JSON object.")
-    return body
 
 
 def _text(body: Body, name: str) -> str:

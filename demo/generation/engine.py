@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from demo.checkpoints.files import CheckpointError
 from demo.generation.request import GenerationRequest
@@ -122,6 +122,23 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Cancels what is running and frees what is held."""
+        ...
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """The process that an engine works in, if there is one now, and how often it was restarted."""
+
+    pid: int | None = None
+    restarts: int = 0
+
+
+@runtime_checkable
+class HasWorker(Protocol):
+    """An engine that works in a process of its own."""
+
+    def worker(self) -> WorkerState:
+        """How that process is."""
         ...
 
 

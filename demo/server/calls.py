@@ -1,56 +1,115 @@
 """What the body of a call may hold: plain values, those that the call takes."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
+
+from demo.generation.request import COUNT
+from demo.server.strict_json import NOT_AN_OBJECT, InvalidBody, read_json
 
 # The parameters of each call and whether each must be given, by the names and numbers that Gradio
 # gives the calls.
 Calls = Mapping[str | int, Mapping[str, bool]]
 
 # Gradio's calls by name with named values, by name with a list, by number with a list; MCP's.
-_NAMED = "/gradio_api/call/v2/"
-_LISTED = "/gradio_api/call/"
-_NUMBERED = "/gradio_api/queue/join"
-_MCP = "/gradio_api/mcp"
+NAMED_CALL = "/gradio_api/call/v2/"
+LISTED_CALL = "/gradio_api/call/"
+NUMBERED_CALL = "/gradio_api/queue/join"
+MCP_CALL = "/gradio_api/mcp"
+CANCEL = "/gradio_api/cancel"
+RESET = "/gradio_api/reset"
 
-CALL_ROUTES = (_LISTED, _NUMBERED, _MCP)
+CALL_ROUTES = (LISTED_CALL, NUMBERED_CALL, MCP_CALL)
+# What these two take beside nothing else.
+_FORMS: Mapping[str, Mapping[str, type]] = {
+    CANCEL: {"session_hash": str, "fn_index": int, "event_id": str},
+    RESET: {"event_id": str},
+}
+# What a call may carry beside its values, and what it must then be: Gradio's answer to anything
+# else would repeat the whole body.
+_EXTRAS: Mapping[str, type] = {
+    "session_hash": str,
+    "event_id": str,
+    "oauth_token": str,
+    "fn_index": int,
+    "trigger_id": int,
+    "simple_format": bool,
+}
+_KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
-NOT_JSON = "The request's body must be JSON in which no object holds a name twice."
-NOT_AN_OBJECT = "The request's body must be a JSON object."
 NOT_A_LIST = "data must be a list of the call's values."
 UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 NOT_A_NUMBER = "fn_index must be a whole number."
+# The parameter that says how many texts a call asks for.
+_COUNT = "count"
 # Of a name that the sender chose, at most so many characters are repeated.
 _SHOWN_CHARACTERS = 40
 
 
 def why_refused(path: str, content: bytes, calls: Calls) -> str:
-    """Why the call with that route and body is refused, in a sentence; empty if it may pass.
+    """Why the request with that route and body is refused, in a sentence; empty if it may pass.
 
     Gradio downloads, or copies, whatever looks like its file object before a function is asked.
     None of ours takes a file, so nothing but texts, numbers, booleans and null may pass.
     """
     try:
-        # Read from bytes, as Gradio and MCP do. Of a name that is there twice, another reader might
-        # take the other value.
-        body = json.loads(content, object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError):
-        return NOT_JSON
-    if path.startswith(_MCP):
+        body = read_json(content)
+    except InvalidBody as error:
+        return str(error)
+    if path.startswith(MCP_CALL):
         return _first(_why_no_message(message) for message in _messages(body))
     if not isinstance(body, dict):
         return NOT_AN_OBJECT
-    if path.startswith(_NAMED):
+    form = _FORMS.get(path.rstrip("/"))
+    if form is not None:
+        return _first(_why_not_a(kind, name, body.get(name)) for name, kind in form.items())
+    if not path.startswith(CALL_ROUTES):
+        # A route of our own, which knows what it takes, or none at all.
+        return ""
+    if path.startswith(NAMED_CALL):
         return _why_not_plain(body) or _why_misnamed(calls.get(_name(path)), body)
     return _why_not_listed(body) or _why_miscounted(path, body, calls)
 
 
-def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a name is there twice")
-    return values
+def texts_asked_for(
+    path: str, content: bytes, calls: Calls, text_calls: Container[str | int]
+) -> int:
+    """How many texts a call that was not refused asks the engine for; 0 if it asks for none."""
+    body = json.loads(content)
+    if path.startswith(MCP_CALL):
+        asked = [message.get("params") or {} for message in _messages(body)]
+        names = [_tool(params.get("name"), calls) for params in asked]
+        return sum(
+            _count(name, params.get("arguments") or {}, calls)
+            for name, params in zip(names, asked, strict=True)
+            if name in text_calls
+        )
+    name = body["fn_index"] if path.startswith(NUMBERED_CALL) else _name(path)
+    if name not in text_calls:
+        return 0
+    is_named = path.startswith(NAMED_CALL)
+    values = body if is_named else dict(zip(calls[name], body["data"], strict=False))
+    return _count(name, values, calls)
+
+
+def is_tool_call(content: bytes) -> bool:
+    """Whether a body that was not refused calls a tool of MCP."""
+    return any(one.get("method") == "tools/call" for one in _messages(json.loads(content)))
+
+
+def _tool(name: Any, calls: Calls) -> str:
+    """The call of an MCP tool; on a Space, Gradio puts the Space's name before it."""
+    names = sorted((one for one in calls if isinstance(one, str)), key=len, reverse=True)
+    return next((one for one in names if str(name).endswith(one)), "")
+
+
+def _count(name: str | int, values: Mapping[str, Any], calls: Calls) -> int:
+    if _COUNT not in calls[name]:
+        return 1
+    count = values.get(_COUNT, COUNT.maximum)
+    # Anything else the function refuses.
+    is_number = isinstance(count, int | float) and COUNT.minimum <= count <= COUNT.maximum
+    return int(count) if is_number else 1
 
 
 def _messages(body: Any) -> list[Any]:
@@ -75,19 +134,27 @@ def _why_not_listed(body: Mapping[str, Any]) -> str:
     data = body.get("data")
     if not isinstance(data, list):
         return NOT_A_LIST
+    # Gradio would look for several requests in this one.
+    if body.get("batched"):
+        return "batched must be false."
     # The page says which tab was opened in an object of plain values.
     event = body.get("event_data")
     happened = event if isinstance(event, dict) else {"event_data": event}
     others = {name: value for name, value in body.items() if name not in ("data", "event_data")}
     values = {f"data[{place}]": value for place, value in enumerate(data)}
-    return _first(_why_not_plain(part) for part in (values, happened, others))
+    extras = (
+        _why_not_a(_EXTRAS[name], name, value)
+        for name, value in others.items()
+        if name in _EXTRAS and value is not None
+    )
+    return _first((*(_why_not_plain(part) for part in (values, happened, others)), *extras))
 
 
 def _why_miscounted(path: str, body: Mapping[str, Any], calls: Calls) -> str:
     """Gradio would log all values of a call with too few or too many, and they are a visitor's."""
-    name: Any = body.get("fn_index") if path.startswith(_NUMBERED) else _name(path)
+    name: Any = body.get("fn_index") if path.startswith(NUMBERED_CALL) else _name(path)
     # Gradio also takes "1" and true for 1.
-    if path.startswith(_NUMBERED) and (isinstance(name, bool) or not isinstance(name, int)):
+    if path.startswith(NUMBERED_CALL) and (isinstance(name, bool) or not isinstance(name, int)):
         return NOT_A_NUMBER
     parameters = calls.get(name)
     if parameters is None:
@@ -117,6 +184,12 @@ def _why_not_plain(values: Mapping[str, Any]) -> str:
             shown = name[:_SHOWN_CHARACTERS]
             return f"{shown} must be a text, a number, true, false or null."
     return ""
+
+
+def _why_not_a(kind: type, name: str, value: Any) -> str:
+    # To Python, true is a number.
+    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    return "" if fits else f"{name} must be {_KINDS[kind]}."
 
 
 def _first(sentences: Iterable[str]) -> str:

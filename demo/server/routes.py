@@ -1,19 +1,23 @@
-"""Our own routes: `/healthz` and `/readyz` for probes, `/count` for the prompt's counter."""
+"""Our own routes: `/healthz`, `/readyz` and `/metrics` for owners, `/count` for the page."""
 
 from collections.abc import Sequence
+from secrets import compare_digest
+from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.server.service import Service
+from demo.server.strict_json import InvalidBody, read_object
 
 
-def service_routes(service: Service) -> Sequence[Route]:
-    """GET `/healthz` and `/readyz` (503 unless a text could be written now); POST `/count` with
-    `{"text": …}`, which answers `{"tokens", "limit"}`, both null while the model loads. Nothing
-    that is sent is kept."""
+def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:
+    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` for who
+    has the token (404 if there is none); POST `/count` with `{"text": …}`, which answers
+    `{"tokens", "limit"}`, both null while the model loads. Nothing that is sent is kept."""
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
@@ -26,18 +30,29 @@ def service_routes(service: Service) -> Sequence[Route]:
 
     async def count(request: Request) -> JSONResponse:
         try:
-            opening = GenerationRequest((await request.json())["text"]).opening
-        except InvalidRequest as error:
+            text: Any = read_object(await request.body()).get("text")
+            opening = GenerationRequest(text).opening
+        except (InvalidBody, InvalidRequest) as error:
             return JSONResponse({"detail": str(error)}, status_code=400)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return JSONResponse({"detail": "Send an object with a text."}, status_code=400)
         engine = service.engine()
         if engine is None:
             return JSONResponse({"tokens": None, "limit": None})
         tokens = engine.count_tokens(opening)
         return JSONResponse({"tokens": tokens, "limit": engine.context_tokens - MIN_ROOM_TOKENS})
 
+    # Not async: it reads files of two processes.
+    def metrics(request: Request) -> Response:
+        if not metrics_token:
+            return JSONResponse({"detail": "Not Found"}, status_code=404)
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        is_known = compare_digest(given.strip().encode(), metrics_token.encode())
+        if scheme.lower() != "bearer" or not is_known:
+            headers = {"www-authenticate": "Bearer"}
+            return JSONResponse({"detail": "The token is missing or wrong."}, 401, headers)
+        return Response(generate_latest(service.counts.registry), media_type=CONTENT_TYPE_LATEST)
+
     return (
+        Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/count", count, methods=["POST"]),

@@ -1,16 +1,24 @@
 """The engine while it is loaded, once it is there, and when it does not come."""
 
 import threading
+import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from demo.generation.engine import Engine
 from demo.judging.judges import Judges
+from demo.judging.masking import mask_slurs
+from demo.log import say
+from demo.server.admission import Ledger
+from demo.server.fair_queue import FairQueue
+from demo.server.metrics import Metrics
 
-State = Literal["loading", "ready", "recovering", "failed"]
+State = Literal["loading", "ready", "recovering", "failed", "stopping"]
+# How long readers may take to read that their texts were cut.
+LAST_WORD_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,16 @@ class Loaded:
 class Service:
     """What the page stands on: asks `load` for an engine, in a thread of its own.
 
-    `slots` is how many texts may be asked for at once until it is known how many the engine
-    writes.
+    load: gives the engine.
+    calls: the calls for texts that were let in.
     """
 
-    def __init__(self, load: Callable[[], Loaded], slots: int) -> None:
-        self._slots = slots
+    def __init__(self, load: Callable[[], Loaded], calls: Ledger | None = None) -> None:
+        self.calls = calls or Ledger()
+        self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
+        self.counts = Metrics(self)
+        # What becomes of a text before it leaves.
+        self.mask: Callable[[str], str] = mask_slurs
         self._load = load
         self._loaded: Loaded | None = None
         self._error: BaseException | None = None
@@ -43,12 +55,6 @@ class Service:
         self._counting = threading.Lock()
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
-        self._on_ready: Callable[[], None] = lambda: None
-
-    @property
-    def slots(self) -> int:
-        """How many texts are asked for at once; the others wait in the page's queue."""
-        return self._loaded.engine.slots if self._loaded else self._slots
 
     def begin(self) -> None:
         """Starts to load, and returns at once."""
@@ -75,16 +81,12 @@ class Service:
         if self._error is not None:
             call()
 
-    def on_ready(self, call: Callable[[], None]) -> None:
-        """Calls once the engine is there, at once if it is already."""
-        self._on_ready = call
-        if self._loaded is not None:
-            call()
-
     def state(self) -> State:
         """What /readyz tells."""
         if self._error is not None:
             return "failed"
+        if self.calls.is_stopping:
+            return "stopping"
         if self._loaded is None:
             return "loading"
         return "ready" if self._loaded.engine.health() else "recovering"
@@ -128,6 +130,14 @@ class Service:
         """Whether the engine is there and no visitor waits for it."""
         return self._loaded is not None and self._visitors == 0
 
+    def stop(self, seconds: float) -> None:
+        """Lets no more texts begin, waits for those under way, at most so long, closes the engine,
+        which ends the rest of them, and waits until all that was said is read."""
+        self.calls.stop()
+        self.calls.wait_until_read(seconds)
+        self.close()
+        self.calls.wait_until_read(LAST_WORD_SECONDS)
+
     def close(self) -> None:
         """Closes the engine, also one that comes later."""
         self._closed = True
@@ -136,8 +146,10 @@ class Service:
 
     def _run(self) -> None:
         try:
+            begun = time.monotonic()
             self._loaded = self._load()
-            self._on_ready()
+            seconds = round(time.monotonic() - begun, 1)
+            say("The engine is ready.", **asdict(self._loaded.engine.identity), seconds=seconds)
             if self._closed:
                 self._loaded.engine.close()
         except BaseException as error:
@@ -150,7 +162,7 @@ class Service:
 
 def ready(engine: Engine, judges: Judges | None = None) -> Service:
     """A service over an engine that is there already."""
-    service = Service(lambda: Loaded(engine, judges=judges or Judges()), engine.slots)
+    service = Service(lambda: Loaded(engine, judges=judges or Judges()))
     service.begin()
     service.wait()
     return service

@@ -4,8 +4,8 @@ Their names, parameters and docs are a contract: tests/app/contract.json. Each f
 yields a result of results.py as a dict, because Gradio sends what changed in dicts and lists.
 """
 
-import inspect
 import logging
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.api_component import Api
 from gradio.events import api
-from gradio.utils import get_function_description
+from gradio.utils import get_function_description, get_function_params
 
 from demo.generation.engine import HEARTBEAT_SECONDS, Chunk, Engine, EngineError, stream_many
 from demo.generation.profile import Profile
@@ -26,6 +26,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
+from demo.server.admission import STOPPED, Call
 from demo.server.calls import Calls
 from demo.server.service import Service
 from demo.ui import copy
@@ -38,6 +39,8 @@ Record = dict[str, Any]
 Endpoint = Callable[..., Iterator[Record]]
 # Whatever gives work to the engine shares its places, and with them the queue.
 ENGINE_CALLS = "engine"
+# How often who waits is told so, if nothing changes: a silent stream looks like a lost one.
+QUEUE_UPDATE_SECONDS = 5.0
 
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
@@ -49,9 +52,10 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         function,
         api_name=function.__name__,
         concurrency_id=ENGINE_CALLS if uses_engine else None,
+        concurrency_limit=None if uses_engine else "default",
     )
     # Gradio would call them "1st", "2nd" and so on.
-    parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
+    parameters = [name for name, *_ in get_function_params(function)]
     names = dict(zip(endpoint["inputs"], parameters, strict=True))
     _, helps, _ = get_function_description(function)
     for number in (*endpoint["inputs"], *endpoint["outputs"]):
@@ -65,37 +69,41 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         component._api_info = described if name in helps else {"type": "object"}
 
 
-def limit_engine_calls(page: gr.Blocks, slots: int) -> None:
-    """Has a launched page run at most `slots` calls of the engine at once.
+async def end_stream(page: gr.Blocks, name: str) -> None:
+    """Ends a stream that nobody reads, and what still writes to it; its messages are freed.
 
-    Gradio takes a limit when it is launched, before it is known which engine runs. The functions'
-    own limit is for a queue that no call has joined yet, which Gradio makes from it.
+    Gradio itself keeps the messages until 2,000 newer streams have come, and then those of others
+    go with them.
     """
     try:
-        for function in page.fns.values():
-            if function.concurrency_id == ENGINE_CALLS:
-                function.concurrency_limit = slots
-        queue = page._queue.event_queue_per_concurrency_id.get(ENGINE_CALLS)
-        if queue is not None:
-            queue.concurrency_limit = slots
-    except AttributeError:
-        # Then calls wait for each other in the engine instead, until their deadline.
-        log.warning("This Gradio keeps the limit of its queue elsewhere; it was not changed.")
+        queue = page._queue
+        # First those that write: they would miss what they write to.
+        await queue.clean_events(session_hash=name)
+        queue.pending_messages_per_session.pop(name, None)
+        queue.pending_event_ids_session.pop(name, None)
+    except (AttributeError, TypeError):
+        log.warning("This Gradio keeps its streams elsewhere; an unread one was not ended.")
 
 
 def calls_of(page: gr.Blocks) -> Calls:
     """The parameters of every call of the page, also of those that are not documented."""
     calls: dict[str | int, Mapping[str, bool]] = {}
     for number, event in page.fns.items():
-        # What the browser does by itself has no function, and its inputs no names.
-        names = {str(place): True for place in range(len(event.inputs))}
-        if event.fn:
-            parameters = inspect.signature(event.fn).parameters.values()
-            names = {one.name: one.default is one.empty for one in parameters}
+        # What the browser does by itself is no call.
+        if event.fn is None:
+            continue
+        names = {name: not default for name, default, *_ in get_function_params(event.fn)}
         calls[number] = names
         if event.api_name:
             calls[str(event.api_name)] = names
     return calls
+
+
+def text_calls_of(page: gr.Blocks) -> frozenset[str | int]:
+    """The names and numbers of the calls that ask the engine for texts."""
+    events = {n: event for n, event in page.fns.items() if event.concurrency_id == ENGINE_CALLS}
+    names = {str(event.api_name) for event in events.values() if event.api_name}
+    return frozenset({*events, *names})
 
 
 def make_generate(service: Service, profile: Profile) -> Endpoint:
@@ -111,9 +119,10 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
         top_k: int = defaults.top_k,
         repetition_penalty: float = defaults.repetition_penalty,
         seed: int | None = None,
+        request: gr.Request | None = None,
     ) -> Iterator[Record]:
         for (draft,) in _write(
-            service, profile, 1, prompt=prompt, max_new_tokens=max_new_tokens,
+            service, profile, 1, request, prompt=prompt, max_new_tokens=max_new_tokens,
             temperature=temperature, top_p=top_p, top_k=top_k,
             repetition_penalty=repetition_penalty, seed=seed,
         ):  # fmt: skip
@@ -137,9 +146,10 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
         top_k: int = defaults.top_k,
         repetition_penalty: float = defaults.repetition_penalty,
         seed: int | None = None,
+        request: gr.Request | None = None,
     ) -> Iterator[Record]:
         for drafts in _write(
-            service, profile, count, prompt=prompt, max_new_tokens=max_new_tokens,
+            service, profile, count, request, prompt=prompt, max_new_tokens=max_new_tokens,
             temperature=temperature, top_p=top_p, top_k=top_k,
             repetition_penalty=repetition_penalty, seed=seed,
         ):  # fmt: skip
@@ -170,16 +180,24 @@ def _field_arguments() -> list[str]:
 
 
 def _write(
-    service: Service, profile: Profile, count: Any, *, seed: Any, **fields: Any
+    service: Service,
+    profile: Profile,
+    count: Any,
+    request: gr.Request | None,
+    *,
+    seed: Any,
+    **fields: Any,
 ) -> Iterator[Sequence[Draft]]:
     """All texts at every step of any of them, for the unchecked fields of a `GenerationRequest`.
 
-    One that fails says so in its own draft; only if none is left, the call fails.
+    One that fails says so in its own draft; only if none is left, the call fails. A call that
+    nobody reads any more ends at its next step.
 
     Raises:
         gr.Error: with a sentence fit for a visitor, after the drafts that say it.
     """
-    drafts = [Draft(profile.persona)]
+    call = service.calls.find(request.headers if request else None) or Call()
+    drafts, watch = [Draft(profile.persona, mask=service.mask)], service.counts.watch()
     try:
         first = GenerationRequest(**fields, seed=_seed(seed))
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
@@ -187,22 +205,52 @@ def _write(
         with service.writing():
             while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
                 yield drafts
+                if call.is_abandoned:
+                    return
+                _require_running(service)
             drafts = [replace(draft, identity=engine.identity) for draft in drafts]
-            with closing(_stream(engine, requests)) as events:
-                for index, event in events:
-                    if isinstance(event, Exception):
-                        drafts[index] = replace(drafts[index], error=sentence(event))
-                    else:
-                        judges = service.judges_for_visitors()
-                        drafts[index] = drafts[index].extend(event, judges)
-                    yield drafts
+            with service.queue.place(call.visitor, len(requests)) as place:
+                told = float("-inf")
+                while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
+                    # Each update of each who waits costs those who write.
+                    if ahead != drafts[0].ahead or time.monotonic() - told > QUEUE_UPDATE_SECONDS:
+                        told = time.monotonic()
+                        drafts = [replace(draft, ahead=ahead) for draft in drafts]
+                        yield drafts
+                    if call.is_abandoned:
+                        return
+                    _require_running(service)
+                if call.is_abandoned:
+                    return
+                drafts = [replace(draft, ahead=0) for draft in drafts]
+                with closing(_stream(engine, requests)) as events:
+                    for index, event in events:
+                        if call.is_abandoned:
+                            return
+                        watch.see(index, event)
+                        if isinstance(event, Exception):
+                            drafts[index] = replace(drafts[index], error=sentence(event))
+                        else:
+                            judges = service.judges_for_visitors()
+                            drafts[index] = drafts[index].extend(event, judges)
+                        yield drafts
     except Exception as error:
         message = sentence(error)
+        watch.fail(len(drafts), error)
         drafts = [replace(draft, error=message) for draft in drafts]
         yield drafts
+    finally:
+        watch.close(len(drafts), call.is_abandoned)
+        service.calls.end(call)
     errors = [draft.error for draft in drafts if draft.error]
     if len(errors) == len(drafts):
         raise gr.Error(errors[0], print_exception=False)
+
+
+def _require_running(service: Service) -> None:
+    """Raises EngineError if the demo is being stopped, so that no text may begin."""
+    if service.calls.is_stopping:
+        raise EngineError(STOPPED)
 
 
 def _stream(

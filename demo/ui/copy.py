@@ -25,7 +25,10 @@ STATUS: Mapping[str, str] = {
     "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
     "recovering": "The model is being restarted; that takes a moment.",
     "failed": "The model could not be loaded.",
+    "stopping": "The demo is being restarted.",
     "unreachable": "The server does not answer.",
+    # In the card of a call.
+    "unanswered": "The server does not answer. What you typed is still there: try again soon.",
 }
 PREVIEW_PICTURE = "A robot prints a tweet that nobody wrote, marked as parody"
 MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
@@ -71,8 +74,12 @@ COUNTER: Mapping[str, str] = {
 }
 LOADING = "The model is still loading. Your text starts as soon as it can."
 NO_ANSWER = (
-    "No text came back. If a message popped up, it says why; "
-    "what you typed is still there, so you can try again."
+    "No text came: the connection was lost, or the server was restarted. "
+    "What you typed is still there, so you can try again."
+)
+CUT = (
+    "Cut off here: the connection was lost, or the server was restarted. "
+    "Continue goes on from the end of this text."
 )
 INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
 # What the card's scripts say.
@@ -104,6 +111,11 @@ FINISH: Mapping[str, str] = {
     "deadline": "Cut off: it took longer than one text may take.",
     "stopped": "You stopped it.",
 }
+
+
+def queue_note(ahead: int) -> str:
+    """Of a text that waits for `ahead` others."""
+    return f"You are number {ahead} in the queue."
 
 
 def length_note(applied: int, asked: int) -> str:

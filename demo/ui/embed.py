@@ -3,7 +3,8 @@
 An embed is a guest in somebody's page: it loads once it is near, and touches nothing of its host.
 A shared link shows the page's own title and picture: Gradio's way, `head=`, would put them into the
 page of everyone who embeds the demo. A Gradio that writes something else than was expected costs an
-embed these manners and one line in the log, never the start.
+embed these manners and one line in the log, never the start. What Gradio's client does when the
+network is lost is changed by static/network.js, which holds for a bundle from elsewhere too.
 """
 
 import json
@@ -34,6 +35,8 @@ FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 PREVIEW = STATIC / "preview.png"
 # A new version of the server must be seen by the next reader of a post.
 _FRESH = {"cache-control": "public, max-age=300"}
+# How long a stopping server waits for those who still read.
+CLOSE_SECONDS = 0.5
 _DAY = {"cache-control": "public, max-age=86400"}
 
 # The base sheet says this of Gradio's own page; in an embed it would be the host's.
@@ -192,6 +195,17 @@ def answer_mcp_in_json(page: gr.Blocks) -> None:
         return [TextContent(type="text", text=text) for text in texts]
 
     server.postprocess_output_data = as_json
+
+
+def close_server(page: gr.Blocks) -> None:
+    """Closes a launched page. uvicorn would wait for a reader that never reads, and Gradio sets it
+    no limit."""
+    config = getattr(getattr(page, "server", None), "config", None)
+    if config is not None:
+        config.timeout_graceful_shutdown = CLOSE_SECONDS
+    # It would tell of each request that is cut now, with a traceback.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    page.close(verbose=False)
 
 
 class Rewriting:

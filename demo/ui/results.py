@@ -3,7 +3,7 @@
 What is not known yet is None (null): who writes while the model loads, the costs until the end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from demo.checkpoints.persona import Persona
 from demo.generation.engine import Chunk, Ending, EngineIdentity, FinishReason, source_line
 from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges, share_of
+from demo.judging.masking import mask_slurs
 from demo.judging.originals import Passage
 from demo.ui import copy
 
@@ -19,7 +20,8 @@ from demo.ui import copy
 class TextResult:
     """One text so far, as `/generate` sends it.
 
-    `text` is `prompt` and `generated`; `shareable` is the text with its label. `finish_reason` is
+    `text` is `prompt` and `generated`; `shareable` is the text with its label. In all but `prompt`
+    slurs are masked. `finish_reason` is
     None until the text is finished; it is "error" if `error` says why it failed (the page puts
     "stopped" there itself). `settings` is None if the request was refused. `repeats` are offsets
     in `text`, in characters; `repeated_share` is their part of it, in 0 to 1.
@@ -121,7 +123,8 @@ class CheckpointResult:
 @dataclass(frozen=True)
 class Draft:
     """A text while it is written: no `request` if that was refused, no `identity` while the
-    engine loads; `repeats` is known once there is an `ending`."""
+    engine loads, `ahead` while others are served before it; `repeats` is known once there is an
+    `ending`."""
 
     persona: Persona
     request: GenerationRequest | None = None
@@ -130,11 +133,24 @@ class Draft:
     ending: Ending | None = None
     repeats: tuple[Passage, ...] = ()
     error: str | None = None
+    ahead: int = 0
+    mask: Callable[[str], str] = mask_slurs
+
+    @property
+    def opening(self) -> str:
+        """The words that the text begins with."""
+        return self.request.opening if self.request else ""
 
     @property
     def text(self) -> str:
         """The opening and what was added, as one text."""
-        return (self.request.opening if self.request else "") + self.generated
+        return self.opening + self.generated
+
+    @property
+    def shown(self) -> str:
+        """The text as it leaves, masked as a whole: a word may begin in the opening, or end in a
+        later chunk."""
+        return self.mask(self.text)
 
     def extend(self, chunk: Chunk, judges: Judges) -> "Draft":
         """The text one chunk longer; judged, if it is the last one."""
@@ -146,11 +162,11 @@ class Draft:
         request, identity, ending = self.request, self.identity, self.ending
         share = share_of(self.repeats, self.text)
         return TextResult(
-            text=self.text,
+            text=self.shown,
             label=self.persona.label,
             shareable=self._shareable(),
-            prompt=request.opening if request else "",
-            generated=self.generated,
+            prompt=self.opening,
+            generated=self.shown[len(self.opening) :],
             finish_reason="error" if self.error else ending.reason if ending else None,
             error=self.error,
             characters=len(self.text),
@@ -171,7 +187,7 @@ class Draft:
 
     def _shareable(self) -> str:
         """The text with its label, as it may be pasted elsewhere."""
-        labelled = f"{self.text.strip()}\n\n— {self.persona.label}, {self.persona.title}"
+        labelled = f"{self.shown.strip()}\n\n— {self.persona.label}, {self.persona.title}"
         if self.identity is None or self.request is None:
             return labelled
         source = f"{self.identity.checkpoint}@{self.identity.revision[:12]}"
@@ -186,6 +202,8 @@ class Draft:
             return
         if self.identity is None:
             yield copy.LOADING
+        if self.ahead:
+            yield copy.queue_note(self.ahead)
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
             yield copy.length_note(self.ending.max_new_tokens, self.request.max_new_tokens)
         if self.repeats:

@@ -192,6 +192,7 @@ def _wire(
         "outputs": cards,
         "api_visibility": "private",
         "concurrency_id": ENGINE_CALLS,
+        "concurrency_limit": None,
         # Gradio's own checks would answer first, and not name the field.
         "preprocess": False,
         "show_progress": "hidden",
@@ -203,7 +204,7 @@ def _wire(
     inputs = [fields.asking, *fields.inputs]
     asked = fields.asking.ask(None, js=fill, inputs=inputs, outputs=inputs)
     running_asked = asked.then(**begin).then(**call)
-    end = browser_function("end", error=copy.NO_ANSWER)
+    end = browser_function("end", error=copy.NO_ANSWER, cut=copy.CUT)
     for event in (running, running_asked):
         event.failure(None, js=end, inputs=[cards, stopped], outputs=cards)
     stop.click(

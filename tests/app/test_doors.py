@@ -19,6 +19,7 @@ from tests.processes import HTTP, AppProcess
         "vibe-edit",
         "vibe-code",
         "custom_component/x/client/y/z",
+        "mcp/messages/?session_id=0123456789abcdef0123456789abcdef",
     ],
 )
 def test_posting_to_a_door_we_do_not_use_is_not_found(scripted_app: AppProcess, path: str) -> None:
@@ -38,12 +39,25 @@ def test_posting_to_a_door_we_do_not_use_is_not_found(scripted_app: AppProcess, 
         "/gradio_api/dev/reload",
         "/monitoring",
         "/monitoring/summary",
+        "/gradio_api/heartbeat/x",
+        "/gradio_api/mcp/sse",
+        "/gradio_api/upload_progress",
+        "/gradio_api/call/generate/unknown",
+        "/gradio_api/call/v2/generate/unknown",
+        "/gradio_api/queue/data",
+        "/gradio_api/queue/data?session_hash=unknown",
+        "/pwa_icon/x",
+        "/static/" + "a" * 300,
     ],
 )
-def test_files_proxies_states_and_statistics_are_not_found(
+def test_files_proxies_states_and_events_of_others_are_not_found(
     scripted_app: AppProcess, path: str
 ) -> None:
-    assert HTTP.get(scripted_app.url + path).status_code == 404
+    answer = HTTP.get(scripted_app.url + path)
+    assert answer.status_code == 404
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "strict-origin"
+    assert "Traceback" not in scripted_app.log()
 
 
 @pytest.mark.parametrize("query", ["page=unknown", "deep_link=x", "page=a&__theme=dark"])
@@ -87,6 +101,18 @@ def test_a_call_with_a_wrong_number_of_values_is_told_and_not_logged(
     assert answer.status_code == 400
     assert f"data holds {len(values)} values; this call takes 7" in answer.json()["detail"]
     assert "SECRET" not in scripted_app.log()
+
+
+@pytest.mark.parametrize("path", ["cancel", "reset", "queue/join", "call/detect", "mcp/"])
+@pytest.mark.parametrize("body", [b"[1]", b"SECRET", b'{"event_id": ["SECRET"]}', b'{"a": NaN}'])
+def test_a_body_that_is_not_what_is_needed_is_the_callers_mistake(
+    scripted_app: AppProcess, path: str, body: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    url = f"{scripted_app.url}/gradio_api/{path}"
+    answer = HTTP.post(url, content=body, headers=headers)
+    assert answer.status_code in (400, 406)
+    assert "SECRET" not in answer.text + scripted_app.log()
 
 
 @pytest.mark.parametrize("body", [b'{"text": "\\ud800"}', b"[" * 60_000, b'{"text": "a\\u0000"}'])

@@ -88,6 +88,7 @@ def watched(
     variables = {
         "GRADIO_TEMP_DIR": str(temp),
         "GRADIO_ROOT_PATH": request.param,
+        "RATE_CALLS": "1000/second",
         "http_proxy": stand_in.url,
         "https_proxy": stand_in.url,
         "no_proxy": "127.0.0.1,localhost",
@@ -144,7 +145,6 @@ ROUTES: list[tuple[str, Body]] = [
     ("mcp/", in_a_batch),
     ("mcp", of_a_tool),
     ("mcp/http/", of_a_tool),
-    ("mcp/messages/?session_id=0123456789abcdef0123456789abcdef", of_a_tool),
 ]
 
 

@@ -1,6 +1,7 @@
 """`python app.py` as its owner meets it: what it needs, what it says, how it ends."""
 
 import json
+import resource
 import shutil
 import signal
 import socket
@@ -29,12 +30,18 @@ KETTLE = NOBODY.model_copy(
 )
 
 
-def refused(folder: Path, **variables: str) -> str:
-    """The one sentence that a start with these variables ends in."""
+def refused(folder: Path, memory: int = resource.RLIM_INFINITY, **variables: str) -> str:
+    """The one sentence that a start with these variables, and so much memory, ends in."""
     environment = command_environment(folder, **variables)
     command = [sys.executable, "app.py"]
     ended = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
@@ -70,6 +77,12 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         (sentence,) = refused(tmp_path, GRADIO_SERVER_PORT=str(port)).splitlines()
     assert f"127.0.0.1:{port}" in sentence
     assert "GRADIO_SERVER_PORT" in sentence
+
+
+@pytest.mark.parametrize("megabytes", [250, 400, 600])
+def test_too_little_memory_is_said_with_what_is_needed(tmp_path: Path, megabytes: int) -> None:
+    (sentence,) = refused(tmp_path, megabytes * 10**6).splitlines()
+    assert sentence.startswith("The demo needs 1.0 GB of memory. A process may use 0.")
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:

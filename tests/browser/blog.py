@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from demo.ui import snippets
-from tests.browser.conftest import BLOG_HOST
+from tests.browser.conftest import BLOG_HOST, INSECURE_HOST
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -24,9 +24,9 @@ class QuietHandler(SimpleHTTPRequestHandler):
 class Blog:
     """A folder that is served under another host name than the demo's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, app: str = "") -> None:
         self.folder = folder
-        self.app = ""
+        self.app = app.replace("127.0.0.1", INSECURE_HOST)
         handler = partial(QuietHandler, directory=str(folder))
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://{BLOG_HOST}:{self.server.server_address[1]}"

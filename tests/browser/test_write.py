@@ -177,18 +177,6 @@ def test_an_error_is_readable_and_keeps_what_was_typed(page: Page) -> None:
     expect(page.locator("#cd-generate")).to_be_enabled()
 
 
-def test_a_full_queue_is_said_in_the_card(visitor: Page, scripted_app: AppProcess) -> None:
-    # Before the page is opened: a route that was put into a page that ran has once been passed by.
-    visitor.route(
-        re.compile("/queue/join"),
-        lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}),
-    )
-    page = open_page(visitor, scripted_app.url)
-    card = write(page, "Today")
-    expect(card.locator(".cd-error")).to_contain_text("what you typed is still there")
-    expect(page.locator("#cd-generate")).to_be_enabled()
-
-
 def test_settings_reach_the_engine(page: Page) -> None:
     page.get_by_label("number input for Length").fill("2")
     page.get_by_role("button", name="Advanced").click()

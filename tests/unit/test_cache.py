@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from demo.checkpoints import cache
@@ -37,6 +38,22 @@ else:
         (scratch / "half").write_text("made")
         print(scratch, flush=True)
         sys.stdin.read()
+"""
+
+
+# Has a process of its own build the folder, as a merge and an export do.
+BUILDER = """
+import sys
+from pathlib import Path
+from demo.checkpoints.cache import build_folder
+from demo.subprocesses import run_module
+build_folder(
+    Path(sys.argv[1]),
+    lambda out: run_module(
+        "tests.children", "work", str(out), say=lambda pid: print(pid, flush=True)
+    ),
+    Path.is_dir,
+)
 """
 
 
@@ -118,6 +135,31 @@ def test_what_a_killed_process_left_unfinished_goes_and_what_is_being_built_stay
     prune_folders(tmp_path)
     assert names(tmp_path) == {building.folder.name}
     building.kill()
+
+
+def test_a_start_that_is_killed_while_a_folder_is_built_leaves_nothing_to_the_next(
+    tmp_path: Path,
+) -> None:
+    """Neither what was written nor the process that writes it."""
+    command = [sys.executable, "-c", BUILDER, str(tmp_path / "new")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as start:
+        assert start.stdout is not None
+        writer = psutil.Process(int(start.stdout.readline()))
+        prune_folders(tmp_path)
+        # Two starts at once are allowed.
+        assert [path.read_text() for path in tmp_path.rglob("half")] == ["made"]
+        start.kill()
+    # Its parent is gone, and with it whoever would wait for it.
+    psutil.wait_procs([writer], timeout=20)
+    assert not writer.is_running() or writer.status() == psutil.STATUS_ZOMBIE
+    prune_folders(tmp_path)
+    assert names(tmp_path) == set()
+
+
+def test_what_will_not_fit_the_disk_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"MB are free, [\d,]+ are needed"):
+        build_folder(tmp_path / "new", Path.mkdir, Path.is_dir, room=2**60)
+    assert names(tmp_path) == set()
 
 
 def test_a_scratch_folder_is_gone_afterwards_whatever_happens(tmp_path: Path) -> None:

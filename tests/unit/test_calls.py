@@ -4,18 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from demo.server.calls import (
     NOT_A_LIST,
     NOT_A_NUMBER,
-    NOT_AN_OBJECT,
-    NOT_JSON,
     UNKNOWN_CALL,
     Calls,
+    is_tool_call,
+    texts_asked_for,
     why_refused,
 )
-from demo.server.limits import ClosedDoors, PlainCalls, middleware
+from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
+from demo.server.strict_json import MAX_DEPTH, NOT_AN_OBJECT, NOT_JSON
 from tests.unit.test_limits import answer, echo
 
 CALLS: Calls = {
@@ -29,6 +30,8 @@ NAMED = "/gradio_api/call/v2/detect"
 WRITE = "/gradio_api/call/v2/write"
 JOIN = "/gradio_api/queue/join"
 MCP = "/gradio_api/mcp/"
+CANCEL = "/gradio_api/cancel"
+RESET = "/gradio_api/reset"
 FILE = {"path": "https://example.com/a", "meta": {"_type": "gradio.FileData"}}
 
 
@@ -58,6 +61,11 @@ def told(method: str, **params: Any) -> dict[str, Any]:
         (MCP, told("initialize", capabilities={"roots": {"listChanged": True}})),
         (MCP, {"jsonrpc": "2.0", "method": "notifications/initialized"}),
         (MCP, [told("ping"), told("tools/list")]),
+        (CANCEL, {"session_hash": "x", "fn_index": 2, "event_id": "y"}),
+        (RESET, {"event_id": "y"}),
+        ("/guess/next", {"visit": ["what its own route refuses"]}),
+        (NAMED, {"text": "\U0001f600"}),
+        (WRITE, {"seed": 10**30, "text": "what its function refuses"}),
     ],
 )
 def test_plain_values_pass(path: str, body: Any) -> None:
@@ -95,7 +103,11 @@ def test_anything_else_is_refused_by_name(path: str, around: Any, name: str, val
     assert why(path, around(value)) == f"{name} must be a text, a number, true, false or null."
 
 
-@pytest.mark.parametrize("path", [DETECT, NAMED, JOIN, MCP])
+def nested(levels: int) -> bytes:
+    return b'{"params": ' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+
+@pytest.mark.parametrize("path", [DETECT, NAMED, JOIN, MCP, CANCEL, RESET, "/count", "/guess/next"])
 @pytest.mark.parametrize(
     "content",
     [
@@ -104,6 +116,17 @@ def test_anything_else_is_refused_by_name(path: str, around: Any, name: str, val
         b"\xff\xfe\xff",
         b"data=1",
         b"[" * 60_000,
+        nested(MAX_DEPTH + 1),
+        b'{"data": [NaN]}',
+        b'{"data": [-Infinity]}',
+        b'{"data": [1e999]}',
+        b'{"data": [' + b"9" * 400 + b"]}",
+        b'{"data": [' + b"9" * 5_000 + b"]}",
+        b'{"data": ["\\ud800"]}',
+        b'{"\\udfff": 1}',
+        b'{"text": "\xff"}',
+        '{"text": "a"}'.encode("utf-16"),
+        b'\xef\xbb\xbf{"text": "a"}',
         b'{"data": ["a"], "data": [{"path": "https://example.com/a"}]}',
         b'{"text": "a", "te\\u0078t": ["b"]}',
         b'{"params": {"arguments": {}, "arguments": {"text": []}}}',
@@ -121,6 +144,25 @@ def test_a_body_that_readers_could_take_differently_is_refused(path: str, conten
         (JOIN, "a", NOT_AN_OBJECT),
         (MCP, [[told("ping")]], NOT_AN_OBJECT),
         (MCP, [], NOT_AN_OBJECT),
+        (CANCEL, [], NOT_AN_OBJECT),
+        (RESET, None, NOT_AN_OBJECT),
+        ("/count", ["a"], NOT_AN_OBJECT),
+        (CANCEL, {"session_hash": "x", "fn_index": 2}, "event_id must be a text."),
+        (CANCEL, {"session_hash": 1}, "session_hash must be a text."),
+        (
+            CANCEL,
+            {"session_hash": "x", "fn_index": True, "event_id": "y"},
+            "fn_index must be a whole number.",
+        ),
+        (RESET, {"event_id": FILE}, "event_id must be a text."),
+        (f"{RESET}/", {}, "event_id must be a text."),
+        (DETECT, {"data": ["a"], "session_hash": 5}, "session_hash must be a text."),
+        (
+            JOIN,
+            {"data": [1], "fn_index": 2, "trigger_id": "x"},
+            "trigger_id must be a whole number.",
+        ),
+        (JOIN, {"data": [1], "fn_index": 2, "batched": True}, "batched must be false."),
         (DETECT, {}, NOT_A_LIST),
         (DETECT, {"data": {"0": "a"}}, NOT_A_LIST),
         (JOIN, {"data": None, "fn_index": 2}, NOT_A_LIST),
@@ -145,8 +187,29 @@ def test_a_wrong_number_of_values_is_refused(path: str) -> None:
     assert "data holds 2 values; this call takes 1" in why(path, {"data": [1, 2], "fn_index": 2})
 
 
+def test_as_many_levels_as_are_allowed_pass() -> None:
+    assert why(MCP, nested(MAX_DEPTH)) == "params must be an object."
+
+
 def test_a_long_name_is_not_repeated_whole() -> None:
     assert len(why(NAMED, {"x" * 9_000: []})) < 100
+
+
+@pytest.mark.parametrize("path", [DETECT, JOIN, CANCEL, f"{RESET}/", MCP])
+@pytest.mark.parametrize("kind", [b"", b"text/plain", b"application/x-www-form-urlencoded"])
+def test_a_body_that_does_not_say_it_is_json_is_refused(path: str, kind: bytes) -> None:
+    headers = [(b"content-type", kind)]
+    status, _ = answer(PlainCalls(echo, CALLS), [b"{}"], path=path, method="POST", headers=headers)
+    assert status == 415
+
+
+@pytest.mark.parametrize("root_path", ["", "/demo", "/a/b"])
+@pytest.mark.parametrize("route", [CANCEL, RESET, "/count", "/guess/answer", MCP])
+def test_no_post_passes_without_strict_json(root_path: str, route: str) -> None:
+    calls = PlainCalls(echo, CALLS)
+    at = {"root_path": root_path, "method": "POST"}
+    for path in (route, root_path + route):
+        assert answer(calls, [b'{"a": NaN}'], path=path, **at)[0] == 400
 
 
 @pytest.mark.parametrize("root_path", ["", "/demo", "/a/b"])
@@ -169,9 +232,47 @@ def test_a_fault_of_ours_in_a_call_is_not_the_callers_mistake(error: Exception) 
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    app: ASGIApp = broken
-    for guard in reversed(middleware(1_000, CALLS)):
-        app = guard.cls(app, *guard.args, **guard.kwargs)
+    app = ClosedDoors(BodyLimit(PlainCalls(broken, CALLS), 1_000))
     body = json.dumps({"text": "a"}).encode()
     with pytest.raises(type(error), match="teapot"):
         answer(app, [body], path=NAMED, method="POST")
+
+
+TEXT_CALLS: frozenset[str | int] = frozenset({"generate", "generate_many", 5, 6})
+TEXTS: Calls = {
+    "generate": {"prompt": False},
+    "generate_many": {"prompt": False, "count": False},
+    5: {"prompt": False, "count": False},
+    6: {"prompt": False},
+    "detect": {"text": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "texts"),
+    [
+        ("/gradio_api/call/v2/generate", {"prompt": "a"}, 1),
+        ("/gradio_api/call/v2/generate/", {}, 1),
+        ("/gradio_api/call/v2/generate_many", {"count": 3}, 3),
+        ("/gradio_api/call/v2/generate_many", {}, 4),
+        ("/gradio_api/call/v2/generate_many", {"count": 10**9}, 1),
+        ("/gradio_api/call/v2/generate_many", {"count": "3"}, 1),
+        ("/gradio_api/call/generate_many", {"data": ["a", 2]}, 2),
+        (JOIN, {"data": ["a", 4], "fn_index": 5}, 4),
+        (JOIN, {"data": ["a"], "fn_index": 6}, 1),
+        (JOIN, {"data": ["a"], "fn_index": 7}, 0),
+        ("/gradio_api/call/v2/detect", {"text": "a"}, 0),
+        (MCP, told("tools/call", name="generate_many", arguments={"count": 2}), 2),
+        (MCP, told("tools/call", name="space_generate", arguments={}), 1),
+        (MCP, told("tools/call", name="detect", arguments={"text": "a"}), 0),
+        (MCP, told("tools/list"), 0),
+        (MCP, [told("tools/call", name="generate"), told("tools/call", name="generate_many")], 5),
+    ],
+)
+def test_a_call_says_how_many_texts_it_asks_for(path: str, body: Any, texts: int) -> None:
+    assert texts_asked_for(path, json.dumps(body).encode(), TEXTS, TEXT_CALLS) == texts
+
+
+def test_a_tool_that_is_called_is_told_from_other_messages() -> None:
+    assert is_tool_call(json.dumps(told("tools/call", name="detect")).encode())
+    assert not is_tool_call(json.dumps([told("ping"), told("tools/list")]).encode())

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.docs import PAGES, README, parts, rendered, shown
+from tests.licences import USES, requirements
 from training.card import EMBEDDED, render_card
 from training.working_tree import ROOT
 
@@ -117,6 +118,22 @@ def _imported(path: Path) -> set[str]:
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
     return {name.partition(".")[0] for name in names}
+
+
+def test_every_requirement_says_what_it_is_for_and_no_other_does() -> None:
+    assert requirements().keys() == USES.keys()
+
+
+def test_the_lock_holds_every_requirement_of_the_app_with_its_hash() -> None:
+    """`make lock` renews it."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([\w-]+)(?:\[[\w,]+\])?==(\S+) \\\n    --hash=sha256:", lock, re.M))
+    assert len(locked) == len(re.findall(r"^[\w-]+", lock, re.MULTILINE))
+    for name, (pin, file) in requirements().items():
+        if file == "requirements.txt":
+            version = locked[name.lower().replace("_", "-")]
+            # A range has one version in the lock, which pip checks when it installs both.
+            assert version == pin or pin.startswith(">="), name
 
 
 def test_the_embedded_checkpoint_keeps_to_its_size() -> None:

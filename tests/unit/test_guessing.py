@@ -211,7 +211,7 @@ def test_a_visitor_has_the_engine_at_once_and_the_text_is_begun_again(
 
 
 def test_nothing_is_written_before_the_engine_is_there(play: Play, engine: ScriptedEngine) -> None:
-    service = Service(lambda: pytest.fail("never loaded"), slots=1)
+    service = Service(lambda: pytest.fail("never loaded"))
     game = play(service)
     time.sleep(0.1)
     assert (engine.requests, game.next(None).state) == ([], "waiting")

@@ -33,6 +33,8 @@ class FailingPage:
 def failing_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "build_page", lambda *_: FailingPage())
     monkeypatch.setattr(launching, "_on_stop_signal", lambda _: None)
+    # What the other tests of this process log must stay as it is.
+    monkeypatch.setattr(launching, "keep_words_out", lambda: None)
 
 
 def start(engine: ScriptedEngine, port: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from demo.server import limits
 from demo.server.limits import CLOSED_ROUTES, BodyLimit, ClosedDoors
 
 LIMIT = 10
@@ -36,7 +37,8 @@ def answer(app: Any, pieces: list[bytes], **scope: Any) -> tuple[int, bytes]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    request = {"type": "http", "path": "/", "headers": [], "query_string": b"", **scope}
+    headers = [(b"content-type", b"application/json")]
+    request = {"type": "http", "path": "/", "headers": headers, "query_string": b"", **scope}
     asyncio.run(app(request, receive, send))
     return sent[0]["status"], sent[1]["body"]
 
@@ -57,6 +59,25 @@ def test_an_announced_length_is_refused_before_it_is_read() -> None:
     headers = [(b"content-length", b"11")]
     status, _ = answer(BodyLimit(echo, LIMIT), [], headers=headers)
     assert status == 413
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
+    pieces = iter([b"x"])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        for piece in pieces:
+            return {"type": "http.request", "body": piece, "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(BodyLimit(echo, LIMIT)({"type": "http", "headers": []}, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 def test_the_call_of_a_visitor_who_hangs_up_midway_goes_nowhere() -> None:
@@ -81,6 +102,30 @@ def test_the_call_of_a_visitor_who_hangs_up_midway_goes_nowhere() -> None:
 )
 def test_pages_and_saved_states_are_dropped_from_the_query(query: bytes, kept: bytes) -> None:
     assert answer(ClosedDoors(echo), [b""], query_string=query) == (200, b"?" + kept)
+
+
+@pytest.mark.parametrize("path", ["/assets/" + "a" * 300, "/" + "%C3%A9/" * 90])
+def test_a_path_longer_than_any_files_name_is_not_found(path: str) -> None:
+    assert answer(ClosedDoors(echo), [b""], path=path)[0] == 404
+
+
+@pytest.mark.parametrize("header", [b"host", b"x-forwarded-host"])
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        (b"a-b.hf.space", 200),
+        (b"localhost:7860", 200),
+        (b"[::1]:7860, proxy.example", 200),
+        (b"", 400),
+        (b"[", 400),
+        (b"a/b", 400),
+        (b"a:b", 400),
+        (b"\xc3\xa9", 400),
+        (b"999.999.999.999", 400),
+    ],
+)
+def test_only_a_request_for_a_host_passes(header: bytes, value: bytes, status: int) -> None:
+    assert answer(ClosedDoors(echo), [b""], headers=[(header, value)])[0] == status
 
 
 @pytest.mark.parametrize(

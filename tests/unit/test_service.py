@@ -1,5 +1,6 @@
 """The engine while it is loaded, once it is there, and when it does not come."""
 
+import asyncio
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from demo.server.service import Loaded, Service, ready
-from demo.ui.api import limit_engine_calls
+from demo.ui.api import end_stream
 from tests.scripted import ScriptedEngine
 
 
@@ -18,21 +19,14 @@ def test_a_service_is_loading_and_then_ready(engine: ScriptedEngine) -> None:
         go.wait(10)
         return Loaded(engine, "a notice")
 
-    service = Service(load, slots=3)
-    told: list[int] = []
-    service.on_ready(lambda: told.append(service.slots))
+    service = Service(load)
     assert service.wait(0) is None
     service.begin()
     assert (service.state(), service.notice(), service.wait(0.01)) == ("loading", "", None)
-    assert (service.slots, told) == (3, [])
     service.close()
     go.set()
     assert service.wait() is engine
     assert (service.state(), service.notice()) == ("ready", "a notice")
-    # As many as the engine writes at once, not as many as it might have written.
-    assert (service.slots, told) == (1, [1])
-    service.on_ready(lambda: told.append(0))
-    assert told == [1, 0]
 
 
 class Panic(BaseException):
@@ -44,7 +38,7 @@ def test_a_failure_is_told_to_all_who_wait_and_to_who_asked(error: BaseException
     def load() -> Loaded:
         raise error
 
-    service = Service(load, slots=1)
+    service = Service(load)
     told = threading.Event()
     service.on_failure(told.set)
     service.begin()
@@ -65,9 +59,9 @@ def test_an_engine_that_could_not_write_now_is_recovering(
     assert service.state() == "recovering"
 
 
-def test_a_gradio_that_keeps_its_limits_elsewhere_costs_a_line_in_the_log(
+def test_a_gradio_that_keeps_its_streams_elsewhere_costs_a_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    page: Any = SimpleNamespace(fns={}, _queue=object())
-    limit_engine_calls(page, 1)
-    assert "was not changed" in caplog.text
+    page: Any = SimpleNamespace(_queue=object())
+    asyncio.run(end_stream(page, "name"))
+    assert "was not ended" in caplog.text

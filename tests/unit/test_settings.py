@@ -6,6 +6,7 @@ import pytest
 
 from demo.settings import VARIABLES, InvalidSetting, read_settings, settings_table
 
+KINDS = ("TEXTS", "CALLS", "ROUNDS", "PARTS")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -34,12 +35,29 @@ def test_every_variable_is_read() -> None:
         "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
         "MAX_BODY_BYTES": "2048", "TWEETS": "/f", "TWEETS_DATASET": "g/h",
         "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j", "CONTACT": "https://k/@l",
+        "VISITOR_QUEUE": "6", "RATE_ALL": "11", "TRUSTED_PROXIES": "2",
+        "MASK_SLURS": "0", "METRICS_TOKEN": "m" * 16, "LOG_FORMAT": "json",
+        "STOP_SECONDS": "13",
     }  # fmt: skip
-    settings = read_settings(given)
+    rates = {f"RATE_{kind}": f"{i}/hour" for i, kind in enumerate(KINDS, start=20)}
+    settings = read_settings({**given, **rates})
     shown = {str(value) for value in vars(settings).values()}
-    assert set(given.values()) - {"1"} <= shown
+    assert set(given.values()) - {"0", "1"} <= shown
     assert settings.exact
-    assert {v.name for v in VARIABLES} == set(given)
+    assert not settings.mask_slurs
+    assert {v.name for v in VARIABLES} == {*given, *rates}
+    read = [getattr(settings, name.lower())[0] for name in rates]
+    assert [str(rate) for rate in read] == [f"{i} per 1 hour" for i in range(20, 24)]
+
+
+def test_a_space_stands_behind_one_proxy_unless_told_otherwise() -> None:
+    assert read_settings({}).trusted_proxies == 0
+    assert read_settings({"SYSTEM": "spaces"}).trusted_proxies == 1
+    assert read_settings({"SYSTEM": "spaces", "TRUSTED_PROXIES": "0"}).trusted_proxies == 0
+
+
+def test_a_rate_that_cannot_be_read_is_named() -> None:
+    assert refusal(RATE_TEXTS="many").startswith("RATE_TEXTS is 'many'; it must be a rate")
 
 
 def test_a_space_listens_to_the_world_unless_told_otherwise() -> None:
@@ -98,6 +116,13 @@ def test_numbers_have_limits_and_errors_name_them(name: str, lowest: int, highes
             f"{name} is {value}; it must be from {lowest} to {highest}."
         )
     assert refusal(**{name: "many"}) == f"{name} is 'many'; it must be a whole number."
+
+
+@pytest.mark.parametrize("token", ["short", "a secret of many words", "ü" * 20, "a" * 201])
+def test_a_token_that_is_refused_is_not_repeated(token: str) -> None:
+    message = refusal(METRICS_TOKEN=token)
+    assert message.startswith("METRICS_TOKEN must be 16 to 200")
+    assert token not in message
 
 
 def test_a_device_that_is_none_is_refused() -> None:

@@ -248,7 +248,7 @@ def test_a_text_has_the_same_keys_while_it_loads_grows_ends_and_fails(
         go.wait(10)
         return Loaded(engine)
 
-    service = Service(load, slots=1)
+    service = Service(load)
     service.begin()
     updates = make_generate(service, PROFILE)("Today")
     loading = next(updates)

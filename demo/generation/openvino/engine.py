@@ -23,6 +23,7 @@ from demo.generation.engine import (
     EngineError,
     EngineIdentity,
     FinishReason,
+    WorkerState,
 )
 from demo.generation.openvino.exported import Exported
 from demo.generation.openvino.process import STALL_SECONDS, START_SECONDS, Event, WorkerProcess
@@ -140,6 +141,10 @@ class OpenVINOEngine:
     def health(self) -> bool:
         """False while the worker is being restarted, or was silent for too long."""
         return self._worker.is_up() and not self._worker.is_stalled()
+
+    def worker(self) -> WorkerState:
+        """See `HasWorker`."""
+        return self._worker.state()
 
     def close(self) -> None:
         """Ends the worker process, and with an error the texts that it was writing."""

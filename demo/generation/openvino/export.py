@@ -26,6 +26,7 @@ from demo.generation.openvino.graph import (
     Weights,
 )
 from demo.generation.openvino.runtime import ov
+from demo.subprocesses import end_with_parent
 
 # Longer contexts are cut to this: a tweet needs a few hundred tokens, and Llama's rotary tables
 # grow with the context.
@@ -144,6 +145,7 @@ def _require(config: Mapping[str, Any], key: str, *supported: object) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     try:
         export(Path(sys.argv[1]), Path(sys.argv[2]), source=sys.argv[3])
     except CannotExport as error:

@@ -20,6 +20,7 @@ from demo.checkpoints.files import (
     CheckpointError,
     is_whole,
     read_object,
+    weights_of,
 )
 from demo.generation.openvino.shipped import require_ordinary_export
 from demo.subprocesses import ModuleFailed, run_module
@@ -119,6 +120,8 @@ def exported_folder(checkpoint: "Checkpoint", cache_dir: Path, say: Callable[[st
             folder,
             lambda out: run_module(EXPORT, str(checkpoint.folder), str(out), fingerprint, say=say),
             is_export,
+            # int8 of what takes four bytes, or two.
+            sum(path.stat().st_size for path in weights_of(checkpoint.folder)) // 4,
         )
         return folder
 

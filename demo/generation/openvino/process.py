@@ -15,13 +15,15 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from demo import subprocesses
-from demo.generation.engine import HEARTBEAT_SECONDS, SHUTTING_DOWN, EngineError
+from demo.generation.engine import HEARTBEAT_SECONDS, SHUTTING_DOWN, EngineError, WorkerState
 
 MAX_BACK_OFF_SECONDS = 2.0
-# A step that takes longer than this counts as one that never ends.
-STALL_SECONDS = 30.0
+# A worker reports after each step, and every second if it has nothing to do. One that is silent for
+# longer than this counts as one that hangs.
+STALL_SECONDS = 8.0
 START_SECONDS = 120.0
-CLOSE_SECONDS = 5.0
+# A worker leaves nothing unsaved: one that does not end at once is killed.
+CLOSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,11 @@ class WorkerProcess:
         self._stall_seconds = stall_seconds
         self._lock = threading.Lock()
         self._readers: dict[int, SimpleQueue[Event]] = {}
-        # Texts whose end the process has not reported yet, whether anybody reads them or not.
-        self._unfinished: set[int] = set()
         self._process: subprocess.Popen[str] | None = None
         self._outbox: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
         self._last_message = time.monotonic()
         self._failures = 0
+        self._restarts = 0
         self._closing = threading.Event()
         self.ready = threading.Event()
         for task in (self._supervise, self._watch):
@@ -78,11 +79,15 @@ class WorkerProcess:
         """True once `close` was called."""
         return self._closing.is_set()
 
+    def state(self) -> WorkerState:
+        """Its process id, if it runs, and how often it was started again."""
+        process = self._process
+        return WorkerState(process.pid if process else None, self._restarts)
+
     def is_stalled(self) -> bool:
-        """True if the process is starting or has texts to write, and was silent for too long."""
+        """True if the process was silent for too long."""
         limit = self._stall_seconds if self.ready.is_set() else START_SECONDS
-        is_working = bool(self._unfinished) or not self.ready.is_set()
-        return is_working and time.monotonic() - self._last_message > limit
+        return time.monotonic() - self._last_message > limit
 
     def add(self, number: int, events: "SimpleQueue[Event]", command: Mapping[str, Any]) -> None:
         """Asks for a text; its events are put in the queue.
@@ -96,10 +101,7 @@ class WorkerProcess:
             if self._process is None:
                 events.put(LOST)
                 return
-            if not self._unfinished:
-                self._last_message = time.monotonic()
             self._readers[number] = events
-            self._unfinished.add(number)
             self._outbox.put({"add": number, **command})
 
     def forget(self, number: int) -> None:
@@ -130,6 +132,7 @@ class WorkerProcess:
                 pause = _back_off(self._failures)
                 log.error("OpenVINO's worker ended (%s); it is restarted in %.1f s.", ended, pause)
                 self._failures += 1
+                self._restarts += 1
                 self._closing.wait(pause)
 
     def _run_once(self) -> int | str | None:
@@ -185,14 +188,12 @@ class WorkerProcess:
                 reader = self._readers.get(number)
                 if state != "more":
                     self._readers.pop(number, None)
-                    self._unfinished.discard(number)
             if reader is not None:
                 reader.put(Event(tokens, state))
 
     def _end_all(self) -> None:
         with self._lock:
             lost, self._readers = self._readers, {}
-            self._unfinished.clear()
             self._process = None
             self._outbox.put(None)
             event = CLOSED if self.is_closing() else LOST
@@ -205,6 +206,8 @@ class WorkerProcess:
             process = self._process
             if process is not None and self.is_stalled():
                 log.error("OpenVINO's worker hangs and is killed.")
+                # It is not up again before another one says so.
+                self.ready.clear()
                 process.kill()
                 self._last_message = time.monotonic()
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
 import numpy as np
@@ -28,7 +28,7 @@ from demo.generation.engine import UPDATE_SECONDS
 from demo.generation.openvino.exported import Exported
 from demo.generation.openvino.runtime import genai, open_pipeline, ov, release_mapped
 
-# While it works, it reports to the parent at least this often.
+# It reports to the parent at least this often, but for a step that takes longer.
 PULSE_SECONDS = 1.0
 # Length of the made-up prompt that compiles the kernels before the first visitor comes.
 WARM_UP_TOKENS = 8
@@ -97,7 +97,11 @@ class Worker:
         """Handles the commands that are there, waiting for one if there is nothing else to do;
         False at the end of the input."""
         while not self._has_work() or not self._inbox.empty():
-            command = self._inbox.get()
+            try:
+                command = self._inbox.get(timeout=PULSE_SECONDS)
+            except Empty:
+                self.send([])
+                continue
             if command is None:
                 return False
             if "cancel" in command:

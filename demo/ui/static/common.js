@@ -37,6 +37,8 @@ function whenThere(find, act) {
   seen.observe(root, { childList: true, subtree: true });
 }
 
+const ANSWER_MILLISECONDS = 10000;
+
 // What the server answers as JSON; throws with its sentence if it refuses, without one if it does
 // not answer.
 async function send(path, body) {
@@ -47,6 +49,7 @@ async function send(path, body) {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_MILLISECONDS),
     });
     value = await answer.json();
   } catch {

@@ -41,10 +41,14 @@ function start({ text }, prompt, count, cards) {
 
 // Gradio cancels in a round trip, in which more text may come, and then tells of a failure. So that it
 // was stopped is kept beside the cards, and said in them once that failure comes.
-function end({ error }, cards, stopped) {
+function end({ error, cut }, cards, stopped) {
   if (!cards || cards.finished) return [];
-  const how = stopped ? { finish_reason: "stopped" } : { finish_reason: "error", error };
-  const texts = cards.texts.map((text) => (text.finish_reason === null ? { ...text, note: "", ...how } : text));
+  const { refusal = "" } = window.computerDump || {};
+  const how = (text) => {
+    if (stopped) return { finish_reason: "stopped" };
+    return { finish_reason: "error", error: text.generated ? cut : refusal || error };
+  };
+  const texts = cards.texts.map((text) => (text.finish_reason === null ? { ...text, note: "", ...how(text) } : text));
   return [{ ...cards, texts, finished: true }];
 }
 

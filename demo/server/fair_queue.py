@@ -1,0 +1,91 @@
+"""Who writes next: of the visitors that wait, the one with the fewest texts under way."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+# One slot of so many is not for a visitor with texts under way: a newcomer finds it free.
+SLOTS_PER_RESERVED = 8
+
+
+@dataclass(eq=False)
+class Place:
+    """A call's place in the queue."""
+
+    visitor: str
+    texts: int
+    has_turn: bool = False
+
+
+class FairQueue:
+    """Shares an engine's slots among visitors. Safe to use from many threads.
+
+    slots: how many texts the engine writes at once, asked anew each time.
+    """
+
+    def __init__(self, slots: Callable[[], int]) -> None:
+        self._slots = slots
+        self._waiting: list[Place] = []
+        self._writing: Counter[str] = Counter()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def place(self, visitor: str, texts: int) -> Iterator[Place]:
+        """A place at the end of the queue, given back when the block is left."""
+        place = Place(visitor, texts)
+        with self._changed:
+            self._waiting.append(place)
+            self._give_turns()
+        try:
+            yield place
+        finally:
+            with self._changed:
+                if place.has_turn:
+                    self._writing[visitor] -= texts
+                    self._writing += Counter()
+                else:
+                    self._waiting.remove(place)
+                self._give_turns()
+
+    def wait(self, place: Place, seconds: float) -> int:
+        """How many are to be served before it, after at most so many seconds; 0 once it has its
+        turn."""
+        with self._changed:
+            self._changed.wait_for(lambda: place.has_turn, seconds)
+            return 0 if place.has_turn else 1 + self._order().index(place)
+
+    def waiting(self) -> int:
+        """How many calls wait for their turn."""
+        with self._changed:
+            return len(self._waiting)
+
+    def writing(self) -> int:
+        """How many texts are written."""
+        with self._changed:
+            return self._writing.total()
+
+    def _order(self) -> list[Place]:
+        """Visitors with few texts under way first; each visitor's calls, as they came."""
+        ahead: Counter[str] = Counter(self._writing)
+        ranks: dict[int, int] = {}
+        for place in self._waiting:
+            ranks[id(place)] = ahead[place.visitor]
+            ahead[place.visitor] += place.texts
+        return sorted(self._waiting, key=lambda place: ranks[id(place)])
+
+    def _give_turns(self) -> None:
+        slots = self._slots()
+        for place in self._order():
+            free = slots - self._writing.total()
+            # A call of more texts than there are slots begins once nobody writes.
+            if place.texts > free and self._writing:
+                # Whoever came later must not overtake it for ever.
+                break
+            reserved = slots // SLOTS_PER_RESERVED if self._writing[place.visitor] else 0
+            if place.texts <= free - reserved or not self._writing.total():
+                place.has_turn = True
+                self._waiting.remove(place)
+                self._writing[place.visitor] += place.texts
+        self._changed.notify_all()

@@ -1,0 +1,117 @@
+"""How often a visitor, and all of them together, may ask for what: 429 beyond that."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+
+# The router's own function: a guard and the router must never see different routes.
+from starlette._utils import get_route_path
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.server.visitors import visitor_of
+
+Kind = Literal["texts", "calls", "rounds", "parts"]
+
+TOO_OFTEN: Mapping[Kind, str] = {
+    "texts": "Your network asked for many texts in a short time.",
+    "calls": "Your network asked very often in a short time.",
+    "rounds": "Your network has played very fast.",
+    "parts": "Your network has loaded this page very often in a short time.",
+}
+# A page's scripts, styles and fonts, which are answered from memory.
+PARTS = ("/assets/", "/static/")
+# Who is refused waits so long for it: a loop without a pause would keep the server busy with
+# refusals.
+REFUSAL_SECONDS = 0.25
+
+
+def parse_rate(value: str) -> Sequence[RateLimitItem]:
+    """One or more limits as the library `limits` writes them: "120/minute", "5/second; 60/hour".
+
+    Raises:
+        ValueError: with the end of a sentence that begins with the setting's name.
+    """
+    try:
+        return parse_many(value)
+    except ValueError:
+        raise ValueError(
+            f'is {value!r}; it must be a rate such as 120/minute or "5/second; 60/minute".'
+        ) from None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is refused, and in how many seconds it may come again."""
+
+    sentence: str
+    retry_seconds: int
+
+    def response(self, status: int) -> JSONResponse:
+        """In the shape that Gradio's own errors have."""
+        detail = f"{self.sentence} Try again in {self.retry_seconds} s."
+        headers = {"retry-after": str(self.retry_seconds)}
+        return JSONResponse({"detail": detail}, status, headers=headers)
+
+
+class Rates:
+    """Counts requests in moving windows, in this process's memory.
+
+    rates: what one visitor may ask for, by kind.
+    all_visitors: how many times that all of them together may.
+    """
+
+    def __init__(self, rates: Mapping[Kind, Sequence[RateLimitItem]], all_visitors: int) -> None:
+        self._rates = rates
+        self._all = {
+            kind: [type(item)(item.amount * all_visitors, item.multiples) for item in items]
+            for kind, items in rates.items()
+        }
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def refusal(self, kind: Kind, visitor: str, cost: int = 1) -> Refusal | None:
+        """Counts a request, unless it is refused: that one does not count."""
+        # The visitor's own limit first: who is beyond it uses up nothing that is everybody's.
+        for items, who in ((self._rates[kind], (kind, visitor)), (self._all[kind], (kind,))):
+            for item in items:
+                if not await self._limiter.hit(item, *who, cost=min(cost, item.amount)):
+                    reset, _ = await self._limiter.get_window_stats(item, *who)
+                    return Refusal(TOO_OFTEN[kind], max(1, math.ceil(reset - time.time())))
+        return None
+
+
+class RateLimits:
+    """Answers 429 to who calls, plays or loads too often. Texts are counted where they are
+    admitted: their number stands in the body."""
+
+    def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
+        self.app = app
+        self.rates = rates
+        self.trusted_proxies = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            kind = kind_of(scope["method"], get_route_path(scope))
+            visitor = visitor_of(scope, self.trusted_proxies)
+            refusal = await self.rates.refusal(kind, visitor)
+            if refusal:
+                await asyncio.sleep(REFUSAL_SECONDS)
+                await refusal.response(429)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def kind_of(method: str, path: str) -> Kind:
+    """What a request asks for; texts are among the calls, and so is the page itself."""
+    if path == "/guess/next":
+        return "rounds"
+    if method == "GET" and path.startswith(PARTS):
+        return "parts"
+    return "calls"

@@ -1,0 +1,151 @@
+"""SIGTERM under visitors: each of them gets its text or a sentence, and none is cut."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from demo.generation.engine import SHUTTING_DOWN
+from demo.server.admission import STOPPED, STOPPING
+from tests.app.calls import post
+from tests.processes import HTTP, AppProcess, running_app, wait_until
+
+SCRIPTED = ["-m", "tests.scripted_app"]
+# A visitor's own port is its name: all come from one address.
+GENEROUS = {"RATE_TEXTS": "1000/second", "RATE_CALLS": "1000/second", "TEXTS_AT_ONCE": "4"}
+_sessions = count()
+Record = dict[str, Any]
+
+
+def events(url: str) -> Iterator[Any]:
+    """The data of every event of a stream, to its end."""
+    with HTTP.stream("GET", url, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+
+def of_endpoint(name: str, **fields: Any) -> Callable[[str], list[Record]]:
+    """A program: it posts, then reads."""
+
+    def visit(url: str) -> list[Record]:
+        answer = HTTP.post(f"{url}/gradio_api/call/v2/{name}", json=fields, timeout=60)
+        *before, last = events(f"{url}/gradio_api/call/{name}/{answer.json()['event_id']}")
+        (result,) = before[-1] if isinstance(last, dict) else last
+        if isinstance(last, dict):
+            # The error is told twice: in the last record and by itself.
+            assert last["error"] in (STOPPED, SHUTTING_DOWN)
+        return list(result.get("texts", [result]))
+
+    return visit
+
+
+def of_mcp(url: str) -> list[Record]:
+    """An MCP client."""
+    params = {"name": "generate", "arguments": {"prompt": "held"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {"accept": "application/json, text/event-stream"}
+    answer = HTTP.post(f"{url}/gradio_api/mcp/", json=message, headers=headers, timeout=60)
+    data = next(line for line in answer.text.splitlines() if line.startswith("data: "))
+    result = json.loads(data.removeprefix("data: "))["result"]
+    text = result["content"][0]["text"]
+    return [{"error": STOPPED} if result["isError"] and STOPPED in text else json.loads(text)]
+
+
+def of_page(url: str) -> list[Record]:
+    """The page, which joins the queue and reads its session's stream."""
+    session = f"page{next(_sessions)}"
+    body = {"data": ["held", 60, 0.8, 0.95, 0, 1.0, 1], "fn_index": 0, "session_hash": session}
+    assert HTTP.post(f"{url}/gradio_api/queue/join", json=body, timeout=60).is_success
+    told = list(events(f"{url}/gradio_api/queue/data?session_hash={session}"))
+    assert told[-1]["msg"] == "close_stream"
+    output = told[-2]["output"]
+    if not told[-2]["success"]:
+        return [{"error": output["error"]}]
+    (result,) = output["data"]
+    return [result]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[AppProcess]:
+    (tmp_path / "load").touch()
+    variables = {**GENEROUS, "CONTROL": str(tmp_path), "STOP_SECONDS": "10"}
+    with running_app(SCRIPTED, tmp_path, variables) as app:
+        yield app
+
+
+def number_in_the_queue(app: AppProcess) -> int:
+    """Of a call that comes now, and leaves again."""
+    event_id = post(app.url, '{"prompt": "held"}').json()["event_id"]
+    told = events(f"{app.url}/gradio_api/call/generate/{event_id}")
+    note: str = next((data[0]["note"] for data in told if data[0]["note"]), "")
+    return int(note.split()[3]) if note else 0
+
+
+def test_every_visitor_gets_its_text_or_a_sentence(app: AppProcess, tmp_path: Path) -> None:
+    visits = [of_endpoint("generate", prompt="held") for _ in range(20)]
+    visits += [of_endpoint("generate_many", prompt="held", count=2) for _ in range(4)]
+    visits += [*[of_mcp] * 8, *[of_page] * 8]
+    with ThreadPoolExecutor(len(visits)) as pool:
+        writing = [pool.submit(visit, app.url) for visit in visits[:4]]
+        wait_until((tmp_path / "peak").exists)
+        wait_until(lambda: (tmp_path / "peak").read_text() == "4")
+        waiting = [pool.submit(visit, app.url) for visit in visits[4:]]
+        wait_until(lambda: number_in_the_queue(app) > len(waiting), seconds=20)
+        app.process.send_signal(signal.SIGTERM)
+        ready = f"{app.url}/readyz"
+        wait_until(lambda: HTTP.get(ready).json()["status"] == "stopping", seconds=1)
+        assert HTTP.get(ready).status_code == 503
+        refused = post(app.url, "{}")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert refused.json()["detail"].startswith(STOPPING)
+        # Who waits is told while others still write.
+        records = [record for visit in waiting for record in visit.result(10)]
+        assert {record["error"] for record in records} == {STOPPED}
+        assert app.process.poll() is None
+        (tmp_path / "go").touch()
+        written = [record for visit in writing for record in visit.result(10)]
+        assert {record["finish_reason"] for record in written} == {"end_of_tweet"}
+    # It was not sure that those who left would not come back.
+    assert app.process.wait(10) == 0
+    assert "Traceback" not in app.log()
+
+
+def test_a_text_that_takes_too_long_is_cut_with_a_sentence_and_nobody_holds_the_server_up(
+    tmp_path: Path,
+) -> None:
+    variables = {**GENEROUS, "TEXTS_AT_ONCE": "3", "STOP_SECONDS": "1"}
+    with ThreadPoolExecutor() as pool, running_app(SCRIPTED, tmp_path, variables) as app:
+        many = pool.submit(of_endpoint("generate_many", prompt="endless", count=2), app.url)
+        one = pool.submit(of_endpoint("generate", prompt="endless"), app.url)
+        wait_until(lambda: number_in_the_queue(app) == 1, seconds=20)
+        port = httpx.URL(app.url).port
+        assert port
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            # Of which the body never comes.
+            slow.sendall(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+            app.process.send_signal(signal.SIGTERM)
+            started = time.monotonic()
+            for record in (*many.result(10), *one.result(10)):
+                assert record["error"] == SHUTTING_DOWN
+                assert "word" in record["generated"]
+            assert app.process.wait(10) == 0
+            # Two seconds on a machine that is not busy with other tests.
+            assert time.monotonic() - started < 1 + 4
+        assert "Traceback" not in app.log()
+
+
+def test_a_second_signal_kills(tmp_path: Path) -> None:
+    with running_app(SCRIPTED, tmp_path, GENEROUS) as app:
+        post(app.url, '{"prompt": "endless"}')
+        app.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: HTTP.get(f"{app.url}/readyz").json()["status"] == "stopping")
+        assert app.terminate() == -signal.SIGTERM
