@@ -41,23 +41,29 @@ class KeptAnswers:
         if key is None:
             await self.app(scope, receive, send)
             return
-        # One at a time: a hundred who ask at once for what is not kept yet wait for one answer. It
-        # is sent only then, as its reader may be slow.
-        async with self._lock:
-            messages = self._kept.get(key) or await self._ask(key, scope, receive)
+        messages = self._kept.get(key)
+        if messages is None:
+            # One at a time: a hundred who ask at once for what is not kept yet wait for one answer.
+            # Nothing here waits for a visitor: the answer is sent later, and no body is read.
+            async with self._lock:
+                messages = self._kept.get(key) or await self._ask(key, scope)
         for message in messages:
             await send(message)
 
-    async def _ask(self, key: Hashable, scope: Scope, receive: Receive) -> Sequence[Message]:
+    async def _ask(self, key: Hashable, scope: Scope) -> Sequence[Message]:
         messages: list[Message] = []
 
         async def collect(message: Message) -> None:
             messages.append(message)
 
-        await self.app(scope, receive, collect)
+        await self.app(scope, _no_body, collect)
         if messages[0]["status"] == HTTPStatus.OK and _size(messages) <= MAX_ANSWER_BYTES:
             self._kept[key] = messages
         return messages
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _key(scope: Scope) -> Hashable:

@@ -8,6 +8,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Receive, Scope, Send
 
 from demo.server.kept_answers import MAX_ANSWER_BYTES, KeptAnswers
+from demo.server.limits import BodyLimit
 
 
 class Page:
@@ -99,6 +100,27 @@ def test_errors_and_large_answers_are_not_kept(page: Page) -> None:
     get(app, "/")
     get(app, "/")
     assert page.asked == 2
+
+
+def test_a_body_that_never_comes_holds_nobody_up() -> None:
+    app = KeptAnswers(BodyLimit(Page(), 10))
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    async def slow_and_others() -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        for path in ("/", "/config", "/"):
+            headers = [(b"content-length", b"5")]
+            scope = {"type": "http", "method": "GET", "path": path, "headers": headers}
+            await asyncio.wait_for(app({**scope, "query_string": b""}, never, send), 5)
+        return len([message for message in sent if message["type"] == "http.response.start"])
+
+    assert asyncio.run(slow_and_others()) == 3
 
 
 def test_it_is_compressed_once() -> None:
