@@ -56,14 +56,23 @@ class KeptAnswers:
         async def collect(message: Message) -> None:
             messages.append(message)
 
-        await self.app(scope, _no_body, collect)
+        await self.app(scope, _no_body(), collect)
         if messages[0]["status"] == HTTPStatus.OK and _size(messages) <= MAX_ANSWER_BYTES:
             self._kept[key] = messages
         return messages
 
 
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _no_body() -> Receive:
+    """Gives an empty body once. Whoever then waits for the reader to leave waits until cancelled:
+    the answer is not for one reader."""
+    pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not pieces:
+            await asyncio.Event().wait()
+        return pieces.pop()
+
+    return receive
 
 
 def _key(scope: Scope) -> Hashable:

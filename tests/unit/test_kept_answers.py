@@ -1,10 +1,12 @@
 """What is kept, for whom, and what is asked anew."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from demo.server.kept_answers import MAX_ANSWER_BYTES, KeptAnswers
@@ -121,6 +123,21 @@ def test_a_body_that_never_comes_holds_nobody_up() -> None:
         return len([message for message in sent if message["type"] == "http.response.start"])
 
     assert asyncio.run(slow_and_others()) == 3
+
+
+def test_an_answer_that_is_streamed_is_kept_too() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"one", b"two"):
+            await asyncio.sleep(0)
+            yield piece
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(pieces())(scope, receive, send)
+
+    async def asked() -> bytes:
+        return await asyncio.wait_for(asyncio.to_thread(lambda: get(KeptAnswers(app), "/")[1]), 5)
+
+    assert asyncio.run(asked()) == b"onetwo"
 
 
 def test_it_is_compressed_once() -> None:
