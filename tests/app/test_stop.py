@@ -19,9 +19,11 @@ from tests.app.calls import post
 from tests.processes import HTTP, AppProcess, running_app, wait_until
 
 SCRIPTED = ["-m", "tests.scripted_app"]
-# A visitor's own port is its name: all come from one address.
-GENEROUS = {"RATE_TEXTS": "1000/second", "RATE_CALLS": "1000/second", "TEXTS_AT_ONCE": "4"}
-_sessions = count()
+GENEROUS = {
+    "RATE_TEXTS": "1000/second", "RATE_CALLS": "1000/second", "TEXTS_AT_ONCE": "4",
+    "TRUSTED_PROXIES": "1",
+}  # fmt: skip
+_numbers = count(1)
 Record = dict[str, Any]
 
 
@@ -49,10 +51,13 @@ def of_endpoint(name: str, **fields: Any) -> Callable[[str], list[Record]]:
 
 
 def of_mcp(url: str) -> list[Record]:
-    """An MCP client."""
+    """An MCP client from a network of its own: one with many calls open calls no tool."""
     params = {"name": "generate", "arguments": {"prompt": "held"}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    headers = {"accept": "application/json, text/event-stream"}
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "x-forwarded-for": f"192.0.2.{next(_numbers)}",
+    }
     answer = HTTP.post(f"{url}/gradio_api/mcp/", json=message, headers=headers, timeout=60)
     data = next(line for line in answer.text.splitlines() if line.startswith("data: "))
     result = json.loads(data.removeprefix("data: "))["result"]
@@ -62,7 +67,7 @@ def of_mcp(url: str) -> list[Record]:
 
 def of_page(url: str) -> list[Record]:
     """The page, which joins the queue and reads its session's stream."""
-    session = f"page{next(_sessions)}"
+    session = f"page{next(_numbers)}"
     body = {"data": ["held", 60, 0.8, 0.95, 0, 1.0, 1], "fn_index": 0, "session_hash": session}
     assert HTTP.post(f"{url}/gradio_api/queue/join", json=body, timeout=60).is_success
     told = list(events(f"{url}/gradio_api/queue/data?session_hash={session}"))
@@ -74,14 +79,6 @@ def of_page(url: str) -> list[Record]:
     return [result]
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[AppProcess]:
-    (tmp_path / "load").touch()
-    variables = {**GENEROUS, "CONTROL": str(tmp_path), "STOP_SECONDS": "10"}
-    with running_app(SCRIPTED, tmp_path, variables) as app:
-        yield app
-
-
 def number_in_the_queue(app: AppProcess) -> int:
     """Of a call that comes now, and leaves again."""
     event_id = post(app.url, '{"prompt": "held"}').json()["event_id"]
@@ -90,11 +87,17 @@ def number_in_the_queue(app: AppProcess) -> int:
     return int(note.split()[3]) if note else 0
 
 
-def test_every_visitor_gets_its_text_or_a_sentence(app: AppProcess, tmp_path: Path) -> None:
+def test_every_visitor_gets_its_text_or_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "load").touch()
+    variables = {**GENEROUS, "CONTROL": str(tmp_path), "STOP_SECONDS": "10"}
     visits = [of_endpoint("generate", prompt="held") for _ in range(20)]
     visits += [of_endpoint("generate_many", prompt="held", count=2) for _ in range(4)]
     visits += [*[of_mcp] * 8, *[of_page] * 8]
-    with ThreadPoolExecutor(len(visits)) as pool:
+    # The app ends first, so that no visit waits for it if something fails.
+    with (
+        ThreadPoolExecutor(len(visits)) as pool,
+        running_app(SCRIPTED, tmp_path, variables) as app,
+    ):
         writing = [pool.submit(visit, app.url) for visit in visits[:4]]
         wait_until((tmp_path / "peak").exists)
         wait_until(lambda: (tmp_path / "peak").read_text() == "4")
@@ -114,9 +117,9 @@ def test_every_visitor_gets_its_text_or_a_sentence(app: AppProcess, tmp_path: Pa
         (tmp_path / "go").touch()
         written = [record for visit in writing for record in visit.result(10)]
         assert {record["finish_reason"] for record in written} == {"end_of_tweet"}
-    # It was not sure that those who left would not come back.
-    assert app.process.wait(10) == 0
-    assert "Traceback" not in app.log()
+        # It was not sure that those who left would not come back.
+        assert app.process.wait(10) == 0
+        assert "Traceback" not in app.log()
 
 
 def test_a_text_that_takes_too_long_is_cut_with_a_sentence_and_nobody_holds_the_server_up(

@@ -18,8 +18,11 @@ WORDS = "SEC" + "RET words"
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """What a handler with the filter writes."""
-    # As at a start: a server that ran in this process may have left handlers of its own.
+    # As at a start: a server that ran in this process has left handlers and a level of its own.
     adopt("uvicorn")
+    uvicorn = logging.getLogger("uvicorn.error")
+    level = uvicorn.level
+    uvicorn.setLevel(logging.NOTSET)
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(PlacesOnly())
@@ -27,6 +30,7 @@ def logged() -> Iterator[io.StringIO]:
     root.addHandler(handler)
     yield written
     root.removeHandler(handler)
+    uvicorn.setLevel(level)
 
 
 def fail() -> None:
