@@ -75,7 +75,7 @@ def test_it_predicts_invented_tweets_far_better_than_its_base(merged: Path) -> N
 
 
 def test_a_gguf_file_is_a_base_like_any_other(tmp_path: Path) -> None:
-    """transformers reads the weights from it that we read into the packaged base; it can be saved."""
+    """transformers reads the same weights from it as we do. It can be saved."""
     settings = read_settings()
     gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
     model, tokenizer = load_decoder(str(gguf))
