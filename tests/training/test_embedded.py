@@ -74,6 +74,7 @@ def test_it_predicts_invented_tweets_far_better_than_its_base(merged: Path) -> N
     assert measure_gap(trained, base).high < -0.4
 
 
+@pytest.mark.slow
 def test_a_gguf_file_is_a_base_like_any_other(tmp_path: Path) -> None:
     """transformers reads the same weights from it as we do. It can be saved."""
     settings = read_settings()
