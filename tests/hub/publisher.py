@@ -12,8 +12,8 @@ from demo.checkpoints.files import write_checksums
 from demo.judging.originals import NAME, Originals
 from tests import made_up, tiny
 from tests.hub.server import Hub
-from tests.hub.verbs import Done, run_here, start_process
-from tests.processes import ROOT
+from tests.hub.verbs import Done, fork, run_here, start_process
+from tests.processes import ROOT, Forked
 from training import prepare
 
 REPO = "alice/parody"
@@ -76,6 +76,11 @@ class Publisher:
         return start_process(
             self.hub, self.home, "publish", *arguments, cwd=self.project, **options
         )
+
+    def fork(self, *arguments: str) -> Forked:
+        """The verb in a forked process, to be killed."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        return fork(self.hub, self.home, "publish", *arguments)
 
     def arguments(self, checkpoint: Path | None = None) -> list[str]:
         """Those that publish a checkpoint."""

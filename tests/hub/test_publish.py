@@ -409,10 +409,10 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(
         hub.broken["commit"] = Broken("unheard_stalled")
     else:
         hub.broken[step] = Broken("stalled")
-    process = publisher.start(*publisher.arguments())
+    process = publisher.fork(*publisher.arguments())
     wait_for_step(hub, "broken", process)
     process.kill()
-    process.communicate()
+    process.wait(60)
     is_new = step in ("tag", "after the commit")
     assert outcome(hub.repos[REPO], old) == ("new" if is_new else "old")
     hub.broken.clear()

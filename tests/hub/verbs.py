@@ -18,7 +18,9 @@ from unittest.mock import patch
 
 from huggingface_hub import constants
 
+from tests.hub.repositories import State
 from tests.hub.server import WRITER, Hub
+from tests.processes import Forked
 from training import __main__ as command_line
 from training import working_tree
 
@@ -27,7 +29,7 @@ _sleep = time.sleep
 
 
 def run_here(
-    hub: Hub,
+    hub: State,
     home: Path,
     *arguments: str,
     token: str = WRITER,
@@ -78,10 +80,20 @@ def start_process(
     )  # fmt: skip
 
 
-def wait_for_step(hub: Hub, step: str, process: "subprocess.Popen[str]") -> None:
+def fork(hub: Hub, home: Path, *arguments: str) -> Forked:
+    """`run_here` in a forked process, for tests that only kill it."""
+    address = State(port=hub.port, xet=hub.xet)
+    return Forked(home / "output", _run_and_exit, address, home, *arguments)
+
+
+def _run_and_exit(hub: State, home: Path, *arguments: str) -> None:
+    sys.exit(run_here(hub, home, *arguments).returncode)
+
+
+def wait_for_step(hub: Hub, step: str, process: "subprocess.Popen[str] | Forked") -> None:
     """Until the process has asked the Hub for a step ("broken" is a stalled one)."""
     deadline = time.monotonic() + 60
     while step not in hub.steps:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.poll()
         assert time.monotonic() < deadline
         time.sleep(0.01)
