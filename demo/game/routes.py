@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from demo.game.game import Game, Refused, Revealed, Round
-from demo.server.strict_json import InvalidBody, read_object
+from demo.server.calls import InvalidBody, read_object
 
 # A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}

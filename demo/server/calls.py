@@ -5,7 +5,15 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from demo.generation.request import COUNT
-from demo.server.strict_json import NOT_AN_OBJECT, InvalidBody, read_json
+from demo.strict_json import parse_json
+
+# Enough for everything that MCP's clients say of themselves.
+MAX_DEPTH = 20
+NOT_JSON = (
+    "The request's body must be JSON in UTF-8 with finite numbers, whole characters, "
+    f"no name twice in an object and at most {MAX_DEPTH} levels."
+)
+NOT_AN_OBJECT = "The request's body must be a JSON object."
 
 # The parameters of each call and whether each must be given, by the names and numbers that Gradio
 # gives the calls.
@@ -44,6 +52,34 @@ NOT_A_NUMBER = "fn_index must be a whole number."
 _COUNT = "count"
 # Of a name that the sender chose, at most so many characters are repeated.
 _SHOWN_CHARACTERS = 40
+
+
+class InvalidBody(ValueError):
+    """A body that is refused; the message is a sentence for its sender."""
+
+
+def read_json(content: bytes) -> Any:
+    """The value that a body holds.
+
+    Raises:
+        InvalidBody: it is not strict JSON.
+    """
+    try:
+        return parse_json(content, MAX_DEPTH)
+    except ValueError:
+        raise InvalidBody(NOT_JSON) from None
+
+
+def read_object(content: bytes) -> dict[str, Any]:
+    """The object that a body holds.
+
+    Raises:
+        InvalidBody: it holds none.
+    """
+    value = read_json(content)
+    if not isinstance(value, dict):
+        raise InvalidBody(NOT_AN_OBJECT)
+    return value
 
 
 def why_refused(path: str, content: bytes, calls: Calls) -> str:

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
+from demo.server.calls import InvalidBody, read_object
 from demo.server.service import Service
-from demo.server.strict_json import InvalidBody, read_object
 
 
 def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:

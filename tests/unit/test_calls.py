@@ -7,8 +7,11 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from demo.server.calls import (
+    MAX_DEPTH,
     NOT_A_LIST,
     NOT_A_NUMBER,
+    NOT_AN_OBJECT,
+    NOT_JSON,
     UNKNOWN_CALL,
     Calls,
     is_tool_call,
@@ -16,7 +19,6 @@ from demo.server.calls import (
     why_refused,
 )
 from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
-from demo.server.strict_json import MAX_DEPTH, NOT_AN_OBJECT, NOT_JSON
 from tests.unit.test_limits import answer, echo
 
 CALLS: Calls = {
