@@ -19,7 +19,7 @@ from demo.log import adopt, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
-from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
+from demo.server.limits import Bodies, ClosedDoors
 from demo.server.logs import keep_words_out
 from demo.server.metrics import Observed
 from demo.server.rates import RateLimits, Rates
@@ -27,7 +27,7 @@ from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import calls_of, end_stream, text_calls_of
+from demo.ui.api import calls_of, end_stream
 from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
@@ -111,15 +111,13 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
                     Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
                     Middleware(KeptAnswers),
                     Middleware(GZipMiddleware, compresslevel=COMPRESSION),
-                    Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-                    Middleware(PlainCalls, calls=calls),
+                    Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
                     Middleware(
                         Admission,
                         ledger=service.calls,
                         rates=rates,
                         trusted_proxies=proxies,
                         calls=calls,
-                        text_calls=text_calls_of(page),
                         end_stream=partial(end_stream, page),
                     ),
                     Middleware(Rewriting, rules=rules(profile.persona)),

@@ -6,7 +6,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +21,8 @@ from demo.server.calls import (
     MCP_CALL,
     NUMBERED_CALL,
     Calls,
-    is_tool_call,
     texts_asked_for,
 )
-from demo.server.limits import replay
 from demo.server.rates import REFUSAL_SECONDS, Rates, Refusal
 from demo.server.visitors import visitor_of
 
@@ -162,7 +160,6 @@ class Admission:
         rates: Rates,
         trusted_proxies: int,
         calls: Calls,
-        text_calls: Container[str | int],
         end_stream: Callable[[str], Awaitable[None]],
     ) -> None:
         self.app = app
@@ -170,7 +167,6 @@ class Admission:
         self.rates = rates
         self.trusted_proxies = trusted_proxies
         self.calls = calls
-        self.text_calls = text_calls
         self.end_stream = end_stream
         self._sessions = ledger.sessions
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,16 +186,15 @@ class Admission:
             await self.app(scope, receive, send)
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content, receive = await _content(receive)
         call = self.ledger.find(Headers(scope=scope))
         if call is None:
             scope = _without_number(scope)
-            call = await self._admit(scope, content, send, self._texts(scope, content), sys.maxsize)
+            call = await self._admit(scope, send, sys.maxsize)
             if call is None:
                 return
             if call.texts:
                 scope = _with_number(scope, self.ledger.open(call))
-        body = json.loads(content)
+        body = scope["state"]["body"]
         name = str(body.get("session_hash") or "") if "data" in body else ""
         # A call with a stream of its own has one that is not named yet.
         stream = name or secrets.token_urlsafe()
@@ -215,10 +210,9 @@ class Admission:
                     self._sessions[event] = session
             self._joined(name or event, call, event)
 
-    async def _admit(
-        self, scope: Scope, content: bytes, send: Send, texts: int, at_most: int
-    ) -> Call | None:
+    async def _admit(self, scope: Scope, send: Send, at_most: int) -> Call | None:
         """A call that may enter, or None if it was refused."""
+        texts = texts_asked_for(get_route_path(scope), scope["state"]["body"], self.calls)
         visitor = visitor_of(scope, self.trusted_proxies)
         if texts:
             refused = self.ledger.refusal(visitor, at_most)
@@ -232,11 +226,8 @@ class Admission:
         return Call(visitor, texts)
 
     async def _enter_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content, receive = await _content(receive)
         scope = _without_number(scope)
-        # Every tool costs much here: Gradio calls itself over HTTP.
-        texts = max(self._texts(scope, content), int(is_tool_call(content)))
-        call = await self._admit(scope, content, send, texts, MCP_CALLS)
+        call = await self._admit(scope, send, MCP_CALLS)
         if call is None:
             return
         if not call.texts:
@@ -257,9 +248,6 @@ class Admission:
         finally:
             self.ledger.abandon(call)
             del self._sessions[number]
-
-    def _texts(self, scope: Scope, content: bytes) -> int:
-        return texts_asked_for(get_route_path(scope), content, self.calls, self.text_calls)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = self._stream_of(scope)
@@ -352,14 +340,6 @@ class _Answer:
             return ""
         body: Any = json.loads(self._body)
         return str(body.get("event_id") or "")
-
-
-async def _content(receive: Receive) -> tuple[bytes, Receive]:
-    """A body, whose size was checked before, and a `receive` that gives it again."""
-    messages = [await receive()]
-    while messages[-1].get("more_body"):
-        messages.append(await receive())
-    return b"".join(message.get("body", b"") for message in messages), replay(messages, receive)
 
 
 async def _nothing() -> Message:

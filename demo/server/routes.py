@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from secrets import compare_digest
-from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -10,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
-from demo.server.calls import InvalidBody, read_object
 from demo.server.service import Service
 
 
@@ -30,9 +28,8 @@ def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]
 
     async def count(request: Request) -> JSONResponse:
         try:
-            text: Any = read_object(await request.body()).get("text")
-            opening = GenerationRequest(text).opening
-        except (InvalidBody, InvalidRequest) as error:
+            opening = GenerationRequest(request.state.body.get("text")).opening
+        except InvalidRequest as error:
             return JSONResponse({"detail": str(error)}, status_code=400)
         engine = service.engine()
         if engine is None:

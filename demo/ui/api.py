@@ -7,7 +7,7 @@ yields a result of results.py as a dict, because Gradio sends what changed in di
 import logging
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
@@ -27,7 +27,7 @@ from demo.generation.request import (
     InvalidRequest,
 )
 from demo.server.admission import STOPPED, Call
-from demo.server.calls import Calls
+from demo.server.calls import Calls, Signature
 from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.results import Draft, TextsResult
@@ -86,24 +86,17 @@ async def end_stream(page: gr.Blocks, name: str) -> None:
 
 
 def calls_of(page: gr.Blocks) -> Calls:
-    """The parameters of every call of the page, also of those that are not documented."""
-    calls: dict[str | int, Mapping[str, bool]] = {}
+    """The signature of every call of the page, also of those that are not documented."""
+    calls: dict[str | int, Signature] = {}
     for number, event in page.fns.items():
         # What the browser does by itself is no call.
         if event.fn is None:
             continue
         names = {name: not default for name, default, *_ in get_function_params(event.fn)}
-        calls[number] = names
+        calls[number] = Signature(names, event.concurrency_id == ENGINE_CALLS)
         if event.api_name:
-            calls[str(event.api_name)] = names
+            calls[str(event.api_name)] = calls[number]
     return calls
-
-
-def text_calls_of(page: gr.Blocks) -> frozenset[str | int]:
-    """The names and numbers of the calls that ask the engine for texts."""
-    events = {n: event for n, event in page.fns.items() if event.concurrency_id == ENGINE_CALLS}
-    names = {str(event.api_name) for event in events.values() if event.api_name}
-    return frozenset({*events, *names})
 
 
 def make_generate(service: Service, profile: Profile) -> Endpoint:
