@@ -15,12 +15,11 @@ from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
 from demo.judging.masking import unmasked
-from demo.log import adopt, prints_to_log, say
+from demo.log import keep_words_out, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
 from demo.server.limits import Bodies, ClosedDoors
-from demo.server.logs import keep_words_out
 from demo.server.metrics import Observed
 from demo.server.rates import RateLimits, Rates
 from demo.server.routes import service_routes
@@ -80,50 +79,51 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     bound_connections()
     keep_words_out()
     try:
-        prints_to_log(page.launch)(
-            server_name=settings.server_name,
-            server_port=settings.server_port,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            show_error=False,
-            ssr_mode=False,
-            pwa=False,
-            run_history=False,
-            enable_monitoring=False,
-            max_file_size="1b",
-            state_session_capacity=KEPT_SESSIONS,
-            max_threads=settings.queue_size + SPARE_THREADS,
-            footer_links=["api"],
-            mcp_server=importlib.util.find_spec("mcp") is not None,
-            theme=build_theme(),
-            css=palette_css(),
-            css_paths=[CSS_FILE],
-            app_kwargs={
-                "routes": [
-                    *service_routes(service, settings.metrics_token),
-                    *asset_routes(service),
-                    *guess_routes(game),
-                ],
-                "middleware": [
-                    Middleware(Observed, metrics=service.counts),
-                    Middleware(ClosedDoors),
-                    Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
-                    Middleware(KeptAnswers),
-                    Middleware(GZipMiddleware, compresslevel=COMPRESSION),
-                    Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
-                    Middleware(
-                        Admission,
-                        ledger=service.calls,
-                        rates=rates,
-                        trusted_proxies=proxies,
-                        calls=calls,
-                        end_stream=partial(end_stream, page),
-                    ),
-                    Middleware(Rewriting, rules=rules(profile.persona)),
-                ],
-            },
-        )
+        with prints_to_log():
+            page.launch(
+                server_name=settings.server_name,
+                server_port=settings.server_port,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                show_error=False,
+                ssr_mode=False,
+                pwa=False,
+                run_history=False,
+                enable_monitoring=False,
+                max_file_size="1b",
+                state_session_capacity=KEPT_SESSIONS,
+                max_threads=settings.queue_size + SPARE_THREADS,
+                footer_links=["api"],
+                mcp_server=importlib.util.find_spec("mcp") is not None,
+                theme=build_theme(),
+                css=palette_css(),
+                css_paths=[CSS_FILE],
+                app_kwargs={
+                    "routes": [
+                        *service_routes(service, settings.metrics_token),
+                        *asset_routes(service),
+                        *guess_routes(game),
+                    ],
+                    "middleware": [
+                        Middleware(Observed, metrics=service.counts),
+                        Middleware(ClosedDoors),
+                        Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
+                        Middleware(KeptAnswers),
+                        Middleware(GZipMiddleware, compresslevel=COMPRESSION),
+                        Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
+                        Middleware(
+                            Admission,
+                            ledger=service.calls,
+                            rates=rates,
+                            trusted_proxies=proxies,
+                            calls=calls,
+                            end_stream=partial(end_stream, page),
+                        ),
+                        Middleware(Rewriting, rules=rules(profile.persona)),
+                    ],
+                },
+            )
     except OSError:
         game.close()
         page.close(verbose=False)
@@ -131,7 +131,6 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         settings.require_free_port()
         raise
     answer_mcp_in_json(page)
-    adopt("uvicorn")
     say(f"Running on http://{settings.server_name}:{settings.server_port}")
     try:
         stopped.wait()

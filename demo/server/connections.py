@@ -78,7 +78,7 @@ def bound_connections() -> None:
         "headers": HEADERS,
         # Nothing here speaks it.
         "ws": "none",
-        # What is logged passes the handler of logs.py.
+        # uvicorn would set up handlers that demo/log.py does not filter.
         "log_config": None,
         "access_log": False,
     }

@@ -100,18 +100,16 @@ class Bodies:
             await self.app(scope, _replay(content, receive), send)
 
     async def _read(self, request: Request) -> bytes:
+        limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
+        too_large = HTTPException(413, limit)
         # The server refuses a length that is no number.
-        size = int(request.headers.get("content-length", "0"))
+        if int(request.headers.get("content-length", "0")) > self.max_bytes:
+            raise too_large
         content = bytearray()
-        if size <= self.max_bytes:
-            async for piece in request.stream():
-                content += piece
-                size = len(content)
-                if size > self.max_bytes:
-                    break
-        if size > self.max_bytes:
-            limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
-            raise HTTPException(413, limit)
+        async for piece in request.stream():
+            content += piece
+            if len(content) > self.max_bytes:
+                raise too_large
         return bytes(content)
 
     def _parse(self, request: Request, content: bytes) -> Any:

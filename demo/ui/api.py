@@ -6,7 +6,6 @@ yields a result of results.py as a dict, because Gradio sends what changed in di
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -26,6 +25,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
+from demo.log import without_message
 from demo.server.admission import STOPPED, Call
 from demo.server.calls import Calls, Signature
 from demo.server.service import Service
@@ -273,6 +273,5 @@ def sentence(error: Exception) -> str:
     its message: that might quote what somebody typed."""
     if isinstance(error, InvalidRequest | EngineError):
         return str(error)
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("A call failed: %s\n%s", type(error).__name__, frames)
+    log.error("A call failed:\n%s", without_message(error))
     return copy.INTERNAL_ERROR
