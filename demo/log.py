@@ -80,8 +80,10 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             **getattr(record, "figures", {}),
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            line["traceback"] = record.exc_text
         return json.dumps(line, default=str)
 
 
@@ -98,6 +100,8 @@ class PlacesOnly(logging.Filter):
         record.msg, record.args = f"{record.levelname} of {record.name} at {place}", ()
         if record.exc_info and record.exc_info[1]:
             record.exc_text = without_message(record.exc_info[1])
+            # No formatter shall write it again, with the message.
+            record.exc_info = None
         return True
 
 

@@ -73,11 +73,12 @@ def test_a_warning_of_a_library_with_a_traceback_is_one_object_too(
     assert "KeyError" in json.loads(line)["traceback"]
 
 
+@pytest.mark.parametrize("format", ["text", "json"])
 @pytest.mark.parametrize("logger", ["mcp.server.lowlevel.server", "asyncio", "uvicorn.error", ""])
 def test_others_say_where_and_which_error_but_quote_nothing(
-    capsys: pytest.CaptureFixture[str], logger: str
+    capsys: pytest.CaptureFixture[str], logger: str, format: log.Format
 ) -> None:
-    filtered("text")
+    filtered(format)
     try:
         fail()
     except RuntimeError:
