@@ -86,6 +86,9 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
                 prevent_thread_lock=True,
                 quiet=True,
                 share=False,
+                # Else Gradio asks for its own page, and ends the start if a busy machine takes
+                # three seconds to answer.
+                _frontend=False,
                 show_error=False,
                 ssr_mode=False,
                 pwa=False,

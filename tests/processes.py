@@ -24,8 +24,8 @@ _SETTINGS = (
 RATES = dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"), "100000/second")
 # Of all tests: `httpx.get` and its like make a client for each request, which reads the system's
 # certificates for a twentieth of a second. A connection that is kept may be closed by the server
-# just when it is used again.
-HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+# just when it is used again. Machines that run tests are busy.
+HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _wait_until_it_answers(app: AppProcess, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and app.process.poll() is None:
         try:
-            if HTTP.get(app.url, timeout=5).is_success:
+            if HTTP.get(app.url).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

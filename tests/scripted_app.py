@@ -3,13 +3,16 @@
 CONTROL names a folder through which a test steers it: the engine is loaded once the file `load` is
 there, texts with the prompt "held" go on once `go` is, and `peak` says how many texts were written
 at once at most. LOAD_ERROR is why the engine cannot be loaded, TEXTS_AT_ONCE how many texts it
-writes at once, NOTICE what visitors are told, STORIES that every text is a new one.
+writes at once, NOTICE what visitors are told, STORIES that every text is a new one, BUSY that
+Gradio finds the machine too busy to answer.
 """
 
 import os
 import sys
 import time
 from pathlib import Path
+
+from gradio import networking
 
 from demo import log
 from demo.checkpoints.persona import Persona
@@ -41,6 +44,8 @@ def load() -> Loaded:
 
 
 if __name__ == "__main__":
+    if os.environ.get("BUSY"):
+        networking.url_ok = lambda url: False
     settings = read_settings()
     log.set_up(settings.log_format)
     service = Service(load, Ledger(settings.queue_size, settings.visitor_queue))

@@ -46,7 +46,7 @@ def ask(
 def read(app: AppProcess, answer: httpx.Response) -> Iterator[Any]:
     """The data of each event of a call; closing it is leaving."""
     url = f"{app.url}/gradio_api/call/generate/{answer.json()['event_id']}"
-    with httpx.stream("GET", url, timeout=30) as events:
+    with httpx.stream("GET", url) as events:
         for line in events.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
@@ -155,7 +155,7 @@ def test_an_mcp_call_is_counted_as_its_visitors_and_ends_when_it_is_cut(app: App
     url = f"{app.url}/gradio_api/mcp/"
     with ExitStack() as stack:
         for _ in range(MINE):
-            stream = httpx.stream("POST", url, json=message("endless"), headers=headers, timeout=30)
+            stream = httpx.stream("POST", url, json=message("endless"), headers=headers)
             assert stack.enter_context(stream).status_code == 200
         refused = HTTP.post(url, json=message("Today"), headers=headers)
         assert refused.status_code == 429

@@ -28,7 +28,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 def dealt(app: AppProcess, visit: str | None = None) -> dict[str, Any]:
     """The next round, once there is one."""
     for _ in range(200):
-        answer = HTTP.post(f"{app.url}/guess/next", json={"visit": visit}, timeout=20)
+        answer = HTTP.post(f"{app.url}/guess/next", json={"visit": visit})
         record: dict[str, Any] = answer.raise_for_status().json()
         if record["state"] != "waiting":
             return record

@@ -20,7 +20,7 @@ from playwright.sync_api import (
 from tests.processes import ROOT, AppProcess
 
 # Machines that run tests are busy; how fast the page is, benchmarks/page.py measures.
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)
 SIZE: ViewportSize = {"width": 1280, "height": 900}
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A second name of this machine: plain http there is no secure context, as on a home network.
@@ -78,7 +78,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def new_context(browser: Browser) -> Iterator[BrowserContext]:
     """A context of the size that tests expect, closed afterwards."""
     context = browser.new_context(viewport=SIZE)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context
     context.close()
 

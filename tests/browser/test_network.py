@@ -59,10 +59,10 @@ class Visit:
         if own.count():
             expect(own).to_have_value(TYPED)
 
-    def cut_card(self, seconds: float = 10) -> Locator:
+    def cut_card(self) -> Locator:
         """The card, once it says that its text was cut."""
         card = self.page.locator(".cd-card")
-        expect(card.locator(".cd-error")).to_have_text(copy.CUT, timeout=seconds * 1_000)
+        expect(card.locator(".cd-error")).to_have_text(copy.CUT, timeout=10_000)
         expect(card.locator(".cd-generated")).to_contain_text("word word")
         expect(self.page.locator("#cd-generate")).to_be_enabled()
         expect(self.page.locator("#cd-stop")).to_be_disabled()
@@ -128,7 +128,7 @@ only_embed = pytest.mark.parametrize("visit", ["embed"], indirect=True)
 def test_a_text_that_a_lost_network_cuts_stays_and_goes_on(visit: Visit) -> None:
     writing(visit)
     visit.line.cut()
-    visit.cut_card(seconds=2)
+    visit.cut_card()
     visit.line.mend()
     visit.goes_on()
 

@@ -3,7 +3,6 @@
 Each start is a process of its own with limits for time and memory, which ends where it breaks one.
 """
 
-import multiprocessing
 import re
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -18,6 +17,7 @@ from demo.checkpoints.weights import load_model
 from demo.generation.openvino.export import export
 from tests import hostile_checkpoints as hostile
 from tests import tiny
+from tests.forked import forkserver_context
 from tests.hostile_checkpoints import SECONDS, Outcome, spoiled
 
 Run = Callable[[Path, Callable[[Path, Connection], None]], Outcome]
@@ -26,8 +26,7 @@ Run = Callable[[Path, Callable[[Path, Connection], None]], Outcome]
 @pytest.fixture(scope="module")
 def run() -> Run:
     """Runs a start in a process that is forked from one that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.hostile_checkpoints"])
+    context = forkserver_context()
 
     def run_one(folder: Path, start: Callable[[Path, Connection], None]) -> Outcome:
         receiver, sender = context.Pipe(duplex=False)

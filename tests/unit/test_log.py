@@ -17,15 +17,16 @@ WORDS = "SEC" + "RET words"
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The loggers as they were: pytest has handlers of its own at the root."""
-    root, ours, server = (logging.getLogger(name) for name in ("", "demo", "uvicorn"))
-    levels = root.level, ours.level
-    monkeypatch.setattr(root, "handlers", [])
-    # A server that ran in this process may have left handlers of its own.
-    monkeypatch.setattr(server, "handlers", [])
-    monkeypatch.setattr(server, "propagate", True)
+    # A server that ran in this process may have left handlers and a level of its own.
+    names = ("", "demo", "uvicorn", "uvicorn.error")
+    loggers = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in loggers:
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "propagate", True)
+        logger.setLevel(logging.NOTSET)
     yield
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    for logger, level in loggers.items():
+        logger.setLevel(level)
 
 
 def filtered(format: log.Format) -> None:

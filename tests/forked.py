@@ -18,20 +18,27 @@ from unittest.mock import patch
 from tests.processes import ROOT
 from training import __main__ as command_line
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["training.finetune"])
 # Off the Hub, and on one thread, since a tiny model only loses by sharing.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+_CONTEXT = multiprocessing.get_context("forkserver")
+# A process has one such server, whoever starts it: what all forks need is named here.
+_CONTEXT.set_forkserver_preload(["training.finetune", "tests.hostile_checkpoints"])
+
+
+def forkserver_context() -> "multiprocessing.context.ForkServerContext":
+    """The context whose processes are forked from that server, which runs from now on."""
+    with patch.dict(os.environ, ENVIRONMENT):
+        forkserver.ensure_running()
+    return _CONTEXT
 
 
 class Forked:
     """A process that runs a function; what it prints on stdout and stderr is read from `output`."""
 
     def __init__(self, run: Callable[..., object], *arguments: object, **variables: str) -> None:
-        reader, writer = _CONTEXT.Pipe(duplex=False)
-        self._process = _CONTEXT.Process(target=_enter, args=(writer, variables, run, arguments))
-        with patch.dict(os.environ, ENVIRONMENT):
-            forkserver.ensure_running()
+        context = forkserver_context()
+        reader, writer = context.Pipe(duplex=False)
+        self._process = context.Process(target=_enter, args=(writer, variables, run, arguments))
         self._process.start()
         writer.close()
         self.output: TextIO = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
