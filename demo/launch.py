@@ -119,6 +119,8 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
                             Admission,
                             ledger=service.calls,
                             rates=rates,
+                            queue_size=settings.queue_size,
+                            visitor_calls=settings.visitor_queue,
                             trusted_proxies=proxies,
                             calls=calls,
                             end_stream=partial(end_stream, page),

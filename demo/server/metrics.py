@@ -241,7 +241,7 @@ class _State(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         queue, engine = self._service.queue, self._service.engine()
         gauges = {
-            "demo_calls_open": ("Calls that wait or write.", self._service.calls.count()),
+            "demo_calls_open": ("Calls that wait or write.", len(self._service.calls.visitors())),
             "demo_queue_depth": ("Calls that wait for their turn.", queue.waiting()),
             "demo_slots": ("Texts that the engine writes at once.", engine.slots if engine else 0),
             "demo_slots_in_use": ("Texts that visitors have written.", queue.writing()),

@@ -53,12 +53,13 @@ class Refusal:
 
     sentence: str
     retry_seconds: int
+    status: int = 429
 
-    def response(self, status: int) -> JSONResponse:
+    def response(self) -> JSONResponse:
         """In the shape that Gradio's own errors have."""
         detail = f"{self.sentence} Try again in {self.retry_seconds} s."
         headers = {"retry-after": str(self.retry_seconds)}
-        return JSONResponse({"detail": detail}, status, headers=headers)
+        return JSONResponse({"detail": detail}, self.status, headers=headers)
 
 
 class Rates:
@@ -103,7 +104,7 @@ class RateLimits:
             refusal = await self.rates.refusal(kind, visitor)
             if refusal:
                 await asyncio.sleep(REFUSAL_SECONDS)
-                await refusal.response(429)(scope, receive, send)
+                await refusal.response()(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -37,11 +37,10 @@ class Service:
     """What the page stands on: asks `load` for an engine, in a thread of its own.
 
     load: gives the engine.
-    calls: the calls for texts that were let in.
     """
 
-    def __init__(self, load: Callable[[], Loaded], calls: Ledger | None = None) -> None:
-        self.calls = calls or Ledger()
+    def __init__(self, load: Callable[[], Loaded]) -> None:
+        self.calls = Ledger()
         self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
         self.counts = Metrics(self)
         # What becomes of a text before it leaves.
@@ -133,7 +132,7 @@ class Service:
     def stop(self, seconds: float) -> None:
         """Lets no more texts begin, waits for those under way, at most so long, closes the engine,
         which ends the rest of them, and waits until all that was said is read."""
-        self.calls.stop()
+        self.calls.is_stopping = True
         self.calls.wait_until_read(seconds)
         self.close()
         self.calls.wait_until_read(LAST_WORD_SECONDS)
