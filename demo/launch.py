@@ -1,15 +1,17 @@
 """Serves a page over an engine until it is told to stop: Gradio's server and its switches."""
 
 import importlib.util
-import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
+from typing import Any
 
+import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
@@ -42,6 +44,25 @@ COMPRESSION = 6
 KEPT_SESSIONS = 100
 
 
+# Switches of Gradio's that no setting of ours changes.
+SWITCHES: Mapping[str, Any] = {
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "share": False,
+    # Else Gradio asks for its own page, and ends the start if a busy machine takes three seconds
+    # to answer.
+    "_frontend": False,
+    "show_error": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "run_history": False,
+    "enable_monitoring": False,
+    "max_file_size": "1b",
+    "state_session_capacity": KEPT_SESSIONS,
+    "footer_links": ["api"],
+}
+
+
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
     """Serves until SIGINT or SIGTERM, then lets texts under way end, and closes server and engine.
 
@@ -49,21 +70,73 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         CannotListen: the port was taken meanwhile.
         Exception: what kept the engine from being loaded.
     """
-    signalled, stopped = threading.Event(), threading.Event()
-
-    def stop() -> None:
-        signalled.set()
-        stopped.set()
-
-    _on_stop_signal(stop)
+    stopped = threading.Event()
+    _on_stop_signal(stopped.set)
     service.on_failure(stopped.set)
     if not settings.mask_slurs:
         service.mask = unmasked
     game = build_game(service, profile, settings, say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.why_off())
+    routes = (
+        *service_routes(service, settings.metrics_token),
+        *asset_routes(service),
+        *guess_routes(game),
+    )
+    try:
+        _open(page, settings, routes, _middleware(service, settings, profile, page))
+    except OSError:
+        game.close()
+        page.close(verbose=False)
+        # Gradio does not say whether it was the port: it was if that cannot be had now either.
+        settings.require_free_port()
+        raise
+    has_failed = False
+    try:
+        stopped.wait()
+        # What a demo has not loaded yet when it is told to stop is no failure.
+        has_failed = service.state() == "failed"
+    finally:
+        say("Stopping.")
+        game.leave()
+        service.stop(settings.stop_seconds)
+        close_server(page)
+        game.close()
+        service.counts.log_refusals()
+        say("Stopped.")
+    if has_failed:
+        service.wait()
+
+
+def _open(
+    page: gr.Blocks, settings: Settings, routes: Sequence[Route], middleware: Sequence[Middleware]
+) -> None:
+    """Starts Gradio's server, and returns once it answers."""
     # Texts wait in the service's own queue: Gradio's would let one visitor stand before all others.
     page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=OTHER_CALLS)
+    bound_connections()
+    keep_words_out()
+    with prints_to_log():
+        page.launch(
+            server_name=settings.server_name,
+            server_port=settings.server_port,
+            max_threads=settings.queue_size + SPARE_THREADS,
+            mcp_server=importlib.util.find_spec("mcp") is not None,
+            theme=build_theme(),
+            css=palette_css(),
+            css_paths=[CSS_FILE],
+            app_kwargs={"routes": list(routes), "middleware": list(middleware)},
+            **SWITCHES,
+        )
+    answer_mcp_in_json(page)
+    say(f"Running on http://{settings.server_name}:{settings.server_port}")
+
+
+def _middleware(
+    service: Service, settings: Settings, profile: Profile, page: gr.Blocks
+) -> Sequence[Middleware]:
+    """What a request passes before Gradio, in this order."""
+    proxies, calls = settings.trusted_proxies, calls_of(page)
     rates = Rates(
         {
             "texts": settings.rate_texts,
@@ -73,83 +146,25 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         },
         settings.rate_all,
     )
-    proxies, calls = settings.trusted_proxies, calls_of(page)
-    # uvicorn would believe whatever a process on this machine says of whom it forwards.
-    os.environ["FORWARDED_ALLOW_IPS"] = ""
-    bound_connections()
-    keep_words_out()
-    try:
-        with prints_to_log():
-            page.launch(
-                server_name=settings.server_name,
-                server_port=settings.server_port,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                # Else Gradio asks for its own page, and ends the start if a busy machine takes
-                # three seconds to answer.
-                _frontend=False,
-                show_error=False,
-                ssr_mode=False,
-                pwa=False,
-                run_history=False,
-                enable_monitoring=False,
-                max_file_size="1b",
-                state_session_capacity=KEPT_SESSIONS,
-                max_threads=settings.queue_size + SPARE_THREADS,
-                footer_links=["api"],
-                mcp_server=importlib.util.find_spec("mcp") is not None,
-                theme=build_theme(),
-                css=palette_css(),
-                css_paths=[CSS_FILE],
-                app_kwargs={
-                    "routes": [
-                        *service_routes(service, settings.metrics_token),
-                        *asset_routes(service),
-                        *guess_routes(game),
-                    ],
-                    "middleware": [
-                        Middleware(Observed, metrics=service.counts),
-                        Middleware(ClosedDoors),
-                        Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
-                        Middleware(KeptAnswers),
-                        Middleware(GZipMiddleware, compresslevel=COMPRESSION),
-                        Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
-                        Middleware(
-                            Admission,
-                            ledger=service.calls,
-                            rates=rates,
-                            queue_size=settings.queue_size,
-                            visitor_calls=settings.visitor_queue,
-                            trusted_proxies=proxies,
-                            calls=calls,
-                            end_stream=partial(end_stream, page),
-                        ),
-                        Middleware(Rewriting, rules=rules(profile.persona)),
-                    ],
-                },
-            )
-    except OSError:
-        game.close()
-        page.close(verbose=False)
-        # Gradio does not say whether it was the port: it was if that cannot be had now either.
-        settings.require_free_port()
-        raise
-    answer_mcp_in_json(page)
-    say(f"Running on http://{settings.server_name}:{settings.server_port}")
-    try:
-        stopped.wait()
-    finally:
-        say("Stopping.")
-        game.leave()
-        service.stop(settings.stop_seconds)
-        close_server(page)
-        game.close()
-        service.counts.log_refusals()
-        say("Stopped.")
-    # What a stopped app had not loaded yet is no failure.
-    if service.state() == "failed" and not signalled.is_set():
-        service.wait()
+    return (
+        Middleware(Observed, metrics=service.counts),
+        Middleware(ClosedDoors),
+        Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
+        Middleware(KeptAnswers),
+        Middleware(GZipMiddleware, compresslevel=COMPRESSION),
+        Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
+        Middleware(
+            Admission,
+            ledger=service.calls,
+            rates=rates,
+            queue_size=settings.queue_size,
+            visitor_calls=settings.visitor_queue,
+            trusted_proxies=proxies,
+            calls=calls,
+            end_stream=partial(end_stream, page),
+        ),
+        Middleware(Rewriting, rules=rules(profile.persona)),
+    )
 
 
 def _on_stop_signal(call: Callable[[], object]) -> None:

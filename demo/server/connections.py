@@ -78,6 +78,8 @@ def bound_connections() -> None:
         "headers": HEADERS,
         # Nothing here speaks it.
         "ws": "none",
+        # uvicorn would believe whatever a process on this machine says of whom it forwards.
+        "proxy_headers": False,
         # uvicorn would set up handlers that demo/log.py does not filter.
         "log_config": None,
         "access_log": False,
