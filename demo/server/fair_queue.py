@@ -44,6 +44,7 @@ class FairQueue:
             with self._changed:
                 if place.has_turn:
                     self._writing[visitor] -= texts
+                    # Drops visitors who have none left.
                     self._writing += Counter()
                 else:
                     self._waiting.remove(place)
@@ -69,11 +70,11 @@ class FairQueue:
     def _order(self) -> list[Place]:
         """Visitors with few texts under way first; each visitor's calls, as they came."""
         ahead: Counter[str] = Counter(self._writing)
-        ranks: dict[int, int] = {}
+        ranks: dict[Place, int] = {}
         for place in self._waiting:
-            ranks[id(place)] = ahead[place.visitor]
+            ranks[place] = ahead[place.visitor]
             ahead[place.visitor] += place.texts
-        return sorted(self._waiting, key=lambda place: ranks[id(place)])
+        return sorted(ranks, key=ranks.__getitem__)
 
     def _give_turns(self) -> None:
         slots = self._slots()

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,8 +49,6 @@ class Service:
         self._error: BaseException | None = None
         self._closed = False
         self._hidden: Container[bytes] = ()
-        self._visitors = 0
-        self._counting = threading.Lock()
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
 
@@ -114,20 +111,9 @@ class Service:
         """A picture of how the checkpoint that answers was trained, if there is one."""
         return self._loaded.plot if self._loaded else None
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """While it is entered a visitor waits for a text: what is not urgent keeps away."""
-        with self._counting:
-            self._visitors += 1
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._visitors -= 1
-
     def is_idle(self) -> bool:
         """Whether the engine is there and no visitor waits for it."""
-        return self._loaded is not None and self._visitors == 0
+        return self._loaded is not None and not self.queue.waiting() and not self.queue.writing()
 
     def stop(self, seconds: float) -> None:
         """Lets no more texts begin, waits for those under way, at most so long, closes the engine,

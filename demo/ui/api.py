@@ -28,6 +28,7 @@ from demo.generation.request import (
 from demo.log import without_message
 from demo.server.admission import STOPPED, Call
 from demo.server.calls import Calls, Signature
+from demo.server.metrics import Watch
 from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.results import Draft, TextsResult
@@ -195,38 +196,9 @@ def _write(
         first = GenerationRequest(**fields, seed=_seed(seed))
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
         drafts = [replace(drafts[0], request=request) for request in requests]
-        with service.writing():
-            while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
-                yield drafts
-                if call.is_abandoned:
-                    return
-                _require_running(service)
-            drafts = [replace(draft, identity=engine.identity) for draft in drafts]
-            with service.queue.place(call.visitor, len(requests)) as place:
-                told = float("-inf")
-                while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
-                    # Each update of each who waits costs those who write.
-                    if ahead != drafts[0].ahead or time.monotonic() - told > QUEUE_UPDATE_SECONDS:
-                        told = time.monotonic()
-                        drafts = [replace(draft, ahead=ahead) for draft in drafts]
-                        yield drafts
-                    if call.is_abandoned:
-                        return
-                    _require_running(service)
-                if call.is_abandoned:
-                    return
-                drafts = [replace(draft, ahead=0) for draft in drafts]
-                with closing(_stream(engine, requests)) as events:
-                    for index, event in events:
-                        if call.is_abandoned:
-                            return
-                        watch.see(index, event)
-                        if isinstance(event, Exception):
-                            drafts[index] = replace(drafts[index], error=sentence(event))
-                        else:
-                            judges = service.judges_for_visitors()
-                            drafts[index] = drafts[index].extend(event, judges)
-                        yield drafts
+        yield from _steps(service, call, requests, drafts, watch)
+    except _NobodyReads:
+        return
     except Exception as error:
         message = sentence(error)
         watch.fail(len(drafts), error)
@@ -240,8 +212,53 @@ def _write(
         raise gr.Error(errors[0], print_exception=False)
 
 
+def _steps(
+    service: Service,
+    call: Call,
+    requests: Sequence[GenerationRequest],
+    drafts: list[Draft],
+    watch: Watch,
+) -> Generator[list[Draft], None, None]:
+    """Waits for the engine, then for the call's turn, then writes; keeps `drafts` up to date."""
+    while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
+        yield drafts
+        _require_reader(call)
+        _require_running(service)
+    drafts[:] = [replace(draft, identity=engine.identity) for draft in drafts]
+    with service.queue.place(call.visitor, len(requests)) as place:
+        told = float("-inf")
+        while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
+            # Each update that is sent to a waiting visitor slows those who write.
+            if ahead != drafts[0].ahead or time.monotonic() - told > QUEUE_UPDATE_SECONDS:
+                told = time.monotonic()
+                drafts[:] = [replace(draft, ahead=ahead) for draft in drafts]
+                yield drafts
+            _require_reader(call)
+            _require_running(service)
+        _require_reader(call)
+        drafts[:] = [replace(draft, ahead=0) for draft in drafts]
+        with closing(_stream(engine, requests)) as events:
+            for index, event in events:
+                _require_reader(call)
+                watch.see(index, event)
+                if isinstance(event, Exception):
+                    drafts[index] = replace(drafts[index], error=sentence(event))
+                else:
+                    drafts[index] = drafts[index].extend(event, service.judges_for_visitors())
+                yield drafts
+
+
+class _NobodyReads(Exception):
+    """The call was abandoned."""
+
+
+def _require_reader(call: Call) -> None:
+    if call.is_abandoned:
+        raise _NobodyReads
+
+
 def _require_running(service: Service) -> None:
-    """Raises EngineError if the demo is being stopped, so that no text may begin."""
+    """No text begins once the demo is being stopped."""
     if service.calls.is_stopping:
         raise EngineError(STOPPED)
 
@@ -249,7 +266,7 @@ def _require_running(service: Service) -> None:
 def _stream(
     engine: Engine, requests: Sequence[GenerationRequest]
 ) -> Generator[tuple[int, Chunk | Exception], None, None]:
-    """What happens to which text; a single one needs no thread of its own."""
+    """Each text's chunks or error, with its index. A single text needs no thread of its own."""
     if len(requests) > 1:
         yield from stream_many(engine, requests)
         return

@@ -202,7 +202,7 @@ def test_a_visitor_has_the_engine_at_once_and_the_text_is_begun_again(
     play(service)
     until(lambda: engine.active == 1)
     first = engine.requests[-1]
-    with service.writing():
+    with service.queue.place("a visitor", texts=1):
         until(lambda: engine.active == 0, seconds=3)
         begun = len(engine.requests)
         time.sleep(0.2)
