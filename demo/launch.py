@@ -35,9 +35,9 @@ from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
 # Threads beyond those in which texts wait and are written: for pages and their assets.
 SPARE_THREADS = 24
-# Calls of one endpoint that asks the engine for nothing, at once.
+# Calls at once of one endpoint that does not use the engine.
 OTHER_CALLS = 2
-# Of gzip; the highest, 9, takes half as long again and saves one byte in a thousand.
+# For gzip: the highest, 9, takes half as long again and saves one byte in a thousand.
 COMPRESSION = 6
 # Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
 # so one that is forgotten loses nothing.

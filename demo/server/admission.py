@@ -1,4 +1,4 @@
-"""Which calls for texts are let in, and how those end that nobody reads."""
+"""Which calls for texts are let in, and when a call ends because nobody reads its answer."""
 
 import asyncio
 import json
@@ -14,13 +14,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, Calls, texts_asked_for
+from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, STREAM, Calls, texts_asked_for
 from demo.server.rates import REFUSAL_SECONDS, Rates, Refusal
 from demo.server.visitors import visitor_of
 
-# A visitor with so many calls open calls no tool of MCP.
+# A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
-# A stream of answers that nobody has read for so long is ended.
+# A stream of answers that nobody opens for this long is ended.
 UNREAD_SECONDS = 5.0
 FULL_RETRY_SECONDS = 10
 STOPPING_RETRY_SECONDS = 30
@@ -32,8 +32,7 @@ UNKNOWN_EVENT = "There is no such call, or its answer was read already."
 # Carries a call's number from the request to the function. Gradio hands an MCP request's headers
 # on to the call that it makes of it.
 HEADER = "x-demo-call"
-STREAM = "/gradio_api/queue/data"
-# How often a stop looks whether all is read.
+# How often a stopping server checks whether everything has been read.
 POLL_SECONDS = 0.02
 
 
@@ -202,7 +201,8 @@ class Admission:
             self._streams.pop(call.number, None)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, at_most: int) -> Call | None:
-        """The request's call, of a visitor who then has at most so many; None if it is refused."""
+        """The request's call; None if it was refused. `at_most` is how many calls its visitor may
+        have open."""
         visitor = visitor_of(scope, self.trusted_proxies)
         texts = texts_asked_for(get_route_path(scope), scope["state"]["body"], self.calls)
         call = Call(visitor, texts)
@@ -261,7 +261,7 @@ class Admission:
             stream.end_later.cancel()
 
     def _leave(self, stream: Stream, seconds: float = UNREAD_SECONDS) -> None:
-        """Ends a stream that nobody else uses and nobody comes to use for so long."""
+        """Ends the stream after so many seconds, unless somebody uses it by then."""
         stream.users -= 1
         if not stream.users:
             loop = asyncio.get_running_loop()

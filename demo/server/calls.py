@@ -1,4 +1,4 @@
-"""What the body of a call may hold: plain values, those that the call takes."""
+"""Which request bodies a route accepts, and how many texts one asks for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,17 +26,19 @@ NAMED_CALL = "/gradio_api/call/v2/"
 LISTED_CALL = "/gradio_api/call/"
 NUMBERED_CALL = "/gradio_api/queue/join"
 MCP_CALL = "/gradio_api/mcp"
+# The answers of a page's or a client's calls.
+STREAM = "/gradio_api/queue/data"
 CANCEL = "/gradio_api/cancel"
 RESET = "/gradio_api/reset"
 
 CALL_ROUTES = (LISTED_CALL, NUMBERED_CALL, MCP_CALL)
-# What these two take beside nothing else.
+# These two take exactly these fields.
 _FORMS: Mapping[str, Mapping[str, type]] = {
     CANCEL: {"session_hash": str, "fn_index": int, "event_id": str},
     RESET: {"event_id": str},
 }
-# What a call may carry beside its values, and what it must then be: Gradio's answer to anything
-# else would repeat the whole body.
+# Optional fields of a call beside its values. To one of another type, Gradio's answer would repeat
+# the whole body.
 _EXTRAS: Mapping[str, type] = {
     "session_hash": str,
     "event_id": str,
@@ -52,12 +54,12 @@ NOT_A_LIST = "data must be a list of the call's values."
 UNKNOWN_CALL = "No such endpoint or parameter; /gradio_api/openapi.json lists them."
 # The parameter that says how many texts a call asks for.
 _COUNT = "count"
-# Of a name that the sender chose, at most so many characters are repeated.
+# An error repeats at most so many characters of a name that the sender chose.
 _SHOWN_CHARACTERS = 40
 
 
 def check_body(path: str, body: Any, calls: Calls) -> None:
-    """Refuses what the route does not take.
+    """Refuses a body that the route does not accept.
 
     Gradio downloads, or copies, whatever looks like its file object before a function is asked.
     None of ours takes a file, so nothing but texts, numbers, booleans and null may pass.
@@ -82,7 +84,7 @@ def check_body(path: str, body: Any, calls: Calls) -> None:
             # Gradio also takes "1" and true for 1.
             _require(int, "fn_index", body.get("fn_index"))
         _check_length(body, _signature(path, body, calls))
-    # Any other is a route of our own, which knows what it takes, or none at all.
+    # Any other path is one of our own routes, which check their fields, or is not found.
 
 
 def texts_asked_for(path: str, body: Any, calls: Calls) -> int:
@@ -144,7 +146,7 @@ def _check_message(message: Any) -> None:
 
 
 def _check_names(body: Mapping[str, Any], signature: Signature | None) -> None:
-    """Gradio would end in a 500, as if it were our fault."""
+    """Gradio would answer 500, as if it were our fault."""
     if signature is None or not body.keys() <= signature.parameters.keys():
         raise _refusal(UNKNOWN_CALL)
     for name, is_required in signature.parameters.items():

@@ -18,23 +18,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.server.calls import CALL_ROUTES, CANCEL, RESET, Calls, check_body
 from demo.strict_json import parse_json
 
-# Doors that Gradio opens in every app and a text-only demo has no use for: uploads, a proxy for
-# files and URLs, calls that pass the queue by, saved states, editors, logins, statistics, streams
-# that last as long as their reader, and MCP as it was before it had one address.
+# Routes that Gradio has in every app and a text-only demo does not use: uploads, a proxy for files
+# and URLs, calls that bypass the queue, saved states, editors, logins, statistics, streams that
+# last as long as their reader, and MCP's older transport.
 CLOSED_ROUTES = re.compile(
     r"/gradio_api/(upload|process_recording|file[=/]|proxy=|component_server|deep_link|stream/"
     r"|run/|api/|dev/|vibe-|undo-vibe-|custom_component/|run-history|runs|profiling|heartbeat/"
     r"|mcp/(sse|messages))"
     r"|/(login|logout|monitoring|svelte/|pwa_icon|docs|redoc|openapi\.json)"
 )
-# No file's name may be longer, and Gradio answers one that is with a 500.
+# A file's name cannot be longer, and Gradio answers 500 to one that is.
 MAX_PATH_BYTES = 255
-# Gradio makes an address of these, and answers 500 if it cannot.
+# Gradio builds an address from these, and answers 500 if it cannot.
 HOST_HEADERS = ("host", "x-forwarded-host")
 HOST = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d+)?", re.ASCII | re.IGNORECASE)
-# Gradio answers any other kind of body here with a copy of it.
+# Of a body of another type, Gradio's answer on these routes is a copy.
 JSON_ROUTES = (*CALL_ROUTES, CANCEL, RESET)
-# A body comes whole within so long, or is not waited for.
+# A request is refused if its whole body has not come within this time.
 BODY_SECONDS = 10.0
 # Enough for everything that MCP's clients say of themselves.
 MAX_DEPTH = 20

@@ -13,8 +13,8 @@ from demo.server.service import Service
 
 
 def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:
-    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` for who
-    has the token (404 if there is none); POST `/count` with `{"text": …}`, which answers
+    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` with
+    the token (404 if none is set); POST `/count` with `{"text": …}`, which answers
     `{"tokens", "limit"}`, both null while the model loads. Nothing that is sent is kept."""
 
     async def healthz(_: Request) -> JSONResponse:

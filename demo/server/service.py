@@ -1,4 +1,4 @@
-"""The engine while it is loaded, once it is there, and when it does not come."""
+"""The engine behind the page: how it is loaded, what state it is in, and how it is stopped."""
 
 import threading
 import time
@@ -22,8 +22,12 @@ LAST_WORD_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine, what its visitors should know of how it came to be this one, what can be said
-    of its texts, and what training measured of it: `metrics.json`, and maybe a plot."""
+    """An engine and what comes with its checkpoint.
+
+    notice: what visitors should know, such as why another checkpoint runs than was asked for.
+    metrics: what training measured, from `metrics.json`.
+    plot: a picture of the training run.
+    """
 
     engine: Engine
     notice: str = ""
@@ -33,16 +37,13 @@ class Loaded:
 
 
 class Service:
-    """What the page stands on: asks `load` for an engine, in a thread of its own.
-
-    load: gives the engine.
-    """
+    """Loads the engine in a thread of its own, and holds what all its calls share."""
 
     def __init__(self, load: Callable[[], Loaded]) -> None:
         self.calls = Ledger()
         self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
         self.counts = Metrics(self)
-        # What becomes of a text before it leaves.
+        # Applied to each text before it is sent.
         self.mask: Callable[[str], str] = mask_slurs
         self._load = load
         self._loaded: Loaded | None = None
@@ -78,7 +79,7 @@ class Service:
             call()
 
     def state(self) -> State:
-        """What /readyz tells."""
+        """What `/readyz` says."""
         if self._error is not None:
             return "failed"
         if self.calls.is_stopping:
@@ -96,11 +97,11 @@ class Service:
         return self._loaded.judges if self._loaded else Judges()
 
     def judges_for_visitors(self) -> Judges:
-        """The same, without what would give away what is being guessed."""
+        """The same, blind to the tweets that the guessing game may show."""
         return replace(self.judges(), hidden=self._hidden)
 
     def hide(self, windows: Container[bytes]) -> None:
-        """Tells visitors of none of these windows (their digests) that a real tweet has them."""
+        """Has `judges_for_visitors` ignore windows of text with these digests."""
         self._hidden = windows
 
     def metrics(self) -> Mapping[str, Any]:
@@ -116,8 +117,8 @@ class Service:
         return self._loaded is not None and not self.queue.waiting() and not self.queue.writing()
 
     def stop(self, seconds: float) -> None:
-        """Lets no more texts begin, waits for those under way, at most so long, closes the engine,
-        which ends the rest of them, and waits until all that was said is read."""
+        """Lets no more texts begin, and gives those under way so many seconds. Then closes the
+        engine, which ends the rest, and waits a moment until visitors have read that."""
         self.calls.is_stopping = True
         self.calls.wait_until_read(seconds)
         self.close()

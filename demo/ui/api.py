@@ -38,15 +38,15 @@ log = logging.getLogger(__name__)
 # A result as JSON.
 Record = dict[str, Any]
 Endpoint = Callable[..., Iterator[Record]]
-# Whatever gives work to the engine shares its places, and with them the queue.
+# Gradio's concurrency group for all calls that use the engine.
 ENGINE_CALLS = "engine"
-# How often who waits is told so, if nothing changes: a silent stream looks like a lost one.
+# A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
 QUEUE_UPDATE_SECONDS = 5.0
 
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
-    """Makes the function an endpoint of the current Blocks under its own name. To be called inside
-    something that is not shown: parameters and result are components, too."""
+    """Makes the function an endpoint of the current Blocks under its own name. Call it inside a
+    component that is hidden: parameters and result become components, too."""
     blocks = gr.context.Context.root_block
     assert blocks is not None
     endpoint = api(
@@ -63,7 +63,7 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         component = blocks.blocks[number]
         assert isinstance(component, Api)
         name = component.label = names.get(number, "result")
-        # Gradio 4's bundle, in old posts, stops at a kind it does not know.
+        # Old posts embed Gradio 4's bundle, which stops at a component it does not know.
         vars(component)["get_block_name"] = lambda: "json"
         # A result is an object, whatever Gradio makes of a generator's annotation.
         described = {**component._api_info, "description": helps.get(name, "")}
@@ -90,7 +90,7 @@ def calls_of(page: gr.Blocks) -> Calls:
     """The signature of every call of the page, also of those that are not documented."""
     calls: dict[str | int, Signature] = {}
     for number, event in page.fns.items():
-        # What the browser does by itself is no call.
+        # An event without a function runs in the browser alone.
         if event.fn is None:
             continue
         names = {name: not default for name, default, *_ in get_function_params(event.fn)}
