@@ -42,9 +42,7 @@ COMPRESSION = 6
 # Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
 # so one that is forgotten loses nothing.
 KEPT_SESSIONS = 100
-
-
-# Switches of Gradio's that no setting of ours changes.
+# What no setting of ours changes in `Blocks.launch`.
 SWITCHES: Mapping[str, Any] = {
     "prevent_thread_lock": True,
     "quiet": True,
@@ -91,7 +89,6 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         # Gradio does not say whether it was the port: it was if that cannot be had now either.
         settings.require_free_port()
         raise
-    has_failed = False
     try:
         stopped.wait()
         # What a demo has not loaded yet when it is told to stop is no failure.

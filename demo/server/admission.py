@@ -178,7 +178,7 @@ class Admission:
             if not event or not call.texts:
                 # It was refused, or is soon done: no reader need wait for it.
                 self.ledger.end(call)
-            self._leave(stream)
+            self._leave(stream, UNREAD_SECONDS)
 
     async def _enter_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = await self._admit(scope, receive, send, min(MCP_CALLS, self.visitor_calls))
@@ -260,7 +260,7 @@ class Admission:
         if stream.end_later:
             stream.end_later.cancel()
 
-    def _leave(self, stream: Stream, seconds: float = UNREAD_SECONDS) -> None:
+    def _leave(self, stream: Stream, seconds: float) -> None:
         """Ends the stream after so many seconds, unless somebody uses it by then."""
         stream.users -= 1
         if not stream.users:

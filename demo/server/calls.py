@@ -99,7 +99,7 @@ def texts_asked_for(path: str, body: Any, calls: Calls) -> int:
             _texts(_tool(params.get("name"), calls), params.get("arguments") or {})
             for params in asked
         )
-        return max(texts, any(message.get("method") == "tools/call" for message in messages))
+        return max(texts, int(any(one.get("method") == "tools/call" for one in messages)))
     signature = _signature(path, body, calls)
     if signature is None or path.startswith(NAMED_CALL):
         return _texts(signature, body)

@@ -101,10 +101,6 @@ class Metrics:
         if outcome == "refused":
             self._note_refusal(f"{route}.{reason}")
 
-    def watch(self) -> "Watch":
-        """Follows the texts of a call, which begins now."""
-        return Watch(self)
-
     def count_first_word(self, seconds: float) -> None:
         """A text's first word was there after so long."""
         self._first_word.observe(seconds)
@@ -143,7 +139,7 @@ class Metrics:
 
 
 class Watch:
-    """The texts of one call, by their index: when each began and how it ended."""
+    """Counts the texts of one call, which begins now: when each begins and how it ends."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -191,7 +191,7 @@ def _write(
         gr.Error: with a sentence fit for a visitor, after the drafts that say it.
     """
     call = service.calls.find(request.headers if request else None) or Call()
-    drafts, watch = [Draft(profile.persona, mask=service.mask)], service.counts.watch()
+    drafts, watch = [Draft(profile.persona, mask=service.mask)], Watch(service.counts)
     try:
         first = GenerationRequest(**fields, seed=_seed(seed))
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
