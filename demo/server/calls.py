@@ -197,7 +197,7 @@ def _require_plain(values: Mapping[str, Any]) -> None:
 
 
 def _require(kind: type, name: str, value: Any) -> None:
-    # JSON gives no subclass but one: to Python, true is a number.
+    # Not isinstance: to Python, true is a number.
     if type(value) is not kind:
         raise _refusal(f"{name} must be {_KINDS[kind]}.")
 
