@@ -1,19 +1,31 @@
 """Real processes for tests: started on a free port, watched, ended."""
 
+import multiprocessing
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 
 ROOT = Path(__file__).parent.parent
+FORKSERVER = multiprocessing.get_context("forkserver")
+# A process has one such server, whoever starts it: what all forks need is named here.
+FORKSERVER.set_forkserver_preload(
+    ["training.finetune", "tests.hostile_checkpoints", "demo.launch", "tests.scripted"]
+)
+# Off the Hub, and on one thread, since a tiny model only loses by sharing.
+FORKSERVER_VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
@@ -28,12 +40,55 @@ RATES = dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"),
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 
 
+class Forked:
+    """A process that runs a function of this project, used like a `subprocess.Popen`.
+
+    It is forked from a server that has imported torch, transformers, Gradio and our code once,
+    which takes far longer than most tests. What it prints goes into a file or pipe.
+    """
+
+    def __init__(
+        self, output: Path | Connection, run: Callable[..., object], *args: object
+    ) -> None:
+        with patch.dict(os.environ, FORKSERVER_VARIABLES):
+            forkserver.ensure_running()
+        self._process = FORKSERVER.Process(target=_enter, args=(output, run, args))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int | None:
+        self._process.join(timeout)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _enter(output: Path | Connection, run: Callable[..., object], args: Sequence[object]) -> None:
+    with output.open("wb") if isinstance(output, Path) else output as opened:
+        os.dup2(opened.fileno(), 1)
+        os.dup2(opened.fileno(), 2)
+    os.chdir(ROOT)
+    run(*args)
+
+
 @dataclass(frozen=True)
 class AppProcess:
     """A running app: where it listens, what it said, whom it called."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: "subprocess.Popen[bytes] | Forked"
     log_file: Path
     outside_log: Path
 
@@ -43,7 +98,7 @@ class AppProcess:
     def outside_hosts(self) -> list[str]:
         return self.outside_log.read_text(encoding="utf-8").splitlines()
 
-    def terminate(self, number: int = signal.SIGTERM) -> int:
+    def terminate(self, number: int = signal.SIGTERM) -> int | None:
         """Sends the signal and returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout=60)
@@ -77,15 +132,20 @@ def command_environment(folder: Path, **variables: str) -> dict[str, str]:
 def running_app(
     arguments: list[str], folder: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[AppProcess]:
-    """`python *arguments`, once it answers; killed afterwards if it still runs."""
+    """`python *arguments`, once it answers; killed afterwards if it still runs. A module of the
+    tests, `-m tests.NAME`, is forked."""
     port = free_port()
     settings = {"GRADIO_SERVER_PORT": str(port), **RATES, **(variables or {})}
     environment = command_environment(folder, **settings)
     log_file = folder / "app.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
+    process: subprocess.Popen[bytes] | Forked
+    if arguments[0] == "-m":
+        process = Forked(log_file, _run_module, arguments[1], environment)
+    else:
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
     url = f"http://127.0.0.1:{port}"
     app = AppProcess(url, process, log_file, Path(environment["OUTSIDE_LOG"]))
     try:
@@ -93,7 +153,15 @@ def running_app(
         yield app
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
+
+
+def _run_module(name: str, environment: dict[str, str]) -> None:
+    """As `python -m NAME`, with the hook that a new interpreter would find on its path."""
+    os.environ.clear()
+    os.environ.update(environment)
+    runpy.run_path(str(ROOT / "tests" / "watched" / "sitecustomize.py"))
+    runpy.run_module(name, run_name="__main__")
 
 
 def _wait_until_it_answers(app: AppProcess, seconds: float = 240) -> None:

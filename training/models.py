@@ -25,7 +25,7 @@ from demo.checkpoints.embedded import (
     BaseUnavailable,
     locate_base,
 )
-from demo.checkpoints.merging import build_tokenizer, dequantise
+from demo.checkpoints.merging import build_tokenizer, read_base
 from demo.settings import read_settings
 from training.errors import TrainingError
 from training.recipe import PACKAGED_BASE, Recipe
@@ -113,7 +113,8 @@ def packaged_base_folder() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        dequantise(gguf, scratch)
+        for part in read_base(gguf):
+            part.save_pretrained(scratch)
         os.rename(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

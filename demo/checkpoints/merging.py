@@ -6,16 +6,16 @@ take seconds to import and hundreds of megabytes.
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from gguf import GGUFReader
+from gguf import MODEL_ARCH, GGUFReader, dequantize, get_tensor_name_map
 from torch import Tensor
-from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Tokenizer, LlamaConfig
+from transformers import GenerationConfig, GPT2Tokenizer, LlamaConfig
 from transformers import LlamaForCausalLM as Llama
 
 from demo.checkpoints.difference import read_difference
@@ -30,11 +30,22 @@ from demo.checkpoints.files import (
     needed_files,
     write_checksums,
 )
-from demo.checkpoints.weights import load_model, quiet
+from demo.checkpoints.weights import quiet
 from demo.subprocesses import end_with_parent
 
 # Not copied from the folder of the difference: the merged model has its own, or needs none.
 NOT_COPIED = (DIFFERENCE, BASE, SUMS, *DEFINING, *WEIGHTS)
+_ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
+# A Llama's config by the metadata of GGUF.
+_SHAPE = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "max_position_embeddings": "context_length",
+    "rms_norm_eps": "attention.layer_norm_rms_epsilon",
+}
 
 
 def merge(folder: Path, gguf: Path, out: Path) -> None:
@@ -43,43 +54,52 @@ def merge(folder: Path, gguf: Path, out: Path) -> None:
     Raises:
         CheckpointError: the difference does not fit the base.
     """
-    with quiet(), tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        dequantise(gguf, Path(scratch))
-        merge_difference(folder, Path(scratch), out)
+    with quiet():
+        merge_difference(folder, *read_base(gguf), out)
 
 
-def dequantise(gguf: Path, folder: Path) -> None:
-    """Writes a GGUF of a Llama-shaped model as an ordinary fp32 checkpoint folder.
+def read_base(path: Path) -> tuple[Any, GPT2Tokenizer]:
+    """The model, fp32, and the tokenizer of a GGUF file of a Llama.
 
+    transformers would read the file three times over, which takes three times as long.
     `<|endoftext|>` takes the place of every special token of the chat model: a document is one
     tweet, opened and closed by it.
     """
-    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    shape = {
-        name: value
-        for name, value in read.config.to_dict().items()
-        if not name.startswith("_")
-        and not name.endswith("_token_id")
-        and name != "quantization_config"
-    }
-    tokenizer = read_tokenizer(gguf)
-    names = ("bos_token_id", "eos_token_id", "pad_token_id")
-    roles: dict[str, Any] = dict.fromkeys(names, tokenizer.eos_token_id)
-    config = LlamaConfig(**shape, **roles)
-    # A fresh model: the one read from GGUF counts as quantised and refuses to be saved.
-    model = Llama(config)
-    model.load_state_dict(read.state_dict())
-    model.generation_config = GenerationConfig(**roles)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    gguf = GGUFReader(path)
+    facts = {name: field.contents() for name, field in gguf.fields.items()}
+    vocab = {token: index for index, token in enumerate(facts["tokenizer.ggml.tokens"])}
+    merges = [tuple(merge.split(" ")) for merge in facts["tokenizer.ggml.merges"]]
+    tokenizer = build_tokenizer(vocab, merges)
+    tensors = {tensor.name: tensor for tensor in gguf.tensors}
+    config = LlamaConfig(
+        vocab_size=len(vocab),
+        **{name: facts[f"llama.{key}"] for name, key in _SHAPE.items()},
+        rope_parameters={"rope_type": "default", "rope_theta": facts["llama.rope.freq_base"]},
+        tie_word_embeddings="output.weight" not in tensors,
+        **dict.fromkeys(_ROLES, tokenizer.eos_token_id),
+    )
+    with torch.device("meta"):
+        names = [name for name, _ in Llama(config).named_parameters()]
+    to_gguf = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    weights = {}
+    for name in names:
+        stored = tensors[str(to_gguf.get_name(name, try_suffixes=(".weight",)))]
+        # What is stored in fp32 is the file itself, which is mapped and cannot be written.
+        values = np.require(dequantize(stored.data, stored.tensor_type), requirements="W")
+        weight = torch.from_numpy(values)
+        for end, heads in (("q_proj.weight", "head_count"), ("k_proj.weight", "head_count_kv")):
+            if name.endswith(end):
+                weight = _split_halves(weight, facts[f"llama.attention.{heads}"])
+        weights[name] = weight
+    model: Any = Llama.from_pretrained(None, config=config, state_dict=weights)
+    model.generation_config = GenerationConfig(**dict.fromkeys(_ROLES, tokenizer.eos_token_id))
+    return model, tokenizer
 
 
-def read_tokenizer(gguf: Path) -> GPT2Tokenizer:
-    """The byte-level BPE tokenizer of a GGUF file, with one special token, `<|endoftext|>`."""
-    fields = GGUFReader(gguf).fields
-    tokens = fields["tokenizer.ggml.tokens"].contents()
-    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    return build_tokenizer({token: index for index, token in enumerate(tokens)}, merges)
+def _split_halves(weight: Tensor, heads: int) -> Tensor:
+    """Sorts each head's rows: llama.cpp rotates neighbours, transformers the two halves."""
+    pairs = weight.shape[0] // heads // 2
+    return weight.reshape(heads, pairs, 2, -1).transpose(1, 2).reshape(weight.shape)
 
 
 def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
@@ -90,7 +110,7 @@ def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
     return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, END_OF_TEXT))
 
 
-def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
+def merge_difference(folder: Path, model: Any, tokenizer: Any, out: Path) -> None:
     """Writes a checkpoint folder: the fp32 weights of a base plus the difference in `folder`.
 
     The folder's other files (decoding defaults, figures) are copied.
@@ -98,7 +118,6 @@ def merge_difference(folder: Path, base_folder: Path, out: Path) -> None:
     Raises:
         CheckpointError: the difference does not fit the base.
     """
-    model, tokenizer = load_model(base_folder, torch.float32, "cpu")
     try:
         _add(model, read_difference(folder / DIFFERENCE))
     except ValueError as error:

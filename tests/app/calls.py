@@ -31,6 +31,7 @@ def call(url: str, endpoint: str, **fields: Any) -> tuple[str, Any]:
 def last_event(url: str, endpoint: str, event_id: str) -> tuple[str, Any]:
     """The same of a call that was posted."""
     events = HTTP.get(f"{url}/gradio_api/call/{endpoint}/{event_id}", timeout=60).text
+    assert "data: " in events, events
     name, data = events.strip().split("\n\n")[-1].split("\n")
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 

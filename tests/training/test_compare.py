@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.forked import forked, run_verb
 from tests.training.conftest import verb
+from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import Score, measure_gap
 from training.checkpoints import newest_whole_state

@@ -12,9 +12,9 @@ from unittest.mock import patch
 import pytest
 
 from demo.checkpoints.files import SUMS, write_checksums
-from tests.forked import forked, run_verb
 from tests.processes import free_port
 from tests.training.conftest import ROOT, environment, verb
+from tests.training.forked import forked, run_verb
 from training.checkpoints import newest_whole_state
 
 RECIPE = """

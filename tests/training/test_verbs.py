@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from demo.checkpoints.files import verify_checksums
-from tests.forked import forked, run_verb
 from tests.training.conftest import verb
+from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts

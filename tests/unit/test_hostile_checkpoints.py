@@ -17,30 +17,26 @@ from demo.checkpoints.weights import load_model
 from demo.generation.openvino.export import export
 from tests import hostile_checkpoints as hostile
 from tests import tiny
-from tests.forked import forkserver_context
 from tests.hostile_checkpoints import SECONDS, Outcome, spoiled
+from tests.processes import FORKSERVER, Forked
 
 Run = Callable[[Path, Callable[[Path, Connection], None]], Outcome]
 
 
-@pytest.fixture(scope="module")
-def run() -> Run:
-    """Runs a start in a process that is forked from one that has imported everything."""
-    context = forkserver_context()
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a start in a process of its own."""
 
     def run_one(folder: Path, start: Callable[[Path, Connection], None]) -> Outcome:
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=start, args=(folder, sender), daemon=True)
-        process.start()
+        receiver, sender = FORKSERVER.Pipe(duplex=False)
+        process = Forked(tmp_path / "output", start, folder, sender)
         sender.close()
         with receiver:
             try:
                 outcome: Outcome = receiver.recv()
             except EOFError:
-                process.join()
-                pytest.fail(f"The process ended ({process.exitcode}); it had {SECONDS} seconds.")
-        process.join()
-        assert process.exitcode == 0
+                pytest.fail(f"The process ended ({process.wait(60)}); it had {SECONDS} seconds.")
+        assert process.wait(60) == 0
         return outcome
 
     return run_one

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import GPT2Config
 
-from tests.forked import forked
 from tests.processes import free_port
+from tests.training.forked import forked
 from training.errors import TrainingError
 from training.memory import smallest_free_memory, split_batch, step_bytes
 from training.recipe import Difference, Recipe, read_recipe
