@@ -12,7 +12,6 @@ from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import Profile, read_profile
 from demo.judging.judges import Judges, read_metrics
 from demo.log import say
-from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
 from demo.subprocesses import NotEnoughMemory, require_memory
@@ -51,7 +50,7 @@ def serve(settings: Settings) -> None:
         # It must be imported before torch, and exists on ZeroGPU alone.
         import spaces  # noqa: F401, PLC0415
 
-    service = Service(lambda: load(settings), Ledger(settings.queue_size, settings.visitor_queue))
+    service = Service(lambda: load(settings))
     service.begin()
     if settings.zero_gpu:
         # ZeroGPU collects its functions when the page is launched.

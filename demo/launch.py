@@ -1,46 +1,64 @@
 """Serves a page over an engine until it is told to stop: Gradio's server and its switches."""
 
 import importlib.util
-import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
+from typing import Any
 
+import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
 from demo.generation.profile import Profile
 from demo.judging.masking import unmasked
-from demo.log import adopt, prints_to_log, say
+from demo.log import keep_words_out, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
-from demo.server.limits import BodyLimit, ClosedDoors, PlainCalls
-from demo.server.logs import keep_words_out
+from demo.server.limits import Bodies, ClosedDoors
 from demo.server.metrics import Observed
 from demo.server.rates import RateLimits, Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
-from demo.ui.api import calls_of, end_stream, text_calls_of
+from demo.ui.api import calls_of, end_stream
 from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
 # Threads beyond those in which texts wait and are written: for pages and their assets.
 SPARE_THREADS = 24
-# Calls of one endpoint that asks the engine for nothing, at once.
+# Calls at once of one endpoint that does not use the engine.
 OTHER_CALLS = 2
-# Of gzip; the highest, 9, takes half as long again and saves one byte in a thousand.
+# For gzip: the highest, 9, takes half as long again and saves one byte in a thousand.
 COMPRESSION = 6
 # Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
 # so one that is forgotten loses nothing.
 KEPT_SESSIONS = 100
+# What no setting of ours changes in `Blocks.launch`.
+SWITCHES: Mapping[str, Any] = {
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "share": False,
+    # Else Gradio asks for its own page, and ends the start if a busy machine takes three seconds
+    # to answer.
+    "_frontend": False,
+    "show_error": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "run_history": False,
+    "enable_monitoring": False,
+    "max_file_size": "1b",
+    "state_session_capacity": KEPT_SESSIONS,
+    "footer_links": ["api"],
+}
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
@@ -50,21 +68,72 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         CannotListen: the port was taken meanwhile.
         Exception: what kept the engine from being loaded.
     """
-    signalled, stopped = threading.Event(), threading.Event()
-
-    def stop() -> None:
-        signalled.set()
-        stopped.set()
-
-    _on_stop_signal(stop)
+    stopped = threading.Event()
+    _on_stop_signal(stopped.set)
     service.on_failure(stopped.set)
     if not settings.mask_slurs:
         service.mask = unmasked
     game = build_game(service, profile, settings, say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.why_off())
+    routes = (
+        *service_routes(service, settings.metrics_token),
+        *asset_routes(service),
+        *guess_routes(game),
+    )
+    try:
+        _open(page, settings, routes, _middleware(service, settings, profile, page))
+    except OSError:
+        game.close()
+        page.close(verbose=False)
+        # Gradio does not say whether it was the port: it was if that cannot be had now either.
+        settings.require_free_port()
+        raise
+    try:
+        stopped.wait()
+        # What a demo has not loaded yet when it is told to stop is no failure.
+        has_failed = service.state() == "failed"
+    finally:
+        say("Stopping.")
+        game.leave()
+        service.stop(settings.stop_seconds)
+        close_server(page)
+        game.close()
+        service.counts.log_refusals()
+        say("Stopped.")
+    if has_failed:
+        service.wait()
+
+
+def _open(
+    page: gr.Blocks, settings: Settings, routes: Sequence[Route], middleware: Sequence[Middleware]
+) -> None:
+    """Starts Gradio's server, and returns once it answers."""
     # Texts wait in the service's own queue: Gradio's would let one visitor stand before all others.
     page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=OTHER_CALLS)
+    bound_connections()
+    keep_words_out()
+    with prints_to_log():
+        page.launch(
+            server_name=settings.server_name,
+            server_port=settings.server_port,
+            max_threads=settings.queue_size + SPARE_THREADS,
+            mcp_server=importlib.util.find_spec("mcp") is not None,
+            theme=build_theme(),
+            css=palette_css(),
+            css_paths=[CSS_FILE],
+            app_kwargs={"routes": list(routes), "middleware": list(middleware)},
+            **SWITCHES,
+        )
+    answer_mcp_in_json(page)
+    say(f"Running on http://{settings.server_name}:{settings.server_port}")
+
+
+def _middleware(
+    service: Service, settings: Settings, profile: Profile, page: gr.Blocks
+) -> Sequence[Middleware]:
+    """What a request passes before Gradio, in this order."""
+    proxies, calls = settings.trusted_proxies, calls_of(page)
     rates = Rates(
         {
             "texts": settings.rate_texts,
@@ -74,83 +143,25 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         },
         settings.rate_all,
     )
-    proxies, calls = settings.trusted_proxies, calls_of(page)
-    # uvicorn would believe whatever a process on this machine says of whom it forwards.
-    os.environ["FORWARDED_ALLOW_IPS"] = ""
-    bound_connections()
-    keep_words_out()
-    try:
-        prints_to_log(page.launch)(
-            server_name=settings.server_name,
-            server_port=settings.server_port,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            # Else Gradio asks for its own page, and ends the start if a busy machine takes three
-            # seconds to answer.
-            _frontend=False,
-            show_error=False,
-            ssr_mode=False,
-            pwa=False,
-            run_history=False,
-            enable_monitoring=False,
-            max_file_size="1b",
-            state_session_capacity=KEPT_SESSIONS,
-            max_threads=settings.queue_size + SPARE_THREADS,
-            footer_links=["api"],
-            mcp_server=importlib.util.find_spec("mcp") is not None,
-            theme=build_theme(),
-            css=palette_css(),
-            css_paths=[CSS_FILE],
-            app_kwargs={
-                "routes": [
-                    *service_routes(service, settings.metrics_token),
-                    *asset_routes(service),
-                    *guess_routes(game),
-                ],
-                "middleware": [
-                    Middleware(Observed, metrics=service.counts),
-                    Middleware(ClosedDoors),
-                    Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
-                    Middleware(KeptAnswers),
-                    Middleware(GZipMiddleware, compresslevel=COMPRESSION),
-                    Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-                    Middleware(PlainCalls, calls=calls),
-                    Middleware(
-                        Admission,
-                        ledger=service.calls,
-                        rates=rates,
-                        trusted_proxies=proxies,
-                        calls=calls,
-                        text_calls=text_calls_of(page),
-                        end_stream=partial(end_stream, page),
-                    ),
-                    Middleware(Rewriting, rules=rules(profile.persona)),
-                ],
-            },
-        )
-    except OSError:
-        game.close()
-        page.close(verbose=False)
-        # Gradio does not say whether it was the port: it was if that cannot be had now either.
-        settings.require_free_port()
-        raise
-    answer_mcp_in_json(page)
-    adopt("uvicorn")
-    say(f"Running on http://{settings.server_name}:{settings.server_port}")
-    try:
-        stopped.wait()
-    finally:
-        say("Stopping.")
-        game.leave()
-        service.stop(settings.stop_seconds)
-        close_server(page)
-        game.close()
-        service.counts.log_refusals()
-        say("Stopped.")
-    # What a stopped app had not loaded yet is no failure.
-    if service.state() == "failed" and not signalled.is_set():
-        service.wait()
+    return (
+        Middleware(Observed, metrics=service.counts),
+        Middleware(ClosedDoors),
+        Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
+        Middleware(KeptAnswers),
+        Middleware(GZipMiddleware, compresslevel=COMPRESSION),
+        Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
+        Middleware(
+            Admission,
+            ledger=service.calls,
+            rates=rates,
+            queue_size=settings.queue_size,
+            visitor_calls=settings.visitor_queue,
+            trusted_proxies=proxies,
+            calls=calls,
+            end_stream=partial(end_stream, page),
+        ),
+        Middleware(Rewriting, rules=rules(profile.persona)),
+    )
 
 
 def _on_stop_signal(call: Callable[[], object]) -> None:

@@ -19,7 +19,6 @@ from demo.checkpoints.persona import Persona
 from demo.generation.profile import Profile
 from demo.judging.judges import read_metrics
 from demo.launch import launch
-from demo.server.admission import Ledger
 from demo.server.service import Loaded, Service
 from demo.settings import read_settings
 from tests.guessing import Stories
@@ -48,7 +47,7 @@ if __name__ == "__main__":
         networking.url_ok = lambda url: False
     settings = read_settings()
     log.set_up(settings.log_format)
-    service = Service(load, Ledger(settings.queue_size, settings.visitor_queue))
+    service = Service(load)
     service.begin()
     launch(service, settings, Profile(Persona.read(PERSONA_FILE)))
     sys.exit(0)

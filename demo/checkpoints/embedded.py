@@ -31,9 +31,9 @@ from demo.checkpoints.files import (
     PrivateCheckpointError,
     file_sha256,
     is_whole,
-    parse_json,
     read_file,
 )
+from demo.strict_json import parse_json
 from demo.subprocesses import ModuleFailed, require_memory, run_module
 
 EMBEDDED = Path(__file__).parents[2] / "embedded"

@@ -15,6 +15,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from demo.strict_json import parse_json
+
 SUMS = "SHA256SUMS"
 # The weights of the embedded checkpoint, as their difference to the base file in `base.json`.
 DIFFERENCE = "difference.safetensors"
@@ -72,8 +74,6 @@ MAX_BYTES: Mapping[str, int] = {
     "export.json": 10_000,
     "openvino_model.xml": 32_000_000,
 }
-# In one JSON file: each takes up to 72 bytes of memory, however short it is written.
-MAX_JSON_VALUES = 4_000_000
 IGNORED = ("*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.py")
 # The one subfolder that is read: an OpenVINO export that a checkpoint may ship.
 EXPORT_SUBFOLDER = "openvino"
@@ -183,32 +183,6 @@ def read_object(folder: Path, name: str) -> dict[str, Any]:
     return value
 
 
-def parse_json(content: bytes) -> Any:
-    """Strict JSON in UTF-8: finite numbers, whole characters, no name twice in an object.
-
-    Raises:
-        ValueError: it is not, nests too deep or holds more than MAX_JSON_VALUES; the message is the
-            end of a sentence.
-    """
-    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
-        raise ValueError(f"it holds more than {MAX_JSON_VALUES:,} values")
-    text = content.decode("utf-8")
-    try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_without_repetition,
-            parse_constant=_finite,
-            parse_float=_finite,
-        )
-        if "\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except RecursionError as error:
-        raise ValueError("it nests too deep") from error
-    except UnicodeEncodeError as error:
-        raise ValueError("it holds half a surrogate pair") from error
-    return value
-
-
 def needed_files(folder: Path) -> dict[str, Path]:
     """Where each file is that a running demo reads, by its name.
 
@@ -231,20 +205,6 @@ def _roots(folder: Path) -> Iterator[Path]:
 def _limit(name: str) -> float:
     limits = (most for pattern, most in MAX_BYTES.items() if fnmatch(name, pattern))
     return next(limits, math.inf)
-
-
-def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a name is there twice")
-    return values
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number is not finite")
-    return value
 
 
 def file_sha256(path: Path) -> str:

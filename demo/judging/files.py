@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from demo.checkpoints.files import parse_json
+from demo.strict_json import parse_json
 
 # An upper bound of what the header of such a file takes.
 HEADER_BYTES = 2_000

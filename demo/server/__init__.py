@@ -1,4 +1,4 @@
 """The HTTP side: raw requests come in, bounded ones reach the service and its engine.
 
-Imports neither `demo.ui` nor `demo.game`; knows no tokens and no weights.
+Imports neither `demo.ui` nor `demo.game`. Counts texts and tokens; knows nothing of models.
 """

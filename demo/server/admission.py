@@ -1,14 +1,12 @@
-"""Which calls are let in, and what becomes of those that nobody reads."""
+"""Which calls for texts are let in, and when a call ends because nobody reads its answer."""
 
 import asyncio
 import json
 import secrets
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 # The router's own function: a guard and the router must never see different routes.
 from starlette._utils import get_route_path
@@ -16,21 +14,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import (
-    LISTED_CALL,
-    MCP_CALL,
-    NUMBERED_CALL,
-    Calls,
-    is_tool_call,
-    texts_asked_for,
-)
-from demo.server.limits import replay
+from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, STREAM, Calls, texts_asked_for
 from demo.server.rates import REFUSAL_SECONDS, Rates, Refusal
 from demo.server.visitors import visitor_of
 
-# A visitor with so many calls open calls no tool of MCP.
+# A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
-# A stream that nobody has opened after so long is nobody's.
+# A stream of answers that nobody opens for this long is ended.
 UNREAD_SECONDS = 5.0
 FULL_RETRY_SECONDS = 10
 STOPPING_RETRY_SECONDS = 30
@@ -42,106 +32,81 @@ UNKNOWN_EVENT = "There is no such call, or its answer was read already."
 # Carries a call's number from the request to the function. Gradio hands an MCP request's headers
 # on to the call that it makes of it.
 HEADER = "x-demo-call"
-STREAM = "/gradio_api/queue/data"
-# How often a stop looks whether all is read.
+# How often a stopping server checks whether everything has been read.
 POLL_SECONDS = 0.02
 
 
 @dataclass(eq=False)
 class Call:
-    """A call for texts that was let in, and how many texts it asks for."""
+    """A call that was let in, and how many texts it asks for."""
 
     visitor: str = ""
     texts: int = 0
-    # Nobody reads its answers any more.
-    is_abandoned: bool = False
+    # Nobody else can guess it.
+    number: str = field(default_factory=secrets.token_urlsafe)
     has_ended: bool = False
+    # It ended because nobody reads its answer any more.
+    is_abandoned: bool = False
 
 
 @dataclass
-class Session:
-    """A stream in which answers are sent: the ids of its calls that somebody may still read,
-    those of them that ask for texts, and how many read it."""
+class Stream:
+    """A stream of answers, named as Gradio names it: by the session, or by its only event."""
 
-    events: set[str] = field(default_factory=set)
-    calls: set[Call] = field(default_factory=set)
-    joining: int = 0
-    readers: int = 0
-    # Counts readers and calls: a check that was due before the last of them is void.
-    changes: int = 0
+    name: str = ""
+    # By the ids of their events.
+    calls: dict[str, Call] = field(default_factory=dict)
+    # Requests under way that read it or add a call to it.
+    users: int = 0
+    # Ends it, unless somebody uses it before.
+    end_later: asyncio.TimerHandle | None = None
 
 
 class Ledger:
     """The calls for texts that were let in and have not ended. Safe to use from many threads.
 
-    sessions: the streams whose last answer has not been read, by name; `Admission` keeps them.
-
-    queue_size: how many may wait or be written in all; one more is answered with 503.
-    visitor_calls: the same for one visitor; one more is answered with 429.
+    streams: those whose last answer has not been read, by name; `Admission` keeps them.
     """
 
-    def __init__(self, queue_size: int = 80, visitor_calls: int = 60) -> None:
-        self._queue_size, self._visitor_calls = queue_size, visitor_calls
-        self._secret = secrets.token_urlsafe()
+    def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
-        self._count = 0
         self._lock = threading.Lock()
+        self.streams: dict[str, Stream] = {}
+        # No more calls are let in, and those that wait for their turn end with STOPPED.
         self.is_stopping = False
-        self.sessions: dict[str, Session] = {}
 
-    def refusal(self, visitor: str, at_most: int) -> tuple[int, Refusal] | None:
-        """The status and reason if a call for texts must not be let in now; `at_most` is how many
-        the visitor may have open for this one to enter."""
+    def open(self, call: Call) -> None:
+        """Notes a call that was let in."""
         with self._lock:
-            visitors = [call.visitor for call in self._calls.values()]
-        mine = visitors.count(visitor)
-        if self.is_stopping:
-            return 503, Refusal(STOPPING, STOPPING_RETRY_SECONDS)
-        if mine >= min(at_most, self._visitor_calls):
-            return 429, Refusal(TOO_MANY.format(mine), FULL_RETRY_SECONDS)
-        if len(visitors) >= self._queue_size:
-            return 503, Refusal(QUEUE_FULL.format(len(visitors)), FULL_RETRY_SECONDS)
-        return None
-
-    def open(self, call: Call) -> str:
-        """Notes the call; returns what HEADER must carry."""
-        with self._lock:
-            self._count += 1
-            number = f"{self._secret}:{self._count}"
-            self._calls[number] = call
-        return number
+            self._calls[call.number] = call
 
     def find(self, headers: Mapping[str, str] | None) -> Call | None:
-        """The open call of a request with these headers. Nobody else can name one."""
+        """The open call whose number a request has in HEADER."""
         with self._lock:
             return self._calls.get(headers.get(HEADER, "")) if headers else None
 
     def end(self, call: Call) -> None:
-        """Forgets the call: its function has returned, or nobody waits for it."""
+        """Forgets a call whose function has returned."""
         with self._lock:
             call.has_ended = True
-            self._calls = {number: one for number, one in self._calls.items() if one is not call}
-
-    def count(self) -> int:
-        """How many calls are open."""
-        with self._lock:
-            return len(self._calls)
+            self._calls.pop(call.number, None)
 
     def abandon(self, call: Call) -> None:
-        """Has the call's function end soon, and forgets the call."""
+        """Forgets a call that nobody reads, and has its function end soon."""
         if not call.has_ended:
             call.is_abandoned = True
             self.end(call)
 
-    def stop(self) -> None:
-        """Lets no more calls in, and has those that wait for their turn end with STOPPED."""
-        self.is_stopping = True
+    def visitors(self) -> list[str]:
+        """The visitor of each open call."""
+        with self._lock:
+            return [call.visitor for call in self._calls.values()]
 
     def wait_until_read(self, seconds: float) -> None:
         """Returns once every call has ended and every answer was read, at the latest after so many
         seconds."""
         deadline = time.monotonic() + seconds
-        while (self._calls or self.sessions) and time.monotonic() < deadline:
+        while (self._calls or self.streams) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
 
@@ -152,6 +117,8 @@ class Admission:
     has gone. MCP's calls are admitted at its own door: what Gradio makes of them comes from this
     machine, with the number of the call that was admitted.
 
+    queue_size: how many calls may wait or be written in all; one more is answered with 503.
+    visitor_calls: the same for one visitor; one more is answered with 429.
     end_stream: ends Gradio's stream of that name and whatever still writes to it.
     """
 
@@ -160,20 +127,22 @@ class Admission:
         app: ASGIApp,
         ledger: Ledger,
         rates: Rates,
+        queue_size: int,
+        visitor_calls: int,
         trusted_proxies: int,
         calls: Calls,
-        text_calls: Container[str | int],
         end_stream: Callable[[str], Awaitable[None]],
     ) -> None:
         self.app = app
         self.ledger = ledger
         self.rates = rates
+        self.queue_size = queue_size
+        self.visitor_calls = visitor_calls
         self.trusted_proxies = trusted_proxies
         self.calls = calls
-        self.text_calls = text_calls
         self.end_stream = end_stream
-        self._sessions = ledger.sessions
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._streams = ledger.streams
+        self._tasks: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -190,57 +159,30 @@ class Admission:
             await self.app(scope, receive, send)
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content, receive = await _content(receive)
-        call = self.ledger.find(Headers(scope=scope))
-        if call is None:
-            scope = _without_number(scope)
-            call = await self._admit(scope, content, send, self._texts(scope, content), sys.maxsize)
-            if call is None:
-                return
-            if call.texts:
-                scope = _with_number(scope, self.ledger.open(call))
-        body = json.loads(content)
-        name = str(body.get("session_hash") or "") if "data" in body else ""
-        # A call with a stream of its own has one that is not named yet.
-        stream = name or secrets.token_urlsafe()
-        self._join(stream, call)
-        answered = _Answer(send)
-        try:
-            await self.app(scope, receive, answered.send)
-        finally:
-            event = answered.event_id()
-            if not name:
-                session = self._sessions.pop(stream)
-                if event:
-                    self._sessions[event] = session
-            self._joined(name or event, call, event)
-
-    async def _admit(
-        self, scope: Scope, content: bytes, send: Send, texts: int, at_most: int
-    ) -> Call | None:
-        """A call that may enter, or None if it was refused."""
-        visitor = visitor_of(scope, self.trusted_proxies)
-        if texts:
-            refused = self.ledger.refusal(visitor, at_most)
-            if refused is None and (rate := await self.rates.refusal("texts", visitor, texts)):
-                refused = (429, rate)
-            if refused:
-                status, refusal = refused
-                await asyncio.sleep(REFUSAL_SECONDS)
-                await refusal.response(status)(scope, _nothing, send)
-                return None
-        return Call(visitor, texts)
-
-    async def _enter_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content, receive = await _content(receive)
-        scope = _without_number(scope)
-        # Every tool costs much here: Gradio calls itself over HTTP.
-        texts = max(self._texts(scope, content), int(is_tool_call(content)))
-        call = await self._admit(scope, content, send, texts, MCP_CALLS)
+        call = self.ledger.find(Headers(scope=scope)) or await self._admit(
+            scope, receive, send, self.visitor_calls
+        )
         if call is None:
             return
-        if not call.texts:
-            await self.app(scope, receive, send)
+        name = scope["state"]["body"].get("session_hash") or ""
+        stream = self._streams.setdefault(name, Stream(name)) if name else Stream()
+        answer = _Answer(send)
+        self._use(stream)
+        try:
+            await self.app(_numbered(scope, call), receive, answer.send)
+        finally:
+            if event := answer.event_id():
+                stream.name = name or event
+                stream.calls[event] = call
+                self._streams[stream.name] = stream
+            if not event or not call.texts:
+                # It was refused, or is soon done: no reader need wait for it.
+                self.ledger.end(call)
+            self._leave(stream, UNREAD_SECONDS)
+
+    async def _enter_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = await self._admit(scope, receive, send, min(MCP_CALLS, self.visitor_calls))
+        if call is None:
             return
 
         async def watched() -> Message:
@@ -249,27 +191,47 @@ class Admission:
                 self.ledger.abandon(call)
             return message
 
-        number = self.ledger.open(call)
-        # The answer of this request is all that its caller reads.
-        self._sessions[number] = Session(calls={call}, readers=1)
+        if call.texts:
+            # The answer of this request is all that its caller reads.
+            self._streams[call.number] = Stream()
         try:
-            await self.app(_with_number(scope, number), watched, send)
+            await self.app(_numbered(scope, call), watched, send)
         finally:
             self.ledger.abandon(call)
-            del self._sessions[number]
+            self._streams.pop(call.number, None)
 
-    def _texts(self, scope: Scope, content: bytes) -> int:
-        return texts_asked_for(get_route_path(scope), content, self.calls, self.text_calls)
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, at_most: int) -> Call | None:
+        """The request's call; None if it was refused. `at_most` is how many calls its visitor may
+        have open."""
+        visitor = visitor_of(scope, self.trusted_proxies)
+        texts = texts_asked_for(get_route_path(scope), scope["state"]["body"], self.calls)
+        call = Call(visitor, texts)
+        if texts:
+            refusal = self._refusal(visitor, at_most)
+            refusal = refusal or await self.rates.refusal("texts", visitor, texts)
+            if refusal:
+                await asyncio.sleep(REFUSAL_SECONDS)
+                await refusal.response()(scope, receive, send)
+                return None
+            self.ledger.open(call)
+        return call
+
+    def _refusal(self, visitor: str, at_most: int) -> Refusal | None:
+        visitors = self.ledger.visitors()
+        mine = visitors.count(visitor)
+        if self.ledger.is_stopping:
+            return Refusal(STOPPING, STOPPING_RETRY_SECONDS, 503)
+        if mine >= at_most:
+            return Refusal(TOO_MANY.format(mine), FULL_RETRY_SECONDS)
+        if len(visitors) >= self.queue_size:
+            return Refusal(QUEUE_FULL.format(len(visitors)), FULL_RETRY_SECONDS, 503)
+        return None
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = self._stream_of(scope)
-        session = self._sessions.get(name)
-        if session is None:
-            response = JSONResponse({"detail": UNKNOWN_EVENT}, 404)
-            await response(scope, receive, send)
+        stream = self._stream_of(scope)
+        if stream is None:
+            await JSONResponse({"detail": UNKNOWN_EVENT}, 404)(scope, receive, send)
             return
-        session.readers += 1
-        session.changes += 1
         is_complete = False
 
         async def watched(message: Message) -> None:
@@ -277,60 +239,39 @@ class Admission:
             await send(message)
             is_complete = message["type"] == "http.response.body" and not message.get("more_body")
 
+        self._use(stream)
         try:
             await self.app(scope, receive, watched)
         finally:
-            session.readers -= 1
-            if not session.readers and not session.joining:
-                # Gradio completes a stream when its calls have ended; one that came meanwhile may
-                # still be read.
-                if is_complete and not all(call.has_ended for call in session.calls):
-                    self._check_later(name, session)
-                else:
-                    self._end(name, session)
+            # Gradio completes a stream when its calls have ended; one that came meanwhile may still
+            # be read.
+            goes_on = is_complete and not all(call.has_ended for call in stream.calls.values())
+            self._leave(stream, UNREAD_SECONDS if goes_on else 0)
 
-    def _stream_of(self, scope: Scope) -> str:
+    def _stream_of(self, scope: Scope) -> Stream | None:
         path = get_route_path(scope)
         if path == STREAM:
-            return str(QueryParams(scope["query_string"]).get("session_hash", ""))
+            return self._streams.get(QueryParams(scope["query_string"]).get("session_hash", ""))
         event = path.rstrip("/").rpartition("/")[2]
-        return next((name for name, one in self._sessions.items() if event in one.events), "")
+        return next((one for one in self._streams.values() if event in one.calls), None)
 
-    def _join(self, name: str, call: Call) -> None:
-        session = self._sessions.setdefault(name, Session())
-        session.joining += 1
-        session.changes += 1
-        session.calls.add(call)
+    def _use(self, stream: Stream) -> None:
+        stream.users += 1
+        if stream.end_later:
+            stream.end_later.cancel()
 
-    def _joined(self, name: str, call: Call, event: str) -> None:
-        """The call is in a stream, or it was refused: no event."""
-        if not event:
-            self.ledger.end(call)
-        if not call.texts:
-            # Soon done: nobody counts it, and its stream is all that must end.
-            call.has_ended = True
-        session = self._sessions.get(name)
-        if session is None:
-            return
-        session.joining -= 1
-        session.events |= {event} - {""}
-        session.calls = {one for one in session.calls if not one.has_ended}
-        if not session.readers:
-            self._check_later(name, session)
+    def _leave(self, stream: Stream, seconds: float) -> None:
+        """Ends the stream after so many seconds, unless somebody uses it by then."""
+        stream.users -= 1
+        if not stream.users:
+            loop = asyncio.get_running_loop()
+            stream.end_later = loop.call_later(seconds, self._end, stream)
 
-    def _check_later(self, name: str, session: Session) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(UNREAD_SECONDS, self._check, name, session, session.changes)
-
-    def _check(self, name: str, session: Session, changes: int) -> None:
-        if session.changes == changes and not session.readers and not session.joining:
-            self._end(name, session)
-
-    def _end(self, name: str, session: Session) -> None:
-        for call in session.calls:
+    def _end(self, stream: Stream) -> None:
+        for call in stream.calls.values():
             self.ledger.abandon(call)
-        if self._sessions.pop(name, None):
-            task = asyncio.ensure_future(self.end_stream(name))
+        if self._streams.pop(stream.name, None):
+            task = asyncio.ensure_future(self.end_stream(stream.name))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -348,29 +289,10 @@ class _Answer:
 
     def event_id(self) -> str:
         """Of the call that was accepted; empty if none was."""
-        if self._status != 200:
-            return ""
-        body: Any = json.loads(self._body)
-        return str(body.get("event_id") or "")
+        return str(json.loads(self._body)["event_id"]) if self._status == 200 else ""
 
 
-async def _content(receive: Receive) -> tuple[bytes, Receive]:
-    """A body, whose size was checked before, and a `receive` that gives it again."""
-    messages = [await receive()]
-    while messages[-1].get("more_body"):
-        messages.append(await receive())
-    return b"".join(message.get("body", b"") for message in messages), replay(messages, receive)
-
-
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
-
-
-def _without_number(scope: Scope) -> Scope:
-    """Nobody else may name a call."""
+def _numbered(scope: Scope, call: Call) -> Scope:
+    """The request with the number of its call: nobody else may name one."""
     headers = [(name, value) for name, value in scope["headers"] if name != HEADER.encode()]
-    return {**scope, "headers": headers}
-
-
-def _with_number(scope: Scope, number: str) -> Scope:
-    return {**scope, "headers": [*scope["headers"], (HEADER.encode(), number.encode())]}
+    return {**scope, "headers": [*headers, (HEADER.encode(), call.number.encode())]}

@@ -1,4 +1,4 @@
-"""Connections below HTTP: bounded headers, a deadline for them, and what every answer carries."""
+"""How uvicorn treats a connection: bounds and a deadline for headers, headers of every answer."""
 
 import asyncio
 import logging
@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 10.0
 MAX_HEADER_BYTES = 65_536
-# No browser may take an answer for another kind of file than it says it is, and no other site is
-# told the query of a link, in which a prompt may stand. Neither hinders an embed.
+# Browsers must not guess an answer's type, nor tell another site the query of a link, which may
+# hold a prompt. An embed works with both.
 HEADERS = [("x-content-type-options", "nosniff"), ("referrer-policy", "strict-origin")]
 
 
 class Connection(H11Protocol):
     """uvicorn's connection, closed if a request's headers have not come HEADER_SECONDS after it
-    was opened, or after their first byte. uvicorn itself has a limit between requests alone."""
+    was opened, or after their first byte. uvicorn itself limits only the time between requests."""
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -50,7 +50,7 @@ class Connection(H11Protocol):
             self._deadline = None
 
     def send_400_response(self, msg: str) -> None:
-        """As uvicorn's own, which fails if an answer was begun, and carries no default headers."""
+        """Like uvicorn's own, which fails if an answer has begun, and sends no default headers."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [
                 *self.server_state.default_headers,
@@ -76,9 +76,11 @@ def bound_connections() -> None:
         "http": Connection,
         "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
         "headers": HEADERS,
-        # Nothing here speaks it.
+        # No route uses WebSockets.
         "ws": "none",
-        # What is logged passes the handler of logs.py.
+        # uvicorn would believe whatever a process on this machine says of whom it forwards.
+        "proxy_headers": False,
+        # uvicorn would set up handlers that demo/log.py does not filter.
         "log_config": None,
         "access_log": False,
     }
@@ -86,4 +88,4 @@ def bound_connections() -> None:
     if getattr(gradio, "uvicorn", None) is uvicorn:
         gradio.uvicorn = SimpleNamespace(Config=partial(uvicorn.Config, **options))
     elif not isinstance(getattr(gradio, "uvicorn", None), SimpleNamespace):
-        log.warning("This Gradio starts its server otherwise: its connections are not bounded.")
+        log.warning("This Gradio starts its server in another way: connections are not bounded.")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-# One slot of so many is not for a visitor with texts under way: a newcomer finds it free.
+# One slot in this many is kept for visitors who have no text under way.
 SLOTS_PER_RESERVED = 8
 
 
@@ -44,14 +44,15 @@ class FairQueue:
             with self._changed:
                 if place.has_turn:
                     self._writing[visitor] -= texts
+                    # Drops visitors who have none left.
                     self._writing += Counter()
                 else:
                     self._waiting.remove(place)
                 self._give_turns()
 
     def wait(self, place: Place, seconds: float) -> int:
-        """How many are to be served before it, after at most so many seconds; 0 once it has its
-        turn."""
+        """Waits for the place's turn, at most so many seconds. Returns 0 once it has come, else the
+        place's number in the queue."""
         with self._changed:
             self._changed.wait_for(lambda: place.has_turn, seconds)
             return 0 if place.has_turn else 1 + self._order().index(place)
@@ -62,29 +63,29 @@ class FairQueue:
             return len(self._waiting)
 
     def writing(self) -> int:
-        """How many texts are written."""
+        """How many texts are being written."""
         with self._changed:
             return self._writing.total()
 
     def _order(self) -> list[Place]:
-        """Visitors with few texts under way first; each visitor's calls, as they came."""
+        """Visitors with few texts under way first; each visitor's calls in the order they came."""
         ahead: Counter[str] = Counter(self._writing)
-        ranks: dict[int, int] = {}
+        ranks: dict[Place, int] = {}
         for place in self._waiting:
-            ranks[id(place)] = ahead[place.visitor]
+            ranks[place] = ahead[place.visitor]
             ahead[place.visitor] += place.texts
-        return sorted(self._waiting, key=lambda place: ranks[id(place)])
+        return sorted(ranks, key=ranks.__getitem__)
 
     def _give_turns(self) -> None:
         slots = self._slots()
         for place in self._order():
             free = slots - self._writing.total()
-            # A call of more texts than there are slots begins once nobody writes.
             if place.texts > free and self._writing:
-                # Whoever came later must not overtake it for ever.
+                # Nobody behind it may begin either, or it could wait for ever.
                 break
             reserved = slots // SLOTS_PER_RESERVED if self._writing[place.visitor] else 0
-            if place.texts <= free - reserved or not self._writing.total():
+            # A call of more texts than there are slots begins once nobody else writes.
+            if place.texts <= free - reserved or not self._writing:
                 place.has_turn = True
                 self._waiting.remove(place)
                 self._writing[place.visitor] += place.texts

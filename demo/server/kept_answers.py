@@ -1,4 +1,4 @@
-"""Keeps what is the same for everyone, compressed: the page, its scripts and its descriptions."""
+"""Answers from memory what is the same for everyone: the page, its scripts, its descriptions."""
 
 import asyncio
 import re
@@ -17,10 +17,9 @@ KEPT_ROUTES = re.compile(
     r"/|/config|/theme\.css|/gradio\.js|/(assets|static)/[\w./-]+"
     r"|/gradio_api/(info|openapi\.json)"
 )
-# The page names the address that it was asked at; which page may read an answer is told by its
-# origin.
+# The page contains its own address, as the request gives it, and CORS headers name the origin.
 ADDRESS_HEADERS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server", "origin")
-# These ask for a part, or whether there is anything new.
+# A request with one of these asks for a part, or whether there is anything new.
 CONDITIONS = {"range", "if-none-match", "if-modified-since", "authorization"}
 # All of Gradio's scripts and styles that a page loads, and some pages under other addresses.
 MAX_BYTES = 32 * 2**20
@@ -43,8 +42,8 @@ class KeptAnswers:
             return
         messages = self._kept.get(key)
         if messages is None:
-            # One at a time: a hundred who ask at once for what is not kept yet wait for one answer.
-            # Nothing here waits for a visitor: the answer is sent later, and no body is read.
+            # One at a time: if a hundred ask at once for what is not kept yet, it is made once.
+            # Nothing inside waits for a visitor: the answer is sent later, and no body is read.
             async with self._lock:
                 messages = self._kept.get(key) or await self._ask(key, scope)
         for message in messages:
@@ -63,8 +62,8 @@ class KeptAnswers:
 
 
 def _no_body() -> Receive:
-    """Gives an empty body once. Whoever then waits for the reader to leave waits until cancelled:
-    the answer is not for one reader."""
+    """Gives an empty body once, then nothing: an answer that is made for everyone does not end
+    because one reader disconnects."""
     pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:

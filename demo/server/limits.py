@@ -1,7 +1,8 @@
-"""What a raw HTTP request may carry, and where it may go; calls.py says what a call may hold."""
+"""Where an HTTP request may go, and the body it may carry; calls.py says what a call may hold."""
 
 import asyncio
 import re
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
@@ -9,29 +10,38 @@ import httpx
 # The router's own function: a guard and the router must never see different routes.
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import CALL_ROUTES, CANCEL, RESET, Calls, why_refused
+from demo.server.calls import CALL_ROUTES, CANCEL, RESET, Calls, check_body
+from demo.strict_json import parse_json
 
-# Doors that Gradio opens in every app and a text-only demo has no use for: uploads, a proxy for
-# files and URLs, calls that pass the queue by, saved states, editors, logins, statistics, streams
-# that last as long as their reader, and MCP as it was before it had one address.
+# Routes that Gradio has in every app and a text-only demo does not use: uploads, a proxy for files
+# and URLs, calls that bypass the queue, saved states, editors, logins, statistics, streams that
+# last as long as their reader, and MCP's older transport.
 CLOSED_ROUTES = re.compile(
     r"/gradio_api/(upload|process_recording|file[=/]|proxy=|component_server|deep_link|stream/"
     r"|run/|api/|dev/|vibe-|undo-vibe-|custom_component/|run-history|runs|profiling|heartbeat/"
     r"|mcp/(sse|messages))"
     r"|/(login|logout|monitoring|svelte/|pwa_icon|docs|redoc|openapi\.json)"
 )
-# No file's name may be longer, and Gradio answers one that is with a 500.
+# A file's name cannot be longer, and Gradio answers 500 to one that is.
 MAX_PATH_BYTES = 255
-# Gradio makes an address of these, and answers 500 if it cannot.
+# Gradio builds an address from these, and answers 500 if it cannot.
 HOST_HEADERS = ("host", "x-forwarded-host")
 HOST = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d+)?", re.ASCII | re.IGNORECASE)
-# Gradio answers any other kind of body here with a copy of it.
+# Of a body of another type, Gradio's answer on these routes is a copy.
 JSON_ROUTES = (*CALL_ROUTES, CANCEL, RESET)
-# A body comes whole within so long, or is not waited for.
+# A request is refused if its whole body has not come within this time.
 BODY_SECONDS = 10.0
+# Enough for everything that MCP's clients say of themselves.
+MAX_DEPTH = 20
+NOT_JSON = (
+    "The request's body must be JSON in UTF-8 with finite numbers, whole characters, "
+    f"no name twice in an object and at most {MAX_DEPTH} levels."
+)
 
 
 class ClosedDoors:
@@ -55,94 +65,72 @@ class ClosedDoors:
             await self.app(_without_page(scope), receive, send)
 
 
-class BodyLimit:
-    """Answers 413 to a body beyond `max_bytes`, announced or not, and 408 to one that has not come
-    within BODY_SECONDS.
+class Bodies:
+    """Reads the body of each request once, and parses a POST's: `request.state.body`.
 
-    A body within the limit is read whole before the app sees it: what comes in chunks
-    cannot be refused once the app has begun to answer.
+    Answers 413 to a body beyond `max_bytes`, announced or not, 408 to one that has not come within
+    BODY_SECONDS, and 400 or 415 to a POST whose body is not strict JSON or not what its route
+    takes. The app sees a body only once all of it was accepted: what comes in chunks cannot be
+    refused after the app has begun to answer.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, calls: Calls) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        request = Request(scope, receive)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await self._read(scope, receive)
+                content = await self._read(request)
+            if request.method == "POST":
+                request.state.body = self._parse(request, content)
+        except ClientDisconnect:
+            return
         except TimeoutError:
             late = f"The request's body did not come within {BODY_SECONDS:.0f} s."
             await _refusal(408, late)(scope, receive, send)
-            return
-        if body == []:
-            return
-        if body is None:
-            limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
-            await _refusal(413, limit)(scope, receive, send)
+        except HTTPException as error:
+            await _refusal(error.status_code, error.detail)(scope, receive, send)
         else:
-            await self.app(scope, replay(body, receive), send)
+            await self.app(scope, _replay(content, receive), send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> list[Message] | None:
-        """The body's messages, None if it is too large, none of them if the sender hung up."""
+    async def _read(self, request: Request) -> bytes:
+        limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
+        too_large = HTTPException(413, limit)
         # The server refuses a length that is no number.
-        if int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
-            return None
-        messages, size = [await receive()], 0
-        while True:
-            size += len(messages[-1].get("body", b""))
-            if size > self.max_bytes:
-                return None
-            if messages[-1]["type"] == "http.disconnect":
-                return []
-            if not messages[-1].get("more_body"):
-                return messages
-            messages.append(await receive())
+        if int(request.headers.get("content-length", "0")) > self.max_bytes:
+            raise too_large
+        content = bytearray()
+        async for piece in request.stream():
+            content += piece
+            if len(content) > self.max_bytes:
+                raise too_large
+        return bytes(content)
+
+    def _parse(self, request: Request, content: bytes) -> Any:
+        path = get_route_path(request.scope)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if path.startswith(JSON_ROUTES) and kind != "application/json":
+            raise HTTPException(415, "Send the body as application/json.")
+        try:
+            body = parse_json(content, MAX_DEPTH)
+        except ValueError:
+            raise HTTPException(400, NOT_JSON) from None
+        check_body(path, body, self.calls)
+        return body
 
 
-class PlainCalls:
-    """Answers 400 to a POST whose body is no strict JSON, and to a call that is not there, with
-    anything but plain values in it, or not with the values that it takes."""
-
-    def __init__(self, app: ASGIApp, calls: Calls) -> None:
-        self.app = app
-        self.calls = calls
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
-        messages = [await receive()]
-        while messages[-1].get("more_body"):
-            messages.append(await receive())
-        content = b"".join(message.get("body", b"") for message in messages)
-        path = get_route_path(scope)
-        if path.startswith(JSON_ROUTES) and not _is_json(scope):
-            await _refusal(415, "Send the body as application/json.")(scope, receive, send)
-            return
-        sentence = why_refused(path, content, self.calls)
-        if sentence:
-            await _refusal(400, sentence)(scope, receive, send)
-        else:
-            await self.app(scope, replay(messages, receive), send)
-
-
-def _is_json(scope: Scope) -> bool:
-    kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json"
-
-
-def replay(messages: list[Message], receive: Receive) -> Receive:
-    """A `receive` that gives what was read, then goes on with the original."""
-    remaining = iter(messages)
+def _replay(content: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read, then goes on with the original."""
+    read: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def replayed() -> Message:
-        for message in remaining:
-            return message
-        return await receive()
+        return read.pop() if read else await receive()
 
     return replayed
 

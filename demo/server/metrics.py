@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.generation.engine import Chunk, Ending, EngineError, HasWorker, WorkerState
 from demo.generation.request import InvalidRequest
 from demo.log import say
-from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL
+from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, STREAM
 
 if TYPE_CHECKING:
     from demo.server.service import Service
 
-# Seconds: from what a free engine needs to the longest deadline that is usual.
+# Seconds: from what a free engine needs to the longest usual deadline.
 BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
-# Refusals may come by the thousand: they are logged as counts, so often.
+# Refusals may come by the thousand: their counts are logged, this often.
 SUMMARY_SECONDS = 60.0
 # Which part of the server a path belongs to; the first that fits.
 ROUTES = (
@@ -39,7 +39,7 @@ ROUTES = (
     (MCP_CALL, "mcp"),
     (LISTED_CALL, "call"),
     (NUMBERED_CALL, "call"),
-    ("/gradio_api/queue/data", "stream"),
+    (STREAM, "stream"),
 )
 # Why a request was refused, by the status that says so.
 REASONS = {
@@ -88,7 +88,7 @@ class Metrics:
             registry=self.registry,
         )
         ProcessCollector(registry=self.registry)
-        # A pid that no process has, while there is none.
+        # While there is no worker, a pid that no process has.
         ProcessCollector("worker", lambda: _worker(service).pid or "none", registry=self.registry)
         self.registry.register(_State(service))
         self._refused: Tally[str] = Tally()
@@ -100,10 +100,6 @@ class Metrics:
         self._requests.labels(route, outcome, reason).inc()
         if outcome == "refused":
             self._note_refusal(f"{route}.{reason}")
-
-    def watch(self) -> "Watch":
-        """Follows the texts of a call, which begins now."""
-        return Watch(self)
 
     def count_first_word(self, seconds: float) -> None:
         """A text's first word was there after so long."""
@@ -143,7 +139,7 @@ class Metrics:
 
 
 class Watch:
-    """The texts of one call, by their index: when each began and how it ended."""
+    """Counts the texts of one call, which begins now: when each begins and how it ends."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -164,12 +160,12 @@ class Watch:
             self._end(index, "finished", event.ending.reason, event.ending)
 
     def fail(self, texts: int, error: Exception) -> None:
-        """None of so many texts goes on."""
+        """All of so many texts fail, except those that have ended."""
         for index in range(texts):
             self.see(index, error)
 
     def close(self, texts: int, is_abandoned: bool) -> None:
-        """The call is over: those of its texts that are not were cancelled."""
+        """The call is over; those of its texts that have not ended were cancelled."""
         for index in range(texts):
             self._end(index, "cancelled", "abandoned" if is_abandoned else "closed")
 
@@ -233,7 +229,7 @@ def _reason(error: Exception) -> str:
 
 
 class _State(Collector):
-    """What is so at the moment at which it is asked."""
+    """Gauges, read when Prometheus asks for them."""
 
     def __init__(self, service: "Service") -> None:
         self._service = service
@@ -241,7 +237,7 @@ class _State(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         queue, engine = self._service.queue, self._service.engine()
         gauges = {
-            "demo_calls_open": ("Calls that wait or write.", self._service.calls.count()),
+            "demo_calls_open": ("Calls that wait or write.", len(self._service.calls.visitors())),
             "demo_queue_depth": ("Calls that wait for their turn.", queue.waiting()),
             "demo_slots": ("Texts that the engine writes at once.", engine.slots if engine else 0),
             "demo_slots_in_use": ("Texts that visitors have written.", queue.writing()),

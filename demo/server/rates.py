@@ -1,4 +1,4 @@
-"""How often a visitor, and all of them together, may ask for what: 429 beyond that."""
+"""How often one visitor, and all of them together, may ask for each kind of thing."""
 
 import asyncio
 import math
@@ -28,8 +28,8 @@ TOO_OFTEN: Mapping[Kind, str] = {
 }
 # A page's scripts, styles and fonts, which are answered from memory.
 PARTS = ("/assets/", "/static/")
-# Who is refused waits so long for it: a loop without a pause would keep the server busy with
-# refusals.
+# A refusal is sent after this delay, so that a client that retries in a loop does not keep the
+# server busy.
 REFUSAL_SECONDS = 0.25
 
 
@@ -53,12 +53,13 @@ class Refusal:
 
     sentence: str
     retry_seconds: int
+    status: int = 429
 
-    def response(self, status: int) -> JSONResponse:
+    def response(self) -> JSONResponse:
         """In the shape that Gradio's own errors have."""
         detail = f"{self.sentence} Try again in {self.retry_seconds} s."
         headers = {"retry-after": str(self.retry_seconds)}
-        return JSONResponse({"detail": detail}, status, headers=headers)
+        return JSONResponse({"detail": detail}, self.status, headers=headers)
 
 
 class Rates:
@@ -77,8 +78,8 @@ class Rates:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def refusal(self, kind: Kind, visitor: str, cost: int = 1) -> Refusal | None:
-        """Counts a request, unless it is refused: that one does not count."""
-        # The visitor's own limit first: who is beyond it uses up nothing that is everybody's.
+        """Counts a request and returns None, or says why it is refused, which does not count."""
+        # The visitor's own limit first: beyond it, nothing of everybody's limit is used up.
         for items, who in ((self._rates[kind], (kind, visitor)), (self._all[kind], (kind,))):
             for item in items:
                 if not await self._limiter.hit(item, *who, cost=min(cost, item.amount)):
@@ -88,8 +89,8 @@ class Rates:
 
 
 class RateLimits:
-    """Answers 429 to who calls, plays or loads too often. Texts are counted where they are
-    admitted: their number stands in the body."""
+    """Answers 429 to a visitor who calls, plays or loads too often. Texts are counted on admission,
+    because their number is in the body."""
 
     def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
         self.app = app
@@ -103,7 +104,7 @@ class RateLimits:
             refusal = await self.rates.refusal(kind, visitor)
             if refusal:
                 await asyncio.sleep(REFUSAL_SECONDS)
-                await refusal.response(429)(scope, receive, send)
+                await refusal.response()(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from secrets import compare_digest
-from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -11,12 +10,11 @@ from starlette.routing import Route
 
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.server.service import Service
-from demo.server.strict_json import InvalidBody, read_object
 
 
 def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:
-    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` for who
-    has the token (404 if there is none); POST `/count` with `{"text": …}`, which answers
+    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` with
+    the token (404 if none is set); POST `/count` with `{"text": …}`, which answers
     `{"tokens", "limit"}`, both null while the model loads. Nothing that is sent is kept."""
 
     async def healthz(_: Request) -> JSONResponse:
@@ -30,9 +28,8 @@ def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]
 
     async def count(request: Request) -> JSONResponse:
         try:
-            text: Any = read_object(await request.body()).get("text")
-            opening = GenerationRequest(text).opening
-        except (InvalidBody, InvalidRequest) as error:
+            opening = GenerationRequest(request.state.body.get("text")).opening
+        except InvalidRequest as error:
             return JSONResponse({"detail": str(error)}, status_code=400)
         engine = service.engine()
         if engine is None:

@@ -1,9 +1,8 @@
-"""The engine while it is loaded, once it is there, and when it does not come."""
+"""The engine behind the page: how it is loaded, what state it is in, and how it is stopped."""
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +22,12 @@ LAST_WORD_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine, what its visitors should know of how it came to be this one, what can be said
-    of its texts, and what training measured of it: `metrics.json`, and maybe a plot."""
+    """An engine and what comes with its checkpoint.
+
+    notice: what visitors should know, such as why another checkpoint runs than was asked for.
+    metrics: what training measured, from `metrics.json`.
+    plot: a picture of the training run.
+    """
 
     engine: Engine
     notice: str = ""
@@ -34,25 +37,19 @@ class Loaded:
 
 
 class Service:
-    """What the page stands on: asks `load` for an engine, in a thread of its own.
+    """Loads the engine in a thread of its own, and holds what all its calls share."""
 
-    load: gives the engine.
-    calls: the calls for texts that were let in.
-    """
-
-    def __init__(self, load: Callable[[], Loaded], calls: Ledger | None = None) -> None:
-        self.calls = calls or Ledger()
+    def __init__(self, load: Callable[[], Loaded]) -> None:
+        self.calls = Ledger()
         self.queue = FairQueue(lambda: self._loaded.engine.slots if self._loaded else 1)
         self.counts = Metrics(self)
-        # What becomes of a text before it leaves.
+        # Applied to each text before it is sent.
         self.mask: Callable[[str], str] = mask_slurs
         self._load = load
         self._loaded: Loaded | None = None
         self._error: BaseException | None = None
         self._closed = False
         self._hidden: Container[bytes] = ()
-        self._visitors = 0
-        self._counting = threading.Lock()
         self._settled = threading.Event()
         self._on_failure: Callable[[], None] = lambda: None
 
@@ -82,7 +79,7 @@ class Service:
             call()
 
     def state(self) -> State:
-        """What /readyz tells."""
+        """What `/readyz` says."""
         if self._error is not None:
             return "failed"
         if self.calls.is_stopping:
@@ -100,11 +97,11 @@ class Service:
         return self._loaded.judges if self._loaded else Judges()
 
     def judges_for_visitors(self) -> Judges:
-        """The same, without what would give away what is being guessed."""
+        """The same, blind to the tweets that the guessing game may show."""
         return replace(self.judges(), hidden=self._hidden)
 
     def hide(self, windows: Container[bytes]) -> None:
-        """Tells visitors of none of these windows (their digests) that a real tweet has them."""
+        """Has `judges_for_visitors` ignore windows of text with these digests."""
         self._hidden = windows
 
     def metrics(self) -> Mapping[str, Any]:
@@ -115,25 +112,14 @@ class Service:
         """A picture of how the checkpoint that answers was trained, if there is one."""
         return self._loaded.plot if self._loaded else None
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """While it is entered a visitor waits for a text: what is not urgent keeps away."""
-        with self._counting:
-            self._visitors += 1
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._visitors -= 1
-
     def is_idle(self) -> bool:
         """Whether the engine is there and no visitor waits for it."""
-        return self._loaded is not None and self._visitors == 0
+        return self._loaded is not None and not self.queue.waiting() and not self.queue.writing()
 
     def stop(self, seconds: float) -> None:
-        """Lets no more texts begin, waits for those under way, at most so long, closes the engine,
-        which ends the rest of them, and waits until all that was said is read."""
-        self.calls.stop()
+        """Lets no more texts begin, and gives those under way so many seconds. Then closes the
+        engine, which ends the rest, and waits a moment until visitors have read that."""
+        self.calls.is_stopping = True
         self.calls.wait_until_read(seconds)
         self.close()
         self.calls.wait_until_read(LAST_WORD_SECONDS)

@@ -5,7 +5,7 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-# Who has one address of such a network usually has all of them.
+# Whoever has one IPv6 address usually has all of its network.
 IPV6_PREFIX = 64
 
 
@@ -30,7 +30,7 @@ def _network(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        # Not an address, such as a test client's name; of a forged one no more is kept than this.
+        # Not an address, such as a test client's name. A forged one may be long.
         return address[:64]
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)

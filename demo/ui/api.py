@@ -6,8 +6,7 @@ yields a result of results.py as a dict, because Gradio sends what changed in di
 
 import logging
 import time
-import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
@@ -26,8 +25,10 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
+from demo.log import without_message
 from demo.server.admission import STOPPED, Call
-from demo.server.calls import Calls
+from demo.server.calls import Calls, Signature
+from demo.server.metrics import Watch
 from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.results import Draft, TextsResult
@@ -37,15 +38,15 @@ log = logging.getLogger(__name__)
 # A result as JSON.
 Record = dict[str, Any]
 Endpoint = Callable[..., Iterator[Record]]
-# Whatever gives work to the engine shares its places, and with them the queue.
+# Gradio's concurrency group for all calls that use the engine.
 ENGINE_CALLS = "engine"
-# How often who waits is told so, if nothing changes: a silent stream looks like a lost one.
+# A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
 QUEUE_UPDATE_SECONDS = 5.0
 
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
-    """Makes the function an endpoint of the current Blocks under its own name. To be called inside
-    something that is not shown: parameters and result are components, too."""
+    """Makes the function an endpoint of the current Blocks under its own name. Call it inside a
+    component that is hidden: parameters and result become components, too."""
     blocks = gr.context.Context.root_block
     assert blocks is not None
     endpoint = api(
@@ -62,7 +63,7 @@ def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
         component = blocks.blocks[number]
         assert isinstance(component, Api)
         name = component.label = names.get(number, "result")
-        # Gradio 4's bundle, in old posts, stops at a kind it does not know.
+        # Old posts embed Gradio 4's bundle, which stops at a component it does not know.
         vars(component)["get_block_name"] = lambda: "json"
         # A result is an object, whatever Gradio makes of a generator's annotation.
         described = {**component._api_info, "description": helps.get(name, "")}
@@ -86,24 +87,17 @@ async def end_stream(page: gr.Blocks, name: str) -> None:
 
 
 def calls_of(page: gr.Blocks) -> Calls:
-    """The parameters of every call of the page, also of those that are not documented."""
-    calls: dict[str | int, Mapping[str, bool]] = {}
+    """The signature of every call of the page, also of those that are not documented."""
+    calls: dict[str | int, Signature] = {}
     for number, event in page.fns.items():
-        # What the browser does by itself is no call.
+        # An event without a function runs in the browser alone.
         if event.fn is None:
             continue
         names = {name: not default for name, default, *_ in get_function_params(event.fn)}
-        calls[number] = names
+        calls[number] = Signature(names, event.concurrency_id == ENGINE_CALLS)
         if event.api_name:
-            calls[str(event.api_name)] = names
+            calls[str(event.api_name)] = calls[number]
     return calls
-
-
-def text_calls_of(page: gr.Blocks) -> frozenset[str | int]:
-    """The names and numbers of the calls that ask the engine for texts."""
-    events = {n: event for n, event in page.fns.items() if event.concurrency_id == ENGINE_CALLS}
-    names = {str(event.api_name) for event in events.values() if event.api_name}
-    return frozenset({*events, *names})
 
 
 def make_generate(service: Service, profile: Profile) -> Endpoint:
@@ -197,43 +191,14 @@ def _write(
         gr.Error: with a sentence fit for a visitor, after the drafts that say it.
     """
     call = service.calls.find(request.headers if request else None) or Call()
-    drafts, watch = [Draft(profile.persona, mask=service.mask)], service.counts.watch()
+    drafts, watch = [Draft(profile.persona, mask=service.mask)], Watch(service.counts)
     try:
         first = GenerationRequest(**fields, seed=_seed(seed))
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
         drafts = [replace(drafts[0], request=request) for request in requests]
-        with service.writing():
-            while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
-                yield drafts
-                if call.is_abandoned:
-                    return
-                _require_running(service)
-            drafts = [replace(draft, identity=engine.identity) for draft in drafts]
-            with service.queue.place(call.visitor, len(requests)) as place:
-                told = float("-inf")
-                while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
-                    # Each update of each who waits costs those who write.
-                    if ahead != drafts[0].ahead or time.monotonic() - told > QUEUE_UPDATE_SECONDS:
-                        told = time.monotonic()
-                        drafts = [replace(draft, ahead=ahead) for draft in drafts]
-                        yield drafts
-                    if call.is_abandoned:
-                        return
-                    _require_running(service)
-                if call.is_abandoned:
-                    return
-                drafts = [replace(draft, ahead=0) for draft in drafts]
-                with closing(_stream(engine, requests)) as events:
-                    for index, event in events:
-                        if call.is_abandoned:
-                            return
-                        watch.see(index, event)
-                        if isinstance(event, Exception):
-                            drafts[index] = replace(drafts[index], error=sentence(event))
-                        else:
-                            judges = service.judges_for_visitors()
-                            drafts[index] = drafts[index].extend(event, judges)
-                        yield drafts
+        yield from _steps(service, call, requests, drafts, watch)
+    except _NobodyReads:
+        return
     except Exception as error:
         message = sentence(error)
         watch.fail(len(drafts), error)
@@ -247,8 +212,53 @@ def _write(
         raise gr.Error(errors[0], print_exception=False)
 
 
+def _steps(
+    service: Service,
+    call: Call,
+    requests: Sequence[GenerationRequest],
+    drafts: list[Draft],
+    watch: Watch,
+) -> Generator[list[Draft], None, None]:
+    """Waits for the engine, then for the call's turn, then writes; keeps `drafts` up to date."""
+    while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
+        yield drafts
+        _require_reader(call)
+        _require_running(service)
+    drafts[:] = [replace(draft, identity=engine.identity) for draft in drafts]
+    with service.queue.place(call.visitor, len(requests)) as place:
+        told = float("-inf")
+        while ahead := service.queue.wait(place, HEARTBEAT_SECONDS):
+            # Each update that is sent to a waiting visitor slows those who write.
+            if ahead != drafts[0].ahead or time.monotonic() - told > QUEUE_UPDATE_SECONDS:
+                told = time.monotonic()
+                drafts[:] = [replace(draft, ahead=ahead) for draft in drafts]
+                yield drafts
+            _require_reader(call)
+            _require_running(service)
+        _require_reader(call)
+        drafts[:] = [replace(draft, ahead=0) for draft in drafts]
+        with closing(_stream(engine, requests)) as events:
+            for index, event in events:
+                _require_reader(call)
+                watch.see(index, event)
+                if isinstance(event, Exception):
+                    drafts[index] = replace(drafts[index], error=sentence(event))
+                else:
+                    drafts[index] = drafts[index].extend(event, service.judges_for_visitors())
+                yield drafts
+
+
+class _NobodyReads(Exception):
+    """The call was abandoned."""
+
+
+def _require_reader(call: Call) -> None:
+    if call.is_abandoned:
+        raise _NobodyReads
+
+
 def _require_running(service: Service) -> None:
-    """Raises EngineError if the demo is being stopped, so that no text may begin."""
+    """No text begins once the demo is being stopped."""
     if service.calls.is_stopping:
         raise EngineError(STOPPED)
 
@@ -256,7 +266,7 @@ def _require_running(service: Service) -> None:
 def _stream(
     engine: Engine, requests: Sequence[GenerationRequest]
 ) -> Generator[tuple[int, Chunk | Exception], None, None]:
-    """What happens to which text; a single one needs no thread of its own."""
+    """Each text's chunks or error, with its index. A single text needs no thread of its own."""
     if len(requests) > 1:
         yield from stream_many(engine, requests)
         return
@@ -280,6 +290,5 @@ def sentence(error: Exception) -> str:
     its message: that might quote what somebody typed."""
     if isinstance(error, InvalidRequest | EngineError):
         return str(error)
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("A call failed: %s\n%s", type(error).__name__, frames)
+    log.error("A call failed:\n%s", without_message(error))
     return copy.INTERNAL_ERROR

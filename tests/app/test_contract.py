@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
 from demo.generation.request import COUNT, FIELDS
-from demo.server.strict_json import NOT_JSON
+from demo.server.limits import NOT_JSON
 from tests.app.calls import generate, post_to, refusal_of
 from tests.contract import CONTRACT, contract, written
 from tests.processes import HTTP, AppProcess

@@ -174,9 +174,9 @@ def test_a_refused_call_says_why_in_its_card(
     answers: dict[str, tuple[int, str]], visit: Visit
 ) -> None:
     page = visit.page
-    refusals = {429: Refusal("Your network asks a lot.", 7), 503: Refusal("80 wait.", 10)}
+    refusals = {429: Refusal("Your network asks a lot.", 7), 503: Refusal("80 wait.", 10, 503)}
     for status, refusal in refusals.items():
-        answers["join"] = (status, bytes(refusal.response(status).body).decode())
+        answers["join"] = (status, bytes(refusal.response().body).decode())
         sentence = f"{refusal.sentence} Try again in {refusal.retry_seconds} s."
         expect(write(page, "Today").locator(".cd-error")).to_have_text(sentence)
         expect(page.locator("#cd-generate")).to_be_enabled()

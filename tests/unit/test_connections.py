@@ -30,7 +30,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["path"] == "/broken":
         raise KeyError("teapot")
     else:
-        await PlainTextResponse("hello")(scope, receive, send)
+        await PlainTextResponse(f"hello {scope['client'][0]}")(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,11 @@ def test_a_long_header_is_a_bad_request(client: socket.socket) -> None:
     answer = read(client)
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"nosniff" in answer
+
+
+def test_a_process_beside_it_is_not_believed_to_forward_for_others(client: socket.socket) -> None:
+    client.sendall(REQUEST[:-2] + b"x-forwarded-for: 192.0.2.1\r\nconnection: close\r\n\r\n")
+    assert read(client).endswith(b"hello 127.0.0.1")
 
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nx: y\r\n"])

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from demo.checkpoints.persona import Persona
@@ -27,6 +28,7 @@ from demo.generation.request import GenerationRequest
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
 from demo.judging.originals import Originals
+from demo.server.limits import Bodies
 from demo.server.service import Service, ready
 from demo.settings import read_settings
 from tests.guessing import Stories, dealt, write_tweets
@@ -200,7 +202,7 @@ def test_a_visitor_has_the_engine_at_once_and_the_text_is_begun_again(
     play(service)
     until(lambda: engine.active == 1)
     first = engine.requests[-1]
-    with service.writing():
+    with service.queue.place("a visitor", texts=1):
         until(lambda: engine.active == 0, seconds=3)
         begun = len(engine.requests)
         time.sleep(0.2)
@@ -348,7 +350,8 @@ def test_where_a_gpu_is_lent_nothing_is_written_ahead(
 @pytest.fixture
 def client(play: Play) -> TestClient:
     """The game over HTTP."""
-    return TestClient(Starlette(routes=guess_routes(play())))
+    bodies = Middleware(Bodies, max_bytes=100_000, calls={})
+    return TestClient(Starlette(routes=guess_routes(play()), middleware=[bodies]))
 
 
 def ready_round(client: TestClient) -> Any:

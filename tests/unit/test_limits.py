@@ -8,9 +8,10 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from demo.server import limits
-from demo.server.limits import CLOSED_ROUTES, BodyLimit, ClosedDoors
+from demo.server.limits import CLOSED_ROUTES, Bodies, ClosedDoors
 
 LIMIT = 10
+GET: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,26 +39,25 @@ def answer(app: Any, pieces: list[bytes], **scope: Any) -> tuple[int, bytes]:
         sent.append(message)
 
     headers = [(b"content-type", b"application/json")]
-    request = {"type": "http", "path": "/", "headers": headers, "query_string": b"", **scope}
-    asyncio.run(app(request, receive, send))
+    asyncio.run(app({**GET, "headers": headers, **scope}, receive, send))
     return sent[0]["status"], sent[1]["body"]
 
 
 @pytest.mark.parametrize("pieces", [[b""], [b"x" * LIMIT], [b"xxxxx", b"xxxxx"]])
 def test_a_body_up_to_the_limit_arrives_whole(pieces: list[bytes]) -> None:
-    assert answer(BodyLimit(echo, LIMIT), pieces) == (200, b"".join(pieces) + b"?")
+    assert answer(Bodies(echo, LIMIT, {}), pieces) == (200, b"".join(pieces) + b"?")
 
 
 @pytest.mark.parametrize("pieces", [[b"x" * (LIMIT + 1)], [b"xxxxx", b"xxxxx", b"x"]])
 def test_one_byte_more_is_refused(pieces: list[bytes]) -> None:
-    status, body = answer(BodyLimit(echo, LIMIT), pieces)
+    status, body = answer(Bodies(echo, LIMIT, {}), pieces)
     assert status == 413
     assert b"at most 10 bytes" in body
 
 
 def test_an_announced_length_is_refused_before_it_is_read() -> None:
     headers = [(b"content-length", b"11")]
-    status, _ = answer(BodyLimit(echo, LIMIT), [], headers=headers)
+    status, _ = answer(Bodies(echo, LIMIT, {}), [], headers=headers)
     assert status == 413
 
 
@@ -75,7 +75,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(BodyLimit(echo, LIMIT)({"type": "http", "headers": []}, receive, send))
+    asyncio.run(Bodies(echo, LIMIT, {})(GET, receive, send))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
 
@@ -92,7 +92,7 @@ def test_the_call_of_a_visitor_who_hangs_up_midway_goes_nowhere() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    asyncio.run(BodyLimit(app, LIMIT)({"type": "http", "headers": []}, receive, send))
+    asyncio.run(Bodies(app, LIMIT, {})(GET, receive, send))
     assert seen == []
 
 
