@@ -171,12 +171,15 @@ def test_two_thousand_unread_calls_end_nobody_elses_text(scripted_app: AppProces
     kept = post(scripted_app.url, ENDLESS)
     stream = read(scripted_app, kept)
     assert next(stream)
+
+    def is_taken() -> bool:
+        # On a busy machine 80 of them may wait already: 503.
+        return post_to(scripted_app.url, "detect", '{"text": "zebra"}').is_success
+
     with ThreadPoolExecutor(8) as pool:
-        asked = [
-            pool.submit(post_to, scripted_app.url, "detect", '{"text": "zebra"}')
-            for _ in range(2_200)
-        ]
-        assert {one.result().status_code for one in asked} == {200}
+        asked = [pool.submit(wait_until, is_taken) for _ in range(2_200)]
+        for one in asked:
+            one.result()
     assert next(stream)
     stream.close()  # type: ignore[attr-defined]
 
