@@ -20,13 +20,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from demo import subprocesses
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
 from demo.generation.openvino.engine import FAST, OpenVINOEngine
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import Exported
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.subprocesses import module_command, module_environment
+from demo.subprocesses import NotEnoughMemory, module_command, module_environment
 from tests import tiny
 from tests.processes import ROOT
 
@@ -399,6 +400,17 @@ def test_an_export_that_was_replaced_is_not_loaded_by_a_restart(
         # The one that was killed, and those that refused to start.
         assert eventually(lambda: caplog.text.count("worker ended") >= 3)
     assert not engine.health()
+
+
+def test_a_worker_with_too_little_memory_says_how_much_it_needs(
+    exported_noise: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    limited = ["sh", "-c", 'ulimit -v 300000; exec "$@"', "sh"]
+    command = subprocesses.module_command
+    monkeypatch.setattr(subprocesses, "module_command", lambda *of: [*limited, *command(*of)])
+    with pytest.raises(NotEnoughMemory, match=r"^Running noise needs 1\.0 GB of memory\."):
+        opened(exported_noise)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_restarts_come_at_once_then_in_growing_steps_until_one_succeeds(
