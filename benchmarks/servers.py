@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -43,9 +43,12 @@ class Server:
         BenchmarkError: it has ended; with the end of what it printed.
         """
         if self.process.poll() is not None:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-            end = "\n".join(lines[-LOG_LINES:])
+            end = "\n".join(self.said().splitlines()[-LOG_LINES:])
             raise BenchmarkError(f"The app ended by itself. The end of its log:\n{end}")
+
+    def said(self) -> str:
+        """All that it printed so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def memory_mib(self) -> float:
         """The PSS of the process and all it has started."""
@@ -119,12 +122,15 @@ def visit(server: Server, count: int, tokens: int, waves: int, patience: float) 
 
 
 @contextmanager
-def running(command: tuple[str, ...], url: str, variables: Mapping[str, str]) -> Iterator[Server]:
+def running(
+    command: tuple[str, ...], url: str, variables: Mapping[str, str], within: Sequence[str] = ()
+) -> Iterator[Server]:
     """`python *command`, told to listen at the address. In the end it is stopped as its owner would
-    stop it, and what it leaves running is killed."""
+    stop it, and what it leaves running is killed. `within` is a command that runs another one in
+    less than this machine has, such as `taskset -c 0`, and becomes it."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "app.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [*within, sys.executable, *command],
             cwd=ROOT,
             env=_environment(url, variables),
             stdout=log,

@@ -64,6 +64,7 @@ WORKER_BYTES = 10**9
 WORKER_BYTES_PER_WEIGHT = 3
 # How long a request waits for a worker that is being restarted.
 RESTART_PATIENCE_SECONDS = 15.0
+LOST = "The engine stopped and is being restarted. Try again in a moment."
 _numbers = itertools.count(1)
 _NOTHING_YET = Event([], "more")
 
@@ -204,7 +205,7 @@ def _reason(run: _Run, event: Event) -> FinishReason | None:
         EngineError: it cannot go on, or its deadline passed before it had its turn.
     """
     if event.state == "lost":
-        raise EngineError("The engine stopped and is being restarted. Try again in a moment.")
+        raise EngineError(LOST)
     if event.state == "closed":
         raise EngineError(SHUTTING_DOWN)
     if event.state == "failed":

@@ -1,6 +1,7 @@
 """A visitor who asks for the same without a pause, until its standard input is closed.
 
-`python -m benchmarks.greedy URL METHOD PATH BODY ADDRESS` prints how often it got which status.
+`python -m benchmarks.stays_up.greedy URL METHOD PATH BODY ADDRESS` prints how often it got
+which status.
 """
 
 import asyncio
