@@ -1,13 +1,14 @@
 """Apps and their visitors as processes: started on loopback, measured, ended."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,6 +27,8 @@ UNLIMITED = {
     "VISITOR_QUEUE": "1000",
     **dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"), "1000000/second"),
 }
+# Below those that systems give to connections.
+PORTS = range(20_000, 30_000)
 STOP_SECONDS = 60.0
 LOG_LINES = 20
 
@@ -144,10 +147,13 @@ def running(
 
 
 def free_address() -> str:
-    """Where nobody listens at this moment."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+    """Where nobody listens at this moment, nor does a connection begin: while an app starts, one
+    that tries to reach it could get the app's own port."""
+    while True:
+        port = random.choice(PORTS)
+        with suppress(OSError), socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            return f"http://127.0.0.1:{port}"
 
 
 def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import socket
 import struct
 import time
@@ -220,7 +221,7 @@ def _closed_tabs(url: str, count: int) -> int:
             page.goto(url)
             page.get_by_label("Your opening words").fill("Today")
             page.get_by_label("Your opening words").press("Enter")
-            page.locator(".cd-card").first.wait_for()
+            page.locator(".cd-card .cd-generated", has_text=re.compile(r"\w")).first.wait_for()
             page.close()
             context.close()
     return count
