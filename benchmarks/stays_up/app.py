@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks import BenchmarkError
 from benchmarks.servers import Server, free_address, running
-from benchmarks.stays_up.calls import visits
+from benchmarks.stays_up.calls import LONG, crowd, visits
 from demo.settings import VARIABLES
 
 START_SECONDS = 300.0
@@ -69,6 +69,8 @@ class App:
         """That of most trials, and another one if a trial has ended it."""
         if self._server is None or self._server.process.poll() is not None:
             self._server = self._stack.enter_context(self.started())
+            # The engine's buffers grow to their size while it first writes much.
+            crowd(self._server.url, 8 if self.quick else 60, **LONG)
         return self._server
 
     @property

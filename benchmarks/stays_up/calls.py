@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ PAUSE_SECONDS = 0.3
 PATIENCE_SECONDS = 120.0
 FINISHED = ("end_of_tweet", "length")
 # What is still written a second later.
-LONG = {"max_new_tokens": 200, "temperature": 1.4}
+LONG: Mapping[str, Any] = {"max_new_tokens": 200, "temperature": 1.4}
 _addresses = itertools.count(1)
 
 

@@ -52,6 +52,13 @@ function end({ error, cut }, cards, stopped) {
   return [{ ...cards, texts, finished: true }];
 }
 
+// Why there is no verdict, unless Gradio itself has shown what the server said.
+function noVerdict({ error }) {
+  const { refusal = "", isLost = false } = window.computerDump || {};
+  const why = refusal || (isLost ? error : "");
+  return why ? [{ error: why }] : [];
+}
+
 // Which of Generate, Stop and Clear can be pressed.
 function enable({ stop }, cards) {
   const running = Boolean(cards) && !cards.finished;
