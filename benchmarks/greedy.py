@@ -1,7 +1,7 @@
 """A visitor who asks for the same without a pause, until its standard input is closed.
 
-`python -m benchmarks.greedy URL METHOD PATH BODY ADDRESS` prints a line once it was answered, and in
-the end how often it got which status. It imports little, to begin soon.
+`python -m benchmarks.greedy URL METHOD PATH BODY ADDRESS` prints a line once it was answered, and
+in the end how often it got which status. It imports little, to begin soon.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
-// Functions that Gradio runs in the browser at the events of write.py and detect.py, each cut out of this file and run
-// on its own. The first argument is what Python passes, the others are the event's inputs; an array is
-// the values of its outputs, an empty one leaves them as they are. `cards` is a result of /generate_many.
+// Functions that Gradio runs in the browser at the events of write.py and detect.py, each cut out of this
+// file and run on its own. The first argument is what Python passes, the others are the event's inputs; an
+// array is the values of its outputs, an empty one leaves them as they are. `cards` is a result of
+// /generate_many.
 
 function give({ values }) {
   return values;
