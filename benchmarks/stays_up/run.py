@@ -47,7 +47,7 @@ TRIALS: Mapping[str, Trial] = {
 }
 # A trial that takes longer has missed its bar, besides what it is asked to take.
 LIMIT_SECONDS = 1_500
-HELD = {True: "yes", False: "**no**", None: "not tried"}
+HELD = {True: "yes", False: "**no**", None: "not judged"}
 
 
 def stays_up(
@@ -111,7 +111,7 @@ def render(rows: Sequence[tuple[str, Row]], about: str) -> list[str]:
     return [
         "# Stays up",
         about,
-        f"{held.count(True)} bars held, {held.count(False)} missed, {held.count(None)} not tried. "
+        f"{held.count(True)} bars held, {held.count(False)} missed, {held.count(None)} not judged. "
         "The embedded checkpoint with default settings, behind one proxy, unless a row says "
         "otherwise. All visitors share the machine's cores with the app.",
         table(

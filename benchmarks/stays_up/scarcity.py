@@ -36,7 +36,8 @@ def disk(app: App) -> Iterator[Row]:
         full = f"mount -t tmpfs -o size=20m tmpfs {folder}"
         variables = {"CACHE_DIR": folder, "BASE_FILE": str(_base_file())}
         yield _tried(app, "a cache on a disk with 20 MB", _mounted(full), variables)
-        full = f"mount -t tmpfs -o size=64k tmpfs {folder}"
+        fill = f"(cat /dev/zero > {folder}/zeros 2> /dev/null; true)"
+        full = f"mount -t tmpfs -o size=64k tmpfs {folder} && {fill}"
         variables = {"TMPDIR": folder, "GRADIO_TEMP_DIR": folder, "CACHE_DIR": _cache()}
         yield _tried(app, "temporary files on a full disk", _mounted(full), variables, SERVES)
 

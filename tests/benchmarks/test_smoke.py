@@ -77,7 +77,7 @@ def test_in_the_short_form_of_stays_up_nobody_is_left_without_an_answer(tmp_path
     # 1: something was slower than its bar, on a machine that is busy with tests.
     run("stays_up", "--quick", "--fuzzed", 400, *only, "--results", tmp_path, codes=(0, 1))
     page = (tmp_path / "stays_up.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\w+) \|.*\| (?:yes|\*\*no\*\*|not tried) \|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \|.*\| (?:yes|\*\*no\*\*|not judged) \|$", page, re.MULTILINE)
     assert tuple(dict.fromkeys(rows)) == chosen
     assert "8 × text;" in page
     for broken in ("× cut", "× 500", "without a sentence", "the trial itself"):

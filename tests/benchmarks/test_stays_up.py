@@ -32,7 +32,7 @@ def broken(app: App) -> Iterator[Row]:
     [
         ("held", 0, "| held | a teapot \\| falls | whole | whole | yes |"),
         ("missed", 1, "1 missed"),
-        ("impossible", 0, "0 bars held, 0 missed, 1 not tried."),
+        ("impossible", 0, "0 bars held, 0 missed, 1 not judged."),
         ("broken", 1, "RuntimeError: the table fell"),
     ],
 )
