@@ -13,7 +13,7 @@ VERBS = {
     "judge": "how long it takes to judge one text",
     "guess": "whether a script wins the guessing game without reading",
     "page": "how soon the page shows something, and how much of it moves then",
-    "stays_up": "what one bad visitor, a crowd or an abandoned call costs everybody else",
+    "stays_up": "crowds, attackers, a lost network, a dying Hub, too little memory: is it up?",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

@@ -1,13 +1,14 @@
 """Apps and their visitors as processes: started on loopback, measured, ended."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,6 +27,8 @@ UNLIMITED = {
     "VISITOR_QUEUE": "1000",
     **dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"), "1000000/second"),
 }
+# Below those that systems give to connections.
+PORTS = range(20_000, 30_000)
 STOP_SECONDS = 60.0
 LOG_LINES = 20
 
@@ -43,9 +46,12 @@ class Server:
         BenchmarkError: it has ended; with the end of what it printed.
         """
         if self.process.poll() is not None:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-            end = "\n".join(lines[-LOG_LINES:])
+            end = "\n".join(self.said().splitlines()[-LOG_LINES:])
             raise BenchmarkError(f"The app ended by itself. The end of its log:\n{end}")
+
+    def said(self) -> str:
+        """All that it printed so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def memory_mib(self) -> float:
         """The PSS of the process and all it has started."""
@@ -119,12 +125,15 @@ def visit(server: Server, count: int, tokens: int, waves: int, patience: float) 
 
 
 @contextmanager
-def running(command: tuple[str, ...], url: str, variables: Mapping[str, str]) -> Iterator[Server]:
+def running(
+    command: tuple[str, ...], url: str, variables: Mapping[str, str], within: Sequence[str] = ()
+) -> Iterator[Server]:
     """`python *command`, told to listen at the address. In the end it is stopped as its owner would
-    stop it, and what it leaves running is killed."""
+    stop it, and what it leaves running is killed. `within` is a command that runs another one in
+    less than this machine has, such as `taskset -c 0`, and becomes it."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "app.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [*within, sys.executable, *command],
             cwd=ROOT,
             env=_environment(url, variables),
             stdout=log,
@@ -138,10 +147,13 @@ def running(command: tuple[str, ...], url: str, variables: Mapping[str, str]) ->
 
 
 def free_address() -> str:
-    """Where nobody listens at this moment."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+    """Where nobody listens at this moment, nor does a connection begin: while an app starts, one
+    that tries to reach it could get the app's own port."""
+    while True:
+        port = random.choice(PORTS)
+        with suppress(OSError), socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            return f"http://127.0.0.1:{port}"
 
 
 def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:

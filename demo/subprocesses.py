@@ -25,9 +25,15 @@ _running: "set[subprocess.Popen[str]]" = set()
 
 
 # How libraries say, in Python, C++ and Rust, that there is no more of it.
-_NO_MEMORY = ("MemoryError", "bad_alloc", "allocate memory", "failed to map segment")
+_NO_MEMORY = (
+    "MemoryError", "bad_alloc", "allocate memory", "bytes of memory", "failed to map segment",
+    # Of a thread that cannot be started.
+    "Resource temporarily unavailable",
+)  # fmt: skip
 _NO_SPACE = ("No space left on device", "File too large", "Disk quota exceeded")
 _KILLED = -9
+# What a process of ours ends with when it has too little memory.
+OUT_OF_MEMORY = errno.ENOMEM
 
 
 class NotEnoughMemory(RuntimeError):
@@ -74,7 +80,17 @@ def memory_bytes() -> int:
 def require_memory(needed: int, what: str) -> None:
     """Raises NotEnoughMemory if this process may not use so many bytes; `what` needs them."""
     if memory_bytes() < needed:
-        raise NotEnoughMemory(f"{what} needs {needed / 1e9:.1f} GB of memory. {_limit()}")
+        raise not_enough_memory(needed, what)
+
+
+def not_enough_memory(needed: int, what: str) -> NotEnoughMemory:
+    """The error that says that `what` needs so many bytes."""
+    return NotEnoughMemory(f"{what} needs {needed / 1e9:.1f} GB of memory. {_limit()}")
+
+
+def lacks_memory(said: str) -> bool:
+    """Whether an error's message, or what a process wrote to stderr, tells of too little memory."""
+    return any(sign in said for sign in _NO_MEMORY)
 
 
 def _limit() -> str:
@@ -127,7 +143,7 @@ def run_module(module: str, *arguments: str, say: Callable[[str], None]) -> None
         if process.returncode:
             errors.seek(0)
             said = errors.read().decode("utf-8", "replace").strip()
-            if process.returncode == _KILLED or any(sign in said for sign in _NO_MEMORY):
+            if process.returncode == _KILLED or lacks_memory(said):
                 raise NotEnoughMemory(f"{module} ended for lack of memory. {_limit()}")
             if any(sign in said for sign in _NO_SPACE):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

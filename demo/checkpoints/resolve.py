@@ -30,6 +30,7 @@ from demo.checkpoints.files import (
 )
 from demo.checkpoints.hub import HubError, fetch_files, fetch_snapshot, forget_snapshot
 from demo.checkpoints.ordinary import require_ordinary, require_room
+from demo.checkpoints.persona import InvalidPersona, persona_of
 
 __all__ = ["Checkpoint", "CheckpointError", "early_folder", "resolve_checkpoint"]
 
@@ -115,7 +116,7 @@ def early_folder(
     hub_patience_seconds: float = HUB_PATIENCE_SECONDS,
 ) -> Path:
     """Where the small files that the page is built from can be read before the weights are there;
-    in the embedded checkpoint if the Hub does not give them.
+    in the embedded checkpoint if the Hub does not give them, or a persona that cannot be used.
 
     Raises:
         CheckpointError: there is no such folder.
@@ -123,8 +124,10 @@ def early_folder(
     if not model_id:
         return _require_folder(folder or embedded)
     try:
-        return fetch_files(model_id, model_revision, EARLY, hub_patience_seconds)
-    except HubError:
+        early = fetch_files(model_id, model_revision, EARLY, hub_patience_seconds)
+        persona_of(early)
+        return early
+    except (HubError, InvalidPersona):
         return embedded
 
 
@@ -153,6 +156,10 @@ class _Opener:
                 f"{model_id} at {revision[:12]} is damaged and was not loaded: {error} "
                 "It is fetched anew at the next start."
             ) from error
+        try:
+            persona_of(snapshot.folder)
+        except InvalidPersona as error:
+            raise PrivateCheckpointError(f"{model_id}: {error}") from error
         if snapshot.notice:
             self.say(snapshot.notice)
         folder, fingerprint = self._merge_if_difference(snapshot.folder, sums)

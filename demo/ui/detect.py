@@ -18,7 +18,7 @@ from demo.judging.judges import Judges, Trust, share_of
 from demo.server.service import Service
 from demo.ui import copy
 from demo.ui.api import Record, document
-from demo.ui.components import build_component
+from demo.ui.components import browser_function, build_component
 from demo.ui.results import DetectorFigures, DetectResult, PassageResult
 
 MAX_CHARACTERS = 1_000
@@ -43,7 +43,7 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
             )
             button = gr.Button(copy.DETECT_BUTTON, variant="primary", elem_id="cd-detect-button")
         verdict = build_component("detect", "cd-verdict", words=dict(copy.DETECT))
-    gr.on(
+    judging = gr.on(
         [button.click, text.submit],
         detect,
         inputs=text,
@@ -52,6 +52,7 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
         preprocess=False,
         show_progress="hidden",
     )
+    judging.failure(None, js=browser_function("noVerdict", error=copy.NO_ANSWER), outputs=verdict)
 
 
 def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:

@@ -70,13 +70,17 @@ def test_prepare_measures_each_size(tmp_path: Path) -> None:
     assert cells(page, "200")[4]
 
 
-def test_stays_up_tries_everything_and_nobody_is_left_without_an_answer(tmp_path: Path) -> None:
+def test_in_the_short_form_of_stays_up_nobody_is_left_without_an_answer(tmp_path: Path) -> None:
+    """About two minutes on two cores with nothing else to do."""
+    chosen = ("crowd", "slow_senders", "idle", "engine_killed", "disk", "stop")
+    only = [word for name in chosen for word in ("--only", name)]
     # 1: something was slower than its bar, on a machine that is busy with tests.
-    run("stays_up", "--quick", "--results", tmp_path, codes=(0, 1))
+    run("stays_up", "--quick", *only, "--results", tmp_path, codes=(0, 1))
     page = (tmp_path / "stays_up.md").read_text(encoding="utf-8")
-    assert len(re.findall(r"^\| .* \| (yes|no) \|$", page, re.MULTILINE)) == 1 + 2 + 3 + 9
+    rows = re.findall(r"^\| (\w+) \|.*\| (?:yes|\*\*no\*\*|not judged) \|$", page, re.MULTILINE)
+    assert tuple(dict.fromkeys(rows)) == chosen
     assert "8 × text;" in page
-    for broken in ("cut", "× 500", "without a sentence", "Error"):
+    for broken in ("× cut", "× 500", "without a sentence", "the trial itself"):
         assert broken not in page
 
 

@@ -204,6 +204,36 @@ def test_a_stream_that_the_server_does_not_know_is_no_reason_to_load_the_page_ag
     visit.is_whole()
 
 
+@only_page
+def test_a_verdict_that_does_not_come_says_why(
+    answers: dict[str, tuple[int, str]], visit: Visit
+) -> None:
+    page = visit.page
+    error = page.locator("#cd-verdict .cd-error")
+
+    def judge(text: str) -> None:
+        page.get_by_label("A tweet, from anywhere").fill(text)
+        page.get_by_role("button", name="Who wrote this?").click()
+
+    page.get_by_role("tab", name="Detect").click()
+    answers["data"] = (404, "{}")
+    judge("Sad!")
+    expect(error).to_have_text(copy.NO_ANSWER)
+    answers.clear()
+    judge("Sad!")
+    expect(page.locator(".cd-verdict-words")).to_contain_text("Cannot say")
+    expect(error).to_be_hidden()
+    # A sentence of the server's own is shown by Gradio.
+    page.locator("#cd-detect-text textarea").evaluate("e => e.removeAttribute('maxlength')")
+    judge("Sad! " * 300)
+    expect(page.get_by_text("at most 1,000 are judged").first).to_be_visible()
+    expect(error).to_be_hidden()
+    answers["join"] = (429, bytes(Refusal("You ask a lot.", 7).response(429).body).decode())
+    judge("Sad!")
+    expect(error).to_have_text("You ask a lot. Try again in 7 s.")
+    visit.is_whole()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_card_tells_its_place_in_the_queue_and_has_its_picture_taken(
     visitor: Page, scripted_app: AppProcess, screenshots: Path, theme: str

@@ -128,6 +128,18 @@ def test_without_a_hub_and_a_copy_the_page_is_built_from_the_embedded_one(
     assert client.early(model_id, repo.commit) == noise
 
 
+def test_a_persona_that_cannot_be_used_gives_way_to_the_embedded_checkpoint(
+    client: Client, hub: Hub, files: dict[str, bytes], model_id: str, noise: Path
+) -> None:
+    """Its owner is told what is wrong with it; visitors, and the page's title, are not."""
+    files["persona.json"] = json.dumps({**NOBODY.model_dump(), "title": "<script>"}).encode()
+    hub.repos[model_id] = repo = Repo(files)
+    assert client.early(model_id, repo.commit) == noise
+    result = client.resolve(model_id, repo.commit)
+    assert result.is_embedded_because(f"{model_id} could not be used.")
+    assert "title holds '<'" in result.said[-2]
+
+
 def test_the_second_start_fetches_nothing(
     hub: Hub, client: Client, repo: Repo, model_id: str
 ) -> None:

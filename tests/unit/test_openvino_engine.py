@@ -12,21 +12,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from demo import subprocesses
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
 from demo.generation.openvino.engine import FAST, OpenVINOEngine
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import Exported
+from demo.generation.openvino.worker import Worker
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.subprocesses import module_command, module_environment
+from demo.subprocesses import NotEnoughMemory, module_command, module_environment
 from tests import tiny
 from tests.processes import ROOT
 
@@ -399,6 +404,36 @@ def test_an_export_that_was_replaced_is_not_loaded_by_a_restart(
         # The one that was killed, and those that refused to start.
         assert eventually(lambda: caplog.text.count("worker ended") >= 3)
     assert not engine.health()
+
+
+def test_a_worker_with_too_little_memory_says_how_much_it_needs(
+    exported_noise: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    limited = ["sh", "-c", 'ulimit -v 300000; exec "$@"', "sh"]
+    command = subprocesses.module_command
+    monkeypatch.setattr(subprocesses, "module_command", lambda *of: [*limited, *command(*of)])
+    with pytest.raises(NotEnoughMemory, match=r"^Running noise needs 1\.0 GB of memory\."):
+        opened(exported_noise)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_why_a_request_was_refused_is_logged_without_its_words(
+    exported_noise: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inbox, outbox = SimpleQueue[Any](), StringIO()
+
+    def refuse(*_: object) -> None:
+        inbox.put(None)
+        raise RuntimeError("a checkpoint's secret")
+
+    pipeline = Mock(add_request=refuse)
+    pipeline.has_non_finished_requests.return_value = False
+    inbox.put({"add": 1, "ids": [1], "limit": 1, **ASK.settings()})
+    Worker(pipeline, Exported.read(exported_noise), 1, inbox, outbox).run()
+    assert outbox.getvalue().startswith('[[1,[],"failed"]]')
+    logged = capfd.readouterr().err
+    assert "RuntimeError at test_openvino_engine.py:" in logged
+    assert "secret" not in logged
 
 
 def test_restarts_come_at_once_then_in_growing_steps_until_one_succeeds(

@@ -273,7 +273,8 @@ def test_a_text_has_the_same_keys_while_it_loads_grows_ends_and_fails(
 def test_every_event_of_the_page_has_its_function() -> None:
     text = read_static("events.js")
     names = re.findall(r"^function (\w+)\(", text, re.MULTILINE)
-    source = (STATIC.parent / "write.py").read_text(encoding="utf-8")
+    files = (STATIC.parent / name for name in ("write.py", "detect.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
     assert set(re.findall(r'browser_function\(\s*"(\w+)"', source)) == set(names)
     for name in names:
         assert browser_function(name).count(f"function {name}(") == 1

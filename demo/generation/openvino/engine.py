@@ -34,7 +34,7 @@ from demo.generation.request import (
     InvalidRequest,
 )
 from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
-from demo.subprocesses import memory_bytes
+from demo.subprocesses import memory_bytes, not_enough_memory
 
 # All three are needed for a text that does not depend on what else is in the batch.
 EXACT = {
@@ -59,8 +59,12 @@ CACHE_SHARE_OF_MEMORY = 1 / 8
 CACHE_TOKENS_PER_SLOT = 256
 # A character is at most four bytes, and a token at least one.
 LONGEST_REQUEST_TOKENS = 4 * MAX_PROMPT_CHARACTERS + int(FIELDS["max_new_tokens"].maximum)
+# Address space of a worker, measured: it reserves more than it uses.
+WORKER_BYTES = 10**9
+WORKER_BYTES_PER_WEIGHT = 3
 # How long a request waits for a worker that is being restarted.
 RESTART_PATIENCE_SECONDS = 15.0
+LOST = "The engine stopped and is being restarted. Try again in a moment."
 _numbers = itertools.count(1)
 _NOTHING_YET = Event([], "more")
 
@@ -92,6 +96,7 @@ class OpenVINOEngine:
 
         Raises:
             CheckpointError: the folder cannot be read, or the worker does not start.
+            NotEnoughMemory: the worker has too little memory to start.
         """
         exported = Exported.read(folder)
         tokenizer = _read_tokenizer(folder)
@@ -118,6 +123,10 @@ class OpenVINOEngine:
         self._worker = WorkerProcess((str(folder), json.dumps(options)), stall_seconds)
         if not self._worker.wait_for_start(START_SECONDS):
             self.close()
+            if self._worker.lacks_memory:
+                weights = (folder / "openvino_model.bin").stat().st_size
+                needed = WORKER_BYTES + WORKER_BYTES_PER_WEIGHT * weights
+                raise not_enough_memory(needed, f"Running {checkpoint.name}")
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
@@ -196,7 +205,7 @@ def _reason(run: _Run, event: Event) -> FinishReason | None:
         EngineError: it cannot go on, or its deadline passed before it had its turn.
     """
     if event.state == "lost":
-        raise EngineError("The engine stopped and is being restarted. Try again in a moment.")
+        raise EngineError(LOST)
     if event.state == "closed":
         raise EngineError(SHUTTING_DOWN)
     if event.state == "failed":

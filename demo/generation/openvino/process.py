@@ -59,6 +59,8 @@ class WorkerProcess:
         self._failures = 0
         self._restarts = 0
         self._closing = threading.Event()
+        # Whether it ended for lack of memory when it ended last.
+        self.lacks_memory = False
         self.ready = threading.Event()
         for task in (self._supervise, self._watch):
             threading.Thread(target=task, name="openvino", daemon=True).start()
@@ -128,6 +130,7 @@ class WorkerProcess:
         """Restarts the process when it ends: at once, then after pauses that grow."""
         while not self.is_closing():
             ended = self._run_once()
+            self.lacks_memory = ended == subprocesses.OUT_OF_MEMORY
             if not self.is_closing():
                 pause = _back_off(self._failures)
                 log.error("OpenVINO's worker ended (%s); it is restarted in %.1f s.", ended, pause)

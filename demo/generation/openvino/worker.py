@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ import numpy as np
 from demo.generation.engine import UPDATE_SECONDS
 from demo.generation.openvino.exported import Exported
 from demo.generation.openvino.runtime import genai, open_pipeline, ov, release_mapped
+from demo.subprocesses import OUT_OF_MEMORY, lacks_memory
 
 # It reports to the parent at least this often, but for a step that takes longer.
 PULSE_SECONDS = 1.0
@@ -121,7 +123,10 @@ class Worker:
             try:
                 self._live[number] = _Live(self._admit(number, command))
             except (RuntimeError, ValueError) as error:
-                print(f"The engine refused a request: {error}", file=sys.stderr, flush=True)
+                # Not the message, which a checkpoint's files may have worded.
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+                print(f"The engine refused a request: {told}", file=sys.stderr, flush=True)
                 self.send([[number, [], "failed"]])
 
     def _admit(self, number: int, command: Command) -> Any:
@@ -213,9 +218,14 @@ def main() -> int:
     inbox: SimpleQueue[Command | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, sys.stdin), daemon=True).start()
     slots = options["slots"]
-    pipeline = open_pipeline(folder, slots, options["cache_blocks"], options["properties"])
-    worker = Worker(pipeline, exported, slots, inbox, outbox)
-    worker.warm_up()
+    try:
+        pipeline = open_pipeline(folder, slots, options["cache_blocks"], options["properties"])
+        worker = Worker(pipeline, exported, slots, inbox, outbox)
+        worker.warm_up()
+    except (MemoryError, RuntimeError) as error:
+        if lacks_memory(f"{type(error).__name__}: {error}"):
+            os._exit(OUT_OF_MEMORY)
+        raise
     release_mapped(Path(folder).resolve() / "openvino_model.bin")
     try:
         worker.send({"ready": True})

@@ -1,6 +1,7 @@
-// Functions that Gradio runs in the browser at the events of write.py, each cut out of this file and run
-// on its own. The first argument is what Python passes, the others are the event's inputs; an array is
-// the values of its outputs, an empty one leaves them as they are. `cards` is a result of /generate_many.
+// Functions that Gradio runs in the browser at the events of write.py and detect.py, each cut out of this
+// file and run on its own. The first argument is what Python passes, the others are the event's inputs; an
+// array is the values of its outputs, an empty one leaves them as they are. `cards` is a result of
+// /generate_many.
 
 function give({ values }) {
   return values;
@@ -50,6 +51,13 @@ function end({ error, cut }, cards, stopped) {
   };
   const texts = cards.texts.map((text) => (text.finish_reason === null ? { ...text, note: "", ...how(text) } : text));
   return [{ ...cards, texts, finished: true }];
+}
+
+// Why there is no verdict, unless Gradio itself has shown what the server said.
+function noVerdict({ error }) {
+  const { refusal = "", isLost = false } = window.computerDump || {};
+  const why = refusal || (isLost ? error : "");
+  return why ? [{ error: why }] : [];
 }
 
 // Which of Generate, Stop and Clear can be pressed.

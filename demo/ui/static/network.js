@@ -13,7 +13,8 @@ const FAILED = ["unexpected_error", "close_stream"]
   .map((msg) => `data: ${JSON.stringify({ msg, message: "", success: false })}\n\n`).join("");
 const calls = new URL(base, document.baseURI).href.replace(/\/+$/, "") + "/gradio_api/";
 // Of all embeds of a page. `refusal` is what a card says if the last call was refused: see events.js.
-const network = window.computerDump = window.computerDump || { refusal: "", guarded: [] };
+// `isLost`: the stream of its answers ended before it was over.
+const network = window.computerDump = window.computerDump || { refusal: "", isLost: false, guarded: [] };
 
 // How to end the stream of a session, which is a page's or an embed's.
 const ends = new Map();
@@ -38,6 +39,7 @@ function limit(milliseconds) {
 // Sends a call. Gradio has a sentence of its own for 503, and would load the page again if nobody answered.
 async function join(plain, address, request) {
   network.refusal = "";
+  network.isLost = false;
   let detail = props.words.unanswered;
   try {
     const answer = await plain(address, { ...request, ...limit(JOIN_MILLISECONDS) });
@@ -80,11 +82,13 @@ async function follow(plain, address, request) {
     const decoder = new TextDecoder();
     const encoder = new TextEncoder();
     let text = "";
+    let isWhole = false;
     try {
       for (;;) {
         const { value, done } = await Promise.race([ended, unlessLost(read())]);
         if (done) break;
         text += decoder.decode(value, { stream: true });
+        isWhole ||= text.includes('"msg":"close_stream"');
         const end = text.lastIndexOf("\n\n") + 1;
         // For Gradio, another reason to load the page again.
         sink.enqueue(encoder.encode(text.slice(0, end).replaceAll('"session_not_found":true', '"session_not_found":false')));
@@ -94,6 +98,7 @@ async function follow(plain, address, request) {
       // Refused, cut, silent or left by Gradio.
     }
     network.refusal = "";
+    network.isLost = !isWhole;
     await after(UPDATE_MILLISECONDS);
     try {
       sink.enqueue(encoder.encode("\n\n" + FAILED));

@@ -1,0 +1,68 @@
+"""Requests that nobody would send by mistake: those of tests/fuzz.py, many more of them."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+from hypothesis import HealthCheck, Phase, given, settings
+
+from benchmarks.servers import Server
+from benchmarks.stays_up.app import FLAT, SCRIPTED, App, Row
+from tests.fuzz import CANARY, SETTINGS, WAYS, requests, status
+
+# A status for a request that breaks something, unless it is 503.
+BROKEN = 500
+# Too late: whatever a request is refused for is said in a sentence of ours.
+ECHOED = 422
+
+
+def fuzz(app: App) -> Iterator[Row]:
+    """Over a scripted model, for it is the server that is tried."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "gradio"
+        variables = {**SETTINGS, "GRADIO_TEMP_DIR": str(kept), "TRUSTED_PROXIES": "0"}
+        with app.started(SCRIPTED, variables) as server:
+            seen, memory = _sent(server, app.fuzzed)
+            lives = httpx.get(f"{server.url}/healthz", timeout=10).is_success
+            log = server.said()
+        files = [path for path in kept.rglob("*") if path.is_file()]
+    broken = sum(n for code, n in seen.items() if code >= BROKEN and code != 503 or code == ECHOED)
+    what = f"{seen.total():,} fuzzed requests"
+    counted = ", ".join(f"{n:,} × {code}" for code, n in sorted(seen.items()))
+    yield Row(what, f"{counted} (0: no answer)", "no 500, alive afterwards", lives and not broken)
+    lines = (log.count("Traceback"), log.count(CANARY))
+    yield Row(
+        f"{what}, the log",
+        f"{lines[0]} tracebacks, {lines[1]} lines with a visitor's words, {len(files)} files kept",
+        "none",
+        not any(lines) and not files,
+    )
+    # What is made once is made by the middle.
+    grown = memory[-1] / memory[len(memory) // 2] - 1
+    yield Row(f"{what}, memory", f"{grown:+.1%} in the second half", f"{FLAT:.0%}", grown <= FLAT)
+
+
+def _sent(server: Server, count: int) -> tuple[Counter[int], list[float]]:
+    """How often which status came, and the memory from time to time."""
+    seen, memory, examples = Counter[int](), list[float](), max(1, count // WAYS)
+    drawn = 0
+
+    @settings(
+        max_examples=examples, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(requests())
+    def send(alike: Sequence[bytes]) -> None:
+        nonlocal drawn
+        if drawn % max(1, examples // 20) == 0:
+            memory.append(server.memory_mib())
+        drawn += 1
+        seen.update(pool.map(lambda request: status(server.url, request), alike))
+
+    with ThreadPoolExecutor(WAYS) as pool:
+        send()
+    memory.append(server.memory_mib())
+    return seen, memory
