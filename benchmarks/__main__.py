@@ -14,6 +14,7 @@ VERBS = {
     "guess": "whether a script wins the guessing game without reading",
     "page": "how soon the page shows something, and how much of it moves then",
     "stays_up": "what one bad visitor, a crowd or an abandoned call costs everybody else",
+    "same_text": "whether a seed gives the same text alone, among others and after a restart",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

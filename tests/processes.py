@@ -16,7 +16,7 @@ import httpx
 ROOT = Path(__file__).parent.parent
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
-    "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
+    "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "SLOTS", "QUEUE_",
     "SYSTEM", "SPACE", "TWEETS", "COUNTS_", "RATE_", "VISITOR_", "TRUSTED_", "METRICS_", "MASK_",
     "LOG_", "STOP_",
 )  # fmt: skip
