@@ -1,7 +1,7 @@
 """`same_text`: whether a seed gives the same text alone, among others and after a restart.
 
-Each text is written alone first. Then, for each number of slots, an engine that was started anew
-writes all of them, with readers who come at different moments and some who leave early.
+One engine writes each text alone; others, with several numbers of slots, write all of them for
+readers who come at different moments, and for some who leave early.
 """
 
 import random
@@ -17,7 +17,6 @@ import typer
 from benchmarks.checkpoints import embedded_checkpoint
 from benchmarks.measuring import (
     RESULTS,
-    OutsideLoad,
     ResultsOption,
     describe_run,
     table,
@@ -30,7 +29,6 @@ from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
 
-SLOTS = (2, 8, 16)
 PROMPT_TOKENS = 24
 # A reader comes so many seconds after its last text, at most.
 PAUSE_SECONDS = 0.2
@@ -39,12 +37,13 @@ LEAVING_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Round:
-    """All texts once, with so many `slots` and `readers`."""
+    """All texts once, by an engine with so many `slots`, for so many `readers` at once."""
 
     slots: int
     readers: int
-    differ: int
-    seconds: float
+
+
+ROUNDS = (Round(16, 1), Round(2, 2), Round(8, 8), Round(16, 16))
 
 
 def same_text(
@@ -52,24 +51,21 @@ def same_text(
     results: ResultsOption = RESULTS,
 ) -> int:
     """Runs, prints and writes; 1 if a text differed."""
-    load = OutsideLoad()
     checkpoint = embedded_checkpoint()
     folder = exported_folder(checkpoint, read_settings().cache_dir, print)
-    alone: list[str] = []
-    rounds: list[Round] = []
-    requests: list[GenerationRequest] = []
-    for slots, readers in ((SLOTS[-1], 1), *((slots, slots) for slots in SLOTS)):
-        with closing(OpenVINOEngine(folder, checkpoint, slots=slots)) as engine:
-            requests = requests or _draw(engine, texts)
-            started = time.monotonic()
-            written = _write(engine, requests, readers)
-            seconds = time.monotonic() - started
-        alone = alone or written
-        differ = sum(one != other for one, other in zip(written, alone, strict=True))
-        rounds.append(Round(slots, readers, differ, seconds))
-        print(f"{slots} slots, {readers} readers: {differ} differ, {seconds:.0f} s", flush=True)
-    write_page(results / "same_text.md", render(rounds, texts, load.cores()))
-    return int(any(one.differ for one in rounds))
+
+    def write(one: Round) -> list[str]:
+        with closing(OpenVINOEngine(folder, checkpoint, slots=one.slots)) as engine:
+            return _write(engine, _draw(engine, texts), one.readers)
+
+    # Each in a process of its own, all of them at once: nothing is timed.
+    with ThreadPoolExecutor(len(ROUNDS)) as pool:
+        alone, *among = pool.map(write, ROUNDS)
+    differ = [
+        sum(one != other for one, other in zip(written, alone, strict=True)) for written in among
+    ]
+    write_page(results / "same_text.md", render(differ, texts))
+    return int(any(differ))
 
 
 def _draw(engine: Engine, texts: int) -> list[GenerationRequest]:
@@ -113,21 +109,21 @@ def _write(engine: Engine, requests: Sequence[GenerationRequest], readers: int) 
         return list(pool.map(read, requests, pauses, leaving))
 
 
-def render(rounds: Sequence[Round], texts: int, outside_cores: float) -> list[str]:
-    """The paragraphs of `same_text.md`."""
+def render(differ: Sequence[int], texts: int) -> list[str]:
+    """The paragraphs of `same_text.md`; `differ` is how many did in each round but the first."""
     return [
         "# The same seed, the same text",
-        describe_run("same_text", outside_cores),
+        describe_run("same_text"),
         f"{texts} texts of the embedded checkpoint in OpenVINO: prompts of 0 to {PROMPT_TOKENS} "
         "tokens, 20 to 60 new ones, temperatures of 0.7 to 1.5, top-p 0.5, 0.95 or 1, top-k 0 or "
-        "40, repetition penalties of 1, 1.1 or 1.3. A row is a start of the engine. Several "
-        f"readers come at different moments, and {LEAVING_SHARE:.0%} as many leave again in the "
-        "middle of a text. Compared are the texts of the first row.",
+        "40, repetition penalties of 1, 1.1 or 1.3. Written alone, one after the other, and again "
+        "by engines that were started for it, whose readers come at different moments, and "
+        f"{LEAVING_SHARE:.0%} more leave in the middle of a text.",
         table(
-            ("slots", "readers at once", "texts that differ", "seconds"),
+            ("slots", "readers at once", "texts that differ from those written alone"),
             [
-                (str(one.slots), str(one.readers), str(one.differ), f"{one.seconds:.0f}")
-                for one in rounds
+                (str(one.slots), str(one.readers), f"{count} of {texts}")
+                for one, count in zip(ROUNDS[1:], differ, strict=True)
             ],
         ),
     ]

@@ -83,9 +83,7 @@ def test_stays_up_tries_everything_and_nobody_is_left_without_an_answer(tmp_path
 def test_same_text_finds_every_text_again(tmp_path: Path) -> None:
     run("same_text", "--texts", 12, "--results", tmp_path)
     page = (tmp_path / "same_text.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\d+) \| (\d+) \| 0 \|", page, re.MULTILINE) == [
-        ("16", "1"), ("2", "2"), ("8", "8"), ("16", "16"),
-    ]  # fmt: skip
+    assert re.findall(r"^\| (\d+) \| \d+ \| 0 of 12 \|", page, re.MULTILINE) == ["2", "8", "16"]
 
 
 def test_judge_measures_both_judges(tmp_path: Path) -> None:

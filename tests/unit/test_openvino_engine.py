@@ -331,6 +331,24 @@ def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
             assert [text.result() for text in waiting] == [alone] * 3
 
 
+def test_a_text_that_the_cache_has_no_room_for_yet_holds_up_no_shorter_one(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, cache_bytes=4 * BLOCK_BYTES)
+    process = worker()
+    under_way = engine.stream(LONG)
+    begun(under_way)
+    process.suspend()
+    waiting = engine.stream(LONG)
+    with ThreadPoolExecutor(2) as pool:
+        long_began = pool.submit(lambda: (begun(waiting), time.monotonic())[1])
+        time.sleep(0.05)
+        short_ended = pool.submit(lambda: (told(engine.stream(ASK)), time.monotonic())[1])
+        time.sleep(0.05)
+        process.resume()
+        assert short_ended.result() < long_began.result()
+
+
 def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
     engine = opened(exported_noise, deadline_seconds=1.0)
     process = worker()

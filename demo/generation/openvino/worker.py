@@ -133,9 +133,8 @@ class Worker:
         return bool(self._waiting or self._live) or self._pipeline.has_non_finished_requests()
 
     def _admit_waiting(self) -> None:
-        """Gives free slots to waiting texts, in their order."""
-        while self._waiting and not self._has_cancelled and self._has_room():
-            number = next(iter(self._waiting))
+        """Gives free slots to waiting texts, in the order of `_next_to_admit`."""
+        while not self._has_cancelled and (number := self._next_to_admit()) is not None:
             command = self._waiting.pop(number)
             try:
                 handle = self._admit(number, command)
@@ -144,16 +143,20 @@ class Worker:
                 print(f"The engine refused a request: {error}", file=sys.stderr, flush=True)
                 self.send([[number, [], "failed"]])
 
-    def _has_room(self) -> bool:
-        """Whether the next text has a slot, its whole length in the cache, and its prompt a place
-        in the next step; a prompt that is longer than a step is read alone."""
-        live, command = self._live.values(), next(iter(self._waiting.values()))
+    def _next_to_admit(self) -> int | None:
+        """The first waiting text that has a slot, its whole length in the cache, and its prompt a
+        place in the next step; a prompt that is longer than a step is read alone. One that takes
+        much of the cache is overtaken, and does not hold up those that came after it."""
+        live = self._live.values()
+        if len(live) == self._slots:
+            return None
+        free = self._cache_blocks - sum(text.blocks for text in live)
         unread = sum(text.unread for text in live)
-        return (
-            len(live) < self._slots
-            and sum(text.blocks for text in live) + _blocks(command) <= self._cache_blocks
-            and (not unread or unread + len(command["ids"]) <= MAX_STEP_TOKENS)
-        )
+        for number, command in self._waiting.items():
+            is_read_whole = not unread or unread + len(command["ids"]) <= MAX_STEP_TOKENS
+            if _blocks(command) <= free and is_read_whole:
+                return number
+        return None
 
     def _admit(self, number: int, command: Command) -> Any:
         """Adds a text to the pipeline, which checks neither its context nor its vocabulary."""
