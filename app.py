@@ -91,7 +91,6 @@ def load(settings: Settings) -> Loaded:
     engine_settings = EngineSettings(
         name=settings.engine,
         device=settings.device,
-        exact=settings.exact,
         slots=settings.slots,
         deadline_seconds=settings.deadline_seconds,
         cache_dir=settings.cache_dir,

@@ -14,6 +14,7 @@ VERBS = {
     "guess": "whether a script wins the guessing game without reading",
     "page": "how soon the page shows something, and how much of it moves then",
     "stays_up": "crowds, attackers, a lost network, a dying Hub, too little memory: is it up?",
+    "same_text": "whether a seed gives the same text alone, among others and after a restart",
     "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 

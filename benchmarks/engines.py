@@ -187,15 +187,15 @@ class OpenVINO(Engine):
     SLOTS = LARGEST_BATCH
     CACHE_BLOCKS = 256
 
-    def __init__(self, folder: Path, threads: int, setting: str) -> None:
-        from demo.generation.openvino.engine import EXACT, FAST
-        from demo.generation.openvino.runtime import genai, open_pipeline, ov
+    def __init__(self, folder: Path, threads: int) -> None:
+        from demo.generation.openvino.engine import SETTINGS
+        from demo.generation.openvino.runtime import Companion, genai, open_pipeline, ov
 
         self._genai: Any = genai
         self._ov: Any = ov
-        settings: Mapping[str, str] = {"fast": FAST, "exact": EXACT}[setting]
-        properties: dict[str, Any] = {**settings, "INFERENCE_NUM_THREADS": threads}
+        properties: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
         self._pipeline = open_pipeline(str(folder), self.SLOTS, self.CACHE_BLOCKS, properties)
+        self._companion = Companion(self._pipeline)
         # A request id that is used twice breaks the pipeline.
         self._request_ids = itertools.count()
 
@@ -209,7 +209,9 @@ class OpenVINO(Engine):
             )
             for seed, prompt in enumerate(prompts, start=SEED)
         ]
+        # All of them are of one length, and so end with one step.
         while self._pipeline.has_non_finished_requests():
+            self._companion.join(len(prompts))
             self._pipeline.step()
         return np.array([handle.read_all()[0].generated_ids for handle in handles])
 
@@ -351,8 +353,7 @@ class LlamaCpp(Engine):
 
 # By the names that `raw` uses; each takes the exported folder, threads, and vocabulary size.
 ENGINES: Mapping[str, Callable[[Path, int, int], Engine]] = {
-    "openvino-fast": lambda folder, threads, _: OpenVINO(folder, threads, "fast"),
-    "openvino-exact": lambda folder, threads, _: OpenVINO(folder, threads, "exact"),
+    "openvino": lambda folder, threads, _: OpenVINO(folder, threads),
     "onnxruntime": lambda folder, threads, _: OnnxRuntime(folder, threads),
     "llama.cpp": LlamaCpp,
     "transformers": lambda folder, threads, _: Transformers(folder, threads),

@@ -69,8 +69,7 @@ class Peer:
 OPENVINO_EXPORT = ("demo.generation.openvino.export",)
 OURS_EXPORT = "benchmarks.exports"
 PEERS = (
-    Peer("OpenVINO int8, fast", "openvino-fast", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
-    Peer("OpenVINO int8, exact", "openvino-exact", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
+    Peer("OpenVINO int8", "openvino", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
     Peer(
         "ONNX Runtime int8", "onnxruntime", (OURS_EXPORT, "onnx"), ("onnxscript", "onnxruntime"), 8
     ),

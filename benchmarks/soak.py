@@ -55,7 +55,7 @@ def soak(
     """Runs, prints and writes; 1 if memory grew by a per cent or more in any thousand."""
     checkpoint = embedded_checkpoint()
     folder = exported_folder(checkpoint, read_settings().cache_dir, print)
-    engine = OpenVINOEngine(folder, checkpoint, exact=True, slots=READERS)
+    engine = OpenVINOEngine(folder, checkpoint, slots=READERS)
     chance = random.Random(0)
     readings = []
     with ThreadPoolExecutor(READERS) as pool:

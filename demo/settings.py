@@ -122,7 +122,6 @@ class Settings:
     cache_dir: Path = _variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept", _path)
     engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="")
     device: str = _choice("DEVICE", auto="", cpu="", cuda="")
-    exact: bool = _switch("EXACT", "OpenVINO's exact settings for every checkpoint, so that a seed gives the same text whoever else is served; the embedded one always runs in them")
     slots: int = _number("SLOTS", 18, 1, 64, "texts that OpenVINO writes at the same time; one in eight is kept for visitors who have none under way")
     server_name: str = _variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space")
     server_port: int = _number("GRADIO_SERVER_PORT", 7_860, 1, 65_535, "port to listen on")

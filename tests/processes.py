@@ -28,7 +28,7 @@ FORKSERVER.set_forkserver_preload(
 FORKSERVER_VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
-    "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "EXACT", "SLOTS", "QUEUE_",
+    "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "SLOTS", "QUEUE_",
     "SYSTEM", "SPACE", "TWEETS", "COUNTS_", "RATE_", "VISITOR_", "TRUSTED_", "METRICS_", "MASK_",
     "LOG_", "STOP_",
 )  # fmt: skip

@@ -81,7 +81,6 @@ def open_engine(checkpoint: Checkpoint) -> Iterator[Engine]:
     settings = EngineSettings(
         name="auto",
         device="auto",
-        exact=False,
         slots=SLOTS,
         deadline_seconds=DEADLINE_SECONDS,
         cache_dir=read_settings().cache_dir,

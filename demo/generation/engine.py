@@ -200,12 +200,10 @@ def stream_many(
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once;
-    `exact` asks for OpenVINO's exact settings for every checkpoint."""
+    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once."""
 
     name: EngineName
     device: str
-    exact: bool
     slots: int
     deadline_seconds: float
     cache_dir: Path
@@ -268,8 +266,6 @@ def _load_openvino(
     return OpenVINOEngine(
         exported_folder(checkpoint, settings.cache_dir, say),
         checkpoint,
-        # The embedded one is small enough to afford the exact settings.
-        exact=settings.exact or checkpoint.is_embedded,
         slots=settings.slots,
         deadline_seconds=settings.deadline_seconds,
     )

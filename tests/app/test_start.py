@@ -116,7 +116,7 @@ def test_the_real_app_writes_with_the_checkpoint_it_is_given(
     assert record["text"].startswith("Today I'll be")
     assert record["checkpoint"] == tiny_checkpoint.name
     assert record["engine"].startswith("OpenVINO")
-    assert record["precision"] == "int8, fast"
+    assert record["precision"] == "int8"
     assert "Engine: OpenVINO, because there is no GPU." in real_app.log()
     assert record["label"] == KETTLE.label
     assert f"— {KETTLE.label}, {KETTLE.title} (seed 1" in record["shareable"]

@@ -50,7 +50,7 @@ def test_serve_measures_both_apps_and_no_text_fails(tmp_path: Path) -> None:
 def test_raw_measures_the_engines_that_are_installed(tmp_path: Path) -> None:
     run("raw", "--quick", "--results", tmp_path)
     page = (tmp_path / "raw.md").read_text(encoding="utf-8")
-    for engine in ("OpenVINO int8, fast", "OpenVINO int8, exact", "transformers fp32"):
+    for engine in ("OpenVINO int8", "transformers fp32"):
         assert re.search(r"\d", "".join(cells(page, engine)[1:])), engine
     assert cells(page, "transformers fp32")[3] == "1.000"
 
@@ -82,6 +82,12 @@ def test_in_the_short_form_of_stays_up_nobody_is_left_without_an_answer(tmp_path
     assert "8 × text;" in page
     for broken in ("× cut", "× 500", "without a sentence", "the trial itself"):
         assert broken not in page
+
+
+def test_same_text_finds_every_text_again(tmp_path: Path) -> None:
+    run("same_text", "--texts", 12, "--results", tmp_path)
+    page = (tmp_path / "same_text.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \| \d+ \| 0 of 12 \|", page, re.MULTILINE) == ["2", "8", "16"]
 
 
 def test_judge_measures_both_judges(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_a_verdict_that_does_not_come_says_why(
     judge("Sad! " * 300)
     expect(page.get_by_text("at most 1,000 are judged").first).to_be_visible()
     expect(error).to_be_hidden()
-    answers["join"] = (429, bytes(Refusal("You ask a lot.", 7).response(429).body).decode())
+    answers["join"] = (429, bytes(Refusal("You ask a lot.", 7).response().body).decode())
     judge("Sad!")
     expect(error).to_have_text("You ask a lot. Try again in 7 s.")
     visit.is_whole()

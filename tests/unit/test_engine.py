@@ -27,7 +27,7 @@ from tests.processes import ROOT
 from tests.scripted import Reply, ScriptedEngine
 
 HERE = Checkpoint(Path("teapots"), "teapots", "0" * 12)
-SETTINGS = EngineSettings("auto", "cpu", False, 4, 60.0, Path("cache"))
+SETTINGS = EngineSettings("auto", "cpu", 4, 60.0, Path("cache"))
 
 
 @pytest.fixture

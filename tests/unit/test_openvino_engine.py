@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -26,9 +27,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from demo import subprocesses
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
-from demo.generation.openvino.engine import FAST, OpenVINOEngine
+from demo.generation.openvino.engine import CACHE_BYTES_PER_VALUE, SETTINGS, OpenVINOEngine
 from demo.generation.openvino.export import export
-from demo.generation.openvino.exported import Exported
+from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
 from demo.generation.openvino.worker import Worker
 from demo.generation.request import GenerationRequest, InvalidRequest
 from demo.subprocesses import NotEnoughMemory, module_command, module_environment
@@ -38,6 +39,8 @@ from tests.processes import ROOT
 ASK = GenerationRequest(prompt="The teapot", seed=1, max_new_tokens=20)
 GREEDY: dict[str, Any] = {"top_k": 1, "max_new_tokens": 90, "seed": 0}
 LONG = GenerationRequest(seed=1, max_new_tokens=90)
+# Of the tiny checkpoint: 128 values a token.
+BLOCK_BYTES = int(BLOCK_TOKENS * 128 * CACHE_BYTES_PER_VALUE)
 
 
 def told(chunks: Iterator[Chunk]) -> tuple[str, Ending]:
@@ -85,6 +88,13 @@ def exported_noise(noise_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
+def exported_int8_noise(noise_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "int8_noise"
+    export(noise_folder, out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def exported_fluent(fluent_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "fluent"
     export(fluent_folder, out)
@@ -98,7 +108,7 @@ _shared: list[psutil.Process] = []
 
 def opened(folder: Path, **options: Any) -> OpenVINOEngine:
     named = Checkpoint(folder, folder.name, "0" * 12)
-    engine = OpenVINOEngine(folder, named, **{"exact": True, "slots": 8, **options})
+    engine = OpenVINOEngine(folder, named, **{"slots": 8, **options})
     _opened.append(engine)
     return engine
 
@@ -106,7 +116,7 @@ def opened(folder: Path, **options: Any) -> OpenVINOEngine:
 def shared(folder: Path) -> Iterator[OpenVINOEngine]:
     """Opens an engine before a test opens one of its own, and closes it."""
     before = workers()
-    engine = OpenVINOEngine(folder, Checkpoint(folder, folder.name, "0" * 12), exact=True, slots=8)
+    engine = OpenVINOEngine(folder, Checkpoint(folder, folder.name, "0" * 12), slots=8)
     (process,) = [one for one in workers() if one not in before]
     _shared.append(process)
     yield engine
@@ -151,7 +161,7 @@ def test_it_is_an_engine_and_says_which(noise: OpenVINOEngine) -> None:
     engine: Engine = noise
     assert engine.context_tokens == tiny.CONTEXT
     assert engine.identity.engine.startswith("OpenVINO 2")
-    assert engine.identity.precision == "f32, exact"
+    assert engine.identity.precision == "f32"
     assert engine.health()
 
 
@@ -202,24 +212,45 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
         assert abs(drawn.count(text) - len(requests) * share) < 4 * spread
 
 
+def varied_requests(count: int) -> list[GenerationRequest]:
+    """Openings of 0 to 48 characters, and settings as the page offers them."""
+    chance = random.Random(0)
+    return [
+        GenerationRequest(
+            tiny.SENTENCE[: chance.randrange(25)] * chance.choice((1, 2)),
+            seed=seed,
+            max_new_tokens=chance.randint(40, 70),
+            temperature=chance.uniform(0.7, 1.5),
+            top_p=chance.choice((0.5, 0.95, 1.0)),
+            top_k=chance.choice((0, 40)),
+            repetition_penalty=chance.choice((1.0, 1.2)),
+        )
+        for seed in range(count)
+    ]
+
+
 def test_a_seed_gives_the_same_text_alone_and_among_others_that_come_and_go(
-    noise: OpenVINOEngine,
+    exported_int8_noise: Path,
 ) -> None:
-    requests = [GenerationRequest("The teapot", seed=seed, max_new_tokens=60) for seed in range(12)]
-    alone = [told(noise.stream(request))[0] for request in requests]
+    requests = varied_requests(40)
+
+    def texts(engine: OpenVINOEngine, at_once: int) -> list[str]:
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(lambda request: told(engine.stream(request))[0], requests))
+
+    engine = opened(exported_int8_noise, slots=16)
+    alone = texts(engine, 1)
     assert len(set(alone)) == len(alone)
-    leaving = [noise.stream(LONG) for _ in range(3)]
+    leaving = [engine.stream(LONG) for _ in range(4)]
     for stream in leaving:
         begun(stream)
-
-    def late(index: int) -> str:
-        time.sleep(0.02 * index)
-        if index % 4 == 0:
-            leaving[index // 4].close()
-        return told(noise.stream(requests[index]))[0]
-
-    with ThreadPoolExecutor(12) as pool:
-        assert list(pool.map(late, range(12))) == alone
+    with ThreadPoolExecutor(1) as pool:
+        among = pool.submit(texts, engine, 16)
+        for stream in leaving:
+            time.sleep(0.05)
+            stream.close()
+        assert among.result() == alone
+    assert texts(opened(exported_int8_noise, slots=2), 3) == alone
 
 
 def test_a_tweet_that_ends_says_so_and_leaves_its_mark_out(fluent: OpenVINOEngine) -> None:
@@ -256,7 +287,7 @@ def test_the_longest_prompt_leaves_room_and_a_longer_one_is_refused(noise: OpenV
 def test_a_text_that_the_cache_cannot_hold_is_refused_and_more_than_it_holds_wait(
     exported_noise: Path,
 ) -> None:
-    engine = opened(exported_noise, cache_bytes=2 * 32 * 128 * 4)
+    engine = opened(exported_noise, cache_bytes=2 * BLOCK_BYTES)
     with pytest.raises(InvalidRequest, match=r"come to 91 tokens; this server keeps at most 64"):
         next(engine.stream(LONG))
     requests = [GenerationRequest(seed=seed, max_new_tokens=60) for seed in range(6)]
@@ -290,7 +321,7 @@ def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
 def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
     exported_noise: Path,
 ) -> None:
-    engine = opened(exported_noise, slots=2, cache_bytes=3 * 32 * 128 * 4)
+    engine = opened(exported_noise, slots=2, cache_bytes=3 * BLOCK_BYTES)
     alone = told(engine.stream(LONG))[0]
     process = worker()
     for _ in range(10):
@@ -303,6 +334,24 @@ def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
             leaving.close()
             process.resume()
             assert [text.result() for text in waiting] == [alone] * 3
+
+
+def test_a_text_that_the_cache_has_no_room_for_yet_holds_up_no_shorter_one(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, cache_bytes=4 * BLOCK_BYTES)
+    process = worker()
+    under_way = engine.stream(LONG)
+    begun(under_way)
+    process.suspend()
+    waiting = engine.stream(LONG)
+    with ThreadPoolExecutor(2) as pool:
+        long_began = pool.submit(lambda: (begun(waiting), time.monotonic())[1])
+        time.sleep(0.05)
+        short_ended = pool.submit(lambda: (told(engine.stream(ASK)), time.monotonic())[1])
+        time.sleep(0.05)
+        process.resume()
+        assert short_ended.result() < long_began.result()
 
 
 def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
@@ -429,7 +478,7 @@ def test_why_a_request_was_refused_is_logged_without_its_words(
     pipeline = Mock(add_request=refuse)
     pipeline.has_non_finished_requests.return_value = False
     inbox.put({"add": 1, "ids": [1], "limit": 1, **ASK.settings()})
-    Worker(pipeline, Exported.read(exported_noise), 1, inbox, outbox).run()
+    Worker(pipeline, Exported.read(exported_noise), 1, 8, inbox, outbox).run()
     assert outbox.getvalue().startswith('[[1,[],"failed"]]')
     logged = capfd.readouterr().err
     assert "RuntimeError at test_openvino_engine.py:" in logged
@@ -482,7 +531,7 @@ def test_a_parent_that_is_killed_takes_its_worker_along(exported_noise: Path) ->
         from demo.checkpoints.resolve import Checkpoint
         from demo.generation.openvino.engine import OpenVINOEngine
         folder = Path({str(exported_noise)!r})
-        OpenVINOEngine(folder, Checkpoint(folder, "x", ""), exact=True, slots=1)
+        OpenVINOEngine(folder, Checkpoint(folder, "x", ""), slots=1)
         print("up", flush=True)
         time.sleep(60)
     """)
@@ -501,7 +550,7 @@ def test_a_worker_whose_parent_ended_while_it_loaded_leaves_without_a_word(
 ) -> None:
     options = {
         "source": Exported.read(exported_noise).source, "slots": 1, "cache_blocks": 8,
-        "properties": dict(FAST),
+        "properties": SETTINGS,
     }  # fmt: skip
     command = module_command("demo.generation.openvino.worker", str(exported_noise))
     process = subprocess.Popen(

@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from demo.checkpoints.files import write_checksums
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
-from demo.generation.openvino.engine import EXACT
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.openvino.graph import CannotExport, Precision
 from demo.generation.openvino.runtime import ov
 from tests import tiny
+from training.export_accuracy import FLOAT32
 
 IDS = np.array([[0, 5, 17, 200, 31, 8, 99, 4], [0, 0, 0, 7, 7, 250, 3, 1]], np.int64)
 MASK = np.array([[1] * 8, [0, 0, 0, 1, 1, 1, 1, 1]], np.int64)
@@ -44,7 +44,7 @@ def expected_logits(model: Any, positions: Any) -> Any:
 
 def logits_in_pieces(folder: Path, positions: Any, pieces: list[slice]) -> Any:
     """The exported model's logits when the ids come piece by piece, its state kept between."""
-    compiled = ov.Core().compile_model(folder / "openvino_model.xml", "CPU", dict(EXACT))
+    compiled = ov.Core().compile_model(folder / "openvino_model.xml", "CPU", dict(FLOAT32))
     run = compiled.create_infer_request()
     found = []
     for piece in pieces:

@@ -38,7 +38,7 @@ def booked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_each_text_books_a_gpu_for_a_short_time(booked: list[int], noise_folder: Path) -> None:
-    settings = EngineSettings("auto", "auto", False, 16, 60.0, noise_folder, zero_gpu=True)
+    settings = EngineSettings("auto", "auto", 16, 60.0, noise_folder, zero_gpu=True)
     said: list[str] = []
     engine = load_engine(Checkpoint(noise_folder, "noise", ""), settings, said.append)
     assert said == ["Engine: transformers, on ZeroGPU."]

@@ -25,7 +25,7 @@ from demo.generation.engine import (
     FinishReason,
     WorkerState,
 )
-from demo.generation.openvino.exported import Exported
+from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
 from demo.generation.openvino.process import STALL_SECONDS, START_SECONDS, Event, WorkerProcess
 from demo.generation.request import (
     FIELDS,
@@ -36,26 +36,22 @@ from demo.generation.request import (
 from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
 from demo.subprocesses import memory_bytes, not_enough_memory
 
-# All three are needed for a text that does not depend on what else is in the batch.
-EXACT = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "KV_CACHE_PRECISION": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-}
-# Activations are quantised and the cache rounded, as the plugin does by default; but not to
-# bfloat16: on a CPU with AMX that took a third longer for one visitor, and elsewhere won nothing.
-FAST = {
+# Activations and the cache are quantised, as the plugin does by default, but not to bfloat16: on a
+# CPU with AMX that took a third longer for one visitor, and elsewhere won nothing. By default the
+# plugin quantises the keys of 32 tokens together, and anew with each token: a text would depend on
+# how its prompt was cut into steps.
+SETTINGS = {
     "INFERENCE_PRECISION_HINT": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
+    "KV_CACHE_PRECISION": "u8",
+    "KEY_CACHE_QUANT_MODE": "BY_TOKEN",
 }
-# OpenVINO's paged attention on a CPU keeps the cache in blocks of this many tokens.
-BLOCK_TOKENS = 32
-# In exact settings a cached value takes four bytes; otherwise one, and its share of a scale.
-CACHE_BYTES_PER_VALUE = {True: 4.0, False: 1.25}
+# A byte, and its share of a scale and a zero point.
+CACHE_BYTES_PER_VALUE = 1.25
 CACHE_SHARE_OF_MEMORY = 1 / 8
 # Room in the cache for each slot. OpenVINO takes fresh blocks until all were used once, so this is
 # what the cache grows to; a tweet and its prompt take about 80 tokens. If several texts are longer,
-# some wait and their prompts are read again, which changes no text.
+# some wait for their turn.
 CACHE_TOKENS_PER_SLOT = 256
 # A character is at most four bytes, and a token at least one.
 LONGEST_REQUEST_TOKENS = 4 * MAX_PROMPT_CHARACTERS + int(FIELDS["max_new_tokens"].maximum)
@@ -72,7 +68,7 @@ _NOTHING_YET = Event([], "more")
 class OpenVINOEngine:
     """An `Engine` that writes `slots` texts at once in one batch, which texts join and leave.
 
-    `exact` asks for settings in which a text does not depend on the others in the batch.
+    A text does not depend on the others in the batch (`worker` says how, and where that ends).
     `deadline_seconds` bounds a request from its first `next()`. Top-p is applied before top-k, as
     OpenVINO does it.
     """
@@ -82,7 +78,6 @@ class OpenVINOEngine:
         folder: Path,
         checkpoint: Checkpoint,
         *,
-        exact: bool,
         slots: int,
         deadline_seconds: float = 120.0,
         cache_bytes: int | None = None,
@@ -109,16 +104,16 @@ class OpenVINOEngine:
             checkpoint=checkpoint.name,
             revision=checkpoint.revision,
             engine=f"OpenVINO {version('openvino-genai')}",
-            precision=f"{exported.precision}, {'exact' if exact else 'fast'}",
+            precision=exported.precision,
         )
         self._deadline_seconds = deadline_seconds
-        blocks = _cache_blocks(exported, exact, slots, cache_bytes)
+        blocks = _cache_blocks(exported, slots, cache_bytes)
         self._cache_tokens = blocks * BLOCK_TOKENS
         options = {
             "source": exported.source,
             "slots": slots,
             "cache_blocks": blocks,
-            "properties": EXACT if exact else FAST,
+            "properties": SETTINGS,
         }
         self._worker = WorkerProcess((str(folder), json.dumps(options)), stall_seconds)
         if not self._worker.wait_for_start(START_SECONDS):
@@ -227,10 +222,10 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
         raise CheckpointError(f"The tokenizer in {folder} cannot be read.") from error
 
 
-def _cache_blocks(exported: Exported, exact: bool, slots: int, cache_bytes: int | None) -> int:
+def _cache_blocks(exported: Exported, slots: int, cache_bytes: int | None) -> int:
     """Blocks for every slot's share and for the longest possible request, as far as the memory
     allows; at least one."""
-    per_token = exported.cache_values_per_token * CACHE_BYTES_PER_VALUE[exact]
+    per_token = exported.cache_values_per_token * CACHE_BYTES_PER_VALUE
     affordable = (cache_bytes or memory_bytes() * CACHE_SHARE_OF_MEMORY) / per_token / BLOCK_TOKENS
     longest = min(exported.context_tokens + 1, LONGEST_REQUEST_TOKENS)
     usable = -(-max(slots * CACHE_TOKENS_PER_SLOT, longest) // BLOCK_TOKENS)

@@ -34,6 +34,8 @@ FORMAT = 1
 PRECISIONS = ("int8", "f32")
 MAX_SIZE = 2**24
 EXPORT = "demo.generation.openvino.export"
+# OpenVINO's paged attention on a CPU keeps the cache in blocks of this many tokens.
+BLOCK_TOKENS = 32
 
 
 @dataclass(frozen=True)

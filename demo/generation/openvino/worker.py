@@ -26,8 +26,15 @@ from typing import Any, TextIO
 import numpy as np
 
 from demo.generation.engine import UPDATE_SECONDS
-from demo.generation.openvino.exported import Exported
-from demo.generation.openvino.runtime import genai, open_pipeline, ov, release_mapped
+from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
+from demo.generation.openvino.runtime import (
+    MAX_STEP_TOKENS,
+    Companion,
+    genai,
+    open_pipeline,
+    ov,
+    release_mapped,
+)
 from demo.subprocesses import OUT_OF_MEMORY, lacks_memory
 
 # It reports to the parent at least this often, but for a step that takes longer.
@@ -35,16 +42,19 @@ PULSE_SECONDS = 1.0
 # Length of the made-up prompt that compiles the kernels before the first visitor comes.
 WARM_UP_TOKENS = 8
 # An id that is used twice ruins the pipeline; the parent never counts this far.
-WARM_UP_NUMBERS = (2**62, 2**62 + 1)
+WARM_UP_NUMBERS = (2**61, 2**61 + 1)
 
 Command = Mapping[str, Any]
 
 
 @dataclass
 class _Live:
-    """A text under way; `unsent` tokens wait until an update is due."""
+    """A text under way, for which `blocks` of the cache are set aside. Its prompt's tokens are
+    `unread` until it has a token of its own; `unsent` ones wait until an update is due."""
 
     handle: Any
+    blocks: int
+    unread: int
     unsent: list[int] = field(default_factory=list)
     sent_at: float = float("-inf")
 
@@ -55,13 +65,20 @@ class Worker:
     Texts without a slot wait here, not in the pipeline: there, a cancelled text keeps its place
     until the next step, and if all places are taken by cancelled texts, the pipeline takes the
     empty step for lack of memory and drops every other text.
+
+    A text must not depend on the others. So the cache holds each one under way until its end: one
+    that the pipeline has to drop is read again as a prompt, by other kernels. And a prompt that
+    fits into a step is never cut: a part of one token would be read by other kernels, too. A longer
+    prompt may come to that, and leaves a companion no place in its steps.
     """
 
-    def __init__(self, pipeline: Any, exported: Exported, slots: int,
+    def __init__(self, pipeline: Any, exported: Exported, slots: int, cache_blocks: int,
                  inbox: "SimpleQueue[Command | None]", outbox: TextIO) -> None:  # fmt: skip
         self._pipeline = pipeline
+        self._companion = Companion(pipeline)
         self._exported = exported
         self._slots = slots
+        self._cache_blocks = cache_blocks
         self._inbox = inbox
         self._outbox = outbox
         self._waiting: dict[int, Command] = {}
@@ -74,6 +91,8 @@ class Worker:
         """Works until the input ends."""
         while self._read_commands():
             self._admit_waiting()
+            if self._live:
+                self._companion.join(len(self._live))
             if self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
             self._has_cancelled = False
@@ -116,18 +135,33 @@ class Worker:
         return bool(self._waiting or self._live) or self._pipeline.has_non_finished_requests()
 
     def _admit_waiting(self) -> None:
-        """Gives free slots to waiting texts, in their order."""
-        while self._waiting and not self._has_cancelled and len(self._live) < self._slots:
-            number = next(iter(self._waiting))
+        """Gives free slots to waiting texts, in the order of `_next_to_admit`."""
+        while not self._has_cancelled and (number := self._next_to_admit()) is not None:
             command = self._waiting.pop(number)
             try:
-                self._live[number] = _Live(self._admit(number, command))
+                handle = self._admit(number, command)
+                self._live[number] = _Live(handle, _blocks(command), len(command["ids"]))
             except (RuntimeError, ValueError) as error:
                 # Not the message, which a checkpoint's files may have worded.
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
                 print(f"The engine refused a request: {told}", file=sys.stderr, flush=True)
                 self.send([[number, [], "failed"]])
+
+    def _next_to_admit(self) -> int | None:
+        """The first waiting text that has a slot, its whole length in the cache, and its prompt a
+        place in the next step; a prompt that is longer than a step is read alone. One that takes
+        much of the cache is overtaken, and does not hold up those that came after it."""
+        live = self._live.values()
+        if len(live) == self._slots:
+            return None
+        free = self._cache_blocks - sum(text.blocks for text in live)
+        unread = sum(text.unread for text in live)
+        for number, command in self._waiting.items():
+            is_read_whole = not unread or unread + len(command["ids"]) <= MAX_STEP_TOKENS
+            if _blocks(command) <= free and is_read_whole:
+                return number
+        return None
 
     def _admit(self, number: int, command: Command) -> Any:
         """Adds a text to the pipeline, which checks neither its context nor its vocabulary."""
@@ -161,6 +195,7 @@ class Worker:
         state = live.handle.get_status()
         # Reading when there is nothing blocks for ever, with Python's lock held.
         while live.handle.can_read():
+            live.unread = 0
             for output in live.handle.read().values():
                 live.unsent.extend(output.generated_ids)
         is_over = state != genai.GenerationStatus.RUNNING
@@ -172,6 +207,12 @@ class Worker:
         del self._live[number]
         finished = state == genai.GenerationStatus.FINISHED
         return [[number, tokens, "ended" if finished else "failed"]]
+
+
+def _blocks(command: Command) -> int:
+    """How many blocks of the cache a text takes at most."""
+    tokens: int = len(command["ids"]) + command["limit"]
+    return -(-tokens // BLOCK_TOKENS)
 
 
 def _sampling(command: Command, eos_token_id: int) -> Any:
@@ -217,10 +258,10 @@ def main() -> int:
     outbox = _private_output()
     inbox: SimpleQueue[Command | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, sys.stdin), daemon=True).start()
-    slots = options["slots"]
+    slots, blocks = options["slots"], options["cache_blocks"]
     try:
-        pipeline = open_pipeline(folder, slots, options["cache_blocks"], options["properties"])
-        worker = Worker(pipeline, exported, slots, inbox, outbox)
+        pipeline = open_pipeline(folder, slots, blocks, options["properties"])
+        worker = Worker(pipeline, exported, slots, blocks, inbox, outbox)
         worker.warm_up()
     except (MemoryError, RuntimeError) as error:
         if lacks_memory(f"{type(error).__name__}: {error}"):
