@@ -1,5 +1,6 @@
 """`python -m benchmarks VERB`."""
 
+import signal
 import sys
 
 from benchmarks import BenchmarkError
@@ -20,7 +21,8 @@ VERBS = {
 
 
 def main() -> int:
-    """Runs one verb; see `run_verb`."""
+    """Runs one verb; see `run_verb`. SIGTERM ends it as Ctrl-C does, and the apps it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run_verb("benchmarks", VERBS, __doc__ or "", BenchmarkError)
 
 
