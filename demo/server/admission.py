@@ -20,8 +20,10 @@ from demo.server.visitors import visitor_of
 
 # A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
-# A stream of answers that nobody opens for this long is ended.
+# A stream of answers that nobody opens for this long is ended. The time is counted in steps: a server
+# that is late with each step is late in taking the reader's request, too.
 UNREAD_SECONDS = 5.0
+UNREAD_STEPS = 10
 FULL_RETRY_SECONDS = 10
 STOPPING_RETRY_SECONDS = 30
 QUEUE_FULL = "{} visitors wait for the computer already, and no more can."
@@ -59,7 +61,7 @@ class Stream:
     # Requests under way that read it or add a call to it.
     users: int = 0
     # Ends it, unless somebody uses it before.
-    end_later: asyncio.TimerHandle | None = None
+    end_later: asyncio.Handle | None = None
 
 
 class Ledger:
@@ -178,7 +180,7 @@ class Admission:
             if not event or not call.texts:
                 # It was refused, or is soon done: no reader need wait for it.
                 self.ledger.end(call)
-            self._leave(stream, UNREAD_SECONDS)
+            self._leave(stream, UNREAD_STEPS)
 
     async def _enter_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = await self._admit(scope, receive, send, min(MCP_CALLS, self.visitor_calls))
@@ -246,7 +248,7 @@ class Admission:
             # Gradio completes a stream when its calls have ended; one that came meanwhile may still
             # be read.
             goes_on = is_complete and not all(call.has_ended for call in stream.calls.values())
-            self._leave(stream, UNREAD_SECONDS if goes_on else 0)
+            self._leave(stream, UNREAD_STEPS if goes_on else 0)
 
     def _stream_of(self, scope: Scope) -> Stream | None:
         path = get_route_path(scope)
@@ -260,12 +262,19 @@ class Admission:
         if stream.end_later:
             stream.end_later.cancel()
 
-    def _leave(self, stream: Stream, seconds: float) -> None:
-        """Ends the stream after so many seconds, unless somebody uses it by then."""
+    def _leave(self, stream: Stream, steps: int) -> None:
+        """Ends the stream after so many steps, unless somebody uses it by then."""
         stream.users -= 1
         if not stream.users:
-            loop = asyncio.get_running_loop()
-            stream.end_later = loop.call_later(seconds, self._end, stream)
+            self._end_after(steps, stream)
+
+    def _end_after(self, steps: int, stream: Stream) -> None:
+        loop = asyncio.get_running_loop()
+        if steps:
+            seconds = UNREAD_SECONDS / UNREAD_STEPS
+            stream.end_later = loop.call_later(seconds, self._end_after, steps - 1, stream)
+        else:
+            stream.end_later = loop.call_soon(self._end, stream)
 
     def _end(self, stream: Stream) -> None:
         for call in stream.calls.values():

@@ -1,6 +1,7 @@
 """When a stream of answers ends: nobody opens it, its reader is cut, or all of it was read."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -87,6 +88,19 @@ def test_a_stream_that_nobody_opens_ends_after_a_while() -> None:
     async def visit(server: Server) -> None:
         await server.call()
         assert not await server.is_over()
+
+    play(visit)
+
+
+def test_a_server_that_was_busy_for_as_long_still_takes_its_reader() -> None:
+    async def visit(server: Server) -> None:
+        await server.call()
+        time.sleep(UNREAD_SECONDS)
+        # The turns of the loop in which it takes the request.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not server.ended.is_set()
+        await server.read(is_complete=True)
 
     play(visit)
 
