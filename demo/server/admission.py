@@ -20,8 +20,8 @@ from demo.server.visitors import visitor_of
 
 # A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
-# A stream of answers that nobody opens for this long is ended. The time is counted in steps: a server
-# that is late with each step is late in taking the reader's request, too.
+# A stream of answers that nobody opens for this long is ended. The time is counted in steps: a
+# server that is late with each step is late in taking the request of a reader, too.
 UNREAD_SECONDS = 5.0
 UNREAD_STEPS = 10
 FULL_RETRY_SECONDS = 10
