@@ -33,6 +33,7 @@ PROMPT_TOKENS = 24
 # A reader comes so many seconds after its last text, at most.
 PAUSE_SECONDS = 0.2
 LEAVING_SHARE = 0.1
+DEADLINE_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,19 @@ def same_text(
     folder = exported_folder(checkpoint, read_settings().cache_dir, print)
 
     def write(one: Round) -> list[str]:
-        with closing(OpenVINOEngine(folder, checkpoint, slots=one.slots)) as engine:
+        # However slow the machine is, no text is cut.
+        engine = OpenVINOEngine(
+            folder, checkpoint, slots=one.slots, deadline_seconds=DEADLINE_SECONDS
+        )
+        with closing(engine):
             return _write(engine, _draw(engine, texts), one.readers)
 
     # Each in a process of its own, all of them at once: nothing is timed.
     with ThreadPoolExecutor(len(ROUNDS)) as pool:
         alone, *among = pool.map(write, ROUNDS)
+    for number, texts_of_one in enumerate(zip(alone, *among, strict=True)):
+        if len(set(texts_of_one)) > 1:
+            print(f"Text {number} differs: {texts_of_one}")
     differ = [
         sum(one != other for one, other in zip(written, alone, strict=True)) for written in among
     ]

@@ -155,7 +155,7 @@ def targets(draw: st.DrawFn, routes: Sequence[str]) -> Sequence[bytes]:
     while "{}" in path:
         path = path.replace("{}", quoted(draw(word)), 1)
     query = draw(st.lists(st.tuples(name | st.just("page"), word), max_size=2))
-    given = "&".join(f"{key}={quoted(text)}" for key, text in query)
+    given = "&".join(f"{quoted(key)}={quoted(text)}" for key, text in query)
     ways = [
         MANGLED[0],
         *draw(st.lists(st.sampled_from(MANGLED), min_size=WAYS - 1, max_size=WAYS - 1)),
