@@ -33,7 +33,7 @@ PROMPT_TOKENS = 24
 # A reader comes so many seconds after its last text, at most.
 PAUSE_SECONDS = 0.2
 LEAVING_SHARE = 0.1
-DEADLINE_SECONDS = 3_600.0
+PATIENCE_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,11 @@ def same_text(
     def write(one: Round) -> list[str]:
         # However slow the machine is, no text is cut.
         engine = OpenVINOEngine(
-            folder, checkpoint, slots=one.slots, deadline_seconds=DEADLINE_SECONDS
+            folder,
+            checkpoint,
+            slots=one.slots,
+            deadline_seconds=PATIENCE_SECONDS,
+            stall_seconds=PATIENCE_SECONDS,
         )
         with closing(engine):
             return _write(engine, _draw(engine, texts), one.readers)
