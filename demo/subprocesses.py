@@ -3,6 +3,7 @@ a sentence if there is not enough of it, or of a disk."""
 
 import atexit
 import errno
+import math
 import os
 import stat
 import subprocess
@@ -66,15 +67,21 @@ def memory_bytes() -> int:
     """The memory that this process may use: the machine's, its own or its container's limit."""
     if resource is None:
         return UNKNOWN_MEMORY_BYTES
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    own, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if own != resource.RLIM_INFINITY:
-        total = min(total, own)
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = int(min(physical, address_space()))
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
         return total
     return min(total, int(limit)) if limit.isdecimal() else total
+
+
+def address_space() -> float:
+    """How many bytes a process of ours may map (`ulimit -v`); infinity without a limit."""
+    if resource is None:
+        return math.inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def require_memory(needed: int, what: str) -> None:

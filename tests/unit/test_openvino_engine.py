@@ -466,6 +466,14 @@ def test_a_worker_with_too_little_memory_says_how_much_it_needs(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_room_for_a_start_but_not_for_texts_is_refused(
+    exported_noise: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.generation.openvino.engine.address_space", lambda: 9e8)
+    with pytest.raises(NotEnoughMemory, match=r"^Running noise needs 1\.0 GB of memory\."):
+        opened(exported_noise)
+
+
 def test_why_a_request_was_refused_is_logged_without_its_words(
     exported_noise: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

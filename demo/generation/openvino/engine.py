@@ -34,7 +34,7 @@ from demo.generation.request import (
     InvalidRequest,
 )
 from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
-from demo.subprocesses import memory_bytes, not_enough_memory
+from demo.subprocesses import address_space, memory_bytes, not_enough_memory
 
 # Activations and the cache are quantised, as the plugin does by default, but not to bfloat16: on a
 # CPU with AMX that took a third longer for one visitor, and elsewhere won nothing. By default the
@@ -115,12 +115,15 @@ class OpenVINOEngine:
             "cache_blocks": blocks,
             "properties": SETTINGS,
         }
+        weights = (folder / "openvino_model.bin").stat().st_size
+        needed = WORKER_BYTES + WORKER_BYTES_PER_WEIGHT * weights
+        # With somewhat less it would start, and then cut texts.
+        if address_space() < needed:
+            raise not_enough_memory(needed, f"Running {checkpoint.name}")
         self._worker = WorkerProcess((str(folder), json.dumps(options)), stall_seconds)
         if not self._worker.wait_for_start(START_SECONDS):
             self.close()
             if self._worker.lacks_memory:
-                weights = (folder / "openvino_model.bin").stat().st_size
-                needed = WORKER_BYTES + WORKER_BYTES_PER_WEIGHT * weights
                 raise not_enough_memory(needed, f"Running {checkpoint.name}")
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")
 
