@@ -61,7 +61,7 @@ def merge(folder: Path, gguf: Path, out: Path) -> None:
 def read_base(path: Path) -> tuple[Any, GPT2Tokenizer]:
     """The model, fp32, and the tokenizer of a GGUF file of a Llama.
 
-    transformers would read the file three times over, which takes three times as long.
+    transformers would read the file three times over: merging would take twice as long.
     `<|endoftext|>` takes the place of every special token of the chat model: a document is one
     tweet, opened and closed by it.
     """
