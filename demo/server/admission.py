@@ -144,6 +144,9 @@ class Admission:
         self.calls = calls
         self.end_stream = end_stream
         self._streams = ledger.streams
+        # Gradio takes one call at a time. Each keeps the event loop busy for milliseconds: of a
+        # crowd that comes at once, those who are refused hear so before all others are taken.
+        self._taking = asyncio.Lock()
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,7 +174,8 @@ class Admission:
         answer = _Answer(send)
         self._use(stream)
         try:
-            await self.app(_numbered(scope, call), receive, answer.send)
+            async with self._taking:
+                await self.app(_numbered(scope, call), receive, answer.send)
         finally:
             if event := answer.event_id():
                 stream.name = name or event

@@ -15,6 +15,7 @@ from demo.server.rates import Rates
 
 NAME = "session"
 UNREAD_SECONDS = 0.1
+CROWD = 9
 
 
 class Server:
@@ -23,9 +24,10 @@ class Server:
     def __init__(self) -> None:
         self.ledger, self.ended, self.may_join = Ledger(), asyncio.Event(), asyncio.Event()
         self.may_join.set()
+        self.taken, self.statuses = 0, list[int]()
         self._over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._app = Admission(
-            self._answer, self.ledger, Rates({"texts": []}, 1), queue_size=9, visitor_calls=9,
+            self._answer, self.ledger, Rates({"texts": []}, 1), CROWD, visitor_calls=CROWD,
             trusted_proxies=0, calls={1: Signature({}, asks_for_texts=True)}, end_stream=self._end,
         )  # fmt: skip
 
@@ -49,7 +51,8 @@ class Server:
             raise AssertionError
 
         async def send(message: Message) -> None:
-            pass
+            if "status" in message:
+                self.statuses.append(message["status"])
 
         scope = {"type": "http", "method": method, "path": path, "headers": [],
                  "query_string": f"session_hash={NAME}".encode(), **more}  # fmt: skip
@@ -57,8 +60,10 @@ class Server:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
+            self.taken += 1
+            event = str(self.taken)
             await self.may_join.wait()
-            await JSONResponse({"event_id": str(self.ledger.visitors())})(scope, receive, send)
+            await JSONResponse({"event_id": event})(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         more = not await self._over
@@ -148,5 +153,19 @@ def test_a_reader_who_is_cut_while_a_call_joins_does_not_end_it() -> None:
         server.may_join.set()
         await joining
         assert len(server.ledger.visitors()) == 2
+
+    play(visit)
+
+
+def test_of_a_crowd_the_refused_hear_so_before_the_others_are_taken() -> None:
+    async def visit(server: Server) -> None:
+        server.may_join.clear()
+        calls = [asyncio.create_task(server.call()) for _ in range(CROWD)]
+        await asyncio.sleep(0)
+        await server.call()
+        assert (server.statuses, server.taken) == ([429], 1)
+        server.may_join.set()
+        await asyncio.gather(*calls)
+        assert (server.statuses[1:], server.taken) == ([200] * CROWD, CROWD)
 
     play(visit)
