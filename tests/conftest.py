@@ -18,6 +18,8 @@ SHARING = {
 }  # fmt: skip
 
 
+# Before xdist reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a sharing module in one process."""
     for item in items:
