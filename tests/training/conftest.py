@@ -18,13 +18,6 @@ import transformers
 from tests import made_up
 from training import __main__ as command_line
 
-ROOT = Path(__file__).parent.parent.parent
-
-
-def environment() -> dict[str, str]:
-    """A verb's: off the Hub, and on one thread, since a tiny model only loses by sharing."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-
 
 def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs `python -m training …` in this process: importing torch takes longer than most verbs.

@@ -1,7 +1,6 @@
 """Training in forked processes, whose output is read as it comes.
 
-`python -m training` itself is started by the run under torchrun, and by `compare` when a test
-interrupts it.
+Only a `compare` that a test interrupts is started as `python -m training` itself.
 """
 
 import os

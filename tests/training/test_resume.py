@@ -3,9 +3,8 @@
 import json
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,8 +12,8 @@ import pytest
 
 from demo.checkpoints.files import SUMS, write_checksums
 from tests.processes import free_port
-from tests.training.conftest import ROOT, environment, verb
-from tests.training.forked import forked, run_verb
+from tests.training.conftest import verb
+from tests.training.forked import Training, forked, run_verb
 from training.checkpoints import newest_whole_state
 
 RECIPE = """
@@ -102,18 +101,24 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert seconds == sorted(seconds)
 
 
-def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Path) -> None:
-    """Each stops after the same step, and the state that they save is whole."""
+@contextmanager
+def two_processes(*arguments: object) -> Iterator[tuple[Training, Training]]:
+    """The verb in two processes, with the variables that torchrun sets. torchrun itself imports
+    torch three times, and would end the second process when the first one ends."""
     group = {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
     }  # fmt: skip
-    arguments = [*command, "--out", tmp_path, "--max-steps", 4_000]
-    # No torchrun: it would end the second process when the first one ends.
     with (
         forked(run_verb, *arguments, **group, RANK="0", LOCAL_RANK="0") as first,
         forked(run_verb, *arguments, **group, RANK="1", LOCAL_RANK="1") as second,
     ):
+        yield first, second
+
+
+def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Path) -> None:
+    """Each stops after the same step, and the state that they save is whole."""
+    with two_processes(*command, "--out", tmp_path, "--max-steps", 4_000) as (first, second):
         while not re.match(r"step +1/", line := first.output.readline()):
             assert line or first.poll() is None
         second.send_signal(signal.SIGTERM)
@@ -126,23 +131,18 @@ def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Pat
 def test_two_processes_learn_what_one_does(
     command: list[object], undisturbed: Path, tmp_path: Path
 ) -> None:
-    """The same command under torchrun, over gloo, at the same batch of all processes together:
-    the same curve within 0.3 %, which is what bfloat16 and the order of sums are worth."""
-    run = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-        "-m", "training", *map(str, [*command, "--out", tmp_path]),
-    ]  # fmt: skip
-    done = subprocess.run(
-        run, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    """Over gloo, at the same batch of both processes together: the same curve within 0.3 %, which
+    is what bfloat16 and the order of sums are worth."""
+    with two_processes(*command, "--out", tmp_path) as (first, second):
+        printed = [first.finish(), second.finish()]
+    assert [code for code, _ in printed] == [0, 0], printed
     metrics, alone = (
         json.loads((out / "checkpoint" / "metrics.json").read_text())
         for out in (tmp_path, undisturbed)
     )
     assert metrics["training"]["processes"] == 2
     assert metrics["training"]["steps"] == alone["training"]["steps"] == STEPS
-    assert done.stdout.count("The checkpoint is in") == 1
+    assert [text.count("The checkpoint is in") for _, text in printed] == [1, 0]
     for point, expected in zip(metrics["curve"], alone["curve"], strict=True):
         assert point["tokens"] == expected["tokens"]
         assert point["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], rel=3e-3)
