@@ -11,20 +11,14 @@ from tests.scripted import ScriptedEngine
 NOTICE = "The <embedded> checkpoint answers, because no other one was named."
 
 
-# Modules whose tests share something that is slow to start: an app, a browser, a run, a push.
-SHARING = {
-    "test_embedded", "test_resume", "test_fetching", "test_loading", "test_start",
-    "test_guess_routes", "test_hub", "test_publish", "test_deploy",
-}  # fmt: skip
+# Those with long tests first: whatever runs last, runs while other processes have nothing to do.
+RINGS = ("training", "hub", "browser", "app", "benchmarks", "unit")
 
 
-# Before xdist reads the marks.
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a sharing module in one process."""
-    for item in items:
-        if item.path.stem in SHARING or item.path.parent.name == "browser":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Orders the rings; within one, the order stays random."""
+    items.sort(key=lambda item: RINGS.index(item.path.parent.name))
 
 
 @pytest.fixture(scope="session", autouse=True)
