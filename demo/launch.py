@@ -133,7 +133,7 @@ def _middleware(
     service: Service, settings: Settings, profile: Profile, page: gr.Blocks
 ) -> Sequence[Middleware]:
     """What a request passes before Gradio, in this order."""
-    proxies, calls = settings.trusted_proxies, calls_of(page)
+    calls = calls_of(page)
     rates = Rates(
         {
             "texts": settings.rate_texts,
@@ -146,7 +146,7 @@ def _middleware(
     return (
         Middleware(Observed, metrics=service.counts),
         Middleware(ClosedDoors),
-        Middleware(RateLimits, rates=rates, trusted_proxies=proxies),
+        Middleware(RateLimits, rates=rates, trusted_proxies=settings.trusted_proxies),
         Middleware(KeptAnswers),
         Middleware(GZipMiddleware, compresslevel=COMPRESSION),
         Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
@@ -156,7 +156,6 @@ def _middleware(
             rates=rates,
             queue_size=settings.queue_size,
             visitor_calls=settings.visitor_queue,
-            trusted_proxies=proxies,
             calls=calls,
             end_stream=partial(end_stream, page),
         ),

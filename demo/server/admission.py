@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, STREAM, Calls, texts_asked_for
 from demo.server.rates import REFUSAL_SECONDS, Rates, Refusal
-from demo.server.visitors import visitor_of
 
 # A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
@@ -131,7 +130,6 @@ class Admission:
         rates: Rates,
         queue_size: int,
         visitor_calls: int,
-        trusted_proxies: int,
         calls: Calls,
         end_stream: Callable[[str], Awaitable[None]],
     ) -> None:
@@ -140,7 +138,6 @@ class Admission:
         self.rates = rates
         self.queue_size = queue_size
         self.visitor_calls = visitor_calls
-        self.trusted_proxies = trusted_proxies
         self.calls = calls
         self.end_stream = end_stream
         self._streams = ledger.streams
@@ -209,8 +206,8 @@ class Admission:
     async def _admit(self, scope: Scope, receive: Receive, send: Send, at_most: int) -> Call | None:
         """The request's call; None if it was refused. `at_most` is how many calls its visitor may
         have open."""
-        visitor = visitor_of(scope, self.trusted_proxies)
-        texts = texts_asked_for(get_route_path(scope), scope["state"]["body"], self.calls)
+        visitor, body = scope["state"]["visitor"], scope["state"]["body"]
+        texts = texts_asked_for(get_route_path(scope), body, self.calls)
         call = Call(visitor, texts)
         if texts:
             refusal = self._refusal(visitor, at_most)

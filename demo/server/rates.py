@@ -89,8 +89,8 @@ class Rates:
 
 
 class RateLimits:
-    """Answers 429 to a visitor who calls, plays or loads too often. Texts are counted on admission,
-    because their number is in the body."""
+    """Answers 429 to a visitor who calls, plays or loads too often, and notes for whatever comes
+    behind it who the visitor is. Texts are counted on admission: their number is in the body."""
 
     def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
         self.app = app
@@ -101,6 +101,7 @@ class RateLimits:
         if scope["type"] == "http":
             kind = kind_of(scope["method"], get_route_path(scope))
             visitor = visitor_of(scope, self.trusted_proxies)
+            scope.setdefault("state", {})["visitor"] = visitor
             refusal = await self.rates.refusal(kind, visitor)
             if refusal:
                 await asyncio.sleep(REFUSAL_SECONDS)

@@ -28,12 +28,12 @@ class Server:
         self._over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._app = Admission(
             self._answer, self.ledger, Rates({"texts": []}, 1), CROWD, visitor_calls=CROWD,
-            trusted_proxies=0, calls={1: Signature({}, asks_for_texts=True)}, end_stream=self._end,
+            calls={1: Signature({}, asks_for_texts=True)}, end_stream=self._end,
         )  # fmt: skip
 
     async def call(self) -> None:
         body = {"data": [], "fn_index": 1, "session_hash": NAME}
-        await self._ask("POST", NUMBERED_CALL, state={"body": body})
+        await self._ask("POST", NUMBERED_CALL, state={"visitor": "", "body": body})
 
     async def read(self, is_complete: bool) -> None:
         """Reads for a moment; then the stream is complete, or its reader is cut."""
