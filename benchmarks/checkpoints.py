@@ -16,10 +16,9 @@ import typer
 from safetensors import safe_open
 
 from benchmarks import BenchmarkError
+from benchmarks.measuring import ROOT
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
-
-ROOT = Path(__file__).parent.parent
 
 
 class CheckpointName(StrEnum):

@@ -16,7 +16,8 @@ import numpy as np
 import psutil
 import typer
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 ResultsOption = Annotated[Path, typer.Option(help="where the table is written")]
 NOTHING = "–"
 BANDWIDTH_BYTES = 2**31

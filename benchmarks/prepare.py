@@ -19,10 +19,9 @@ from typing import Annotated
 import typer
 
 from benchmarks import BenchmarkError
-from benchmarks.measuring import RESULTS, ResultsOption, describe_run, table, write_page
+from benchmarks.measuring import RESULTS, ROOT, ResultsOption, describe_run, table, write_page
 from tests import made_up
 
-ROOT = Path(__file__).parent.parent
 SIZES = [40_000, 200_000, 1_000_000]
 
 
@@ -86,14 +85,9 @@ def render(found: Sequence[Prepared]) -> list[str]:
         table(
             ("tweets", "seconds", "CPU-seconds", "peak memory, MiB", "growth"),
             [
-                (
-                    f"{one.tweets:,}",
-                    f"{one.seconds:.1f}",
-                    f"{one.cpu_seconds:.1f}",
-                    f"{one.memory:,.0f}",
-                    exponent,
-                )
+                (f"{one.tweets:,}", f"{one.seconds:.1f}", f"{one.cpu_seconds:.1f}",
+                 f"{one.memory:,.0f}", exponent)
                 for one, exponent in zip(found, exponents, strict=True)
             ],
         ),
-    ]
+    ]  # fmt: skip

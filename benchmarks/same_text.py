@@ -15,20 +15,14 @@ from typing import Annotated
 import typer
 
 from benchmarks.checkpoints import embedded_checkpoint
-from benchmarks.measuring import (
-    RESULTS,
-    ResultsOption,
-    describe_run,
-    table,
-    write_page,
-)
-from benchmarks.soak import WORDS
+from benchmarks.measuring import RESULTS, ResultsOption, describe_run, table, write_page
 from demo.generation.engine import Engine
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
 
+WORDS = ("the", "democrats", "have", "a", "tremendous", "problem", "with", "teapots", "everybody")
 PROMPT_TOKENS = 24
 # A reader comes so many seconds after its last text, at most.
 PAUSE_SECONDS = 0.2

@@ -90,13 +90,6 @@ def test_same_text_finds_every_text_again(tmp_path: Path) -> None:
     assert re.findall(r"^\| (\d+) \| \d+ \| 0 of 12 \|", page, re.MULTILINE) == ["2", "8", "16"]
 
 
-def test_judge_measures_both_judges(tmp_path: Path) -> None:
-    run("judge", "--texts", 50, "--results", tmp_path)
-    page = (tmp_path / "judge.md").read_text(encoding="utf-8")
-    for judge in ("originals", "detector"):
-        assert all(re.fullmatch(r"\d+\.\d{3}", cell) for cell in cells(page, judge)[1:]), judge
-
-
 @pytest.mark.parametrize("make", [tiny.gpt2, tiny.llama])
 def test_the_exported_onnx_computes_what_the_checkpoint_does(
     make: Callable[[], PreTrainedModel], tmp_path: Path
