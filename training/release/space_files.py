@@ -22,25 +22,7 @@ HARDWARE = tuple(flavor.value for flavor in SpaceHardware)
 _LOCAL_LINK = re.compile(r"!?\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
 Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
-Text = Annotated[str, Field(pattern=r"^\S.*$", description="a text")]
-Line = Annotated[str, Field(pattern="^.{1,60}$", description="a line of at most 60 characters")]
-Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(description="a list of texts")]
-Flag = Annotated[bool, Field(description="true or false")]
 _EMOJI = "^[^\\x00-\\x{ff}][\u200d\ufe0f\U0001f3fb-\U0001faff]*$"
-Emoji = Annotated[str, Field(pattern=_EMOJI, description="one emoji")]
-_VERSION = r"^\d+\.\d+\.\d+$"
-Version = Annotated[str, Field(pattern=_VERSION, description="a version like 6.31.0")]
-_PYTHON, _PYTHON_RULE = r"^3\.\d+(\.\d+)?$", 'a version in quotes, like "3.12"'
-Python = Annotated[str, Field(pattern=_PYTHON, description=_PYTHON_RULE)]
-License = Annotated[str, Field(pattern="^[a-z0-9.-]+$", description="a license's identifier")]
-_PRELOAD_RULE = '"user/name files,with,commas commit" lines'
-_Preload = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+( \S+){0,2}$")]
-Preloads = Annotated[list[_Preload], Field(description=_PRELOAD_RULE)]
-_HARDWARE_RULE = f"one of {', '.join(HARDWARE)}"
-Hardware = Annotated[SpaceHardware, Field(strict=False, description=_HARDWARE_RULE)]
-Duration = Annotated[str, Field(pattern=r"^\d+[smh]$", description="a time like 30m")]
-Address = Annotated[str, Field(pattern=r"^https://\S+$", description="an https address")]
-Never = Annotated[Literal[False], Field(description="false, or its embeds stay empty")]
 
 
 class FrontMatter(BaseModel):
@@ -49,27 +31,28 @@ class FrontMatter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    title: Text
-    emoji: Emoji
+    title: str
+    emoji: Annotated[str, Field(pattern=_EMOJI)]
     colorFrom: Color
     colorTo: Color
     sdk: Literal["gradio"]
-    sdk_version: Version
-    python_version: Python
-    app_file: Text
-    short_description: Line
-    license: License = ""
-    tags: Texts = []
-    models: Texts = []
-    datasets: Texts = []
-    preload_from_hub: Preloads = []
-    suggested_hardware: Hardware = SpaceHardware.CPU_BASIC
-    startup_duration_timeout: Duration = ""
-    pinned: Flag = False
-    thumbnail: Address = ""
+    sdk_version: str
+    python_version: Annotated[str, Field(pattern=r"^3\.\d+(\.\d+)?$")]
+    app_file: Literal["app.py"]
+    short_description: Annotated[str, Field(max_length=60)]
+    license: str = ""
+    tags: list[str] = []
+    models: list[str] = []
+    datasets: list[str] = []
+    preload_from_hub: list[str] = []
+    suggested_hardware: Annotated[SpaceHardware, Field(strict=False)] = SpaceHardware.CPU_BASIC
+    startup_duration_timeout: Annotated[str, Field(pattern=r"^\d+[smh]$")] = ""
+    pinned: bool = False
+    thumbnail: str = ""
     header: Literal["default", "mini"] = "default"
-    fullWidth: Flag = False
-    disable_embedding: Never = False
+    fullWidth: bool = False
+    # Otherwise its embeds stay empty.
+    disable_embedding: Literal[False] = False
 
 
 def checkout_files() -> dict[str, Path]:
@@ -140,11 +123,10 @@ def _require_accepted(values: dict[str, Any], requirements: str) -> None:
     try:
         front_matter = FrontMatter.model_validate(values)
     except ValidationError as error:
-        raise TrainingError(f"README.md's front matter {_explain(error, values)}") from error
-    if front_matter.app_file not in (*SINGLE, README):
-        raise TrainingError(
-            f"README.md's front matter: app_file is {front_matter.app_file!r}, which is not pushed."
-        )
+        fault = error.errors()[0]
+        name = str(fault["loc"][0])
+        found = f", not {values[name]!r}" if name in values else ""
+        raise TrainingError(f"README.md's front matter, {name}: {fault['msg']}{found}.") from error
     pinned = re.search(r"^gradio(?:\[[\w,]*\])?==(\S+)", requirements, re.MULTILINE)
     version = pinned[1] if pinned else "none"
     if version != front_matter.sdk_version:
@@ -152,21 +134,6 @@ def _require_accepted(values: dict[str, Any], requirements: str) -> None:
             f"README.md's front matter: sdk_version is {front_matter.sdk_version!r}, and "
             f"requirements.txt pins gradio to {version}. Make them equal."
         )
-
-
-def _explain(error: ValidationError, values: dict[str, Any]) -> str:
-    """The first fault, with the value and the rule."""
-    fault = error.errors()[0]
-    name = str(fault["loc"][0])
-    if fault["type"] == "missing":
-        return f"lacks {name}. Add it."
-    if fault["type"] == "extra_forbidden":
-        known = ", ".join(FrontMatter.model_fields)
-        return f"has {name}, which a Gradio Space does not take. Remove it; known are {known}."
-    field = FrontMatter.model_fields[name]
-    choices = getattr(field.annotation, "__args__", ())
-    rule = field.description or f"one of {', '.join(choices)}"
-    return f"has a wrong value: {name} is {values[name]!r}; it must be {rule}."
 
 
 def _read_text(path: Path) -> str:
