@@ -11,11 +11,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ LONGEST_TEXT = 256
 TEMPERATURE = 0.9
 TOP_P = 0.95
 SEED = 7
-STOP_SECONDS = 20
 
+Found = TypeVar("Found")
 Logits = NDArray[np.float32]
 # Token ids [batch, tokens].
 Ids = NDArray[np.int64]
@@ -49,83 +50,71 @@ class WorkerFailed(BenchmarkError):
 
 
 class Worker:
-    """An engine in a process of its own, loaded and waiting; `logits` are those after a prompt."""
+    """An engine in a process of its own, loaded and waiting. `logits` are those after a prompt."""
 
     def __init__(
         self, engine: str, checkpoint: Path, folder: Path, threads: int, log: Path
     ) -> None:
-        """Raises:
-        WorkerFailed: it did not load.
-        """
-        spawn = get_context("spawn")
+        """Raises WorkerFailed if it did not load."""
         self._log = log
-        self._pipe, theirs = spawn.Pipe()
-        arguments = (theirs, engine, checkpoint, folder, threads, log)
-        self._process = spawn.Process(target=run_engine, args=arguments)
-        self._process.start()
-        theirs.close()
+        self._pool = ProcessPoolExecutor(
+            1,
+            mp_context=get_context("spawn"),
+            initializer=_open_engine,
+            initargs=(engine, checkpoint, folder, threads, log),
+        )
         try:
-            self.logits: Logits | None = self._pipe.recv()
-        except (EOFError, OSError) as error:
+            self.logits = self._ask(_first_logits)
+            self.pid = self._ask(os.getpid)
+        except WorkerFailed:
             self.close()
-            raise WorkerFailed(f"It did not start: {last_line(log)}") from error
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        assert self._process.pid is not None
-        return self._process.pid
+            raise
 
     def run(self, batch: int, new_tokens: int) -> Timing:
-        """Decodes a batch of prompts.
-
-        Raises:
-            WorkerFailed: it ended.
-        """
-        try:
-            self._pipe.send((batch, new_tokens))
-            timing: Timing = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise WorkerFailed(f"It ended: {last_line(self._log)}") from error
-        return timing
+        """Decodes a batch of prompts. Raises WorkerFailed if it ended."""
+        return self._ask(_decode, batch, new_tokens)
 
     def close(self) -> None:
-        """Ends the process, which stops when the pipe is closed."""
-        self._pipe.close()
-        self._process.join(STOP_SECONDS)
-        self._process.kill()
-        self._process.join()
+        self._pool.shutdown()
+
+    def _ask(self, function: Callable[..., Found], *arguments: int) -> Found:
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise WorkerFailed(f"It ended: {last_line(self._log)}") from error
 
 
 def last_line(log: Path) -> str:
-    """The end of what a process printed."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "it printed nothing."
 
 
-def run_engine(
-    parent: Connection, name: str, checkpoint: Path, folder: Path, threads: int, log: Path
-) -> None:
-    """A process that opens an exported checkpoint, sends the logits after one prompt, and then
-    answers each pair of a batch size and a number of new tokens with a `Timing`, until the pipe is
-    closed."""
+# The engine of this process, and the size of its vocabulary.
+_opened: "tuple[Engine, int]"
+
+
+def _open_engine(name: str, checkpoint: Path, folder: Path, threads: int, log: Path) -> None:
+    global _opened
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    engine = ENGINES[name](folder, threads, config["vocab_size"])
-    parent.send(engine.logits(make_prompts(1, config["vocab_size"])))
-    while True:
-        try:
-            batch, new_tokens = parent.recv()
-        except EOFError:
-            return
-        prompts = make_prompts(batch, config["vocab_size"])
-        started = time.perf_counter()
-        made = engine.decode(prompts, new_tokens)
-        seconds = time.perf_counter() - started
-        assert np.shape(made) == (batch, new_tokens), np.shape(made)
-        parent.send(Timing(seconds, batch * new_tokens))
+    _opened = ENGINES[name](folder, threads, config["vocab_size"]), config["vocab_size"]
+
+
+def _first_logits() -> Logits | None:
+    engine, vocab_size = _opened
+    return engine.logits(make_prompts(1, vocab_size))
+
+
+def _decode(batch: int, new_tokens: int) -> Timing:
+    engine, vocab_size = _opened
+    prompts = make_prompts(batch, vocab_size)
+    started = time.perf_counter()
+    made = engine.decode(prompts, new_tokens)
+    seconds = time.perf_counter() - started
+    assert np.shape(made) == (batch, new_tokens), np.shape(made)
+    return Timing(seconds, batch * new_tokens)
 
 
 def make_prompts(batch: int, vocab_size: int) -> Ids:
@@ -150,14 +139,12 @@ class Engine:
         raise NotImplementedError
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """The new tokens [batch, new_tokens]."""
         made = [draw(self.forward(prompts, 0), self._random)]
         for position in range(PROMPT_TOKENS, PROMPT_TOKENS + new_tokens - 1):
             made.append(draw(self.forward(made[-1][:, None], position), self._random))
         return np.stack(made, axis=1)
 
     def logits(self, prompts: Ids) -> Logits | None:
-        """The logits [batch, vocabulary] after the prompts, or None if it does not give any."""
         return self.forward(prompts, 0)
 
 
@@ -200,7 +187,6 @@ class OpenVINO(Engine):
         self._request_ids = itertools.count()
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """Steps the pipeline until every text is finished."""
         handles = [
             self._pipeline.add_request(
                 next(self._request_ids),
@@ -247,7 +233,6 @@ class Transformers(Engine):
         self._config: Any = transformers.GenerationConfig
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """All texts of the batch at once."""
         ids = self._torch.from_numpy(prompts)
         config = self._config(
             do_sample=True,
@@ -263,7 +248,6 @@ class Transformers(Engine):
         return rows
 
     def logits(self, prompts: Ids) -> Logits:
-        """What the other engines are compared with."""
         with self._torch.no_grad():
             rows: Logits = self._model(self._torch.from_numpy(prompts)).logits[:, -1].numpy()
         return rows

@@ -145,7 +145,6 @@ def guess(
     rounds: Annotated[int, typer.Option(help="how many are played")] = 400,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Starts the app, plays, prints and writes the table."""
     load = OutsideLoad()
     with running(("app.py",), free_address(), {"TWEETS": str(tweets.resolve())}) as server:
         played = _play(server, rounds)
@@ -200,7 +199,6 @@ def _repeated(client: httpx.Client, text: str) -> float:
 
 
 def render(played: Sequence[Played], outside_cores: float) -> list[str]:
-    """The paragraphs of `guess.md`."""
     rights = {
         name: [
             strategy(one.seen, played[:number]) == one.is_computer

@@ -67,7 +67,6 @@ def page(
     visits: Annotated[int, typer.Option(help="of each kind")] = 7,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Starts the app, visits it, prints and writes the table."""
     load, url = OutsideLoad(), free_address()
     found: dict[str, list[Visit]] = {}
     with running(("app.py",), url, {}) as server, _post(server.url) as post, _browser() as browser:
@@ -130,7 +129,6 @@ def _visit(browser: Browser, address: str, width: int, height: int) -> Visit:
 
 
 def render(found: Mapping[str, Sequence[Visit]], visits: int, outside_cores: float) -> list[str]:
-    """The paragraphs of `page.md`."""
     header = (
         "what", "first paint, ms", "largest paint, ms", "usable, ms", "layout shift", "requests",
         "MB",

@@ -41,7 +41,6 @@ def prepare(
     ] = None,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Prepares each size, prints and writes the table."""
     found = []
     for size in tweets or SIZES:
         found.append(_prepare(size))
@@ -74,7 +73,6 @@ def growth(smaller: Prepared, larger: Prepared) -> float:
 
 
 def render(found: Sequence[Prepared]) -> list[str]:
-    """The paragraphs of `prepare.md`."""
     exponents = ["", *(f"{growth(*pair):.2f}" for pair in pairwise(found))]
     return [
         "# Preparing an archive",

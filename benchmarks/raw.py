@@ -93,7 +93,6 @@ class Speeds:
 
     @property
     def median(self) -> float:
-        """The speed that is compared."""
         return statistics.median(self.tokens_per_second)
 
 

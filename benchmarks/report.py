@@ -91,17 +91,14 @@ class Observations:
 
     @classmethod
     def read(cls, path: Path) -> "Observations":
-        """What `write` wrote."""
         return TypeAdapter(cls).validate_json(path.read_bytes())
 
     def by_checkpoint(self) -> dict[str, list[Life]]:
-        """The lives of each checkpoint, in order."""
         names = dict.fromkeys(life.checkpoint for life in self.lives)
         return {name: [one for one in self.lives if one.checkpoint == name] for name in names}
 
 
 def waves_of(life: Life, visitors: int, tokens: int) -> list[Wave]:
-    """Its waves of so many visitors and texts of that length."""
     return [one for one in life.waves if (one.visitors, one.tokens) == (visitors, tokens)]
 
 
@@ -165,7 +162,6 @@ class Claim:
 
     @property
     def asked(self) -> str:
-        """The bar as the tables show it."""
         return f"at {'most' if self.kind == 'within' else 'least'} {self.bar:g} times"
 
 
@@ -232,7 +228,6 @@ def write(seen: Observations, folder: Path | None) -> None:
 
 
 def render(seen: Observations) -> list[str]:
-    """The paragraphs of `serve.md`."""
     header = ("checkpoint", "what", "ours", "held against", "repeats", "ratio", "asked", "reached")
     rows = [
         (

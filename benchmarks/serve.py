@@ -119,7 +119,6 @@ def _lives(target: Target, quick: bool, repeats: int) -> Iterator[Life]:
 
 
 def _live(app: App, target: Target, repeat: int, cells: tuple[Cell, ...]) -> Life:
-    """One process: a start that a visitor waits for, the cells, an end."""
     print(f"{target.name}, {app}, repeat {repeat} …", file=sys.stderr, flush=True)
     url, outside = free_address(), OutsideLoad()
     # The original has no checkpoint of its own: it is always told the folder.

@@ -43,27 +43,20 @@ class Server:
     log: Path
 
     def require_alive(self) -> None:
-        """Raises:
-        BenchmarkError: it has ended; with the end of what it printed.
-        """
+        """Raises BenchmarkError if it has ended; with the end of what it printed."""
         if self.process.poll() is not None:
             end = "\n".join(self.said().splitlines()[-LOG_LINES:])
             raise BenchmarkError(f"The app ended by itself. The end of its log:\n{end}")
 
     def said(self) -> str:
-        """All that it printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def memory_mib(self) -> float:
-        """The PSS of the process and all it has started."""
         return pss_mib(self.process.pid)
 
     def wait_for(self, pending: "AsyncResult[Found]") -> Found:
-        """What its visitors found.
-
-        Raises:
-            BenchmarkError: it ended meanwhile, or they found no page.
-        """
+        """What its visitors found. Raises BenchmarkError if it ended meanwhile, or they found no
+        page."""
         while not pending.ready():
             self.require_alive()
             pending.wait(0.1)

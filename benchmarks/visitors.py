@@ -40,9 +40,7 @@ def send_waves(url: str, visitors: int, tokens: int, count: int, patience: float
 
     A visitor gives up after `patience` seconds. Every visitor has another seed.
 
-    Raises:
-        VisitFailed: there is no page.
-    """
+    Raises VisitFailed if there is no page."""
     return asyncio.run(_waves(url, visitors, tokens, count, patience))
 
 
@@ -66,7 +64,6 @@ class _Watch:
         return round(time.monotonic() - self._started, 4)
 
     def see_text(self) -> None:
-        """Called whenever an event has text; only the first call counts."""
         if self.first is None:
             self.first = self.seconds()
 
@@ -119,11 +116,8 @@ async def _is_listening(url: str) -> bool:
 
 
 async def _find_function(url: str) -> int:
-    """The id of the function behind the page's button.
-
-    Raises:
-        VisitFailed: there is no such page (yet).
-    """
+    """The id of the function behind the page's button. Raises VisitFailed if there is no such page
+    (yet)."""
     async with aiohttp.ClientSession() as session, session.get(f"{url}/config") as answer:
         if answer.status != 200:
             raise VisitFailed(f"{answer.status} for the page")
@@ -159,11 +153,7 @@ async def _record(
     request: GenerationRequest,
     watch: _Watch,
 ) -> dict[str, Any]:
-    """The finished record.
-
-    Raises:
-        VisitFailed: the app refused, failed, or cut the text off.
-    """
+    """The finished record. Raises VisitFailed if the app refused, failed, or cut the text off."""
     session_hash = uuid.uuid4().hex
     data = [request.prompt, *request.settings().values()]
     joining = {"data": data, "fn_index": function, "session_hash": session_hash}

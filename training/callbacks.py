@@ -196,7 +196,6 @@ class StopOnSignal(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_train_end(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
-        """Restores the signal handlers."""
         self._agree(args)
         for number, handler in self._previous.items():
             signal.signal(number, handler)

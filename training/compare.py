@@ -19,13 +19,19 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.files import PLOT
+from training import TrainingError
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
-from training.errors import TrainingError
-from training.files import read_metrics, require_writable, write_json
+from training.files import (
+    read_json,
+    read_metrics,
+    require_writable,
+    resolve_folder,
+    write_json,
+)
 from training.prepare import read_texts
 from training.recipe import read_recipe
-from training.sampling import load_fp32, resolve_folder
+from training.sampling import load_fp32
 
 EVALUATIONS = 6
 
@@ -43,12 +49,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of the recipe, without folder and ending."""
         return Path(self.recipe).stem
 
     @property
     def checkpoint(self) -> Path:
-        """Where `finetune` writes it."""
         return self.folder / "checkpoint"
 
 
@@ -66,7 +70,6 @@ def compare(
         typer.Option("--record", help="a checkpoint folder whose card shows the comparison"),
     ] = None,
 ) -> None:
-    """Trains, scores, prints and writes compare.json, compare.md and compare.png."""
     if (tokens is None) == (minutes is None):
         raise typer.BadParameter("give either --tokens or --minutes.")
     runs = [Run(one, out / Path(one).stem, data, base, tokens, minutes) for one in recipes]
@@ -82,8 +85,7 @@ def compare(
     curves, scores = {}, {}
     for run in runs:
         _train(run)
-        metrics = json.loads((run.checkpoint / "metrics.json").read_text(encoding="utf-8"))
-        curves[run.name] = metrics["curve"]
+        curves[run.name] = read_json(run.checkpoint / "metrics.json")["curve"]
         # The merged weights are not kept: half a gigabyte a recipe.
         with tempfile.TemporaryDirectory(dir=run.folder) as cache:
             model, tokenizer = load_fp32(resolve_folder(run.checkpoint, Path(cache)))
@@ -105,7 +107,7 @@ def compare(
 
 def _terms(run: Run) -> dict[str, Any]:
     """All that decides what a run learns, but for the code."""
-    report = json.loads((run.data / "report.json").read_text(encoding="utf-8"))
+    report = read_json(run.data / "report.json")
     terms = {
         "recipe": dataclasses.asdict(read_recipe(run.recipe)),
         "base": run.base,
@@ -119,13 +121,10 @@ def _terms(run: Run) -> dict[str, Any]:
 
 
 def _claim_folder(run: Run, terms: Mapping[str, Any]) -> None:
-    """Writes the terms into the run's folder.
-
-    Raises:
-        TrainingError: a run on other terms, or on unknown ones, is there.
-    """
+    """Writes the terms into the run's folder. Raises TrainingError if a run on other terms, or on
+    unknown ones, is there."""
     path = run.folder / "terms.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
     if found != terms and (run.checkpoint.exists() or has_states(run.folder / "states")):
         changed = ", ".join(name for name in terms if found.get(name) != terms[name])
         raise TrainingError(
@@ -192,7 +191,7 @@ def _figures(
 
 
 def render(result: Mapping[str, Any]) -> str:
-    """The comparison as Markdown: final figures, then bits per byte on dev along the way."""
+    """The comparison as Markdown; what dev said along the way is in `compare.json` and drawn."""
     lines = [
         f"Base {result['base']}, {result['budget']} each. Bits per byte on test, "
         "with 95 % bootstrap intervals. The difference is paired, ours less this: below 0, ours "
@@ -208,14 +207,6 @@ def render(result: Mapping[str, Any]) -> str:
             f"| **{test['bits_per_byte']:.4f}** | {test['low']:.4f} to {test['high']:.4f} "
             + (f"| {less[0]:+.4f} | {less[1]:+.4f} to {less[2]:+.4f} |" if less else "| | |")
         )
-    lines += ["", "On dev, by tokens seen (thousands) and minutes of training:", ""]
-    lines += ["| recipe | " + "tokens, minutes: bits per byte |", "|---|---|"]
-    for name, one in result["runs"].items():
-        points = "; ".join(
-            f"{p['tokens'] / 1000:,.0f}k, {p['seconds'] / 60:.0f} min: {p['bits_per_byte']:.4f}"
-            for p in one["curve"]
-        )
-        lines.append(f"| {name} | {points} |")
     return "\n".join(lines)
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerState
 
 from demo.checkpoints.difference import round_trip
+from training import TrainingError
 from training.callbacks import Clock
-from training.errors import TrainingError
 
 
 class RoundDeltas(TrainerCallback):

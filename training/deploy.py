@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub import get_token
 
-from training import working_tree
-from training.errors import TrainingError
+from training import TrainingError, working_tree
+from training.command_line import flag
 from training.release.hub import Steps, connect, require_repo_id, require_token, say
 from training.release.plan import (
     SECRET,
@@ -42,19 +42,14 @@ def deploy(
     counts_dataset: Annotated[str, typer.Option(help="where the game's counts are kept")] = "",
     contact: Annotated[str, typer.Option(help="https or e-mail address for reports")] = "",
     hardware: Annotated[str, typer.Option(help=f"{HARDWARE[0]}, zero-a10g, …")] = "",
-    private: Annotated[
-        bool, typer.Option("--private", help="if it is new, make it private")
-    ] = False,
+    private: Annotated[bool, flag("private", "if it is new, make it private")] = False,
     secret_token: Annotated[
-        bool, typer.Option("--secret-token", help=f"send {SECRET} as a secret of the Space")
+        bool, flag("secret-token", f"send {SECRET} as a secret of the Space")
     ] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="do not wait for the build")] = False,
+    no_wait: Annotated[bool, flag("no-wait", "do not wait for the build")] = False,
     timeout_minutes: Annotated[float, typer.Option(help="for the build; 30")] = 30.0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="list everything, touch nothing")
-    ] = False,
+    dry_run: Annotated[bool, flag("dry-run", "list everything, touch nothing")] = False,
 ) -> None:
-    """Looks up commits, sets, pushes, waits, calls; or only lists."""
     variables = {
         "MODEL_ID": model,
         "MODEL_REVISION": model_revision,
@@ -93,10 +88,7 @@ def deploy(
 
 
 def _require_possible(space: str, variables: Mapping[str, str], hardware: str) -> None:
-    """
-    Raises:
-        TrainingError: for the first option that cannot be right.
-    """
+    """Raises TrainingError for the first option that cannot be right."""
     require_repo_id("--space", space)
     names = {"--model": "MODEL_ID", "--tweets-dataset": "TWEETS_DATASET",
              "--counts-dataset": "COUNTS_DATASET"}  # fmt: skip

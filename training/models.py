@@ -27,7 +27,7 @@ from demo.checkpoints.embedded import (
 )
 from demo.checkpoints.merging import build_tokenizer, read_base
 from demo.settings import read_settings
-from training.errors import TrainingError
+from training import TrainingError
 from training.recipe import PACKAGED_BASE, Recipe
 
 
@@ -40,11 +40,8 @@ class StartModel:
 
 
 def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
-    """The model that the recipe trains.
-
-    Raises:
-        TrainingError: the base does not exist, is not a decoder or cannot be fetched.
-    """
+    """The model that the recipe trains. Raises TrainingError if the base does not exist, is not a
+    decoder or cannot be fetched."""
     if recipe.scratch is not None:
         shape = asdict(recipe.scratch)
         tokenizer = train_tokenizer(train_texts, shape.pop("vocab_size"))
@@ -58,12 +55,9 @@ def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
 
 
 def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A decoder in fp32 from a folder, a Hub id or a GGUF file that transformers reads:
-    safetensors only, no remote code.
-
-    Raises:
-        TrainingError: it does not exist, is not a decoder, or has no end-of-text token.
-    """
+    """A decoder in fp32 from a folder, a Hub id or a GGUF file that transformers reads: safetensors
+    only, no remote code. Raises TrainingError if it does not exist, is not a decoder, or has no
+    end-of-text token."""
     try:
         model, tokenizer = (_from_gguf if source.endswith(".gguf") else _from_folder)(source)
     except Exception as error:
@@ -97,11 +91,8 @@ def _from_gguf(source: str) -> tuple[Any, Any]:
 
 
 def packaged_base_folder() -> Path:
-    """The pinned base file as an ordinary checkpoint folder, dequantised once.
-
-    Raises:
-        TrainingError: the file cannot be fetched.
-    """
+    """The pinned base file as an ordinary checkpoint folder, dequantised once. Raises TrainingError
+    if the file cannot be fetched."""
     settings = read_settings()
     folder = settings.cache_dir / "dequantised" / SMOLLM2_135M_INSTRUCT.sha256[:16]
     if folder.is_dir():

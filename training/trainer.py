@@ -22,12 +22,12 @@ from transformers import (
     TrainingArguments,
 )
 
+from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
 from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples, steps_for_tokens
 from training.checkpoints import SealStates
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
-from training.errors import TrainingError
 from training.faster_training import chunk_loss, compile_layers
 from training.models import StartModel
 from training.recipe import Recipe
@@ -84,7 +84,6 @@ class BitsTrainer(Trainer):
 
     @contextmanager
     def stored_weights(self) -> Iterator[None]:
-        """Inside, the weights are as they will be stored."""
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
 
@@ -260,7 +259,6 @@ def processes() -> int:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 

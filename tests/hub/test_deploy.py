@@ -21,7 +21,7 @@ from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub
 from tests.hub.verbs import Done, run_here, start_process, wait_for_step
 from tests.processes import ROOT, AppProcess, free_port
-from training.errors import TrainingError
+from training import TrainingError
 from training.release import plan
 from training.release.space import Space as DeployedSpace
 from training.release.space import authorization_for

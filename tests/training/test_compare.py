@@ -12,11 +12,11 @@ import pytest
 
 from tests.training.conftest import verb
 from tests.training.forked import forked, run_verb
+from training import TrainingError
 from training.__main__ import main
 from training.bits_per_byte import Score, measure_gap
 from training.checkpoints import newest_whole_state
 from training.compare import compare
-from training.errors import TrainingError
 
 SMALL = """
 method = "scratch"

@@ -9,9 +9,9 @@ from transformers import TrainerControl, TrainerState
 
 from demo.checkpoints.difference import read_difference, round_trip, write_difference
 from tests import tiny
+from training import TrainingError
 from training.callbacks import UNBOUNDED_STEPS, Clock
 from training.deltas import RoundDeltas, due_after
-from training.errors import TrainingError
 
 
 def noise(*shape: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.errors import TrainingError
+from training import TrainingError
 from training.finetune import override
 from training.recipe import read_recipe, recipe_names
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from safetensors import SafetensorError, safe_open
 
 from demo.checkpoints.files import SUMS, read_checksums
-from training.errors import TrainingError
+from training import TrainingError
 from training.release.tweets import RAW_WEIGHTS, KnownTweets, require_no_tweet
 
 # A Hub token, also in UTF-16. No word boundary before it: it may follow an escape. Several
@@ -38,11 +38,8 @@ def list_files(folder: Path) -> dict[str, Path]:
 
 
 def require_safe(files: Mapping[str, Path], tweets: KnownTweets | None) -> None:
-    """Reads every file. Without `tweets`, texts may be anybody's.
-
-    Raises:
-        TrainingError: one must not be published; names it and the reason, and quotes nothing.
-    """
+    """Reads every file. Without `tweets`, texts may be anybody's. Raises TrainingError if one must
+    not be published; names it and the reason, and quotes nothing."""
     for name, path in files.items():
         try:
             require_no_token(path, name)

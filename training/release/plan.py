@@ -13,8 +13,7 @@ from huggingface_hub.utils._paths import filter_repo_objects
 from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT
 from demo.checkpoints.hub import RepoType
 from demo.settings import InvalidSetting, read_settings
-from training import working_tree
-from training.errors import TrainingError
+from training import TrainingError, working_tree
 from training.release.checks import list_files
 from training.release.hub import Steps, say
 from training.release.space_files import HARDWARE, README, checkout_files, render_space_readme
@@ -46,11 +45,8 @@ class Pin:
 
 
 def pin(api: HfApi, steps: Steps, repo_id: str, revision: str, repo_type: RepoType) -> Pin:
-    """The commit that a branch, tag or commit names now.
-
-    Raises:
-        TrainingError: it cannot be read, or holds nothing that the demo could use.
-    """
+    """The commit that a branch, tag or commit names now. Raises TrainingError if it cannot be read,
+    or holds nothing that the demo could use."""
     at = f"{repo_type} {repo_id}{f' at {revision}' if revision else ''}"
     with steps.step(f"read the {at}"):
         ask: Any = api.model_info if repo_type == "model" else api.dataset_info
@@ -73,10 +69,7 @@ def pin(api: HfApi, steps: Steps, repo_id: str, revision: str, repo_type: RepoTy
 
 
 def require_startable(variables: Mapping[str, str]) -> None:
-    """
-    Raises:
-        TrainingError: the demo would not start with these variables.
-    """
+    """Raises TrainingError if the demo would not start with these variables."""
     try:
         read_settings(variables)
     except InvalidSetting as error:
@@ -95,21 +88,11 @@ class Plan:
     checkout: Mapping[str, Path]
 
     def write(self, folder: Path) -> None:
-        """Fills the folder with everything that is pushed.
-
-        Raises:
-            TrainingError: the disk is full.
-        """
-        try:
-            for name, path in self.checkout.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, folder / name)
-            (folder / README).write_text(self.readme, encoding="utf-8")
-        except OSError as error:
-            raise TrainingError(
-                f"The files to push could not be copied to {folder} ({error.strerror}). Make room "
-                "there, or set TMPDIR to a folder on another disk."
-            ) from error
+        """Fills the folder with everything that is pushed."""
+        for name, path in self.checkout.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+        (folder / README).write_text(self.readme, encoding="utf-8")
 
     def token_needs(self, variables: Mapping[str, str]) -> list[str]:
         """What a Space with these variables cannot do without a token of its own."""
@@ -127,11 +110,8 @@ def make_plan(
     hardware: str = "",
 ) -> Plan:
     """Looks up the commits of what is asked for, and where that names nothing, of what the Space's
-    variables `there` do: the README must go on to name it, and the Space's `hardware`.
-
-    Raises:
-        TrainingError: something cannot be read, must not be pushed, or would not start.
-    """
+    variables `there` do: the README must go on to name it, and the Space's `hardware`. Raises
+    TrainingError if something cannot be read, must not be pushed, or would not start."""
     variables = dict(request.variables)
     kinds: tuple[tuple[RepoType, str, str], ...] = (
         ("model", "MODEL_ID", "MODEL_REVISION"),

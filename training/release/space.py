@@ -13,7 +13,7 @@ from typing import Any
 
 from huggingface_hub import SpaceRuntime, get_session
 
-from training.errors import TrainingError
+from training import TrainingError
 from training.release.hub import explain, needs_payment, say
 from training.release.repository import Head, Repository
 
@@ -49,16 +49,11 @@ class Space:
 
     @property
     def page(self) -> str:
-        """Where a person looks at it."""
         return f"https://huggingface.co/spaces/{self.space_id}"
 
 
 def find_space(repository: Repository) -> Space:
-    """The Space as it is now.
-
-    Raises:
-        TrainingError: the Hub did not answer.
-    """
+    """The Space as it is now. Raises TrainingError if the Hub did not answer."""
     space_id = repository.repo_id
     with repository.steps.step(f"ask where {space_id} is"):
         info = repository.api.space_info(space_id)
@@ -74,11 +69,8 @@ def create_space(
     repository: Repository, private: bool, hardware: str, variables: Mapping[str, str]
 ) -> Head:
     """Creates the Space with its hardware, since the account may not be allowed the default one,
-    and with its variables, so that it never starts without them.
-
-    Raises:
-        TrainingError: the Hub refused it, or did not answer.
-    """
+    and with its variables, so that it never starts without them. Raises TrainingError if the Hub
+    refused it, or did not answer."""
     on = f" on {hardware}" if hardware else ""
     told = ", ".join(f"{name}={value}" for name, value in variables.items())
     given = [{"key": name, "value": value} for name, value in variables.items()]
@@ -125,11 +117,8 @@ def wait_until_running(
     headers: Mapping[str, str],
     patience_seconds: float,
 ) -> None:
-    """Returns once the Space could generate a text.
-
-    Raises:
-        TrainingError: it failed (with the end of its log), was halted, or did not come up in time.
-    """
+    """Returns once the Space could generate a text. Raises TrainingError if it failed (with the end
+    of its log), was halted, or did not come up in time."""
     progress, last_state, lost = _Progress(change), "", 0
     for elapsed in _poll():
         try:
@@ -253,10 +242,7 @@ def _log(repository: Repository, build: bool) -> str:
 
 def ask(space: Space, headers: Mapping[str, str], variables: Mapping[str, str]) -> None:
     """Calls the Space, whose variables these are, as any program would; prints what it answers.
-
-    Raises:
-        TrainingError: it does not answer, or another model than the one it was set to does.
-    """
+    Raises TrainingError if it does not answer, or another model than the one it was set to does."""
     # It reports calls to a third party otherwise, and reads this when it is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from gradio_client import Client  # noqa: PLC0415

@@ -9,9 +9,8 @@ from huggingface_hub import RepoCard, SpaceHardware
 from huggingface_hub.utils._fixes import yaml_dump
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training import working_tree
-from training.card import EMBEDDED
-from training.errors import TrainingError
+from training import TrainingError, working_tree
+from training.files import EMBEDDED
 from training.release.checks import require_safe
 from training.release.tweets import KnownTweets
 
@@ -56,12 +55,9 @@ class FrontMatter(BaseModel):
 
 
 def checkout_files() -> dict[str, Path]:
-    """The files of this checkout that go into the Space, by name, except the README.
-
-    Raises:
-        TrainingError: something that does not belong there lies among them, is missing, or must
-            not be published.
-    """
+    """The files of this checkout that go into the Space, by name, except the README. Raises
+    TrainingError if something that does not belong there lies among them, is missing, or must not
+    be published."""
     root = working_tree.ROOT
     paths = {name: root / name for name in working_tree.files([*SINGLE, *FOLDERS])}
     for wanted in (*SINGLE, *FOLDERS):
@@ -83,11 +79,8 @@ def render_space_readme(
     root: Path, model: str, preload: str, datasets: Sequence[str], hardware: str
 ) -> str:
     """The README that is pushed. `model` is the Hub id of the checkpoint that the Space runs, and
-    `preload` what the Hub fetches while it builds the Space; empty values are left out.
-
-    Raises:
-        TrainingError: the Hub would not accept it.
-    """
+    `preload` what the Hub fetches while it builds the Space; empty values are left out. Raises
+    TrainingError if the Hub would not accept it."""
     values, body = split_front_matter(_read_text(root / README))
     given: dict[str, Any] = {
         "models": [model] if model else None,
@@ -101,11 +94,8 @@ def render_space_readme(
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """The front matter's values, and the text below it.
-
-    Raises:
-        TrainingError: there is none, or it is not YAML.
-    """
+    """The front matter's values, and the text below it. Raises TrainingError if there is none, or
+    it is not YAML."""
     if not text.startswith("---\n"):
         raise TrainingError(
             "README.md has no front matter: begin it with a block between --- lines."

@@ -15,7 +15,8 @@ from demo.judging import originals
 from demo.judging.canonical import MIN_WORDS
 from demo.judging.files import UnusableFile
 from demo.judging.originals import Originals, window_digests
-from training.errors import TrainingError
+from training import TrainingError
+from training.files import read_json
 from training.prepare import SPLITS, read_texts
 
 # Ends in .bin, and is OpenVINO's raw numbers.
@@ -36,11 +37,7 @@ class KnownTweets:
     @classmethod
     def of(cls, data: Path, checkpoint: Path) -> Self:
         """Takes the prepared data if there are any, and the checkpoint's index unless it was made
-        from the same archive.
-
-        Raises:
-            TrainingError: there is neither, or one cannot be read.
-        """
+        from the same archive. Raises TrainingError if there is neither, or one cannot be read."""
         has_data = (data / "report.json").is_file()
         index = checkpoint / originals.NAME
         if not has_data and not index.is_file():
@@ -66,11 +63,8 @@ class KnownTweets:
 
     @classmethod
     def by_index(cls, checkpoint: Path) -> Self:
-        """Takes the checkpoint's index alone: faster, with one false alarm in 60,000 texts.
-
-        Raises:
-            TrainingError: it cannot be read.
-        """
+        """Takes the checkpoint's index alone: faster, with one false alarm in 60,000 texts. Raises
+        TrainingError if it cannot be read."""
         return cls(frozenset(), _index(checkpoint))
 
     def repeats(self, text: str) -> bool:
@@ -165,7 +159,7 @@ def _index(checkpoint: Path) -> Originals:
 def _archive(path: Path, part: str = "") -> str:
     """The sha256 of the archive that a report was made from; else a text that equals no other's."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         return str((report[part] if part else report)["archive_sha256"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"none in {path}"
