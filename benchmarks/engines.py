@@ -10,10 +10,9 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,14 +36,6 @@ Logits = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One decoding: its seconds, prompts included, and the new tokens of all texts."""
-
-    seconds: float
-    tokens: int
-
-
 class WorkerFailed(BenchmarkError):
     """An engine's process ended; the message has the last line of its log."""
 
@@ -53,7 +44,7 @@ class Worker:
     """An engine in a process of its own, loaded and waiting. `logits` are those after a prompt."""
 
     def __init__(
-        self, engine: str, checkpoint: Path, folder: Path, threads: int, log: Path
+        self, engine: "type[Engine]", checkpoint: Path, folder: Path, threads: int, log: Path
     ) -> None:
         """Raises WorkerFailed if it did not load."""
         self._log = log
@@ -70,8 +61,9 @@ class Worker:
             self.close()
             raise
 
-    def run(self, batch: int, new_tokens: int) -> Timing:
-        """Decodes a batch of prompts. Raises WorkerFailed if it ended."""
+    def run(self, batch: int, new_tokens: int) -> float:
+        """Seconds for a batch of prompts, and as many new tokens after each. Raises WorkerFailed if
+        it ended."""
         return self._ask(_decode, batch, new_tokens)
 
     def close(self) -> None:
@@ -89,32 +81,32 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else "it printed nothing."
 
 
-# The engine of this process, and the size of its vocabulary.
-_opened: "tuple[Engine, int]"
+# What a process of its own has opened.
+_opened: "Engine"
 
 
-def _open_engine(name: str, checkpoint: Path, folder: Path, threads: int, log: Path) -> None:
+def _open_engine(
+    engine: "type[Engine]", checkpoint: Path, folder: Path, threads: int, log: Path
+) -> None:
     global _opened
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    _opened = ENGINES[name](folder, threads, config["vocab_size"]), config["vocab_size"]
+    _opened = engine(folder, threads, config["vocab_size"])
 
 
 def _first_logits() -> Logits | None:
-    engine, vocab_size = _opened
-    return engine.logits(make_prompts(1, vocab_size))
+    return _opened.logits(make_prompts(1, _opened.vocab_size))
 
 
-def _decode(batch: int, new_tokens: int) -> Timing:
-    engine, vocab_size = _opened
-    prompts = make_prompts(batch, vocab_size)
+def _decode(batch: int, new_tokens: int) -> float:
+    prompts = make_prompts(batch, _opened.vocab_size)
     started = time.perf_counter()
-    made = engine.decode(prompts, new_tokens)
+    made = _opened.decode(prompts, new_tokens)
     seconds = time.perf_counter() - started
     assert np.shape(made) == (batch, new_tokens), np.shape(made)
-    return Timing(seconds, batch * new_tokens)
+    return seconds
 
 
 def make_prompts(batch: int, vocab_size: int) -> Ids:
@@ -130,8 +122,14 @@ class Engine:
     An engine that leaves the loop and the draw to its caller has `forward` alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, threads: int, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
         self._random = np.random.default_rng(SEED)
+        self.open(folder, threads)
+
+    def open(self, folder: Path, threads: int) -> None:
+        """Loads the exported checkpoint."""
+        raise NotImplementedError
 
     def forward(self, ids: Ids, position: int) -> Logits:
         """The logits [batch, vocabulary] after ids [batch, tokens], the first of which has this
@@ -174,7 +172,7 @@ class OpenVINO(Engine):
     SLOTS = LARGEST_BATCH
     CACHE_BLOCKS = 256
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         from demo.generation.openvino.engine import SETTINGS
         from demo.generation.openvino.runtime import Companion, genai, open_pipeline, ov
 
@@ -187,29 +185,23 @@ class OpenVINO(Engine):
         self._request_ids = itertools.count()
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        handles = [
-            self._pipeline.add_request(
-                next(self._request_ids),
-                self._ov.Tensor(prompt[None]),
-                self._config(new_tokens, seed),
+        handles = []
+        for seed, prompt in enumerate(prompts, start=SEED):
+            config = self._genai.GenerationConfig(
+                do_sample=True,
+                temperature=TEMPERATURE,
+                top_p=TOP_P,
+                max_new_tokens=new_tokens,
+                ignore_eos=True,
+                rng_seed=seed,
             )
-            for seed, prompt in enumerate(prompts, start=SEED)
-        ]
+            ids = self._ov.Tensor(prompt[None])
+            handles.append(self._pipeline.add_request(next(self._request_ids), ids, config))
         # All of them are of one length, and so end with one step.
         while self._pipeline.has_non_finished_requests():
             self._companion.join(len(prompts))
             self._pipeline.step()
         return np.array([handle.read_all()[0].generated_ids for handle in handles])
-
-    def _config(self, new_tokens: int, seed: int) -> Any:
-        return self._genai.GenerationConfig(
-            do_sample=True,
-            temperature=TEMPERATURE,
-            top_p=TOP_P,
-            max_new_tokens=new_tokens,
-            ignore_eos=True,
-            rng_seed=seed,
-        )
 
     def logits(self, prompts: Ids) -> None:
         """The pipeline keeps them; the demo's own tests hold its texts to transformers'."""
@@ -218,7 +210,7 @@ class OpenVINO(Engine):
 class Transformers(Engine):
     """transformers' `generate` in fp32, a static batch at a time: the baseline."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         import torch
         import transformers
 
@@ -256,10 +248,9 @@ class Transformers(Engine):
 class OnnxRuntime(Engine):
     """ONNX Runtime with int8 weights, on the graph that `export_onnx` wrote."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         import onnxruntime as ort
 
-        super().__init__()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         providers = ["CPUExecutionProvider"]
@@ -296,11 +287,10 @@ class OnnxRuntime(Engine):
 class LlamaCpp(Engine):
     """llama.cpp with 8-bit weights (q8_0), on the file that `export_gguf` wrote."""
 
-    def __init__(self, folder: Path, threads: int, vocab_size: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         import llama_cpp
 
-        super().__init__()
-        self._llama, self._vocab_size = llama_cpp, vocab_size
+        self._llama = llama_cpp
         llama_cpp.llama_backend_init()
         path = str(folder / "model.gguf").encode()
         model = llama_cpp.llama_model_load_from_file(path, llama_cpp.llama_model_default_params())
@@ -332,13 +322,4 @@ class LlamaCpp(Engine):
 
     def _row(self, index: int) -> Logits:
         pointer = self._llama.llama_get_logits_ith(self._context, index)
-        return np.ctypeslib.as_array(pointer, (self._vocab_size,))
-
-
-# By the names that `raw` uses; each takes the exported folder, threads, and vocabulary size.
-ENGINES: Mapping[str, Callable[[Path, int, int], Engine]] = {
-    "openvino": lambda folder, threads, _: OpenVINO(folder, threads),
-    "onnxruntime": lambda folder, threads, _: OnnxRuntime(folder, threads),
-    "llama.cpp": LlamaCpp,
-    "transformers": lambda folder, threads, _: Transformers(folder, threads),
-}
+        return np.ctypeslib.as_array(pointer, (self.vocab_size,))

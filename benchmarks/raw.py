@@ -29,7 +29,16 @@ from benchmarks.checkpoints import (
     make_target,
     read_parameters,
 )
-from benchmarks.engines import Worker, WorkerFailed, last_line
+from benchmarks.engines import (
+    Engine,
+    LlamaCpp,
+    OnnxRuntime,
+    OpenVINO,
+    Transformers,
+    Worker,
+    WorkerFailed,
+    last_line,
+)
 from benchmarks.measuring import (
     NOTHING,
     RESULTS,
@@ -51,29 +60,27 @@ LEAST_CORRELATION = 0.8
 
 @dataclass(frozen=True)
 class Peer:
-    """An engine of `engines`, the module that exports for it, the packages it needs, and how many
-    bits it keeps a weight in, the scales of its blocks included."""
+    """An engine, the module that exports for it, the packages it needs, and how many bits it keeps
+    a weight in, the scales of its blocks included."""
 
     name: str
-    engine: str
+    engine: type[Engine]
     exporter: tuple[str, ...]
     packages: tuple[str, ...]
     bits: float
     is_ours: bool = False
 
 
-OPENVINO_EXPORT = ("demo.generation.openvino.export",)
-OURS_EXPORT = "benchmarks.exports"
+ONNX, GGUF = (("benchmarks.exports", name) for name in ("onnx", "gguf"))
 PEERS = (
-    Peer("OpenVINO int8", "openvino", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
     Peer(
-        "ONNX Runtime int8", "onnxruntime", (OURS_EXPORT, "onnx"), ("onnxscript", "onnxruntime"), 8
+        "OpenVINO int8", OpenVINO, ("demo.generation.openvino.export",), ("openvino_genai",), 8,
+        is_ours=True,
     ),
-    Peer("llama.cpp q8_0", "llama.cpp", (OURS_EXPORT, "gguf"), ("llama_cpp",), 8.5),
-    Peer("transformers fp32", "transformers", (), ("transformers",), 32),
-)
-
-
+    Peer("ONNX Runtime int8", OnnxRuntime, ONNX, ("onnxscript", "onnxruntime"), 8),
+    Peer("llama.cpp q8_0", LlamaCpp, GGUF, ("llama_cpp",), 8.5),
+    Peer("transformers fp32", Transformers, (), ("transformers",), 32),
+)  # fmt: skip
 REPEATS = 7
 # New tokens for each size of a batch.
 NEW_TOKENS = {1: 64, 16: 32}
@@ -166,7 +173,7 @@ def _load(
     share a library or a file count a part of it each."""
     if not all(map(importlib.util.find_spec, peer.packages)):
         raise WorkerFailed(NOT_INSTALLED)
-    log, folder = scratch / f"{peer.engine}.log", checkpoint
+    log, folder = scratch / f"{peer.name}.log", checkpoint
     if peer.exporter:
         folder = scratch / f"{checkpoint.name}-{'-'.join(peer.exporter)}"
         if not folder.exists():
@@ -226,9 +233,9 @@ def _decode_in_turn(
         for number, (batch, tokens) in enumerate(new_tokens.items()):
             for peer in order:
                 outside = OutsideLoad()
-                timing = workers[peer].run(batch, tokens)
+                seconds = workers[peer].run(batch, tokens)
                 found = rows[peer].speeds[number]
-                found.tokens_per_second.append(timing.tokens / timing.seconds)
+                found.tokens_per_second.append(batch * tokens / seconds)
                 found.outside_cores.append(outside.cores())
                 _say(
                     f"  batch of {batch}: {found.tokens_per_second[-1]:.1f} tokens/s by "

@@ -24,7 +24,7 @@ from transformers import (
 
 from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples, steps_for_tokens
+from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples
 from training.checkpoints import SealStates
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
@@ -40,6 +40,7 @@ class BitsTrainer(Trainer):
 
     Every process measures it for itself, so that all choose the same best state. `deltas` is set if
     weights are stored as deltas: evaluation then sees them as they will be stored.
+    `tokens_per_step` are those of all processes, padding not counted.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class BitsTrainer(Trainer):
         *,
         dev_texts: Sequence[str],
         tokenizer: PreTrainedTokenizerBase,
+        tokens_per_step: float,
         clock: Clock | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.tokens_per_step = tokens_per_step
         self._dev_texts, self._tokenizer, self._clock = dev_texts, tokenizer, clock
         self.deltas: RoundDeltas | None = None
         # When training would have begun, had it run without resumes and evaluations.
@@ -86,13 +89,6 @@ class BitsTrainer(Trainer):
     def stored_weights(self) -> Iterator[None]:
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
-
-    @property
-    def tokens_per_step(self) -> float:
-        """Of all processes, padding not counted."""
-        rows: Any = self.train_dataset
-        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return float(per_step * self.args.world_size * rows.tokens / len(rows))
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -143,8 +139,7 @@ def build_trainer(
             `evaluate_every`; not for a run bounded by minutes.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
-    Raises:
-        TrainingError: the batch cannot be divided evenly among the processes.
+    Raises TrainingError if the batch cannot be divided evenly among the processes.
     """
     model = start.model
     # With a cache, attention would cross from one packed tweet into the next.
@@ -167,8 +162,9 @@ def build_trainer(
                 "Nothing can be compiled here, so training takes longer: install g++.", flush=True
             )
     clock = None
+    tokens_per_step = recipe.batch_size * rows.tokens / len(rows)
     if tokens is not None:
-        max_steps = steps_for_tokens(tokens, recipe.batch_size * rows.tokens / len(rows))
+        max_steps = steps_for_tokens(tokens, tokens_per_step)
     elif minutes is not None:
         clock, max_steps = Clock(minutes), UNBOUNDED_STEPS
     elif max_steps is None:
@@ -178,6 +174,7 @@ def build_trainer(
     trainer = BitsTrainer(
         dev_texts=dev_texts,
         tokenizer=start.tokenizer,
+        tokens_per_step=tokens_per_step,
         clock=clock,
         model=model,
         args=_arguments(recipe, out, max_steps, tracking or {"report_to": "none"}),
@@ -199,7 +196,7 @@ def build_trainer(
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
     if trainer.is_world_process_zero():
-        trainer.add_callback(Progress(trainer.tokens_per_step, clock))
+        trainer.add_callback(Progress(tokens_per_step, clock))
         samples = out / "samples.jsonl"
         trainer.add_callback(
             Samples(start.tokenizer, recipe.sample_every, samples, trainer.stored_weights)
@@ -251,6 +248,11 @@ def _arguments(
         # would call the first one's forward pass.
         arguments._n_gpu = 1
     return arguments
+
+
+def steps_for_tokens(tokens: int, tokens_per_step: float) -> int:
+    """The fewest steps in which so many tokens are seen."""
+    return max(1, math.ceil(tokens / tokens_per_step))
 
 
 def processes() -> int:

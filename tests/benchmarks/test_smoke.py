@@ -101,8 +101,8 @@ def test_the_exported_onnx_computes_what_the_checkpoint_does(
     command = [sys.executable, "-m", "benchmarks.exports", "onnx", str(checkpoint), str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     prompts = make_prompts(1, 290)
-    expected = Transformers(checkpoint, 1).logits(prompts)[0]
-    engine = OnnxRuntime(folder, 1)
+    expected = Transformers(checkpoint, 1, 290).logits(prompts)[0]
+    engine = OnnxRuntime(folder, 1, 290)
     assert np.corrcoef(engine.forward(prompts, 0)[0], expected)[0, 1] > 0.95
     engine.forward(prompts[:, :5], 0)
     assert np.corrcoef(engine.forward(prompts[:, 5:], 5)[0], expected)[0, 1] > 0.95

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from transformers import TrainerControl
 
-from training.callbacks import Clock, steps_for_tokens
+from training.callbacks import Clock
+from training.trainer import steps_for_tokens
 
 
 @pytest.mark.parametrize(("tokens", "steps"), [(1, 1), (1_000, 1), (1_001, 2), (5_000, 5)])
