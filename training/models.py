@@ -1,7 +1,5 @@
 """Loads the model that a run starts from: the packaged base, any decoder, or random weights."""
 
-import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from demo.checkpoints.cache import build_folder
 from demo.checkpoints.embedded import (
     END_OF_TEXT,
     SMOLLM2_135M_INSTRUCT,
@@ -101,14 +100,12 @@ def packaged_base_folder() -> Path:
         gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
     except BaseUnavailable as error:
         raise TrainingError(str(error)) from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
+
+    def write(scratch: Path) -> None:
         for part in read_base(gguf):
             part.save_pretrained(scratch)
-        os.rename(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+    build_folder(folder, write, is_whole=Path.is_dir)
     return folder
 
 

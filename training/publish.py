@@ -19,11 +19,10 @@ from training.release.checkpoint import (
     compare_with_published,
     read_evaluated_metrics,
 )
-from training.release.checks import is_listed_type, list_files, require_safe
+from training.release.checks import KnownTweets, is_listed_type, list_files, require_safe
 from training.release.dataset import PUBLISHED, build_dataset
 from training.release.hub import Steps, connect, require_repo_id, require_token, say
 from training.release.repository import Head, Repository, temporary_folder
-from training.release.tweets import KnownTweets
 
 # Tags that git accepts and that need no quoting; none that could be read as a commit.
 _TAG = re.compile(r"(?![0-9a-f]{7,40}\Z)(?!.*(?:\.\.|\.lock\Z|\.\Z))\w[\w.-]{0,99}", re.ASCII)

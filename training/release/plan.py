@@ -136,6 +136,8 @@ def make_plan(
             "an option, or change it with `hf spaces variables`."
         ) from error
     model, tweets = pins.get("model"), pins.get("dataset")
+    # Reads README and requirements too, so that both are texts.
+    checkout = checkout_files()
     readme = render_space_readme(
         working_tree.ROOT,
         model.repo_id if model else "",
@@ -148,7 +150,7 @@ def make_plan(
         # Hardware that the installed client does not know is not written into the README.
         request.hardware or (hardware if hardware in HARDWARE else ""),
     )
-    return Plan(variables, model, tweets, readme, checkout_files())
+    return Plan(variables, model, tweets, readme, checkout)
 
 
 def list_plan(request: Request, plan: Plan, folder: Path, sends_token: bool) -> None:

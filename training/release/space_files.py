@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training import TrainingError, working_tree
 from training.files import EMBEDDED
-from training.release.checks import require_safe
-from training.release.tweets import KnownTweets
+from training.release.checks import KnownTweets, require_safe
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE")
 FOLDERS = ("demo", EMBEDDED.name)
@@ -81,7 +80,7 @@ def render_space_readme(
     """The README that is pushed. `model` is the Hub id of the checkpoint that the Space runs, and
     `preload` what the Hub fetches while it builds the Space; empty values are left out. Raises
     TrainingError if the Hub would not accept it."""
-    values, body = split_front_matter(_read_text(root / README))
+    values, body = split_front_matter((root / README).read_text(encoding="utf-8"))
     given: dict[str, Any] = {
         "models": [model] if model else None,
         "preload_from_hub": [preload] if preload else None,
@@ -89,7 +88,7 @@ def render_space_readme(
         "suggested_hardware": hardware,
     }
     values |= {name: value for name, value in given.items() if value}
-    _require_accepted(values, _read_text(root / "requirements.txt"))
+    _require_accepted(values, (root / "requirements.txt").read_text(encoding="utf-8"))
     return f"---\n{yaml_dump(values, sort_keys=False, width=1_000)}---\n{_drop_dead_links(body)}"
 
 
@@ -124,15 +123,6 @@ def _require_accepted(values: dict[str, Any], requirements: str) -> None:
             f"README.md's front matter: sdk_version is {front_matter.sdk_version!r}, and "
             f"requirements.txt pins gradio to {version}. Make them equal."
         )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(f"{path.name} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise TrainingError(f"{path.name} is not UTF-8: save it so.") from error
 
 
 def _drop_dead_links(body: str) -> str:
