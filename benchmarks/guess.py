@@ -155,11 +155,12 @@ def _play(server: Server, rounds: int) -> list[Played]:
     """One round after the other, in visits of ten. What is answered does not matter."""
     played: list[Played] = []
     visit = None
+    server.wait_until_ready()
     with httpx.Client(base_url=server.url, timeout=30) as client:
         for number in range(rounds):
             if number % ROUNDS_A_VISIT == 0:
                 visit = None
-            dealt, seconds = _next(server, client, visit)
+            dealt, seconds = _next(client, visit)
             visit, text, ticket = dealt["visit"], dealt["text"], dealt["ticket"]
             seen = Round(text, ticket, seconds, _repeated(client, text))
             answer = {"ticket": ticket, "guess": "computer"}
@@ -170,17 +171,12 @@ def _play(server: Server, rounds: int) -> list[Played]:
     return played
 
 
-def _next(server: Server, client: httpx.Client, visit: str | None) -> tuple[dict[str, Any], float]:
+def _next(client: httpx.Client, visit: str | None) -> tuple[dict[str, Any], float]:
     """The next round, once there is one, and how long the answer took that had it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        server.require_alive()
         started = time.perf_counter()
-        try:
-            dealt = client.post("/guess/next", json={"visit": visit}).raise_for_status().json()
-        except httpx.TransportError:
-            time.sleep(POLL_SECONDS)
-            continue
+        dealt = client.post("/guess/next", json={"visit": visit}).raise_for_status().json()
         seconds = time.perf_counter() - started
         if dealt["state"] == "ready":
             return dealt, seconds

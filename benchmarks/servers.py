@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from multiprocessing import get_context
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 from typing import TypeVar
+
+import httpx
 
 from benchmarks import BenchmarkError, visitors
 from benchmarks.measuring import ROOT, pss_mib
@@ -28,6 +31,7 @@ UNLIMITED = {
 }
 # Below those that systems give to connections.
 PORTS = range(20_000, 30_000)
+READY_SECONDS = 300.0
 STOP_SECONDS = 60.0
 LOG_LINES = 20
 
@@ -47,6 +51,17 @@ class Server:
         if self.process.poll() is not None:
             end = "\n".join(self.said().splitlines()[-LOG_LINES:])
             raise BenchmarkError(f"The app ended by itself. The end of its log:\n{end}")
+
+    def wait_until_ready(self) -> None:
+        """Until it could write a text. Raises BenchmarkError if it ends, or takes too long."""
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            self.require_alive()
+            with suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz").is_success:
+                    return
+            time.sleep(0.2)
+        raise BenchmarkError(f"The app was not ready within {READY_SECONDS:g} s.")
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -75,12 +75,7 @@ class Samples(TrainerCallback):
         self._tokenizer, self._every, self._path, self._weights = tokenizer, every, path, weights
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: Any,
-        model: Any = None,
-        **_: Any,
+        self, args: Any, state: TrainerState, control: Any, model: Any = None, **_: Any
     ) -> None:
         """Samples at every `every`-th step and at the last."""
         if state.global_step % self._every and state.global_step != state.max_steps:

@@ -18,15 +18,11 @@ from training import TrainingError
 
 
 class RoundDeltas(TrainerCallback):
-    """Rounds a model's weights during each step after the `exact_steps`, and inside `rounded()`.
+    """Rounds a model's weights in each step after the first `exact_steps`, and inside `rounded()`.
 
-    Args:
-        model: with the base's weights, on its device; they are copied twice.
-        two_bits: parts of the names of matrices that get two bits a weight, not one.
-
-    Raises:
-        TrainingError: a part is in no name.
-    """
+    The model has the base's weights and is on its device; they are copied twice. `two_bits` are
+    parts of the names of matrices that get two bits a weight, not one. Raises TrainingError if one
+    is in no name."""
 
     def __init__(self, model: Any, two_bits: Sequence[str], exact_steps: float) -> None:
         self._weights: dict[str, Tensor] = dict(model.named_parameters())

@@ -122,12 +122,10 @@ def build_trainer(
         dev_texts: the best state is chosen by them.
         out: the run's folder; states and samples are written there.
         tokens, max_steps: at most one bounds the run; without one, the recipe's epochs do.
-        evaluations: how often dev is measured on the way, instead of the recipe's
-            `evaluate_every`.
+        evaluations: how often dev is measured on the way; the recipe's `evaluate_every` otherwise.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
-    Raises TrainingError if the batch cannot be divided evenly among the processes.
-    """
+    Raises TrainingError if the batch cannot be divided evenly among the processes."""
     model = start.model
     # With a cache, attention would cross from one packed tweet into the next.
     model.config.use_cache = False
