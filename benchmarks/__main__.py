@@ -7,16 +7,14 @@ from benchmarks import BenchmarkError
 from training.command_line import run_verb
 
 VERBS = {
-    "serve": "the app over HTTP beside the original's code path, and its engine beside its peers",
+    "serve": "the app over HTTP beside the original's code path",
     "raw": "the engine beside its peers alone",
     "train": "training tokens per second: the embedded recipe beside the original's loop",
     "prepare": "time and memory of preparing an archive, up to a million tweets",
-    "judge": "how long it takes to judge one text",
     "guess": "whether a script wins the guessing game without reading",
     "page": "how soon the page shows something, and how much of it moves then",
     "stays_up": "crowds, attackers, a lost network, a dying Hub, too little memory: is it up?",
     "same_text": "whether a seed gives the same text alone, among others and after a restart",
-    "soak": "memory, threads and handles of the engine over thousands of requests",
 }
 
 

@@ -16,10 +16,9 @@ import typer
 from safetensors import safe_open
 
 from benchmarks import BenchmarkError
-from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
-from demo.settings import read_settings
-
-ROOT = Path(__file__).parent.parent
+from benchmarks.measuring import ROOT
+from training.command_line import flag
+from training.files import EMBEDDED, resolve_folder
 
 
 class CheckpointName(StrEnum):
@@ -30,9 +29,7 @@ class CheckpointName(StrEnum):
     TINY = "tiny"
 
 
-QuickOption = Annotated[
-    bool, typer.Option("--quick", help="a tiny checkpoint, once: does everything run?")
-]
+QuickOption = Annotated[bool, flag("quick", "a tiny checkpoint, once: does everything run?")]
 CheckpointOption = Annotated[
     list[CheckpointName] | None,
     typer.Option(help="measure this one alone; may be given again (default: all but the tiny one)"),
@@ -53,7 +50,6 @@ class Target:
 
 
 def chosen_names(checkpoint: Sequence[CheckpointName] | None, quick: bool) -> list[CheckpointName]:
-    """The checkpoints to measure when these were asked for."""
     if checkpoint:
         return list(checkpoint)
     if quick:
@@ -62,13 +58,10 @@ def chosen_names(checkpoint: Sequence[CheckpointName] | None, quick: bool) -> li
 
 
 def make_target(name: CheckpointName, scratch: Path) -> Target:
-    """Makes a checkpoint ready.
-
-    Raises:
-        BenchmarkError: the one with random weights could not be written.
-    """
+    """Makes a checkpoint ready. Raises BenchmarkError if the one with random weights could not be
+    written."""
     if name is CheckpointName.EMBEDDED:
-        return Target("embedded", embedded_checkpoint().folder)
+        return Target("embedded", resolve_folder(EMBEDDED).folder)
     folder = scratch / name
     command = [sys.executable, "-m", "benchmarks.random_checkpoint", name, str(folder)]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
@@ -77,20 +70,6 @@ def make_target(name: CheckpointName, scratch: Path) -> Target:
     # What our app derives from the checkpoint is deleted with it.
     variables = {"CHECKPOINT": str(folder), "CACHE_DIR": str(scratch / "cache")}
     return Target(title, folder, variables)
-
-
-def embedded_checkpoint() -> Checkpoint:
-    """The checkpoint that runs when none is named."""
-    settings = read_settings()
-    return resolve_checkpoint(
-        model_id="",
-        model_revision="",
-        folder=None,
-        embedded=ROOT / "embedded",
-        base_file=settings.base_file,
-        cache_dir=settings.cache_dir,
-        say=print,
-    )
 
 
 def read_parameters(checkpoint: Path) -> int:

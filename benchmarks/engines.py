@@ -10,12 +10,12 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +29,11 @@ LONGEST_TEXT = 256
 TEMPERATURE = 0.9
 TOP_P = 0.95
 SEED = 7
-STOP_SECONDS = 20
 
+Found = TypeVar("Found")
 Logits = NDArray[np.float32]
 # Token ids [batch, tokens].
 Ids = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One decoding: its seconds, prompts included, and the new tokens of all texts."""
-
-    seconds: float
-    tokens: int
 
 
 class WorkerFailed(BenchmarkError):
@@ -49,83 +41,72 @@ class WorkerFailed(BenchmarkError):
 
 
 class Worker:
-    """An engine in a process of its own, loaded and waiting; `logits` are those after a prompt."""
+    """An engine in a process of its own, loaded and waiting. `logits` are those after a prompt."""
 
     def __init__(
-        self, engine: str, checkpoint: Path, folder: Path, threads: int, log: Path
+        self, engine: "type[Engine]", checkpoint: Path, folder: Path, threads: int, log: Path
     ) -> None:
-        """Raises:
-        WorkerFailed: it did not load.
-        """
-        spawn = get_context("spawn")
+        """Raises WorkerFailed if it did not load."""
         self._log = log
-        self._pipe, theirs = spawn.Pipe()
-        arguments = (theirs, engine, checkpoint, folder, threads, log)
-        self._process = spawn.Process(target=run_engine, args=arguments)
-        self._process.start()
-        theirs.close()
+        self._pool = ProcessPoolExecutor(
+            1,
+            mp_context=get_context("spawn"),
+            initializer=_open_engine,
+            initargs=(engine, checkpoint, folder, threads, log),
+        )
         try:
-            self.logits: Logits | None = self._pipe.recv()
-        except (EOFError, OSError) as error:
+            self.logits = self._ask(_first_logits)
+            self.pid = self._ask(os.getpid)
+        except WorkerFailed:
             self.close()
-            raise WorkerFailed(f"It did not start: {last_line(log)}") from error
+            raise
 
-    @property
-    def pid(self) -> int:
-        """The process."""
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def run(self, batch: int, new_tokens: int) -> Timing:
-        """Decodes a batch of prompts.
-
-        Raises:
-            WorkerFailed: it ended.
-        """
-        try:
-            self._pipe.send((batch, new_tokens))
-            timing: Timing = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise WorkerFailed(f"It ended: {last_line(self._log)}") from error
-        return timing
+    def run(self, batch: int, new_tokens: int) -> float:
+        """Seconds for a batch of prompts, and as many new tokens after each. Raises WorkerFailed if
+        it ended."""
+        return self._ask(_decode, batch, new_tokens)
 
     def close(self) -> None:
-        """Ends the process, which stops when the pipe is closed."""
-        self._pipe.close()
-        self._process.join(STOP_SECONDS)
-        self._process.kill()
-        self._process.join()
+        self._pool.shutdown()
+
+    def _ask(self, function: Callable[..., Found], *arguments: int) -> Found:
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise WorkerFailed(f"It ended: {last_line(self._log)}") from error
 
 
 def last_line(log: Path) -> str:
-    """The end of what a process printed."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "it printed nothing."
 
 
-def run_engine(
-    parent: Connection, name: str, checkpoint: Path, folder: Path, threads: int, log: Path
+# What a process of its own has opened.
+_opened: "Engine"
+
+
+def _open_engine(
+    engine: "type[Engine]", checkpoint: Path, folder: Path, threads: int, log: Path
 ) -> None:
-    """A process that opens an exported checkpoint, sends the logits after one prompt, and then
-    answers each pair of a batch size and a number of new tokens with a `Timing`, until the pipe is
-    closed."""
+    global _opened
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    engine = ENGINES[name](folder, threads, config["vocab_size"])
-    parent.send(engine.logits(make_prompts(1, config["vocab_size"])))
-    while True:
-        try:
-            batch, new_tokens = parent.recv()
-        except EOFError:
-            return
-        prompts = make_prompts(batch, config["vocab_size"])
-        started = time.perf_counter()
-        made = engine.decode(prompts, new_tokens)
-        seconds = time.perf_counter() - started
-        assert np.shape(made) == (batch, new_tokens), np.shape(made)
-        parent.send(Timing(seconds, batch * new_tokens))
+    _opened = engine(folder, threads, config["vocab_size"])
+
+
+def _first_logits() -> Logits | None:
+    return _opened.logits(make_prompts(1, _opened.vocab_size))
+
+
+def _decode(batch: int, new_tokens: int) -> float:
+    prompts = make_prompts(batch, _opened.vocab_size)
+    started = time.perf_counter()
+    made = _opened.decode(prompts, new_tokens)
+    seconds = time.perf_counter() - started
+    assert np.shape(made) == (batch, new_tokens), np.shape(made)
+    return seconds
 
 
 def make_prompts(batch: int, vocab_size: int) -> Ids:
@@ -141,8 +122,14 @@ class Engine:
     An engine that leaves the loop and the draw to its caller has `forward` alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, threads: int, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
         self._random = np.random.default_rng(SEED)
+        self.open(folder, threads)
+
+    def open(self, folder: Path, threads: int) -> None:
+        """Loads the exported checkpoint."""
+        raise NotImplementedError
 
     def forward(self, ids: Ids, position: int) -> Logits:
         """The logits [batch, vocabulary] after ids [batch, tokens], the first of which has this
@@ -150,14 +137,12 @@ class Engine:
         raise NotImplementedError
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """The new tokens [batch, new_tokens]."""
         made = [draw(self.forward(prompts, 0), self._random)]
         for position in range(PROMPT_TOKENS, PROMPT_TOKENS + new_tokens - 1):
             made.append(draw(self.forward(made[-1][:, None], position), self._random))
         return np.stack(made, axis=1)
 
     def logits(self, prompts: Ids) -> Logits | None:
-        """The logits [batch, vocabulary] after the prompts, or None if it does not give any."""
         return self.forward(prompts, 0)
 
 
@@ -187,7 +172,7 @@ class OpenVINO(Engine):
     SLOTS = LARGEST_BATCH
     CACHE_BLOCKS = 256
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         from demo.generation.openvino.engine import SETTINGS
         from demo.generation.openvino.runtime import Companion, genai, open_pipeline, ov
 
@@ -200,30 +185,23 @@ class OpenVINO(Engine):
         self._request_ids = itertools.count()
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """Steps the pipeline until every text is finished."""
-        handles = [
-            self._pipeline.add_request(
-                next(self._request_ids),
-                self._ov.Tensor(prompt[None]),
-                self._config(new_tokens, seed),
+        handles = []
+        for seed, prompt in enumerate(prompts, start=SEED):
+            config = self._genai.GenerationConfig(
+                do_sample=True,
+                temperature=TEMPERATURE,
+                top_p=TOP_P,
+                max_new_tokens=new_tokens,
+                ignore_eos=True,
+                rng_seed=seed,
             )
-            for seed, prompt in enumerate(prompts, start=SEED)
-        ]
+            ids = self._ov.Tensor(prompt[None])
+            handles.append(self._pipeline.add_request(next(self._request_ids), ids, config))
         # All of them are of one length, and so end with one step.
         while self._pipeline.has_non_finished_requests():
             self._companion.join(len(prompts))
             self._pipeline.step()
         return np.array([handle.read_all()[0].generated_ids for handle in handles])
-
-    def _config(self, new_tokens: int, seed: int) -> Any:
-        return self._genai.GenerationConfig(
-            do_sample=True,
-            temperature=TEMPERATURE,
-            top_p=TOP_P,
-            max_new_tokens=new_tokens,
-            ignore_eos=True,
-            rng_seed=seed,
-        )
 
     def logits(self, prompts: Ids) -> None:
         """The pipeline keeps them; the demo's own tests hold its texts to transformers'."""
@@ -232,7 +210,7 @@ class OpenVINO(Engine):
 class Transformers(Engine):
     """transformers' `generate` in fp32, a static batch at a time: the baseline."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         import torch
         import transformers
 
@@ -247,7 +225,6 @@ class Transformers(Engine):
         self._config: Any = transformers.GenerationConfig
 
     def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        """All texts of the batch at once."""
         ids = self._torch.from_numpy(prompts)
         config = self._config(
             do_sample=True,
@@ -263,7 +240,6 @@ class Transformers(Engine):
         return rows
 
     def logits(self, prompts: Ids) -> Logits:
-        """What the other engines are compared with."""
         with self._torch.no_grad():
             rows: Logits = self._model(self._torch.from_numpy(prompts)).logits[:, -1].numpy()
         return rows
@@ -272,10 +248,9 @@ class Transformers(Engine):
 class OnnxRuntime(Engine):
     """ONNX Runtime with int8 weights, on the graph that `export_onnx` wrote."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         import onnxruntime as ort
 
-        super().__init__()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         providers = ["CPUExecutionProvider"]
@@ -312,11 +287,10 @@ class OnnxRuntime(Engine):
 class LlamaCpp(Engine):
     """llama.cpp with 8-bit weights (q8_0), on the file that `export_gguf` wrote."""
 
-    def __init__(self, folder: Path, threads: int, vocab_size: int) -> None:
+    def open(self, folder: Path, threads: int) -> None:
         import llama_cpp
 
-        super().__init__()
-        self._llama, self._vocab_size = llama_cpp, vocab_size
+        self._llama = llama_cpp
         llama_cpp.llama_backend_init()
         path = str(folder / "model.gguf").encode()
         model = llama_cpp.llama_model_load_from_file(path, llama_cpp.llama_model_default_params())
@@ -348,13 +322,4 @@ class LlamaCpp(Engine):
 
     def _row(self, index: int) -> Logits:
         pointer = self._llama.llama_get_logits_ith(self._context, index)
-        return np.ctypeslib.as_array(pointer, (self._vocab_size,))
-
-
-# By the names that `raw` uses; each takes the exported folder, threads, and vocabulary size.
-ENGINES: Mapping[str, Callable[[Path, int, int], Engine]] = {
-    "openvino": lambda folder, threads, _: OpenVINO(folder, threads),
-    "onnxruntime": lambda folder, threads, _: OnnxRuntime(folder, threads),
-    "llama.cpp": LlamaCpp,
-    "transformers": lambda folder, threads, _: Transformers(folder, threads),
-}
+        return np.ctypeslib.as_array(pointer, (self.vocab_size,))

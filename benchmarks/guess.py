@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -60,51 +60,44 @@ class Played:
     detector: bool | None
 
 
-class Strategy(Protocol):
-    """Guesses a round from what earlier ones revealed."""
-
-    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
-        """Whether it was a computer."""
-        ...
+# Guesses from what earlier rounds revealed whether a round is a computer's.
+Strategy = Callable[[Round, Sequence[Played]], bool]
 
 
-@dataclass(frozen=True)
-class Learned:
-    """A classifier of numbers of a round, fitted anew to all earlier rounds."""
+def _learned(features: Callable[[Round], Sequence[float]], model: Any) -> Strategy:
+    """A classifier of numbers of a round, fitted anew to all earlier rounds; "computer" until both
+    kinds were revealed often enough."""
 
-    features: Callable[[Round], Sequence[float]]
-    model: Any
-
-    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
-        """“Computer” until both kinds were revealed often enough."""
+    def guess(seen: Round, past: Sequence[Played]) -> bool:
         truths = [one.is_computer for one in past]
         if len(past) < NEAREST or len(set(truths)) < 2:
             return True
-        self.model.fit([self.features(one.seen) for one in past], truths)
-        return bool(self.model.predict([self.features(seen)])[0])
+        model.fit([features(one.seen) for one in past], truths)
+        return bool(model.predict([features(seen)])[0])
+
+    return guess
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What an earlier text with the same opening words was; all words if `words` is None."""
-
-    words: int | None
-
-    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
-        """“Computer” for what was never seen."""
-        known = {self._key(one.seen): one.is_computer for one in past}
-        return known.get(self._key(seen), True)
-
-    def _key(self, seen: Round) -> str:
-        return " ".join(seen.text.split()[: self.words]).casefold()
+def _best_cut(feature: Callable[[Round], float]) -> Strategy:
+    return _learned(lambda seen: [feature(seen)], DecisionTreeClassifier(max_depth=1))
 
 
-class Always:
-    """The same answer every time."""
+def _regression(features: Callable[[Round], Sequence[float]]) -> Strategy:
+    return _learned(features, make_pipeline(StandardScaler(), LogisticRegression()))
 
-    def guess(self, seen: Round, past: Sequence[Played]) -> bool:
-        """“Computer”."""
-        return True
+
+def _remembered(words: int | None) -> Strategy:
+    """What an earlier text with the same opening words was (None: all words); "computer" for what
+    was never seen."""
+
+    def opening(seen: Round) -> str:
+        return " ".join(seen.text.split()[:words]).casefold()
+
+    def guess(seen: Round, past: Sequence[Played]) -> bool:
+        known = {opening(one.seen): one.is_computer for one in past}
+        return known.get(opening(seen), True)
+
+    return guess
 
 
 def _describe_characters(text: str) -> list[float]:
@@ -128,18 +121,10 @@ def _describe_characters(text: str) -> list[float]:
     ]
 
 
-def _best_cut(feature: Callable[[Round], float]) -> Learned:
-    return Learned(lambda seen: [feature(seen)], DecisionTreeClassifier(max_depth=1))
-
-
-def _regression(features: Callable[[Round], Sequence[float]]) -> Learned:
-    return Learned(features, make_pipeline(StandardScaler(), LogisticRegression()))
-
-
 STRATEGIES: dict[str, Strategy] = {
-    "always “computer”": Always(),
+    "always “computer”": lambda seen, past: True,
     "length, best cut so far": _best_cut(lambda seen: len(seen.text)),
-    f"length, as the {NEAREST} nearest were": Learned(
+    f"length, as the {NEAREST} nearest were": _learned(
         lambda seen: [len(seen.text)], KNeighborsClassifier(NEAREST)
     ),
     "punctuation and character classes, logistic regression": _regression(
@@ -147,8 +132,8 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "response time, best cut so far": _best_cut(lambda seen: seen.seconds),
     "what `/detect` says is repeated of a real tweet": _best_cut(lambda seen: seen.repeated),
-    "text seen before": Seen(None),
-    "first three words seen before": Seen(3),
+    "text seen before": _remembered(None),
+    "first three words seen before": _remembered(3),
     "characters of the ticket, logistic regression": _regression(
         lambda seen: list(seen.ticket.encode())
     ),
@@ -160,7 +145,6 @@ def guess(
     rounds: Annotated[int, typer.Option(help="how many are played")] = 400,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Starts the app, plays, prints and writes the table."""
     load = OutsideLoad()
     with running(("app.py",), free_address(), {"TWEETS": str(tweets.resolve())}) as server:
         played = _play(server, rounds)
@@ -170,38 +154,29 @@ def guess(
 def _play(server: Server, rounds: int) -> list[Played]:
     """One round after the other, in visits of ten. What is answered does not matter."""
     played: list[Played] = []
+    visit = None
+    server.wait_until_ready()
     with httpx.Client(base_url=server.url, timeout=30) as client:
-        visit = None
-        while len(played) < rounds:
-            if len(played) % ROUNDS_A_VISIT == 0:
+        for number in range(rounds):
+            if number % ROUNDS_A_VISIT == 0:
                 visit = None
-            dealt, seconds = _next(server, client, visit)
-            visit = dealt["visit"]
-            repeated = _repeated(client, dealt["text"])
-            answer = {"ticket": dealt["ticket"], "guess": "computer"}
+            dealt, seconds = _next(client, visit)
+            visit, text, ticket = dealt["visit"], dealt["text"], dealt["ticket"]
+            seen = Round(text, ticket, seconds, _repeated(client, text))
+            answer = {"ticket": ticket, "guess": "computer"}
             revealed = client.post("/guess/answer", json=answer).raise_for_status().json()
             judged = revealed["detector"]
-            played.append(
-                Played(
-                    Round(dealt["text"], dealt["ticket"], seconds, repeated),
-                    revealed["truth"] == "computer",
-                    judged["right"] if judged else None,
-                )
-            )
+            is_computer = revealed["truth"] == "computer"
+            played.append(Played(seen, is_computer, judged["right"] if judged else None))
     return played
 
 
-def _next(server: Server, client: httpx.Client, visit: str | None) -> tuple[dict[str, Any], float]:
+def _next(client: httpx.Client, visit: str | None) -> tuple[dict[str, Any], float]:
     """The next round, once there is one, and how long the answer took that had it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        server.require_alive()
         started = time.perf_counter()
-        try:
-            dealt = client.post("/guess/next", json={"visit": visit}).raise_for_status().json()
-        except httpx.TransportError:
-            time.sleep(POLL_SECONDS)
-            continue
+        dealt = client.post("/guess/next", json={"visit": visit}).raise_for_status().json()
         seconds = time.perf_counter() - started
         if dealt["state"] == "ready":
             return dealt, seconds
@@ -220,10 +195,9 @@ def _repeated(client: httpx.Client, text: str) -> float:
 
 
 def render(played: Sequence[Played], outside_cores: float) -> list[str]:
-    """The paragraphs of `guess.md`."""
     rights = {
         name: [
-            strategy.guess(one.seen, played[:number]) == one.is_computer
+            strategy(one.seen, played[:number]) == one.is_computer
             for number, one in enumerate(played)
         ]
         for name, strategy in STRATEGIES.items()

@@ -16,7 +16,8 @@ import numpy as np
 import psutil
 import typer
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 ResultsOption = Annotated[Path, typer.Option(help="where the table is written")]
 NOTHING = "–"
 BANDWIDTH_BYTES = 2**31
@@ -35,11 +36,9 @@ class OutsideLoad:
         self._before = _others_seconds()
 
     def seconds(self) -> float:
-        """Seconds since the start."""
         return time.monotonic() - self._start
 
     def cores(self) -> float:
-        """Cores that other programs kept busy, on average."""
         return max(0.0, (_others_seconds() - self._before) / self.seconds())
 
 
@@ -100,7 +99,6 @@ def describe_machine() -> str:
 
 
 def today() -> str:
-    """The date, in UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%d")
 
 

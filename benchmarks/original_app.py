@@ -42,7 +42,6 @@ class OriginalEngine:
         )
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """The whole text as one chunk."""
         started = time.monotonic()
         prompt_tokens = self.count_tokens(request.opening)
         [answer] = self._pipeline(
@@ -60,11 +59,9 @@ class OriginalEngine:
         yield Chunk(text, Ending(reason, *counts, seconds, seconds))
 
     def count_tokens(self, text: str) -> int:
-        """See `Engine.count_tokens`."""
         return len(self._pipeline.tokenizer(text)["input_ids"])
 
     def health(self) -> bool:
-        """It cannot tell."""
         return True
 
     def close(self) -> None:

@@ -5,19 +5,16 @@ Every visit is a fresh browser context, with nothing in its cache.
 """
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import httpx
 import typer
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks import BenchmarkError
 from benchmarks.measuring import (
     RESULTS,
     OutsideLoad,
@@ -26,7 +23,7 @@ from benchmarks.measuring import (
     table,
     write_page,
 )
-from benchmarks.servers import Server, free_address, running
+from benchmarks.servers import free_address, running
 from demo.ui import snippets
 from tests.browser.blog import Blog
 from tests.browser.conftest import browser_arguments, executable
@@ -46,7 +43,6 @@ READ = """() => ({...measured,
   requests: performance.getEntriesByType("resource").length + 1,
   bytes: [...performance.getEntriesByType("resource"), performance.getEntriesByType("navigation")[0]]
     .reduce((sum, entry) => sum + entry.transferSize, 0)})"""  # noqa: E501
-PATIENCE_SECONDS = 300.0
 SETTLE_MILLISECONDS = 1_500
 WINDOWS = ((390, 844), (1280, 900))
 
@@ -67,11 +63,11 @@ def page(
     visits: Annotated[int, typer.Option(help="of each kind")] = 7,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Starts the app, visits it, prints and writes the table."""
     load, url = OutsideLoad(), free_address()
     found: dict[str, list[Visit]] = {}
     with running(("app.py",), url, {}) as server, _post(server.url) as post, _browser() as browser:
-        _wait_until_ready(server)
+        # What is measured is the page, not a start.
+        server.wait_until_ready()
         for name, address in {"the page": server.url, "an embed in a post": post}.items():
             for width, height in WINDOWS:
                 # The first one finds a server that has not read its own files yet.
@@ -103,18 +99,6 @@ def _post(app: str) -> Iterator[str]:
         blog.close()
 
 
-def _wait_until_ready(server: Server) -> None:
-    """Waits until it could write a text: what is measured is the page, not a start."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        server.require_alive()
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{server.url}/readyz").is_success:
-                return
-        time.sleep(0.2)
-    raise BenchmarkError(f"The app was not ready within {PATIENCE_SECONDS:g} s.")
-
-
 def _visit(browser: Browser, address: str, width: int, height: int) -> Visit:
     context = browser.new_context(viewport={"width": width, "height": height})
     context.add_init_script(OBSERVE)
@@ -130,7 +114,6 @@ def _visit(browser: Browser, address: str, width: int, height: int) -> Visit:
 
 
 def render(found: Mapping[str, Sequence[Visit]], visits: int, outside_cores: float) -> list[str]:
-    """The paragraphs of `page.md`."""
     header = (
         "what", "first paint, ms", "largest paint, ms", "usable, ms", "layout shift", "requests",
         "MB",

@@ -19,10 +19,9 @@ from typing import Annotated
 import typer
 
 from benchmarks import BenchmarkError
-from benchmarks.measuring import RESULTS, ResultsOption, describe_run, table, write_page
+from benchmarks.measuring import RESULTS, ROOT, ResultsOption, describe_run, table, write_page
 from tests import made_up
 
-ROOT = Path(__file__).parent.parent
 SIZES = [40_000, 200_000, 1_000_000]
 
 
@@ -42,7 +41,6 @@ def prepare(
     ] = None,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Prepares each size, prints and writes the table."""
     found = []
     for size in tweets or SIZES:
         found.append(_prepare(size))
@@ -75,7 +73,6 @@ def growth(smaller: Prepared, larger: Prepared) -> float:
 
 
 def render(found: Sequence[Prepared]) -> list[str]:
-    """The paragraphs of `prepare.md`."""
     exponents = ["", *(f"{growth(*pair):.2f}" for pair in pairwise(found))]
     return [
         "# Preparing an archive",
@@ -86,14 +83,9 @@ def render(found: Sequence[Prepared]) -> list[str]:
         table(
             ("tweets", "seconds", "CPU-seconds", "peak memory, MiB", "growth"),
             [
-                (
-                    f"{one.tweets:,}",
-                    f"{one.seconds:.1f}",
-                    f"{one.cpu_seconds:.1f}",
-                    f"{one.memory:,.0f}",
-                    exponent,
-                )
+                (f"{one.tweets:,}", f"{one.seconds:.1f}", f"{one.cpu_seconds:.1f}",
+                 f"{one.memory:,.0f}", exponent)
                 for one, exponent in zip(found, exponents, strict=True)
             ],
         ),
-    ]
+    ]  # fmt: skip

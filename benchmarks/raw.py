@@ -5,16 +5,14 @@ A speed is the median over the repeats; a ratio is one of medians.
 """
 
 import importlib.util
-import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +21,6 @@ import numpy as np
 import typer
 
 from benchmarks.checkpoints import (
-    ROOT,
     CheckpointOption,
     OptionalResults,
     QuickOption,
@@ -32,18 +29,26 @@ from benchmarks.checkpoints import (
     make_target,
     read_parameters,
 )
-from benchmarks.engines import Worker, WorkerFailed, last_line
+from benchmarks.engines import (
+    Engine,
+    LlamaCpp,
+    OnnxRuntime,
+    OpenVINO,
+    Transformers,
+    Worker,
+    WorkerFailed,
+    last_line,
+)
 from benchmarks.measuring import (
     NOTHING,
     RESULTS,
+    ROOT,
     OutsideLoad,
-    describe_machine,
     describe_run,
     measure_bandwidth,
     pss_mib,
     spread,
     table,
-    today,
     write_page,
 )
 
@@ -55,29 +60,27 @@ LEAST_CORRELATION = 0.8
 
 @dataclass(frozen=True)
 class Peer:
-    """An engine of `engines`, the module that exports for it, the packages it needs, and how many
-    bits it keeps a weight in, the scales of its blocks included."""
+    """An engine, the module that exports for it, the packages it needs, and how many bits it keeps
+    a weight in, the scales of its blocks included."""
 
     name: str
-    engine: str
+    engine: type[Engine]
     exporter: tuple[str, ...]
     packages: tuple[str, ...]
     bits: float
     is_ours: bool = False
 
 
-OPENVINO_EXPORT = ("demo.generation.openvino.export",)
-OURS_EXPORT = "benchmarks.exports"
+ONNX, GGUF = (("benchmarks.exports", name) for name in ("onnx", "gguf"))
 PEERS = (
-    Peer("OpenVINO int8", "openvino", OPENVINO_EXPORT, ("openvino_genai",), 8, True),
     Peer(
-        "ONNX Runtime int8", "onnxruntime", (OURS_EXPORT, "onnx"), ("onnxscript", "onnxruntime"), 8
+        "OpenVINO int8", OpenVINO, ("demo.generation.openvino.export",), ("openvino_genai",), 8,
+        is_ours=True,
     ),
-    Peer("llama.cpp q8_0", "llama.cpp", (OURS_EXPORT, "gguf"), ("llama_cpp",), 8.5),
-    Peer("transformers fp32", "transformers", (), ("transformers",), 32),
-)
-
-
+    Peer("ONNX Runtime int8", OnnxRuntime, ONNX, ("onnxscript", "onnxruntime"), 8),
+    Peer("llama.cpp q8_0", LlamaCpp, GGUF, ("llama_cpp",), 8.5),
+    Peer("transformers fp32", Transformers, (), ("transformers",), 32),
+)  # fmt: skip
 REPEATS = 7
 # New tokens for each size of a batch.
 NEW_TOKENS = {1: 64, 16: 32}
@@ -85,23 +88,22 @@ QUICK_NEW_TOKENS = {1: 8, 16: 4}
 THREADS = os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Speeds:
     """Tokens a second of all texts of a batch in each repeat, prompts included, and how many cores
     other programs kept busy meanwhile."""
 
     batch: int
     new_tokens: int
-    tokens_per_second: tuple[float, ...]
-    outside_cores: tuple[float, ...]
+    tokens_per_second: list[float] = field(default_factory=list)
+    outside_cores: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
-        """The speed that is compared."""
         return statistics.median(self.tokens_per_second)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """One engine on one checkpoint. `weight_bytes` are read for every step of a batch;
     `memory_mib` is the PSS of its process alone, after a batch of each size; `correlation` is that
@@ -116,7 +118,7 @@ class Row:
     weight_bytes: float
     memory_mib: float = 0.0
     correlation: float | None = None
-    speeds: tuple[Speeds, ...] = ()
+    speeds: list[Speeds] = field(default_factory=list)
     note: str = ""
 
 
@@ -127,8 +129,6 @@ def raw(
     results: OptionalResults = None,
 ) -> int:
     """Measures, prints, writes; the exit code is 1 if an engine that is installed failed."""
-    # Told to end, it first ends what it started, as on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     repeats, new_tokens = (1, QUICK_NEW_TOKENS) if quick else (repeats, NEW_TOKENS)
     folder = results or (None if quick else RESULTS)
     _say("The memory's bandwidth …")
@@ -139,16 +139,6 @@ def raw(
             _say(f"{name}: the checkpoint is made …")
             rows += measure(make_target(name, Path(scratch)), repeats, new_tokens, Path(scratch))
     write_page(folder and folder / "raw.md", render(rows, bandwidth))
-    if folder:
-        record = {
-            "date": today(),
-            "machine": describe_machine(),
-            "versions": _versions(),
-            "bandwidth": bandwidth,
-            "threads": THREADS,
-            "rows": [asdict(row) for row in rows],
-        }
-        (folder / "raw.json").write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8")
     return int(any(row.note not in ("", NOT_INSTALLED) for row in rows))
 
 
@@ -163,16 +153,16 @@ def measure(
     }
     workers: dict[Peer, Worker] = {}
     with ExitStack() as stack:
-        for peer in PEERS:
+        for peer, row in rows.items():
             _say(f"{target.name}: {peer.name} is exported and loaded …")
             try:
-                workers[peer], memory = _load(peer, target.folder, new_tokens, scratch, stack)
-                rows[peer] = replace(rows[peer], memory_mib=memory)
+                workers[peer], row.memory_mib = _load(
+                    peer, target.folder, new_tokens, scratch, stack
+                )
             except WorkerFailed as error:
-                rows[peer] = replace(rows[peer], note=str(error))
+                row.note = str(error)
         compare_logits(workers, rows)
-        for peer, speeds in _decode_in_turn(workers, repeats, new_tokens).items():
-            rows[peer] = replace(rows[peer], speeds=speeds)
+        _decode_in_turn(workers, rows, repeats, new_tokens)
     return list(rows.values())
 
 
@@ -183,7 +173,7 @@ def _load(
     share a library or a file count a part of it each."""
     if not all(map(importlib.util.find_spec, peer.packages)):
         raise WorkerFailed(NOT_INSTALLED)
-    log, folder = scratch / f"{peer.engine}.log", checkpoint
+    log, folder = scratch / f"{peer.name}.log", checkpoint
     if peer.exporter:
         folder = scratch / f"{checkpoint.name}-{'-'.join(peer.exporter)}"
         if not folder.exists():
@@ -212,7 +202,7 @@ def _export(exporter: Sequence[str], checkpoint: Path, folder: Path, log: Path) 
         raise WorkerFailed(f"It could not be exported: {last_line(log)}")
 
 
-def compare_logits(workers: dict[Peer, Worker], rows: dict[Peer, Row]) -> None:
+def compare_logits(workers: dict[Peer, Worker], rows: Mapping[Peer, Row]) -> None:
     """Fills in the correlations, and drops engines that do not compute what transformers does."""
     baseline = PEERS[-1]
     reference = workers[baseline].logits if baseline in workers else None
@@ -220,48 +210,45 @@ def compare_logits(workers: dict[Peer, Worker], rows: dict[Peer, Row]) -> None:
         if worker.logits is None or reference is None:
             continue
         correlation = float(np.corrcoef(worker.logits[0], reference[0])[0, 1])
-        rows[peer] = replace(rows[peer], correlation=correlation)
+        rows[peer].correlation = correlation
         if not correlation >= LEAST_CORRELATION:
-            note = f"Wrong logits: their correlation with transformers' is {correlation:.3f}."
-            rows[peer] = replace(rows[peer], note=note)
+            rows[
+                peer
+            ].note = f"Wrong logits: their correlation with transformers' is {correlation:.3f}."
             del workers[peer]
 
 
 def _decode_in_turn(
-    workers: Mapping[Peer, Worker], repeats: int, new_tokens: Mapping[int, int]
-) -> Mapping[Peer, tuple[Speeds, ...]]:
-    """Every engine in every repeat, each time another one first."""
-    runs: dict[tuple[Peer, int], list[tuple[float, float]]] = {}
+    workers: Mapping[Peer, Worker],
+    rows: Mapping[Peer, Row],
+    repeats: int,
+    new_tokens: Mapping[int, int],
+) -> None:
+    """Every engine in every repeat, each time another one first; fills in the speeds."""
+    for peer in workers:
+        rows[peer].speeds = [Speeds(*cell) for cell in new_tokens.items()]
     order = list(workers)
     for repeat in range(repeats):
         _say(f"Repeat {repeat + 1} of {repeats} …")
-        for batch, tokens in new_tokens.items():
+        for number, (batch, tokens) in enumerate(new_tokens.items()):
             for peer in order:
                 outside = OutsideLoad()
-                timing = workers[peer].run(batch, tokens)
-                speed, others = timing.tokens / timing.seconds, outside.cores()
-                runs.setdefault((peer, batch), []).append((speed, others))
+                seconds = workers[peer].run(batch, tokens)
+                found = rows[peer].speeds[number]
+                found.tokens_per_second.append(batch * tokens / seconds)
+                found.outside_cores.append(outside.cores())
                 _say(
-                    f"  batch of {batch}: {speed:.1f} tokens/s by {peer.name}, "
-                    f"others on {others:.2f} cores"
+                    f"  batch of {batch}: {found.tokens_per_second[-1]:.1f} tokens/s by "
+                    f"{peer.name}, others on {found.outside_cores[-1]:.2f} cores"
                 )
         order = order[1:] + order[:1]
-    return {
-        peer: tuple(
-            Speeds(batch, tokens, *zip(*runs[peer, batch], strict=True))
-            for batch, tokens in new_tokens.items()
-        )
-        for peer in workers
-    }
 
 
 def _versions() -> str:
     found = []
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
     return f"{', '.join(found)}."
 
 
@@ -294,13 +281,9 @@ def render(rows: Sequence[Row], bandwidth: tuple[float, float]) -> list[str]:
 
 def _table(rows: Sequence[Row], bandwidth: float) -> str:
     sizes = {one.batch: one.new_tokens for row in rows for one in row.speeds}
-    best = {
-        batch: max(
-            (one.median for row in rows if row.is_peer for one in row.speeds if one.batch == batch),
-            default=None,
-        )
-        for batch in sizes
-    }
+    medians: dict[int, list[float]] = {}
+    for one in (one for row in rows if row.is_peer for one in row.speeds):
+        medians.setdefault(one.batch, []).append(one.median)
     header = ["engine", "weights, MB", "memory, MiB", "logits", "outside load, cores"]
     for batch, new_tokens in sizes.items():
         header += [f"batch of {batch}, {new_tokens} tokens: tokens/s", "× the best peer"]
@@ -316,11 +299,9 @@ def _table(rows: Sequence[Row], bandwidth: float) -> str:
         cells.append(NOTHING if row.correlation is None else f"{row.correlation:.3f}")
         cells.append(f"{statistics.median(outside):.2f} ({max(outside):.2f})")
         for one in row.speeds:
-            peer = best[one.batch]
-            cells += [
-                spread(one.tokens_per_second),
-                f"{one.median / peer:.2f}" if peer else NOTHING,
-            ]
+            peers = medians.get(one.batch)
+            cells.append(spread(one.tokens_per_second))
+            cells.append(f"{one.median / max(peers):.2f}" if peers else NOTHING)
         alone = next(one for one in row.speeds if one.batch == 1)
         cells.append(f"{alone.median * row.weight_bytes / bandwidth:.0%}")
         shown.append(cells)

@@ -14,21 +14,15 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.checkpoints import embedded_checkpoint
-from benchmarks.measuring import (
-    RESULTS,
-    ResultsOption,
-    describe_run,
-    table,
-    write_page,
-)
-from benchmarks.soak import WORDS
+from benchmarks.measuring import RESULTS, ResultsOption, describe_run, table, write_page
 from demo.generation.engine import Engine
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
+from training.files import EMBEDDED, resolve_folder
 
+WORDS = ("the", "democrats", "have", "a", "tremendous", "problem", "with", "teapots", "everybody")
 PROMPT_TOKENS = 24
 # A reader comes so many seconds after its last text, at most.
 PAUSE_SECONDS = 0.2
@@ -52,7 +46,7 @@ def same_text(
     results: ResultsOption = RESULTS,
 ) -> int:
     """Runs, prints and writes; 1 if a text differed."""
-    checkpoint = embedded_checkpoint()
+    checkpoint = resolve_folder(EMBEDDED)
     folder = exported_folder(checkpoint, read_settings().cache_dir, print)
 
     def write(one: Round) -> list[str]:

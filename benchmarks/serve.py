@@ -4,20 +4,16 @@ Our app and the original run in turn, never at once, and each process begins wit
 whatever the machine does meanwhile, two neighbours in time share it.
 """
 
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
-from benchmarks import BenchmarkError, raw, report
+from benchmarks import BenchmarkError, report, visitors
 from benchmarks.checkpoints import (
-    CheckpointName,
     CheckpointOption,
     OptionalResults,
     QuickOption,
@@ -27,7 +23,7 @@ from benchmarks.checkpoints import (
 )
 from benchmarks.measuring import RESULTS, OutsideLoad, describe_machine, today
 from benchmarks.report import App, Life, Observations, Wave
-from benchmarks.servers import FirstVisitor, Server, free_address, running, visit
+from benchmarks.servers import free_address, running, visitors_process
 
 COMMANDS: Mapping[App, tuple[str, ...]] = {
     "ours": ("app.py",),
@@ -60,8 +56,7 @@ CONDITIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """That many visitors at once, texts of that many tokens, that many times in one process."""
 
     visitors: int
@@ -69,124 +64,91 @@ class Cell:
     waves: int
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What one run does: `repeats` processes of each app with these cells, in order of visitors,
-    and more that only start, up to `cold_starts`. A rehearsal fills caches first."""
-
-    repeats: int
-    cold_starts: int
-    rehearse: bool
-    cells: Mapping[App, tuple[Cell, ...]]
-
-
+Cells = Mapping[App, tuple[Cell, ...]]
+REPEATS = 3
 # The original's visitors wait for each other: 16 of them with 128 tokens each would take longer
 # than all the rest of a repeat.
-FULL = Plan(
-    repeats=3,
-    cold_starts=5,
-    rehearse=True,
-    cells={
-        "ours": (
-            *(Cell(1, 32, waves=8), Cell(1, 128, waves=4)),
-            *(Cell(4, 32, waves=4), Cell(4, 128, waves=2)),
-            *(Cell(16, 32, waves=3), Cell(16, 128, waves=1)),
-            *(Cell(64, 32, waves=1), Cell(64, 128, waves=1)),
-        ),
-        "original": (
-            *(Cell(1, 32, waves=3), Cell(1, 128, waves=2)),
-            *(Cell(4, 32, waves=1), Cell(16, 32, waves=1)),
-        ),
-    },
-)
-_QUICK_CELLS = (Cell(1, 8, waves=2), Cell(16, 8, waves=1))
-QUICK = Plan(1, 1, rehearse=False, cells={"ours": _QUICK_CELLS, "original": _QUICK_CELLS})
+CELLS: Cells = {
+    "ours": (
+        *(Cell(1, 32, waves=8), Cell(1, 128, waves=4)),
+        *(Cell(4, 32, waves=4), Cell(4, 128, waves=2)),
+        *(Cell(16, 32, waves=3), Cell(16, 128, waves=1)),
+        *(Cell(64, 32, waves=1), Cell(64, 128, waves=1)),
+    ),
+    "original": (
+        *(Cell(1, 32, waves=3), Cell(1, 128, waves=2)),
+        *(Cell(4, 32, waves=1), Cell(16, 32, waves=1)),
+    ),
+}
+QUICK_CELLS: Cells = dict.fromkeys(CELLS, (Cell(1, 8, waves=2), Cell(16, 8, waves=1)))
 
 
 def serve(
     quick: QuickOption = False,
     checkpoint: CheckpointOption = None,
-    repeats: Annotated[int, typer.Option(help="processes of each app")] = FULL.repeats,
+    repeats: Annotated[int, typer.Option(help="processes of each app")] = REPEATS,
     results: OptionalResults = None,
-    with_raw: Annotated[
-        bool, typer.Option("--raw", help="afterwards run the verb raw as well")
-    ] = False,
 ) -> int:
     """Measures, prints, writes; the exit code is 1 if any text failed."""
-    # Told to end, it first ends what it started, as on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = QUICK if quick else replace(FULL, repeats=repeats)
-    seen = _observe(plan, chosen_names(checkpoint, quick))
-    report.write(seen, results or (None if quick else RESULTS))
-    failed = bool(report.failures(seen.lives))
-    if with_raw:
-        failed |= bool(raw.raw(quick=quick, checkpoint=checkpoint, results=results))
-    return int(failed)
-
-
-def _observe(plan: Plan, names: Sequence[CheckpointName]) -> Observations:
     date = today()
     with tempfile.TemporaryDirectory() as scratch:
-        targets = (make_target(name, Path(scratch)) for name in names)
-        lives = tuple(life for target in targets for life in _lives(plan, target))
-    return Observations(date, describe_machine(), (*_conditions(plan), *CONDITIONS), lives)
-
-
-def _conditions(plan: Plan) -> Iterator[str]:
+        targets = (make_target(name, Path(scratch)) for name in chosen_names(checkpoint, quick))
+        lives = tuple(life for one in targets for life in _lives(one, quick, repeats))
     variables = ", ".join(f"`{name}={value}`" for name, value in VARIABLES.items())
-    yield f"{plan.repeats} repeats, and {plan.cold_starts} cold starts, of each app in turn."
-    yield f"Settings of both apps besides their checkpoint: {variables}."
-    if not plan.rehearse:
-        yield "Without a rehearsal: the first start also merges and exports. Figures mean nothing."
+    conditions = (
+        "Without a rehearsal: the first start also merges and exports. Figures mean nothing."
+        if quick
+        else f"{repeats} repeats of each app in turn.",
+        f"Settings of both apps besides their checkpoint: {variables}.",
+        *CONDITIONS,
+    )
+    seen = Observations(date, describe_machine(), conditions, lives)
+    report.write(seen, results or (None if quick else RESULTS))
+    return int(bool(report.failures(lives)))
 
 
-def _lives(plan: Plan, target: Target) -> Iterator[Life]:
-    """Ours, the original's, ours, the original's …"""
-    if plan.rehearse:
-        for app in COMMANDS:
-            _live(app, target, 0, ())
-    for repeat in range(1, max(plan.repeats, plan.cold_starts) + 1):
-        for app in COMMANDS:
-            cells = plan.cells[app] if repeat <= plan.repeats else ()
-            yield _live(app, target, repeat, cells)
+def _lives(target: Target, quick: bool, repeats: int) -> Iterator[Life]:
+    """Ours, the original's, ours, the original's …; a rehearsal fills caches first."""
+    if quick:
+        yield from (_live(app, target, 1, QUICK_CELLS[app]) for app in COMMANDS)
+        return
+    for app in COMMANDS:
+        _live(app, target, 0, ())
+    for repeat in range(1, repeats + 1):
+        yield from (_live(app, target, repeat, CELLS[app]) for app in COMMANDS)
 
 
 def _live(app: App, target: Target, repeat: int, cells: tuple[Cell, ...]) -> Life:
-    """One process: a start that a visitor waits for, the cells, an end."""
     print(f"{target.name}, {app}, repeat {repeat} …", file=sys.stderr, flush=True)
     url, outside = free_address(), OutsideLoad()
     # The original has no checkpoint of its own: it is always told the folder.
     own = target.variables if app == "ours" else {"CHECKPOINT": str(target.folder)}
-    with (
-        closing(FirstVisitor(url, FIRST_TOKENS, PATIENCE_SECONDS)) as visitor,
-        running(COMMANDS[app], url, {**VARIABLES, **own}) as server,
-    ):
-        first = visitor.wave(server)
-        waves, memory = _visited(server, cells)
-    [seen] = first.visits
-    if seen.first_seconds is None:
-        raise BenchmarkError(f"The first visitor got no text: {seen.failure}.")
+    waves: list[Wave] = []
+    memory: dict[str, float] = {}
+    with visitors_process() as pool:
+        # A visitor who already tries to reach the app when it is started.
+        first_wave = pool.apply_async(
+            visitors.send_first_visitor, (url, FIRST_TOKENS, PATIENCE_SECONDS)
+        )
+        with running(COMMANDS[app], url, {**VARIABLES, **own}) as server:
+            first = server.wait_for(first_wave)
+            for cell in cells:
+                some = pool.apply_async(visitors.send_waves, (url, *cell, PATIENCE_SECONDS))
+                seen = server.wait_for(some)
+                waves += seen
+                if cell.visitors in MEMORY_AFTER:
+                    memory[str(cell.visitors)] = server.memory_mib()
+    [visit] = first.visits
+    if visit.first_seconds is None:
+        raise BenchmarkError(f"The first visitor got no text: {visit.failure}.")
     return Life(
         app=app,
         checkpoint=target.name,
         engine=first.engine,
         repeat=repeat,
-        cold_seconds=seen.first_seconds,
+        cold_seconds=visit.first_seconds,
         seconds=outside.seconds(),
         outside_cores=outside.cores(),
-        waves=waves,
+        waves=tuple(waves),
         memory_mib=memory,
     )
-
-
-def _visited(
-    server: Server, cells: tuple[Cell, ...]
-) -> tuple[tuple[Wave, ...], Mapping[str, float]]:
-    """The waves of all cells, in their order, and the memory after some of them."""
-    waves: list[Wave] = []
-    memory: dict[str, float] = {}
-    for cell in cells:
-        waves += visit(server, cell.visitors, cell.tokens, cell.waves, PATIENCE_SECONDS)
-        if cell.visitors in MEMORY_AFTER:
-            memory[str(cell.visitors)] = server.memory_mib()
-    return tuple(waves), memory

@@ -7,19 +7,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import httpx
 
 from benchmarks import BenchmarkError, visitors
-from benchmarks.measuring import pss_mib
-from benchmarks.report import Wave
+from benchmarks.measuring import ROOT, pss_mib
 from demo.settings import VARIABLES
 
-ROOT = Path(__file__).parent.parent
 # Where files are stays as the owner has it; every other setting is the benchmark's.
 INHERITED = ("BASE_FILE", "CACHE_DIR")
 # All visitors of a benchmark have one address.
@@ -29,8 +31,11 @@ UNLIMITED = {
 }
 # Below those that systems give to connections.
 PORTS = range(20_000, 30_000)
+READY_SECONDS = 300.0
 STOP_SECONDS = 60.0
 LOG_LINES = 20
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -42,86 +47,44 @@ class Server:
     log: Path
 
     def require_alive(self) -> None:
-        """Raises:
-        BenchmarkError: it has ended; with the end of what it printed.
-        """
+        """Raises BenchmarkError if it has ended; with the end of what it printed."""
         if self.process.poll() is not None:
             end = "\n".join(self.said().splitlines()[-LOG_LINES:])
             raise BenchmarkError(f"The app ended by itself. The end of its log:\n{end}")
 
+    def wait_until_ready(self) -> None:
+        """Until it could write a text. Raises BenchmarkError if it ends, or takes too long."""
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            self.require_alive()
+            with suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz").is_success:
+                    return
+            time.sleep(0.2)
+        raise BenchmarkError(f"The app was not ready within {READY_SECONDS:g} s.")
+
     def said(self) -> str:
-        """All that it printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def memory_mib(self) -> float:
-        """The PSS of the process and all it has started."""
         return pss_mib(self.process.pid)
 
-
-class _Child:
-    """A function of `visitors` in a fresh process, which sends what it found."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        spawn = get_context("spawn")
-        self._answers, sender = spawn.Pipe(duplex=False)
-        self._process = spawn.Process(target=function, args=(sender, *arguments))
-        self._process.start()
-        sender.close()
-
-    def answer(self, server: Server | None = None) -> Any:
-        """The next thing it sends.
-
-        Raises:
-            BenchmarkError: it failed, or the server ended meanwhile.
-        """
-        while server and not self._answers.poll(0.1):
-            server.require_alive()
-        try:
-            return self._answers.recv()
-        except EOFError as error:
-            raise BenchmarkError("The visitors' process failed; its error is above.") from error
-
-    def close(self) -> None:
-        """Ends it, finished or not."""
-        self._process.kill()
-        self._process.join()
-        self._answers.close()
+    def wait_for(self, pending: "AsyncResult[Found]") -> Found:
+        """What its visitors found. Raises BenchmarkError if it ended meanwhile, or they found no
+        page."""
+        while not pending.ready():
+            self.require_alive()
+            pending.wait(0.1)
+        return pending.get()
 
 
-class FirstVisitor:
-    """A visitor who already tries to reach the app when it is started."""
-
-    def __init__(self, url: str, tokens: int, patience: float) -> None:
-        self._child = _Child(visitors.run_first_visitor, url, tokens, patience)
-        self._child.answer()
-
-    def wave(self, server: Server) -> Wave:
-        """What it saw, once it has its text or has given up.
-
-        Raises:
-            BenchmarkError: the app ended meanwhile.
-        """
-        wave: Wave = self._child.answer(server)
-        return wave
-
-    def close(self) -> None:
-        """Leaves, with or without its text."""
-        self._child.close()
-
-
-def visit(server: Server, count: int, tokens: int, waves: int, patience: float) -> list[Wave]:
-    """`waves` waves of `count` visitors; see `visitors.send_waves`. Their failures are in them.
-
-    Raises:
-        BenchmarkError: the app ended meanwhile.
-    """
-    child = _Child(visitors.run_waves, server.url, count, tokens, waves, patience)
-    try:
-        seen: list[Wave] = child.answer()
-        return seen
-    finally:
-        child.close()
-        server.require_alive()
+@contextmanager
+def visitors_process() -> Iterator[Pool]:
+    """A process that runs functions of `visitors` and has imported them already; it is killed in
+    the end, finished or not."""
+    with get_context("spawn").Pool(1) as pool:
+        pool.apply(visitors.is_imported)
+        yield pool
 
 
 @contextmanager
@@ -174,9 +137,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         print(f"The app did not stop within {STOP_SECONDS:g} s and is killed.", file=sys.stderr)
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        process.wait()
+    process.wait()

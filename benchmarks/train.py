@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,18 +21,12 @@ from typing import Annotated, Any
 import torch
 import transformers
 import typer
-from transformers import (
-    AutoTokenizer,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from benchmarks import BenchmarkError
 from benchmarks.measuring import RESULTS, OutsideLoad, describe_run, spread, table, write_page
 from tests import made_up, tiny
+from training.command_line import flag
 from training.documents import UNSCORED, build_rows
 from training.models import load_decoder, load_start_model, packaged_base_folder
 from training.recipe import Recipe, read_recipe
@@ -61,12 +56,10 @@ class Job:
 
     @property
     def steps(self) -> int:
-        """All that are made."""
         return self.warm_up + self.counted
 
     @property
     def base_folder(self) -> str:
-        """The folder of the decoder."""
         return self.base or str(packaged_base_folder())
 
     @property
@@ -93,7 +86,6 @@ class Timed:
 
     @property
     def speed(self) -> float:
-        """Scored tokens per second."""
         return self.tokens / self.seconds
 
     @property
@@ -107,11 +99,8 @@ def train(
     uncounted: Annotated[int, typer.Option(help="steps to warm up")] = 2,
     counted: Annotated[int, typer.Option(help="steps that are timed")] = 6,
     out: Annotated[Path, typer.Option(help="where train.md goes")] = RESULTS,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="a tiny model, to see that it runs: no figures")
-    ] = False,
+    quick: Annotated[bool, flag("quick", "a tiny model, to see that it runs: no figures")] = False,
 ) -> None:
-    """Measures, prints and writes the table."""
     with tempfile.TemporaryDirectory() as scratch:
         if quick:
             base = tiny.write(Path(scratch) / "tiny", tiny.llama())
@@ -153,29 +142,22 @@ def _run_in_fresh_process(name: str, job: Job) -> Timed:
 
 
 def run_loop(name: str, job: Job) -> Timed:
-    """Trains until the counted steps are done.
-
-    Raises:
-        BenchmarkError: the texts end before.
-    """
+    """Trains until the counted steps are done. Raises BenchmarkError if the texts end before."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     stopwatch = _Stopwatch(job)
     with tempfile.TemporaryDirectory() as out:
         trainer = LOOPS[name](job, Path(out), stopwatch)
         trainer.data_collator = stopwatch.counting(trainer.data_collator)
-        try:
+        with suppress(_Finished):
             trainer.train()
-        except _Finished as end:
-            return end.timed
-    raise BenchmarkError(f"{len(job.texts)} texts are too few for the steps asked for.")
+    if stopwatch.timed is None:
+        raise BenchmarkError(f"{len(job.texts)} texts are too few for the steps asked for.")
+    return stopwatch.timed
 
 
 class _Finished(Exception):
-    """Ends a run after its last counted step, with what was timed; what follows is not."""
-
-    def __init__(self, timed: Timed) -> None:
-        self.timed = timed
+    """Ends a run after its last counted step: what follows is not timed."""
 
 
 class _Stopwatch(TrainerCallback):
@@ -185,6 +167,7 @@ class _Stopwatch(TrainerCallback):
         self._first, self._last = job.warm_up, job.steps
         self._scored: list[int] = []
         self._load, self._cpu_seconds = OutsideLoad(), 0.0
+        self.timed: Timed | None = None
 
     def counting(self, collate: Callable[..., Any]) -> Callable[..., Any]:
         """The collator, with its scored labels counted; the first label of a row never is."""
@@ -196,19 +179,17 @@ class _Stopwatch(TrainerCallback):
 
         return counted
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Reads the clocks where the warm-up ends, and where the counted steps do."""
         if state.global_step == self._first:
             self._load, self._cpu_seconds = OutsideLoad(), time.process_time()
         if state.global_step == self._last:
             cpu_seconds = time.process_time() - self._cpu_seconds
-            load = self._load
             # The loader collates ahead, but in the order of the steps.
             each = args.gradient_accumulation_steps
             tokens = sum(self._scored[self._first * each : self._last * each])
-            raise _Finished(Timed(tokens, load.seconds(), cpu_seconds, load.cores()))
+            self.timed = Timed(tokens, self._load.seconds(), cpu_seconds, self._load.cores())
+            raise _Finished
 
 
 def _ours(job: Job, out: Path, stopwatch: _Stopwatch) -> Trainer:
@@ -244,8 +225,11 @@ def _original(job: Job, out: Path, stopwatch: _Stopwatch) -> Trainer:
 LOOPS = {"original": _original, "ours": _ours}
 
 
+def _figures(timed: Timed) -> tuple[float, float, float]:
+    return timed.speed, timed.cpu_per_thousand, timed.outside_cores
+
+
 def render(timed: dict[str, list[Timed]], job: Job, quick: bool) -> list[str]:
-    """The paragraphs of `train.md`."""
     pairs = list(zip(timed["original"], timed["ours"], strict=True))
     by_clock = [ours.speed / original.speed for original, ours in pairs]
     by_cpu = [original.cpu_per_thousand / ours.cpu_per_thousand for original, ours in pairs]
@@ -268,12 +252,7 @@ def render(timed: dict[str, list[Timed]], job: Job, quick: bool) -> list[str]:
         table(
             ("loop", "scored tokens/s", "CPU-seconds for 1,000", "outside load, cores"),
             [
-                (
-                    name,
-                    spread([one.speed for one in found]),
-                    spread([one.cpu_per_thousand for one in found]),
-                    spread([one.outside_cores for one in found]),
-                )
+                (name, *map(spread, zip(*map(_figures, found), strict=True)))
                 for name, found in timed.items()
             ],
         ),

@@ -4,7 +4,7 @@ That is `POST queue/join`, then `GET queue/data`: a stream of events that say wh
 result. (Programs use `/call/`, whose every event repeats the whole text; most visitors are people,
 so their way is measured.) All visitors of a wave send at the same moment, each on a connection of
 its own. One asyncio process plays them all, since it shares the cores with what it measures; the
-CPU it takes is part of the result. `servers` runs it as a process of its own.
+CPU it takes is part of the result.
 """
 
 import asyncio
@@ -12,12 +12,11 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp
 
+from benchmarks import BenchmarkError
 from benchmarks.report import Visit, Wave
 from demo.generation.request import GenerationRequest
 
@@ -28,28 +27,29 @@ RETRY_SECONDS = 0.02
 FINISHED = ("end_of_tweet", "length")
 
 
-class VisitFailed(RuntimeError):
+class VisitFailed(BenchmarkError):
     """No finished text came; the message says what came instead."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """What a browser knows once the page is loaded: its address, and the button's function id."""
+def is_imported() -> None:
+    """Returns once a fresh process can play visitors."""
 
-    url: str
-    function: int
 
-    @classmethod
-    async def load(cls, url: str) -> "Page":
-        """Raises:
-        VisitFailed: there is no such page (yet).
-        """
-        async with aiohttp.ClientSession() as session, session.get(f"{url}/config") as answer:
-            if answer.status != 200:
-                raise VisitFailed(f"{answer.status} for the page")
-            config = await answer.json()
-        functions = [one["id"] for one in config["dependencies"] if one["api_name"] == "generate"]
-        return cls(url, functions[0])
+def send_waves(url: str, visitors: int, tokens: int, count: int, patience: float) -> list[Wave]:
+    """`count` waves of `visitors` at once, each for a text of at most `tokens` tokens.
+
+    A visitor gives up after `patience` seconds. Every visitor has another seed.
+
+    Raises VisitFailed if there is no page."""
+    return asyncio.run(_waves(url, visitors, tokens, count, patience))
+
+
+def send_first_visitor(url: str, tokens: int, patience: float) -> Wave:
+    """The first visitor of an app that is still starting: tries until a text has come.
+
+    The seconds count from the first attempt, whatever the app answered until then.
+    """
+    return asyncio.run(_first_visitor(url, tokens, patience))
 
 
 class _Watch:
@@ -64,35 +64,26 @@ class _Watch:
         return round(time.monotonic() - self._started, 4)
 
     def see_text(self) -> None:
-        """Called whenever an event has text; only the first call counts."""
         if self.first is None:
             self.first = self.seconds()
 
 
-async def send_waves(
-    url: str, visitors: int, tokens: int, count: int, patience: float
-) -> list[Wave]:
-    """`count` waves of `visitors` at once, each for a text of at most `tokens` tokens.
-
-    A visitor gives up after `patience` seconds. Every visitor has another seed.
-    """
-    page = await Page.load(url)
+async def _waves(url: str, visitors: int, tokens: int, count: int, patience: float) -> list[Wave]:
+    function = await _find_function(url)
     waves = []
     for first_seed in range(0, count * visitors, visitors):
         start, cpu = asyncio.Barrier(visitors), time.process_time()
         requests = (_request(tokens, first_seed + number) for number in range(visitors))
-        answers = await asyncio.gather(*(_visit(page, one, start, patience) for one in requests))
+        answers = await asyncio.gather(
+            *(_visit(url, function, one, start, patience) for one in requests)
+        )
         visits, engines = zip(*answers, strict=True)
         cpu = time.process_time() - cpu
         waves.append(Wave(visitors, tokens, " and ".join(sorted({*engines} - {""})), cpu, visits))
     return waves
 
 
-async def send_first_visitor(url: str, tokens: int, patience: float) -> Wave:
-    """The first visitor of an app that is still starting: tries until a text has come.
-
-    The seconds count from the first attempt, whatever the app answered until then.
-    """
+async def _first_visitor(url: str, tokens: int, patience: float) -> Wave:
     watch, cpu = _Watch(), time.process_time()
     last, engine = Visit(None, 0.0, failure="nobody answered"), ""
     while watch.seconds() < patience and last.failure:
@@ -101,28 +92,16 @@ async def send_first_visitor(url: str, tokens: int, patience: float) -> Wave:
             continue
         before = watch.seconds()
         try:
-            page = await Page.load(url)
+            function = await _find_function(url)
         except (VisitFailed, aiohttp.ClientError) as error:
             last = Visit(None, 0.0, failure=str(error))
             continue
-        last, engine = await _visit(page, _request(tokens, 0), asyncio.Barrier(1), patience)
+        request, start = _request(tokens, 0), asyncio.Barrier(1)
+        last, engine = await _visit(url, function, request, start, patience)
         if last.first_seconds is not None:
             last = last._replace(first_seconds=before + last.first_seconds)
     visits = (last._replace(seconds=watch.seconds()),)
     return Wave(1, tokens, engine, time.process_time() - cpu, visits)
-
-
-def run_waves(
-    answers: Connection, url: str, visitors: int, tokens: int, count: int, patience: float
-) -> None:
-    """A process that sends the result of `send_waves` to its parent."""
-    answers.send(asyncio.run(send_waves(url, visitors, tokens, count, patience)))
-
-
-def run_first_visitor(answers: Connection, url: str, tokens: int, patience: float) -> None:
-    """A process that says None once it begins to try, and then sends the first visitor's wave."""
-    answers.send(None)
-    answers.send(asyncio.run(send_first_visitor(url, tokens, patience)))
 
 
 async def _is_listening(url: str) -> bool:
@@ -136,13 +115,22 @@ async def _is_listening(url: str) -> bool:
     return True
 
 
+async def _find_function(url: str) -> int:
+    """The id of the function behind the page's button. Raises VisitFailed if there is no such page
+    (yet)."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/config") as answer:
+        if answer.status != 200:
+            raise VisitFailed(f"{answer.status} for the page")
+        config = await answer.json()
+    return next(int(one["id"]) for one in config["dependencies"] if one["api_name"] == "generate")
+
+
 def _request(tokens: int, seed: int) -> GenerationRequest:
-    """A request that begins with one of the page's own examples."""
     return GenerationRequest(PROMPTS[seed % len(PROMPTS)], max_new_tokens=tokens, seed=seed)
 
 
 async def _visit(
-    page: Page, request: GenerationRequest, start: asyncio.Barrier, patience: float
+    url: str, function: int, request: GenerationRequest, start: asyncio.Barrier, patience: float
 ) -> tuple[Visit, str]:
     """One text and its engine; whatever goes wrong is in the visit, and never raised."""
     watch = _Watch()
@@ -150,7 +138,7 @@ async def _visit(
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(patience)) as session:
             await start.wait()
             watch = _Watch()
-            record = await _record(session, page, request, watch)
+            record = await _record(session, f"{url}/{API}/queue", function, request, watch)
     except (VisitFailed, aiohttp.ClientError, TimeoutError) as error:
         reason = f"{type(error).__name__}: {error}".removeprefix("VisitFailed: ")
         return Visit(watch.first, watch.seconds(), failure=reason), ""
@@ -159,22 +147,21 @@ async def _visit(
 
 
 async def _record(
-    session: aiohttp.ClientSession, page: Page, request: GenerationRequest, watch: _Watch
+    session: aiohttp.ClientSession,
+    queue: str,
+    function: int,
+    request: GenerationRequest,
+    watch: _Watch,
 ) -> dict[str, Any]:
-    """The finished record.
-
-    Raises:
-        VisitFailed: the app refused, failed, or cut the text off.
-    """
+    """The finished record. Raises VisitFailed if the app refused, failed, or cut the text off."""
     session_hash = uuid.uuid4().hex
     data = [request.prompt, *request.settings().values()]
-    joining = {"data": data, "fn_index": page.function, "session_hash": session_hash}
-    async with session.post(f"{page.url}/{API}/queue/join", json=joining) as answer:
+    joining = {"data": data, "fn_index": function, "session_hash": session_hash}
+    async with session.post(f"{queue}/join", json=joining) as answer:
         if answer.status != 200:
             raise VisitFailed(f"{answer.status} {(await answer.text())[:200]}")
     record: dict[str, Any] | None = None
-    events = _events(session, f"{page.url}/{API}/queue/data?session_hash={session_hash}")
-    async for event in events:
+    async for event in _events(session, f"{queue}/data?session_hash={session_hash}"):
         if event["msg"] == "process_generating" and _shows_text(event["output"]["data"][0]):
             watch.see_text()
         elif event["msg"] == "process_completed":

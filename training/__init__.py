@@ -4,3 +4,7 @@ An archive enters, a checkpoint folder leaves. Each verb is a function in the mo
 `training/__main__.py` lists them in the order that data flows. Training may import `demo`, which
 must not import training; it knows nothing of Gradio, or of how a checkpoint is served.
 """
+
+
+class TrainingError(RuntimeError):
+    """Ends a verb with exit code 1; the message is one sentence that says what to mend."""

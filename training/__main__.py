@@ -3,8 +3,8 @@
 import os
 import sys
 
+from training import TrainingError
 from training.command_line import run_verb
-from training.errors import TrainingError
 
 # OpenMP reads it when a verb imports torch. Threads that wait by spinning made a run several times
 # slower as soon as anything else wanted one of its cores.
@@ -23,7 +23,6 @@ VERBS = {
 
 
 def main() -> int:
-    """Runs one verb; see `run_verb`."""
     return run_verb("training", VERBS, __doc__ or "", TrainingError)
 
 

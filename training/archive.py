@@ -19,8 +19,8 @@ from typing import IO, Any, BinaryIO
 
 import fsspec
 
+from training import TrainingError
 from training.archive_formats import BadRow, Row, read_rows
-from training.errors import TrainingError
 
 # Takes the bytes just read, and the total if it is known.
 Progress = Callable[[int, int | None], None]
@@ -82,10 +82,7 @@ def read_archive(source: str, progress: Progress) -> Archive:
 @contextmanager
 def _fetch(source: str, progress: Progress) -> Iterator[tuple[BinaryIO, str]]:
     """The file, which can be seeked in, and its sha256. A remote file is copied to disk first.
-
-    Raises:
-        TrainingError: there is no such file, or it could not be read.
-    """
+    Raises TrainingError if there is no such file, or it could not be read."""
     with tempfile.TemporaryFile() as copy:
         try:
             if "://" in source:
@@ -129,10 +126,7 @@ def _hash(
 
 def _open_texts(file: BinaryIO, source: str) -> Iterator[tuple[str, io.TextIOWrapper]]:
     """The text files in it, each with its name for errors. Each is closed once the next is read.
-
-    Raises:
-        TrainingError: a zip without an archive, or with several.
-    """
+    Raises TrainingError if a zip holds no archive, or several."""
     start = file.read(2)
     file.seek(0)
     if start == b"\x1f\x8b":

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TextIO
 
-from training.errors import TrainingError
+from training import TrainingError
 
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 EXPORT_DATE_FORMAT = "%a %b %d %H:%M:%S %z %Y"
@@ -266,11 +266,8 @@ class _JsonReader:
         self._at += len(after)
 
     def entries(self) -> Iterator[Any]:
-        """The list's entries.
-
-        Raises:
-            TrainingError: the text is not JSON, not a list, or cut short.
-        """
+        """The list's entries. Raises TrainingError if the text is not JSON, not a list, or cut
+        short."""
         if self._peek() == "{":
             raise TrainingError(f"{self._name} must be a JSON list of tweets, not an object.")
         self._take("[")

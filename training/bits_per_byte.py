@@ -72,7 +72,6 @@ class Gap(NamedTuple):
 
 
 def mean_bits_per_byte(scores: Sequence[Score]) -> float:
-    """The set's bits per byte."""
     return float(_ratio(*_bits_and_bytes(scores)))
 
 

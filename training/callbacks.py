@@ -1,7 +1,6 @@
-"""What a run reports and obeys between steps: progress, samples, a time limit, signals."""
+"""What a run reports and obeys between steps: progress, samples, signals."""
 
 import json
-import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -19,57 +18,23 @@ from transformers import (
     TrainingArguments,
 )
 
-# Steps that a run bounded by a clock never reaches.
-UNBOUNDED_STEPS = 1_000_000
+LOGGED = {
+    "loss": "loss {:.4f}",
+    "eval_bits_per_byte": "dev bits per byte {:.4f}",
+    "learning_rate": "lr {:.2e}",
+}
 SAMPLE_PROMPTS = ("", "Why does the lying news media", "The democrats have", "Today I'll be")
 SAMPLE_TOKENS = 60
 SAMPLE_TEMPERATURE = 0.9
 SAMPLE_TOP_P = 0.95
 
 
-def steps_for_tokens(tokens: int, tokens_per_step: float) -> int:
-    """The fewest steps in which so many tokens are seen."""
-    return max(1, math.ceil(tokens / tokens_per_step))
-
-
-class Clock(TrainerCallback):
-    """Ends a run when its minutes are over, with a last evaluation and a saved state.
-
-    Evaluations and samples count as time: the owner waits for them too.
-    """
-
-    def __init__(self, minutes: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._seconds, self._now = 60 * minutes, now
-        self._started = now()
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """The minutes count from here."""
-        self._started = self._now()
-
-    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **_: Any) -> None:
-        """Asks Trainer to evaluate, save and stop."""
-        if self.left() == 0:
-            control.should_evaluate = control.should_save = control.should_training_stop = True
-
-    def left(self) -> float:
-        """The share of the time that is left, from 1 to 0."""
-        return max(0.0, 1 - (self._now() - self._started) / self._seconds)
-
-    def learning_rate(self, step: int, warmup_steps: float) -> float:
-        """As a share of the peak: rises over the first steps (below 1: over that share of the
-        time), then falls with the time that is left."""
-        left = self.left()
-        if 0 < warmup_steps < 1:
-            return min((1 - left) / warmup_steps, left)
-        return min((step + 1) / (warmup_steps + 1), left)
-
-
 class Progress(TrainerCallback):
     """Prints a line at each log: step, loss, bits per byte on dev, learning rate, tokens per
     second, and the time left."""
 
-    def __init__(self, tokens_per_step: float, clock: Clock | None) -> None:
-        self._tokens_per_step, self._clock = tokens_per_step, clock
+    def __init__(self, tokens_per_step: float) -> None:
+        self._tokens_per_step = tokens_per_step
         self._started = 0.0
         self._first_step = 0
 
@@ -81,27 +46,17 @@ class Progress(TrainerCallback):
         self, args: Any, state: TrainerState, control: Any, logs: Any = None, **_: Any
     ) -> None:
         """One line with whichever of the figures this log has."""
-        steps = state.global_step - self._first_step
-        seconds = (time.monotonic() - self._started) / max(1, steps)
-        figures = [
-            f"{label} {logs[key]:{form}}"
-            for key, label, form in (
-                ("loss", "loss", ".4f"),
-                ("eval_bits_per_byte", "dev bits per byte", ".4f"),
-                ("learning_rate", "lr", ".2e"),
-            )
-            if logs and key in logs
-        ]
+        shown = {key: form for key, form in LOGGED.items() if key in (logs or {})}
         # The last log of a run is Trainer's own summary, which has none of these.
-        if not figures:
+        if not shown:
             return
-        if self._clock is None:
-            step = f"{state.global_step:>5}/{state.max_steps}"
-            left = f"ETA {(state.max_steps - state.global_step) * seconds / 60:.0f} min"
-        else:
-            step, left = f"{state.global_step:>5}", f"{self._clock.left():.0%} of the time left"
-        speed = f"{self._tokens_per_step / seconds:.0f} tokens/s  {left}" if steps else ""
-        print(f"step {step}  {'  '.join(figures)}  {speed}".rstrip(), flush=True)
+        line = f"step {state.global_step:>5}/{state.max_steps}"
+        line += "".join("  " + form.format(logs[key]) for key, form in shown.items())
+        if steps := state.global_step - self._first_step:
+            seconds = (time.monotonic() - self._started) / steps
+            minutes = (state.max_steps - state.global_step) * seconds / 60
+            line += f"  {self._tokens_per_step / seconds:.0f} tokens/s  ETA {minutes:.0f} min"
+        print(line, flush=True)
 
 
 class Samples(TrainerCallback):
@@ -120,20 +75,13 @@ class Samples(TrainerCallback):
         self._tokenizer, self._every, self._path, self._weights = tokenizer, every, path, weights
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: Any,
-        model: Any = None,
-        **_: Any,
+        self, args: Any, state: TrainerState, control: Any, model: Any = None, **_: Any
     ) -> None:
         """Samples at every `every`-th step and at the last."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        with self._weights():
-            texts = _generate(model, self._tokenizer, SAMPLE_PROMPTS, args.seed)
-        with self._path.open("a", encoding="utf-8") as file:
-            for text in texts:
+        with self._weights(), self._path.open("a", encoding="utf-8") as file:
+            for text in _generate(model, self._tokenizer, SAMPLE_PROMPTS, args.seed):
                 print(f"    ▸ {text}", flush=True)
                 line = {"step": state.global_step, "text": text}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -144,25 +92,24 @@ def _generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], seed: int
 ) -> list[str]:
     """One text a prompt, the prompt included. The run's own random state is left as it was."""
-    eos = tokenizer.eos_token_id
-    rows = [[eos, *tokenizer(p, add_special_tokens=False)["input_ids"]] for p in prompts]
-    width = max(map(len, rows))
-    ids = torch.tensor([[eos] * (width - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    inputs = tokenizer(
+        [f"{tokenizer.eos_token}{prompt}" for prompt in prompts],
+        add_special_tokens=False, return_token_type_ids=False,
+        padding=True, padding_side="left", return_tensors="pt",
+    )  # fmt: skip
     was_training = model.training
     model.eval()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         output = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
+            **inputs.to(model.device),
             max_new_tokens=SAMPLE_TOKENS,
             do_sample=True,
             temperature=SAMPLE_TEMPERATURE,
             top_p=SAMPLE_TOP_P,
             top_k=0,
-            eos_token_id=eos,
-            pad_token_id=eos,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.eos_token_id,
             use_cache=True,
         )
     model.train(was_training)
@@ -196,7 +143,6 @@ class StopOnSignal(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_train_end(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
-        """Restores the signal handlers."""
         self._agree(args)
         for number, handler in self._previous.items():
             signal.signal(number, handler)

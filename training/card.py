@@ -3,7 +3,6 @@
 `python -m training.card` renders the embedded checkpoint's card to `model_card.md`.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, BaseFile
 from demo.checkpoints.files import BASE, DIFFERENCE, PLOT
 from demo.checkpoints.persona import Persona, persona_of
+from training.files import EMBEDDED, read_json
 from training.recipe import PACKAGED_BASE
 from training.working_tree import ROOT
 
-EMBEDDED = ROOT / "embedded"
 TEMPLATE = Path(__file__).parent / "card.md"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -72,7 +71,7 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         publication: if given, the card is the one for the Hub.
     """
     published = publication or Publication("FOLDER")
-    metrics = _read(folder / "metrics.json")
+    metrics = read_json(folder / "metrics.json")
     recipe = metrics["recipe"]
     base = BaseFile.read(folder / BASE) if (folder / BASE).is_file() else None
     # The pinned file that the weights come from, whether they are kept whole or as a difference.
@@ -97,17 +96,12 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         # Before there were others, every recipe packed its tweets.
         rows=ROWS[recipe.get("rows", "packed")],
         plot=plot,
-        generation=_read(folder / "generation_config.json"),
+        generation=read_json(folder / "generation_config.json"),
         cell=_cell,
         on_one_line=_on_one_line,
         **{"evaluation": {}, **metrics},
     )
     return f"{str(card).rstrip()}\n"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values
 
 
 def _cell(value: float | list[float]) -> str:

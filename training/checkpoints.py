@@ -23,8 +23,8 @@ from demo.checkpoints.files import (
 )
 from demo.checkpoints.persona import Persona
 from demo.generation.request import FIELDS
+from training import TrainingError
 from training.card import write_card
-from training.errors import TrainingError
 from training.files import write_json
 
 _PREFIX = "checkpoint-"
@@ -48,10 +48,7 @@ def has_states(states: Path) -> bool:
 
 def newest_whole_state(states: Path) -> Path:
     """The newest state whose every file is as it was saved; prints why newer ones are not used.
-
-    Raises:
-        TrainingError: there is none.
-    """
+    Raises TrainingError if there is none."""
     for folder in _newest_first(states):
         try:
             if not (folder / SUMS).is_file():

@@ -9,6 +9,11 @@ from typing import Any
 import typer
 
 
+def flag(name: str, help: str) -> Any:
+    """An option that is off unless it is given; typer would add `--no-NAME` by itself."""
+    return typer.Option(f"--{name}", help=help)
+
+
 def run_verb(
     package: str, verbs: Mapping[str, str], description: str, expected: type[Exception]
 ) -> int:

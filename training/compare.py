@@ -19,13 +19,19 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.files import PLOT
+from training import TrainingError
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
-from training.errors import TrainingError
-from training.files import read_metrics, require_writable, write_json
+from training.files import (
+    read_json,
+    read_metrics,
+    require_writable,
+    resolve_folder,
+    write_json,
+)
 from training.prepare import read_texts
 from training.recipe import read_recipe
-from training.sampling import load_fp32, resolve_folder
+from training.sampling import load_fp32
 
 EVALUATIONS = 6
 
@@ -38,38 +44,31 @@ class Run:
     folder: Path
     data: Path
     base: str | None
-    tokens: int | None
-    minutes: float | None
+    tokens: int
 
     @property
     def name(self) -> str:
-        """Of the recipe, without folder and ending."""
         return Path(self.recipe).stem
 
     @property
     def checkpoint(self) -> Path:
-        """Where `finetune` writes it."""
         return self.folder / "checkpoint"
 
 
 def compare(
     recipes: Annotated[list[str], typer.Argument(help="names or .toml files; the first is ours")],
+    tokens: Annotated[int, typer.Option(help="that each recipe is trained on")],
     base: Annotated[
         str | None, typer.Option(help="a decoder's folder, GGUF file or Hub id, or packaged")
     ] = None,
     data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
     out: Annotated[Path, typer.Option(help="for runs and table")] = Path("runs/compare"),
-    tokens: Annotated[int | None, typer.Option(help="that each recipe is trained on")] = None,
-    minutes: Annotated[float | None, typer.Option(help="that each recipe trains")] = None,
     record_in: Annotated[
         Path | None,
         typer.Option("--record", help="a checkpoint folder whose card shows the comparison"),
     ] = None,
 ) -> None:
-    """Trains, scores, prints and writes compare.json, compare.md and compare.png."""
-    if (tokens is None) == (minutes is None):
-        raise typer.BadParameter("give either --tokens or --minutes.")
-    runs = [Run(one, out / Path(one).stem, data, base, tokens, minutes) for one in recipes]
+    runs = [Run(one, out / Path(one).stem, data, base, tokens) for one in recipes]
     if len({run.name for run in runs}) < len(runs):
         raise TrainingError("Two of the recipes have the same name.")
     terms = {run.name: _terms(run) for run in runs}
@@ -82,15 +81,14 @@ def compare(
     curves, scores = {}, {}
     for run in runs:
         _train(run)
-        metrics = json.loads((run.checkpoint / "metrics.json").read_text(encoding="utf-8"))
-        curves[run.name] = metrics["curve"]
+        curves[run.name] = read_json(run.checkpoint / "metrics.json")["curve"]
         # The merged weights are not kept: half a gigabyte a recipe.
         with tempfile.TemporaryDirectory(dir=run.folder) as cache:
             model, tokenizer = load_fp32(resolve_folder(run.checkpoint, Path(cache)))
             scores[run.name] = score_texts(test, model, tokenizer, "scoring")
     result = {
         "base": base or "each recipe's own",
-        "budget": f"{minutes:g} minutes" if tokens is None else f"{tokens:,} tokens",
+        "budget": f"{tokens:,} tokens",
         "runs": _figures(curves, scores),
     }
     write_json(out / "compare.json", result)
@@ -105,12 +103,11 @@ def compare(
 
 def _terms(run: Run) -> dict[str, Any]:
     """All that decides what a run learns, but for the code."""
-    report = json.loads((run.data / "report.json").read_text(encoding="utf-8"))
+    report = read_json(run.data / "report.json")
     terms = {
         "recipe": dataclasses.asdict(read_recipe(run.recipe)),
         "base": run.base,
         "tokens": run.tokens,
-        "minutes": run.minutes,
         "train_sha256": report["splits"]["train"]["texts_sha256"],
     }
     # As they come back from a file: with lists for tuples.
@@ -119,13 +116,10 @@ def _terms(run: Run) -> dict[str, Any]:
 
 
 def _claim_folder(run: Run, terms: Mapping[str, Any]) -> None:
-    """Writes the terms into the run's folder.
-
-    Raises:
-        TrainingError: a run on other terms, or on unknown ones, is there.
-    """
+    """Writes the terms into the run's folder. Raises TrainingError if a run on other terms, or on
+    unknown ones, is there."""
     path = run.folder / "terms.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
     if found != terms and (run.checkpoint.exists() or has_states(run.folder / "states")):
         changed = ", ".join(name for name in terms if found.get(name) != terms[name])
         raise TrainingError(
@@ -150,14 +144,9 @@ def _train(run: Run) -> None:
     command += ["--data", str(run.data), "--out", str(run.folder)]
     if run.base:
         command += ["--base", run.base]
-    if run.tokens is not None:
-        command += ["--tokens", str(run.tokens), "--evaluations", str(EVALUATIONS)]
-        command += ["--resume"] if has_states(run.folder / "states") else []
-    else:
-        # A stopped clock cannot be resumed, so an unfinished run starts again.
-        command += ["--minutes", str(run.minutes)]
-        shutil.rmtree(run.folder / "states", ignore_errors=True)
-        (run.folder / "samples.jsonl").unlink(missing_ok=True)
+    command += ["--tokens", str(run.tokens), "--evaluations", str(EVALUATIONS)]
+    if has_states(run.folder / "states"):
+        command.append("--resume")
     print(f"\n{run.name}:", flush=True)
     # Ctrl-C reaches finetune too, which then saves its state: wait for that.
     handler = signal.signal(signal.SIGINT, lambda *_: None)
@@ -166,8 +155,7 @@ def _train(run: Run) -> None:
     finally:
         signal.signal(signal.SIGINT, handler)
     if code:
-        how = "continues it" if run.minutes is None else "starts this recipe again"
-        message = f"{run.name} ended with code {code}; the same command {how}."
+        message = f"{run.name} ended with code {code}; the same command continues it."
         if code == 128 + signal.SIGINT:
             print(message)
             raise KeyboardInterrupt
@@ -192,7 +180,7 @@ def _figures(
 
 
 def render(result: Mapping[str, Any]) -> str:
-    """The comparison as Markdown: final figures, then bits per byte on dev along the way."""
+    """The comparison as Markdown; what dev said along the way is in `compare.json` and drawn."""
     lines = [
         f"Base {result['base']}, {result['budget']} each. Bits per byte on test, "
         "with 95 % bootstrap intervals. The difference is paired, ours less this: below 0, ours "
@@ -208,14 +196,6 @@ def render(result: Mapping[str, Any]) -> str:
             f"| **{test['bits_per_byte']:.4f}** | {test['low']:.4f} to {test['high']:.4f} "
             + (f"| {less[0]:+.4f} | {less[1]:+.4f} to {less[2]:+.4f} |" if less else "| | |")
         )
-    lines += ["", "On dev, by tokens seen (thousands) and minutes of training:", ""]
-    lines += ["| recipe | " + "tokens, minutes: bits per byte |", "|---|---|"]
-    for name, one in result["runs"].items():
-        points = "; ".join(
-            f"{p['tokens'] / 1000:,.0f}k, {p['seconds'] / 60:.0f} min: {p['bits_per_byte']:.4f}"
-            for p in one["curve"]
-        )
-        lines.append(f"| {name} | {points} |")
     return "\n".join(lines)
 
 

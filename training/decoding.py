@@ -5,21 +5,19 @@ its `metrics.json`.
 """
 
 import itertools
-import json
 import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from training.card import EMBEDDED
 from training.checkpoints import record
-from training.files import read_metrics, write_json
+from training.files import EMBEDDED, read_json, read_metrics, resolve_folder, write_json
 from training.prepare import read_texts
-from training.sampling import draw, open_engine, resolve_folder
+from training.sampling import draw, open_engine
 from training.text_figures import TextFigures, describe
 
 TEMPERATURES = (0.8, 0.9, 1.0)
@@ -55,7 +53,6 @@ def decoding(
     data: Annotated[Path, typer.Option(help="the folder that prepare wrote")] = Path("data"),
     samples: Annotated[int, typer.Option(help="texts drawn for each setting")] = 300,
 ) -> None:
-    """Draws texts with every setting, compares them with dev, prints and records."""
     dev = read_texts(data, "dev")
     metrics = read_metrics(checkpoint)
     count = min(samples, len(dev))
@@ -71,8 +68,7 @@ def decoding(
     print(_table(real, trials))
     print(f"Chosen: {best}.")
     config_path = checkpoint / "generation_config.json"
-    config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
-    write_json(config_path, {**config, **best.decoding})
+    write_json(config_path, {**read_json(config_path), **best.decoding})
     metrics["decoding"] = {
         "samples": real.texts,
         "first_seed": FIRST_SEED,
@@ -87,7 +83,6 @@ def decoding(
 
 
 def settings() -> list[dict[str, float]]:
-    """Every setting that is tried."""
     names = ("temperature", "top_p", "repetition_penalty")
     values = itertools.product(TEMPERATURES, TOP_PS, REPETITION_PENALTIES)
     return [dict(zip(names, one, strict=True)) for one in values]

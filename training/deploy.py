@@ -1,17 +1,24 @@
 """`deploy`: this checkout and a published checkpoint to a Space on the Hub that answers."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from huggingface_hub import get_token
 
-from training import working_tree
-from training.errors import TrainingError
-from training.release.hub import Steps, connect, require_token, say
-from training.release.plan import SECRET, DeployOptions, advise_token, list_plan, make_plan
+from training import TrainingError, working_tree
+from training.command_line import flag
+from training.release.hub import Steps, connect, require_repo_id, require_token, say
+from training.release.plan import (
+    SECRET,
+    Request,
+    advise_token,
+    list_plan,
+    make_plan,
+    require_startable,
+)
 from training.release.repository import Repository, temporary_folder
 from training.release.space import (
     FAILED,
@@ -26,14 +33,6 @@ from training.release.space import (
 from training.release.space_files import HARDWARE
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """What a Space was changed to."""
-
-    change: Change
-    variables: dict[str, str]
-
-
 def deploy(
     space: Annotated[str, typer.Option(help="Hub id of the Space, user/name")],
     model: Annotated[str, typer.Option(help="Hub id of the checkpoint it is to run")] = "",
@@ -43,24 +42,23 @@ def deploy(
     counts_dataset: Annotated[str, typer.Option(help="where the game's counts are kept")] = "",
     contact: Annotated[str, typer.Option(help="https or e-mail address for reports")] = "",
     hardware: Annotated[str, typer.Option(help=f"{HARDWARE[0]}, zero-a10g, …")] = "",
-    private: Annotated[
-        bool, typer.Option("--private", help="if it is new, make it private")
-    ] = False,
+    private: Annotated[bool, flag("private", "if it is new, make it private")] = False,
     secret_token: Annotated[
-        bool, typer.Option("--secret-token", help=f"send {SECRET} as a secret of the Space")
+        bool, flag("secret-token", f"send {SECRET} as a secret of the Space")
     ] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="do not wait for the build")] = False,
+    no_wait: Annotated[bool, flag("no-wait", "do not wait for the build")] = False,
     timeout_minutes: Annotated[float, typer.Option(help="for the build; 30")] = 30.0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="list everything, touch nothing")
-    ] = False,
+    dry_run: Annotated[bool, flag("dry-run", "list everything, touch nothing")] = False,
 ) -> None:
-    """Looks up commits, sets, pushes, waits, calls; or only lists."""
-    options = DeployOptions(
-        space=space, model=model, model_revision=model_revision, tweets_dataset=tweets_dataset,
-        tweets_revision=tweets_revision, counts_dataset=counts_dataset, contact=contact,
-        hardware=hardware, private=private,
-    )  # fmt: skip
+    variables = {
+        "MODEL_ID": model,
+        "MODEL_REVISION": model_revision,
+        "TWEETS_DATASET": tweets_dataset,
+        "TWEETS_REVISION": tweets_revision,
+        "COUNTS_DATASET": counts_dataset,
+        "CONTACT": contact,
+    }
+    _require_possible(space, variables, hardware)
     if not timeout_minutes > 0:
         raise TrainingError(f"--timeout-minutes is {timeout_minutes:g}; it must be more than 0.")
     if secret_token and not os.environ.get(SECRET):
@@ -68,49 +66,66 @@ def deploy(
             f"--secret-token sends {SECRET} of this environment, where it is not set. Set it, or "
             "leave the option out and set the secret on the Space's settings page."
         )
+    given = {name: value for name, value in variables.items() if value}
+    request = Request(space, given, hardware, private)
     api, steps = connect(), Steps()
     with steps.reported_on_failure(), temporary_folder() as folder:
         if dry_run:
-            list_plan(make_plan(api, steps, options), folder, secret_token)
+            list_plan(request, make_plan(api, steps, request), folder, secret_token)
             return
         require_token()
         repository = Repository(space, "space", api, steps)
-        pushed = _push(repository, options, folder, secret_token)
+        change = _push(repository, request, folder, secret_token)
         there = find_space(repository)
         if no_wait:
             say(f"Not waited for: {there.page} shows how it gets on; then it is at {there.address}")
             return
         say(f"The Space's stages, for at most {timeout_minutes:g} minutes:")
         headers = authorization_for(there, get_token())
-        wait_until_running(repository, there, pushed.change, headers, 60 * timeout_minutes)
-        variables = pushed.variables
-        ask(there, headers, variables.get("MODEL_ID", ""), variables.get("MODEL_REVISION", ""))
+        wait_until_running(repository, there, change, headers, 60 * timeout_minutes)
+        ask(there, headers, change.variables)
         say(f"{space} is up: {there.address} (its page: {there.page})")
 
 
-def _push(
-    repository: Repository, options: DeployOptions, folder: Path, sends_token: bool
-) -> Pushed:
+def _require_possible(space: str, variables: Mapping[str, str], hardware: str) -> None:
+    """Raises TrainingError for the first option that cannot be right."""
+    require_repo_id("--space", space)
+    names = {"--model": "MODEL_ID", "--tweets-dataset": "TWEETS_DATASET",
+             "--counts-dataset": "COUNTS_DATASET"}  # fmt: skip
+    for option, name in names.items():
+        if variables[name]:
+            require_repo_id(option, variables[name])
+    for option, of in (("--model-revision", "MODEL_ID"), ("--tweets-revision", "TWEETS_DATASET")):
+        revision = variables[f"{of.split('_')[0]}_REVISION"]
+        if revision and not variables[of]:
+            raise TrainingError(f"{option} is {revision!r}, of no repository: name one.")
+    if hardware and hardware not in HARDWARE:
+        known = ", ".join(HARDWARE)
+        raise TrainingError(f"--hardware is {hardware!r}; it must be one of {known}.")
+    require_startable({"CONTACT": variables["CONTACT"]} if variables["CONTACT"] else {})
+
+
+def _push(repository: Repository, request: Request, folder: Path, sends_token: bool) -> Change:
     """Everything that changes the Hub. Faults are found before the first change, and the files come
     last: a Space keeps running its old ones until then, though each setting restarts it."""
     api, steps, space_id = repository.api, repository.steps, repository.repo_id
     head = repository.look()
     if head is None:
-        plan = make_plan(api, steps, options)
+        plan = make_plan(api, steps, request)
         plan.write(folder)
-        variables = plan.options.variables()
-        head = create_space(repository, options.private, options.hardware, variables)
+        variables = dict(plan.variables)
+        head = create_space(repository, request.private, request.hardware, variables)
     else:
-        if options.private:
+        if request.private:
             repository.require_private(head, "leave --private out")
         there = find_space(repository)
         with steps.step(f"read the variables of {space_id}"):
             set_before = {n: v.value for n, v in api.get_space_variables(space_id).items()}
-        plan = make_plan(api, steps, options, set_before, there.hardware)
+        plan = make_plan(api, steps, request, set_before, there.hardware)
         plan.write(folder)
-        variables = {**set_before, **plan.options.variables()}
-        if options.hardware not in ("", there.hardware):
-            flavor: Any = options.hardware
+        variables = {**set_before, **plan.variables}
+        if request.hardware not in ("", there.hardware):
+            flavor: Any = request.hardware
             with steps.step(f"request {flavor}", f"requested {flavor}"):
                 api.request_space_hardware(space_id, flavor)
         # Revisions first: the demo starts with one of no repository, and not the other way round.
@@ -131,7 +146,7 @@ def _push(
         with steps.step(f"restart {space_id}", f"restarted {space_id}"):
             api.restart_space(space_id, factory_reboot=True)
         is_set = True
-    return Pushed(Change(commit, is_pushed, is_set, is_pushed and was_pending), variables)
+    return Change(commit, is_pushed, is_set, is_pushed and was_pending, variables)
 
 
 def _send_token(repository: Repository, needs: list[str], sends_token: bool) -> None:

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Share
+from training import TrainingError
 from training.bits_per_byte import BOOTSTRAP_RESAMPLES, CONFIDENCE
-from training.errors import TrainingError
 from training.files import rounded
 
 FOLDS = 5
@@ -50,7 +50,6 @@ class DetectorFigures:
     by_length: dict[str, GroupFigures]
 
     def as_dict(self) -> dict[str, Any]:
-        """For `metrics.json`, rounded."""
         return {
             "overall": rounded(asdict(self.overall)),
             "by_length": {name: rounded(asdict(group)) for name, group in self.by_length.items()},
@@ -60,11 +59,8 @@ class DetectorFigures:
 def train_detector(real: Sequence[str], generated: Sequence[str], seed: int) -> Detector:
     """Fits a logistic regression (scikit-learn) to the texts' features, both kinds weighing the
     same. 5-fold cross-validation, its folds drawn by `seed`, picks the regularisation with the best
-    log-likelihood, so that probabilities are calibrated.
-
-    Raises:
-        TrainingError: there are fewer texts of a kind than folds.
-    """
+    log-likelihood, so that probabilities are calibrated. Raises TrainingError if there are fewer
+    texts of a kind than folds."""
     if min(len(real), len(generated)) < FOLDS:
         raise TrainingError(
             f"The detector has {len(real)} real and {len(generated)} generated texts to learn "
@@ -92,11 +88,8 @@ def train_detector(real: Sequence[str], generated: Sequence[str], seed: int) -> 
 def measure_detector(
     detector: Detector, real: Sequence[str], generated: Sequence[str]
 ) -> DetectorFigures:
-    """Measures how well the detector tells apart texts that it was not trained on.
-
-    Raises:
-        TrainingError: there are fewer than two texts of a kind.
-    """
+    """Measures how well the detector tells apart texts that it was not trained on. Raises
+    TrainingError if there are fewer than two texts of a kind."""
     if min(len(real), len(generated)) < 2:
         raise TrainingError("The detector can only be measured on several texts of both kinds.")
     of_real, of_generated = (
@@ -127,7 +120,6 @@ def _length_groups(texts: Sequence[str]) -> np.ndarray:
 
 
 def _figures(real: np.ndarray, generated: np.ndarray) -> GroupFigures:
-    """Figures of the probabilities of both kinds."""
 
     def share(statistic: Callable[..., np.ndarray]) -> Share:
         found = bootstrap(

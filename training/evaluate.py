@@ -26,12 +26,12 @@ from training.bits_per_byte import (
     score_texts,
     summarise,
 )
-from training.card import EMBEDDED
 from training.checkpoints import record
+from training.command_line import flag
 from training.export_accuracy import measure_export
-from training.files import read_metrics, read_texts_file
+from training.files import EMBEDDED, read_metrics, read_texts_file, resolve_folder
 from training.prepare import read_texts
-from training.sampling import load_fp32, open_engine, read_decoding, resolve_folder
+from training.sampling import load_fp32, open_engine, read_decoding
 from training.text_report import Report, measure_texts
 
 HELD_OUT = ("dev", "test", "test_time")
@@ -51,18 +51,13 @@ def evaluate(
             help="what prepare wrote, or one file of texts (.txt, .jsonl, .json, .csv, .parquet)"
         ),
     ] = Path("data"),
-    no_baselines: Annotated[
-        bool, typer.Option("--no-baselines", help="score the checkpoint alone")
-    ] = False,
-    no_openvino: Annotated[
-        bool, typer.Option("--no-openvino", help="leave the export unmeasured")
-    ] = False,
+    no_baselines: Annotated[bool, flag("no-baselines", "score the checkpoint alone")] = False,
+    no_openvino: Annotated[bool, flag("no-openvino", "leave the export unmeasured")] = False,
     samples: Annotated[
         int, typer.Option(help="texts drawn and compared with real ones; 0 draws none")
     ] = 2_000,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print, and write nothing")] = False,
+    dry_run: Annotated[bool, flag("dry-run", "print, and write nothing")] = False,
 ) -> None:
-    """Scores, compares, prints and records."""
     metrics = {} if dry_run else read_metrics(checkpoint)
     if data.is_file():
         sets = {data.name: read_texts_file(data)}

@@ -1,25 +1,47 @@
-"""Folders, JSON and files of texts, as the verbs read and write them."""
+"""Checkpoint folders, JSON and files of texts, as the verbs read and write them."""
 
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.errors import TrainingError
+from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.settings import InvalidSetting, read_settings
+from training import TrainingError
+from training.working_tree import ROOT
 
+EMBEDDED = ROOT / "embedded"
 TEXT_SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".parquet")
+
+
+def resolve_folder(
+    folder: Path, cache_dir: Path | None = None, say: Callable[[str], None] = print
+) -> Checkpoint:
+    """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
+    kept in `cache_dir` or where the settings say. Raises TrainingError if it cannot be used."""
+    try:
+        settings = read_settings()
+        return resolve_checkpoint(
+            model_id="",
+            model_revision="",
+            folder=folder,
+            embedded=EMBEDDED,
+            base_file=settings.base_file,
+            cache_dir=cache_dir or settings.cache_dir,
+            say=say,
+        )
+    except (CheckpointError, InvalidSetting) as error:
+        raise TrainingError(str(error)) from error
 
 
 def require_writable(folder: Path) -> None:
     """Makes the folder, and checks before the work, not after it, that files can be written to it.
-
-    Raises:
-        TrainingError: they cannot.
-    """
+    Raises TrainingError if they cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
@@ -37,11 +59,8 @@ def rounded(values: Any) -> Any:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """A checkpoint's metrics, to be added to: read before the work, not after it.
-
-    Raises:
-        TrainingError: there are none, or the folder is not writable.
-    """
+    """A checkpoint's metrics, to be added to: read before the work, not after it. Raises
+    TrainingError if there are none, or the folder is not writable."""
     path = folder / "metrics.json"
     if not path.is_file():
         raise TrainingError(
@@ -49,8 +68,13 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             "(evaluate --dry-run takes any, and writes nothing.)"
         )
     require_writable(folder)
-    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return metrics
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a file that one of the verbs wrote."""
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -60,11 +84,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_texts_file(path: Path) -> list[str]:
     """The texts of a file, empty ones left out: lines of a .txt, or the `text` of each row or
-    object.
-
-    Raises:
-        TrainingError: it does not exist, has another ending, or holds no text.
-    """
+    object. Raises TrainingError if it does not exist, has another ending, or holds no text."""
     if path.suffix.lower() not in TEXT_SUFFIXES:
         raise TrainingError(f"{path} must end in one of {', '.join(TEXT_SUFFIXES)}.")
     try:

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +19,12 @@ import typer
 
 from demo.checkpoints.files import PERSONA
 from demo.checkpoints.persona import persona_of
-from training import working_tree
+from training import TrainingError, working_tree
 from training.callbacks import StopOnSignal
 from training.checkpoints import has_states, newest_whole_state, remove_newer, write_checkpoint
+from training.command_line import flag
 from training.documents import build_rows
-from training.errors import TrainingError
-from training.files import require_writable, write_json
+from training.files import read_json, require_writable, write_json
 from training.memory import fit_to_gpu
 from training.models import load_start_model
 from training.prepare import read_texts
@@ -68,21 +67,16 @@ def finetune(
     tokens: Annotated[
         int | None, typer.Option(help="end after so many tokens, not the recipe's epochs")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="end after so many minutes")] = None,
     max_steps: Annotated[int | None, typer.Option(help="end after so many steps")] = None,
     evaluations: Annotated[
         int | None, typer.Option(help="how often dev is measured on the way")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the last state")] = False,
-    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="do without trackio")] = False,
+    resume: Annotated[bool, flag("resume", "go on from the last state")] = False,
+    no_tracking: Annotated[bool, flag("no-tracking", "do without trackio")] = False,
 ) -> int:
     """Trains and writes the checkpoint. Returns 0, or 143 or 130 if a signal ended it early."""
-    if sum(bound is not None for bound in (tokens, minutes, max_steps)) > 1:
-        raise typer.BadParameter("give one of --tokens, --minutes and --max-steps.")
-    if minutes is not None and (resume or processes() > 1):
-        raise TrainingError("--minutes is for one process that runs through: give --tokens.")
-    if minutes is not None and evaluations is not None:
-        raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
+    if tokens is not None and max_steps is not None:
+        raise typer.BadParameter("give one of --tokens and --max-steps.")
     with _only_first_process_prints():
         code = _run(
             override(read_recipe(recipe), base, lora),
@@ -91,7 +85,6 @@ def finetune(
             resume=resume,
             is_tracked=not no_tracking,
             tokens=tokens,
-            minutes=minutes,
             max_steps=max_steps,
             evaluations=evaluations,
         )
@@ -133,7 +126,6 @@ def _run(
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if is_first_process():
         write_json(out / "curves.json", trainer.state.log_history)
-        _draw(trainer.state.log_history, out / "curves.png")
     if stop.signal is not None:
         print(f"Stopped at step {trainer.state.global_step}; go on with --resume.")
         return 128 + stop.signal
@@ -162,14 +154,11 @@ def _only_first_process_prints() -> Iterator[None]:
 
 
 def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -> Recipe:
-    """The recipe with what the command line says instead.
-
-    Raises:
-        TrainingError: it does not go with this recipe.
-    """
+    """The recipe with what the command line says instead. Raises TrainingError if it does not go
+    with this recipe."""
     if recipe.method == "scratch" and (base or lora):
-        flag = "--base" if base else "--lora"
-        raise TrainingError(f"{flag} does not fit a recipe that trains from scratch.")
+        option = "--base" if base else "--lora"
+        raise TrainingError(f"{option} does not fit a recipe that trains from scratch.")
     changed: dict[str, Any] = {} if base is None else {"base": base}
     if lora is not None or base not in (None, PACKAGED_BASE):
         changed["difference"] = None
@@ -184,11 +173,8 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
 
 
 def _state_to_resume(states: Path, resume: bool) -> Path | None:
-    """The newest whole state, if one is asked for.
-
-    Raises:
-        TrainingError: none to resume from, or one in the way of a fresh run.
-    """
+    """The newest whole state, if one is asked for. Raises TrainingError if there is none, or if one
+    is in the way of a fresh run."""
     if resume:
         return newest_whole_state(states)
     if has_states(states):
@@ -209,7 +195,7 @@ def _track(out: Path) -> dict[str, Any]:
 def _metrics(recipe: Recipe, trainer: BitsTrainer, data: Path) -> dict[str, Any]:
     """What `metrics.json` says of the run; `evaluate` and others add to it."""
     state = trainer.state
-    report = json.loads((data / "report.json").read_text(encoding="utf-8"))
+    report = read_json(data / "report.json")
     # These quote rows; a checkpoint contains no words of its archive.
     report.pop("first_bad_rows", None)
     curve = _dev_curve(state.log_history)
@@ -246,24 +232,3 @@ def _dev_curve(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]
         if f"eval_{METRIC}" in entry
     }
     return [found[step] for step in sorted(found)]
-
-
-def _draw(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Training loss, bits per byte on dev and learning rate by optimizer step, as a PNG."""
-    # A second to import, which a run needs only once it has ended.
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=(8, 8))
-    axes = figure.subplots(3, 1, sharex=True)
-    for axis, key, label in zip(
-        axes,
-        ("loss", f"eval_{METRIC}", "learning_rate"),
-        ("train loss, nats per token", "dev, bits per byte", "learning rate"),
-        strict=True,
-    ):
-        points = [(entry["step"], entry[key]) for entry in history if key in entry]
-        if points:
-            axis.plot(*zip(*points, strict=True), marker="." if key.startswith("eval") else None)
-        axis.set_ylabel(label)
-    axes[-1].set_xlabel("optimizer step")
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})

@@ -14,12 +14,11 @@ from typer import Option
 from demo.judging import canonical, detector, originals
 from demo.judging.judges import Share
 from demo.judging.originals import Originals
-from training.card import EMBEDDED
 from training.checkpoints import record
 from training.detector_training import DetectorFigures, measure_detector, train_detector
-from training.files import read_metrics
+from training.files import EMBEDDED, read_metrics, resolve_folder
 from training.prepare import SPLITS, read_texts
-from training.sampling import Sample, draw, open_engine, read_decoding, resolve_folder
+from training.sampling import Sample, draw, open_engine, read_decoding
 
 # The first seeds of the texts that the detector is trained and measured on.
 TRAINED_SEED, MEASURED_SEED = 3_000_000, 4_000_000
@@ -39,7 +38,6 @@ def judges(
         ),
     ] = None,
 ) -> None:
-    """Makes both, measures them, prints and records."""
     metrics = read_metrics(checkpoint)
     splits = {name: read_texts(data, name) for name in SPLITS}
     # Of all splits: publishing and deploying refuse a real tweet by it.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from training.errors import TrainingError
+from training import TrainingError
 from training.recipe import Recipe
 from training.trainer import processes
 
@@ -78,13 +78,9 @@ def smallest_free_memory() -> int:
 def split_batch(
     recipe: Recipe, needed: Callable[[int, bool], int], room: int, ranks: int
 ) -> Recipe:
-    """The recipe with the fewest portions that fit into `room` bytes, the batch being shared
-    by `ranks` processes; activations are checkpointed only if one row at once does not fit.
-    `needed` is `step_bytes` by rows and checkpointing.
-
-    Raises:
-        TrainingError: not even that fits.
-    """
+    """The recipe with the fewest portions that fit into `room` bytes, the batch being shared by
+    `ranks` processes; activations are checkpointed only if one row at once does not fit. `needed`
+    is `step_bytes` by rows and checkpointing. Raises TrainingError if not even that fits."""
     rows = recipe.batch_size // ranks
     for checkpointing in sorted({recipe.activation_checkpointing, True}):
         for portions in range(recipe.gradient_accumulation, rows + 1):

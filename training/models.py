@@ -1,7 +1,5 @@
 """Loads the model that a run starts from: the packaged base, any decoder, or random weights."""
 
-import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from demo.checkpoints.cache import build_folder
 from demo.checkpoints.embedded import (
     END_OF_TEXT,
     SMOLLM2_135M_INSTRUCT,
@@ -27,7 +26,7 @@ from demo.checkpoints.embedded import (
 )
 from demo.checkpoints.merging import build_tokenizer, read_base
 from demo.settings import read_settings
-from training.errors import TrainingError
+from training import TrainingError
 from training.recipe import PACKAGED_BASE, Recipe
 
 
@@ -40,11 +39,8 @@ class StartModel:
 
 
 def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
-    """The model that the recipe trains.
-
-    Raises:
-        TrainingError: the base does not exist, is not a decoder or cannot be fetched.
-    """
+    """The model that the recipe trains. Raises TrainingError if the base does not exist, is not a
+    decoder or cannot be fetched."""
     if recipe.scratch is not None:
         shape = asdict(recipe.scratch)
         tokenizer = train_tokenizer(train_texts, shape.pop("vocab_size"))
@@ -58,12 +54,9 @@ def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
 
 
 def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A decoder in fp32 from a folder, a Hub id or a GGUF file that transformers reads:
-    safetensors only, no remote code.
-
-    Raises:
-        TrainingError: it does not exist, is not a decoder, or has no end-of-text token.
-    """
+    """A decoder in fp32 from a folder, a Hub id or a GGUF file that transformers reads: safetensors
+    only, no remote code. Raises TrainingError if it does not exist, is not a decoder, or has no
+    end-of-text token."""
     try:
         model, tokenizer = (_from_gguf if source.endswith(".gguf") else _from_folder)(source)
     except Exception as error:
@@ -97,11 +90,8 @@ def _from_gguf(source: str) -> tuple[Any, Any]:
 
 
 def packaged_base_folder() -> Path:
-    """The pinned base file as an ordinary checkpoint folder, dequantised once.
-
-    Raises:
-        TrainingError: the file cannot be fetched.
-    """
+    """The pinned base file as an ordinary checkpoint folder, dequantised once. Raises TrainingError
+    if the file cannot be fetched."""
     settings = read_settings()
     folder = settings.cache_dir / "dequantised" / SMOLLM2_135M_INSTRUCT.sha256[:16]
     if folder.is_dir():
@@ -110,14 +100,12 @@ def packaged_base_folder() -> Path:
         gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
     except BaseUnavailable as error:
         raise TrainingError(str(error)) from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
+
+    def write(scratch: Path) -> None:
         for part in read_base(gguf):
             part.save_pretrained(scratch)
-        os.rename(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+    build_folder(folder, write, is_whole=Path.is_dir)
     return folder
 
 

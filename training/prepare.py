@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from demo.checkpoints.persona import InvalidPersona, Persona
 from demo.judging import canonical
+from training import TrainingError
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row
-from training.errors import TrainingError
 from training.files import require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
@@ -50,7 +50,6 @@ def prepare(
     ] = PERSONA,
     seed: Annotated[int, typer.Option(help="which tweets are held back")] = 20210108,
 ) -> None:
-    """Reads, cleans, splits, writes, prints the counts."""
     try:
         author = Persona.read(persona)
     except InvalidPersona as error:
@@ -120,9 +119,7 @@ def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
     Without dates the last are those with the highest ids: the last lines of a plain text.
     Near-duplicate groups need no care here: only one member of each is left.
 
-    Raises:
-        TrainingError: too few tweets to fill every split.
-    """
+    Raises TrainingError if there are too few tweets to fill every split."""
     if len(tweets) < MIN_TWEETS:
         raise TrainingError(
             f"Only {len(tweets)} tweets are left after cleaning; at least {MIN_TWEETS} are needed."
@@ -154,11 +151,8 @@ def write_split(path: Path, tweets: Sequence[Tweet]) -> None:
 
 
 def read_texts(folder: Path, name: str) -> list[str]:
-    """The texts of one split.
-
-    Raises:
-        TrainingError: the folder holds no prepared split of that name.
-    """
+    """The texts of one split. Raises TrainingError if the folder holds no prepared split of that
+    name."""
     path = folder / f"{name}.parquet"
     try:
         texts: list[str] = pq.read_table(path, columns=["text"])["text"].to_pylist()

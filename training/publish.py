@@ -11,19 +11,18 @@ import typer
 
 from demo.checkpoints.files import METRICS
 from demo.checkpoints.hub import SETTINGS, RepoType
-from training import working_tree
-from training.card import EMBEDDED
-from training.errors import TrainingError
+from training import TrainingError, working_tree
+from training.command_line import flag
+from training.files import EMBEDDED
 from training.release.checkpoint import (
     build_checkpoint,
     compare_with_published,
     read_evaluated_metrics,
 )
-from training.release.checks import is_listed_type, list_files, require_safe
+from training.release.checks import KnownTweets, is_listed_type, list_files, require_safe
 from training.release.dataset import PUBLISHED, build_dataset
 from training.release.hub import Steps, connect, require_repo_id, require_token, say
 from training.release.repository import Head, Repository, temporary_folder
-from training.release.tweets import KnownTweets
 
 # Tags that git accepts and that need no quoting; none that could be read as a commit.
 _TAG = re.compile(r"(?![0-9a-f]{7,40}\Z)(?!.*(?:\.\.|\.lock\Z|\.\Z))\w[\w.-]{0,99}", re.ASCII)
@@ -57,28 +56,20 @@ def publish(
     tag: Annotated[
         str | None, typer.Option(help="names this version; default: v and the time")
     ] = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="make a new repository private")
-    ] = False,
-    public: Annotated[bool, typer.Option("--public", help="make a new dataset public")] = False,
-    no_openvino: Annotated[
-        bool, typer.Option("--no-openvino", help="publish without the export")
-    ] = False,
+    private: Annotated[bool, flag("private", "make a new repository private")] = False,
+    public: Annotated[bool, flag("public", "make a new dataset public")] = False,
+    no_openvino: Annotated[bool, flag("no-openvino", "publish without the export")] = False,
     force_worse: Annotated[
-        bool,
-        typer.Option(
-            "--force-worse", help="though the published version is better; the card says so"
-        ),
+        bool, flag("force-worse", "though the published version is better; the card says so")
     ] = False,
     force_dirty: Annotated[
-        bool, typer.Option("--force-dirty", help="though changes are uncommitted; likewise")
+        bool, flag("force-dirty", "though changes are uncommitted; likewise")
     ] = False,
     rollback: Annotated[
         str | None, typer.Option(metavar="TAG", help="put that version back on main instead")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="everything but the push")] = False,
+    dry_run: Annotated[bool, flag("dry-run", "everything but the push")] = False,
 ) -> None:
-    """Checks, builds, lists, pushes, verifies, tags."""
     if bool(repo) == bool(dataset):
         raise typer.BadParameter("give one of --repo and --dataset.")
     if public and (repo or private):
@@ -109,11 +100,8 @@ def publish(
 
 
 def choose_tag(tag: str | None, rollback: str | None) -> str:
-    """The tag that was given, or one with the time, which also names a rollback's tag.
-
-    Raises:
-        TrainingError: git or the Hub would not accept it.
-    """
+    """The tag that was given, or one with the time, which also names a rollback's tag. Raises
+    TrainingError if git or the Hub would not accept it."""
     prefix = "v"
     if rollback is not None:
         prefix = f"rollback-of-{re.sub(r'[^A-Za-z0-9-]+', '-', rollback)[:50]}-"
@@ -128,11 +116,8 @@ def choose_tag(tag: str | None, rollback: str | None) -> str:
 
 
 def require_committed(force: bool) -> tuple[str, ...]:
-    """Looks for uncommitted changes; returns what the card must say of a forced publication.
-
-    Raises:
-        TrainingError: there are some, or there is no version control, and `force` is not set.
-    """
+    """Looks for uncommitted changes; returns what the card must say of a forced publication. Raises
+    TrainingError if there are some, or there is no version control, and `force` is not set."""
     changed = working_tree.changed()
     if changed is None:
         reason = f"{working_tree.ROOT.name} is under no version control that git tells of"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from training.errors import TrainingError
+from training import TrainingError
 
 RECIPES = Path(__file__).parent / "recipes"
 # The base of a recipe that trains on the embedded checkpoint's pinned base file.
@@ -91,16 +91,12 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Every recipe there is."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """The recipe of that name, or of that `.toml` file.
-
-    Raises:
-        TrainingError: it does not exist, is not TOML, or has a wrong key or value.
-    """
+    """The recipe of that name, or of that `.toml` file. Raises TrainingError if it does not exist,
+    is not TOML, or has a wrong key or value."""
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

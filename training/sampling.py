@@ -15,14 +15,13 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.checkpoints.weights import load_model
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import SAMPLING, read_profile
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
-from training.card import EMBEDDED
-from training.errors import TrainingError
+from training import TrainingError
 
 SLOTS = 16
 DEADLINE_SECONDS = 600
@@ -38,36 +37,9 @@ class Sample:
     ended: bool
 
 
-def resolve_folder(folder: Path, cache_dir: Path | None = None) -> Checkpoint:
-    """The checkpoint as the demo would run it: verified, and merged if it is a difference.
-
-    Args:
-        cache_dir: where a merged one is kept; by default where the settings say.
-
-    Raises:
-        TrainingError: it cannot be used.
-    """
-    settings = read_settings()
-    try:
-        return resolve_checkpoint(
-            model_id="",
-            model_revision="",
-            folder=folder,
-            embedded=EMBEDDED,
-            base_file=settings.base_file,
-            cache_dir=cache_dir or settings.cache_dir,
-            say=print,
-        )
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
-
-
 def load_fp32(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The model in fp32, on the GPU if there is one, and its tokenizer.
-
-    Raises:
-        TrainingError: it cannot be loaded.
-    """
+    """The model in fp32, on the GPU if there is one, and its tokenizer. Raises TrainingError if it
+    cannot be loaded."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return load_model(checkpoint.folder, torch.float32, device)

@@ -60,7 +60,6 @@ class TextFigures:
     shouted: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For `metrics.json`."""
         figures: dict[str, Any] = rounded(asdict(self))
         return figures
 
@@ -112,7 +111,6 @@ def share_repeating(texts: Iterable[str], known: Iterable[str]) -> float:
 
 
 def ngrams(words: Sequence[str], n: int) -> Iterator[Gram]:
-    """Every run of n words."""
     return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import default_collate
 from transformers import (
     EarlyStoppingCallback,
@@ -22,12 +21,12 @@ from transformers import (
     TrainingArguments,
 )
 
+from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples, steps_for_tokens
+from training.callbacks import Progress, Samples
 from training.checkpoints import SealStates
-from training.deltas import RoundDeltas, due_after
+from training.deltas import RoundDeltas
 from training.documents import TokenRows
-from training.errors import TrainingError
 from training.faster_training import chunk_loss, compile_layers
 from training.models import StartModel
 from training.recipe import Recipe
@@ -40,6 +39,7 @@ class BitsTrainer(Trainer):
 
     Every process measures it for itself, so that all choose the same best state. `deltas` is set if
     weights are stored as deltas: evaluation then sees them as they will be stored.
+    `tokens_per_step` are those of all processes, padding not counted.
     """
 
     def __init__(
@@ -47,11 +47,12 @@ class BitsTrainer(Trainer):
         *,
         dev_texts: Sequence[str],
         tokenizer: PreTrainedTokenizerBase,
-        clock: Clock | None,
+        tokens_per_step: float,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._dev_texts, self._tokenizer, self._clock = dev_texts, tokenizer, clock
+        self.tokens_per_step = tokens_per_step
+        self._dev_texts, self._tokenizer = dev_texts, tokenizer
         self.deltas: RoundDeltas | None = None
         # When training would have begun, had it run without resumes and evaluations.
         self._began: float | None = None
@@ -84,26 +85,8 @@ class BitsTrainer(Trainer):
 
     @contextmanager
     def stored_weights(self) -> Iterator[None]:
-        """Inside, the weights are as they will be stored."""
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
-
-    @property
-    def tokens_per_step(self) -> float:
-        """Of all processes, padding not counted."""
-        rows: Any = self.train_dataset
-        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return float(per_step * self.args.world_size * rows.tokens / len(rows))
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> Any:
-        """The recipe's, or the clock's if the run is bounded by one."""
-        if self._clock is not None and self.lr_scheduler is None:
-            clock, warmup = self._clock, self.args.warmup_steps
-            stepped: Any = optimizer or self.optimizer
-            self.lr_scheduler = LambdaLR(stepped, lambda step: clock.learning_rate(step, warmup))
-        return super().create_scheduler(num_training_steps, optimizer)
 
 
 @contextmanager
@@ -128,7 +111,6 @@ def build_trainer(
     out: Path,
     *,
     tokens: int | None = None,
-    minutes: float | None = None,
     max_steps: int | None = None,
     evaluations: int | None = None,
     tracking: Mapping[str, Any] | None = None,
@@ -139,14 +121,11 @@ def build_trainer(
     Args:
         dev_texts: the best state is chosen by them.
         out: the run's folder; states and samples are written there.
-        tokens, minutes, max_steps: at most one bounds the run; without one, the recipe's epochs do.
-        evaluations: how often dev is measured on the way, instead of the recipe's
-            `evaluate_every`; not for a run bounded by minutes.
+        tokens, max_steps: at most one bounds the run; without one, the recipe's epochs do.
+        evaluations: how often dev is measured on the way; the recipe's `evaluate_every` otherwise.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
-    Raises:
-        TrainingError: the batch cannot be divided evenly among the processes.
-    """
+    Raises TrainingError if the batch cannot be divided evenly among the processes."""
     model = start.model
     # With a cache, attention would cross from one packed tweet into the next.
     model.config.use_cache = False
@@ -167,11 +146,9 @@ def build_trainer(
             print(
                 "Nothing can be compiled here, so training takes longer: install g++.", flush=True
             )
-    clock = None
+    tokens_per_step = recipe.batch_size * rows.tokens / len(rows)
     if tokens is not None:
-        max_steps = steps_for_tokens(tokens, recipe.batch_size * rows.tokens / len(rows))
-    elif minutes is not None:
-        clock, max_steps = Clock(minutes), UNBOUNDED_STEPS
+        max_steps = steps_for_tokens(tokens, tokens_per_step)
     elif max_steps is None:
         max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
     if evaluations is not None:
@@ -179,7 +156,7 @@ def build_trainer(
     trainer = BitsTrainer(
         dev_texts=dev_texts,
         tokenizer=start.tokenizer,
-        clock=clock,
+        tokens_per_step=tokens_per_step,
         model=model,
         args=_arguments(recipe, out, max_steps, tracking or {"report_to": "none"}),
         train_dataset=rows,
@@ -188,19 +165,18 @@ def build_trainer(
         callbacks=[
             SealStates(),
             *([EarlyStoppingCallback(recipe.patience)] if recipe.patience else []),
-            *([clock] if clock else []),
             *callbacks,
         ],
     )
     if recipe.difference is not None:
         # The trainer has moved the weights to their device.
-        is_due = due_after(recipe.difference.start, clock, max_steps)
-        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due)
+        exact_steps = recipe.difference.start * max_steps
+        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, exact_steps)
         trainer.add_callback(trainer.deltas)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
     if trainer.is_world_process_zero():
-        trainer.add_callback(Progress(trainer.tokens_per_step, clock))
+        trainer.add_callback(Progress(tokens_per_step))
         samples = out / "samples.jsonl"
         trainer.add_callback(
             Samples(start.tokenizer, recipe.sample_every, samples, trainer.stored_weights)
@@ -254,13 +230,17 @@ def _arguments(
     return arguments
 
 
+def steps_for_tokens(tokens: int, tokens_per_step: float) -> int:
+    """The fewest steps in which so many tokens are seen."""
+    return max(1, math.ceil(tokens / tokens_per_step))
+
+
 def processes() -> int:
     """How many processes make this run, as torchrun says; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from training.errors import TrainingError
+from training import TrainingError
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,11 +29,8 @@ def changed() -> list[str] | None:
 
 def files(names: Sequence[str]) -> list[str]:
     """The files at and below these paths that belong to the code, named from the root: those under
-    git, and outside git all but hidden files and caches.
-
-    Raises:
-        TrainingError: a file there is not under git, or git fails.
-    """
+    git, and outside git all but hidden files and caches. Raises TrainingError if a file there is
+    not under git, or git fails."""
     if not _is_under_git():
         return sorted(name for one in names for name in _walk(ROOT / one))
     try:

@@ -11,11 +11,10 @@ import torch
 from threadpoolctl import threadpool_limits
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from benchmarks import guess, judge, prepare, raw, report
+from benchmarks import guess, prepare, raw, report
 from benchmarks.engines import TEMPERATURE, TOP_P, draw
 from benchmarks.exports import export_gguf
 from benchmarks.guess import Played, Round
-from benchmarks.judge import Timed
 from benchmarks.measuring import RESULTS, number, spread
 from benchmarks.prepare import Prepared
 from tests import tiny
@@ -32,14 +31,6 @@ def test_a_figure_has_three_significant_digits() -> None:
         "0", "0.043", "9.88", "98.8", "1,988",
     ]  # fmt: skip
     assert spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
-
-
-def test_times_of_a_judge_are_in_order_before_and_after_rounding() -> None:
-    """0.213 and 0.21 once stood for the same time."""
-    timed = judge.time_judge("one", len, [str(number) for number in range(judge.WARM_UP + 50)])
-    assert 0 < timed.median <= timed.p99 <= timed.highest
-    equal = judge.render([Timed("one", 0.2134, 0.2134, 0.2134)], ["text"], 0.0)[-1]
-    assert equal.splitlines()[-1] == "| one | 0.213 | 0.213 | 0.213 |"
 
 
 @pytest.mark.parametrize("power", [1, 2])

@@ -21,7 +21,7 @@ from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub
 from tests.hub.verbs import Done, run_here, start_process, wait_for_step
 from tests.processes import ROOT, AppProcess, free_port
-from training.errors import TrainingError
+from training import TrainingError
 from training.release import plan
 from training.release.space import Space as DeployedSpace
 from training.release.space import authorization_for
@@ -580,17 +580,17 @@ def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> No
     good = (tmp_path / "README.md").read_text(encoding="utf-8")
     render_space_readme(tmp_path, "", "", [], "")
     wrong = {
-        "colorFrom: indigo": ("colorFrom: orange", "colorFrom is 'orange'; it must be one of red"),
-        "emoji: 🦜": ("emoji: X", "emoji is 'X'; it must be one emoji"),
+        "colorFrom: indigo": ("colorFrom: orange", "colorFrom: Input should be 'red', 'yellow'"),
+        "emoji: 🦜": ("emoji: X", "emoji: String should match pattern"),
         "sdk_version: 6.31.0": ("sdk_version: 6.30.0", "requirements.txt pins gradio to 6.31.0"),
-        'python_version: "3.12"': ("python_version: 3.10", "python_version is 3.1; it must be a"),
-        "app_file: app.py": ("app_file: main.py", "app_file is 'main.py', which is not pushed"),
-        "sdk: gradio": ("sdk: docker", "sdk is 'docker'; it must be one of gradio"),
-        "disable_embedding: false": ("disable_embedding: true", "disable_embedding is True"),
+        'python_version: "3.12"': ("python_version: 3.10", "should be a valid string, not 3.1"),
+        "app_file: app.py": ("app_file: main.py", "app_file: Input should be 'app.py', not 'main"),
+        "sdk: gradio": ("sdk: docker", "sdk: Input should be 'gradio', not 'docker'"),
+        "disable_embedding: false": ("disable_embedding: true", "should be False, not True"),
         "short_description: A": (f"short_description: {'A' * 60}", "at most 60 characters"),
-        "license: mit": ("licence: mit", "has licence, which a Gradio Space does not take"),
-        "title: Trump": ("tags: Trump", "lacks title. Add it"),
-        "suggested_hardware: cpu-basic": ("suggested_hardware: cpu", "suggested_hardware is 'cpu'"),
+        "license: mit": ("licence: mit", "licence: Extra inputs are not permitted, not 'mit'"),
+        "title: Trump": ("tags: Trump", "title: Field required"),
+        "suggested_hardware: cpu-basic": ("suggested_hardware: cpu", "suggested_hardware: Input"),
     }
     for line, (instead, sentence) in wrong.items():
         (tmp_path / "README.md").write_text(good.replace(line, instead, 1), encoding="utf-8")

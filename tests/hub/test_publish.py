@@ -36,8 +36,8 @@ from tests.hub.resolving import Client as Demo
 from tests.hub.server import READER, STRANGER, Broken, Hub, InXet, Repo
 from tests.hub.verbs import Done, wait_for_step
 from tests.processes import running_app
-from training.card import EMBEDDED
-from training.errors import TrainingError
+from training import TrainingError
+from training.files import EMBEDDED
 from training.prepare import read_texts
 from training.publish import choose_tag
 

@@ -13,7 +13,7 @@ from demo.checkpoints.files import verify_checksums
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
 from training.bits_per_byte import measure_gap, score_texts
-from training.card import EMBEDDED
+from training.files import EMBEDDED
 from training.models import load_decoder, packaged_base_folder
 
 TEXTS = [

@@ -42,7 +42,6 @@ def test_finetune_leaves_curves_and_samples(scratch_run: Path) -> None:
     measured = [entry for entry in history if "eval_bits_per_byte" in entry]
     assert [entry["step"] for entry in measured] == [0, 12]
     assert measured[0]["eval_bits_per_byte"] > measured[1]["eval_bits_per_byte"] > 0
-    assert (scratch_run / "curves.png").read_bytes().startswith(b"\x89PNG")
     samples = [
         json.loads(line) for line in (scratch_run / "samples.jsonl").read_text().splitlines()
     ]
@@ -180,8 +179,6 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
         (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),
         (["--recipe", "scratch", "--resume"], "no saved state"),
-        (["--recipe", "scratch", "--resume", "--minutes", "1"], "--minutes is for one process"),
-        (["--recipe", "scratch", "--minutes", "1", "--evaluations", "2"], "--evaluations needs"),
         (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
     ],
 )  # fmt: skip
@@ -204,7 +201,6 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
     [
         ["finetune", "--recipe", "scratch", "--tokens", "9", "--max-steps", "2"],
         ["compare", "full", "lora"],
-        ["compare", "full", "--tokens", "1000", "--minutes", "1"],
     ],
 )
 def test_a_run_has_one_length(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:

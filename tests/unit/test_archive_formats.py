@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests import made_up
+from training import TrainingError
 from training.archive import Archive, read_archive
-from training.errors import TrainingError
 
 
 def read(path: Path) -> Archive:

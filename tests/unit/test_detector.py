@@ -15,8 +15,8 @@ from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.files import UnusableFile
 from tests import made_up
 from tests.processes import ROOT
+from training import TrainingError
 from training.detector_training import measure_detector, train_detector
-from training.errors import TrainingError
 
 TEXTS = (
     "a", "The teapot", "  The\tteapot \n is  https://t.co/x here ", "naïve café 🫖🫖 🇩🇰",

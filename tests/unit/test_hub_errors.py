@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
 )
 
-from training.errors import TrainingError
+from training import TrainingError
 from training.release.hub import RUN_AGAIN, Steps, connect, explain, is_refusal, needs_payment
 
 

@@ -10,7 +10,7 @@ from transformers import GPT2Config
 
 from tests.processes import free_port
 from tests.training.forked import forked
-from training.errors import TrainingError
+from training import TrainingError
 from training.memory import smallest_free_memory, split_batch, step_bytes
 from training.recipe import Difference, Recipe, read_recipe
 

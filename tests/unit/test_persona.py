@@ -12,7 +12,7 @@ from demo.generation.profile import Profile
 from demo.server.service import ready
 from demo.ui.api import make_generate
 from tests.scripted import ScriptedEngine
-from training.card import EMBEDDED
+from training.files import EMBEDDED
 from training.prepare import PERSONA as OURS
 
 FIELDS: dict[str, Any] = {

@@ -11,11 +11,10 @@ import pytest
 
 from tests import made_up
 from tests.processes import ROOT
-from training import prepare
+from training import TrainingError, prepare
 from training.__main__ import main
 from training.archive import read_archive
 from training.archive_formats import Row
-from training.errors import TrainingError
 
 MEMORY_KIB = 300 * 1024
 

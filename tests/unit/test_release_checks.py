@@ -16,10 +16,16 @@ from safetensors.numpy import save_file
 from demo.judging.originals import NAME, Originals, window_digests
 from tests.guessing import write_tweets
 from tests.processes import ROOT
-from training.errors import TrainingError
+from training import TrainingError
 from training.files import write_json
-from training.release.checks import is_listed_type, list_files, require_safe, require_type
-from training.release.tweets import KnownTweets, require_no_tweet
+from training.release.checks import (
+    KnownTweets,
+    is_listed_type,
+    list_files,
+    require_no_tweet,
+    require_safe,
+    require_type,
+)
 
 TWEET = "The teapot counts the harbor, and the kettle paints the lighthouse tonight!"
 SHORT = "Tea is great today!"

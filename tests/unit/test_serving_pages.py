@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from demo.generation.profile import read_profile
 from demo.ui import copy
 from demo.ui.embed import FRONTEND, Rewriting, Rule, address_of, lazy_script, preview_tags, rules
-from training.card import EMBEDDED
+from training.files import EMBEDDED
 
 PERSONA = read_profile(EMBEDDED).persona
 

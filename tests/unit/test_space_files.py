@@ -10,8 +10,7 @@ import pytest
 
 from tests.guessing import write_tweets
 from tests.processes import ROOT
-from training import working_tree
-from training.errors import TrainingError
+from training import TrainingError, working_tree
 from training.release import space_files
 from training.release.space_files import checkout_files, render_space_readme
 

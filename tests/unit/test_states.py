@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from demo.checkpoints.files import SUMS
+from training import TrainingError
 from training.checkpoints import SealStates, has_states, newest_whole_state, remove_newer
-from training.errors import TrainingError
 
 
 def save(states: Path, step: int, sealed: bool = True) -> Path:

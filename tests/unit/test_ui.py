@@ -22,7 +22,7 @@ from demo.ui.results import Draft, TextResult
 from demo.ui.theme import CSS_FILE, DARK, LIGHT, palette_css
 from demo.ui.write import moods
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
-from training.card import EMBEDDED
+from training.files import EMBEDDED
 
 PROFILE = read_profile(EMBEDDED)
 # What is said once for the whole sheet, and what is said of narrow screens: Gradio puts the latter

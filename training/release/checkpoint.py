@@ -1,7 +1,6 @@
 """The folder of a published checkpoint: weights, card, sums and OpenVINO export, copied from a
 trained one, which is left as it is; and the figures that decide whether it may replace another."""
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -28,14 +27,13 @@ from demo.checkpoints.files import (
     write_checksums,
 )
 from demo.checkpoints.persona import InvalidPersona
-from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import FIELDS
 from demo.judging import detector, originals
-from demo.settings import InvalidSetting, read_settings
-from training.card import EMBEDDED, Publication, render_card
-from training.errors import TrainingError
-from training.files import write_json
+from demo.settings import read_settings
+from training import TrainingError
+from training.card import Publication, render_card
+from training.files import read_json, resolve_folder, write_json
 
 CARD = "README.md"
 # Everything a published checkpoint may hold beside its weights, card, sums and export.
@@ -48,13 +46,10 @@ Say = Callable[[str], None]
 
 
 def read_evaluated_metrics(folder: Path) -> dict[str, Any]:
-    """A checkpoint's figures.
-
-    Raises:
-        TrainingError: there are none, or no bits per byte on test among them.
-    """
+    """A checkpoint's figures. Raises TrainingError if there are none, or no bits per byte on test
+    among them."""
     try:
-        metrics: dict[str, Any] = _read_json(folder / METRICS)
+        metrics = read_json(folder / METRICS)
     except (OSError, ValueError, RecursionError) as error:
         raise TrainingError(
             f"{folder} has no {METRICS} that can be read: it is no checkpoint of finetune's."
@@ -71,10 +66,8 @@ def compare_with_published(
     ours: Mapping[str, Any], published: Mapping[str, Any], force: bool
 ) -> tuple[str, ...]:
     """Compares bits per byte on test; returns what the card must say of a forced publication.
-
-    Raises:
-        TrainingError: the published checkpoint is better or has no figures, and `force` is not set.
-    """
+    Raises TrainingError if the published checkpoint is better or has no figures, and `force` is not
+    set."""
     bits, before = _bits_per_byte(ours), _bits_per_byte(published)
     if before is None and not force:
         raise TrainingError(
@@ -121,13 +114,10 @@ def build_checkpoint(
     remarks: tuple[str, ...] = (),
     with_export: bool = True,
 ) -> None:
-    """Fills the empty folder `out`; the card names `repo_id` and quotes the `remarks`.
-
-    Raises:
-        TrainingError: the checkpoint cannot be used or exported, or the disk is full.
-    """
+    """Fills the empty folder `out`; the card names `repo_id` and quotes the `remarks`. Raises
+    TrainingError if the checkpoint cannot be used or exported."""
     try:
-        resolved = _resolve(checkpoint, say)
+        resolved = resolve_folder(checkpoint, say=say)
         copied = _copy(resolved.folder, out)
         for name in sorted({path.name for path in checkpoint.iterdir()} - copied - REPLACED):
             say(f"Left out: {name}, which a published checkpoint does not have.")
@@ -142,7 +132,7 @@ def build_checkpoint(
         )
         (out / CARD).write_text(render_card(out, publication), encoding="utf-8")
         write_checksums(out)
-    except (CheckpointError, InvalidPersona, InvalidSetting) as error:
+    except (TrainingError, InvalidPersona) as error:
         # The copy's faults are the original's.
         raise TrainingError(str(error).replace(str(out), str(checkpoint))) from error
     except MALFORMED as error:
@@ -150,26 +140,6 @@ def build_checkpoint(
             f"{checkpoint} cannot be published: its {METRICS} or config is not as training "
             f"writes it ({type(error).__name__}: {error}). Train or evaluate it again."
         ) from error
-    except OSError as error:
-        raise TrainingError(
-            f"The folder to publish could not be written in {out.parent} "
-            f"({error.strerror or error}). Make room there (twice the checkpoint's size), or set "
-            "TMPDIR to a folder on another disk."
-        ) from error
-
-
-def _resolve(folder: Path, say: Say) -> Checkpoint:
-    """The verified folder; one that holds differences to a base is merged, as the app does it."""
-    settings = read_settings()
-    return resolve_checkpoint(
-        model_id="",
-        model_revision="",
-        folder=folder,
-        embedded=EMBEDDED,
-        base_file=settings.base_file,
-        cache_dir=settings.cache_dir,
-        say=say,
-    )
 
 
 def _copy(folder: Path, out: Path) -> set[str]:
@@ -182,11 +152,11 @@ def _copy(folder: Path, out: Path) -> set[str]:
 
 def _shorten_paths(folder: Path) -> bool:
     """Cuts paths of this machine down to their last name; returns whether the base was a path."""
-    base = _read_json(folder / METRICS)["recipe"]["base"]
+    base = read_json(folder / METRICS)["recipe"]["base"]
     for name in (METRICS, "config.json", "tokenizer_config.json"):
         if not (folder / name).is_file():
             continue
-        values = _read_json(folder / name)
+        values = read_json(folder / name)
         paths = {base, *(str(values.get(key, "")) for key in ("_name_or_path", "name_or_path"))}
         shortened = values
         for path in filter(is_path, paths):
@@ -226,9 +196,9 @@ def _replace_text(value: Any, old: str, new: str) -> Any:
 def _complete_decoding(folder: Path) -> None:
     """Adds decoding defaults, so that a plain pipeline samples as the demo does and leaves half of
     the context to the prompt."""
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     context = config.get("max_position_embeddings") or config.get("n_positions") or 1_024
-    given = _read_json(folder / GENERATION_CONFIG) if (folder / GENERATION_CONFIG).is_file() else {}
+    given = read_json(folder / GENERATION_CONFIG) if (folder / GENERATION_CONFIG).is_file() else {}
     longest = int(given.get("max_new_tokens") or FIELDS["max_new_tokens"].default or 1)
     completed = {
         "do_sample": True,
@@ -244,7 +214,7 @@ def _complete_decoding(folder: Path) -> None:
 
 def _add_export(folder: Path, name: str, say: Say) -> None:
     """Adds the int8 export of exactly these files; the app uses it as it is."""
-    resolved = replace(_resolve(folder, say), name=name, writable=False)
+    resolved = replace(resolve_folder(folder, say=say), name=name, writable=False)
     try:
         made = exported_folder(resolved, read_settings().cache_dir, say)
     except CheckpointError as error:
@@ -252,8 +222,3 @@ def _add_export(folder: Path, name: str, say: Say) -> None:
     (folder / EXPORT_SUBFOLDER).mkdir()
     for wanted in NEEDED_OF_EXPORT:
         shutil.copyfile(made / wanted, folder / EXPORT_SUBFOLDER / wanted)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

@@ -4,7 +4,6 @@ Tweets of train are never published: whoever has them can tell what the model re
 """
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 from huggingface_hub import DatasetCardData
 
 from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
-from training.errors import TrainingError
-from training.files import write_json
+from training import TrainingError
+from training.files import read_json, write_json
 from training.prepare import read_texts
 
 REPORT = "report.json"
@@ -27,12 +26,8 @@ REPORTED = (
 
 
 def build_dataset(data: Path, out: Path) -> None:
-    """Fills the empty folder `out` from prepared data.
-
-    Raises:
-        TrainingError: these are no prepared data, a split is not the one that the report describes,
-            or the disk is full.
-    """
+    """Fills the empty folder `out` from prepared data. Raises TrainingError if these are no
+    prepared data, a split is not the one that the report describes."""
     report = _read_report(data)
     try:
         for name in SPLITS:
@@ -50,16 +45,11 @@ def build_dataset(data: Path, out: Path) -> None:
         (out / "README.md").write_text(_card(persona, report), encoding="utf-8")
     except InvalidPersona as error:
         raise TrainingError(str(error)) from error
-    except OSError as error:
-        raise TrainingError(
-            f"The folder to publish could not be written in {out.parent} "
-            f"({error.strerror or error}). Make room there, or set TMPDIR to another disk's folder."
-        ) from error
 
 
 def _read_report(data: Path) -> dict[str, Any]:
     try:
-        report = json.loads((data / REPORT).read_text(encoding="utf-8"))
+        report = read_json(data / REPORT)
         for name in SPLITS:
             int(report["splits"][name]["tweets"]), str(report["splits"][name]["texts_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -67,7 +57,7 @@ def _read_report(data: Path) -> dict[str, Any]:
             f"{data} holds no prepared data with a {REPORT}: run `python -m training prepare`, or "
             "name its folder by --data."
         ) from error
-    return dict(report)
+    return report
 
 
 def _card(persona: Persona, report: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
 
 from demo.checkpoints.hub import is_of_this_disk
-from training.errors import TrainingError
+from training import TrainingError
 
 # Applies to a connection on which nothing moves; the client itself would wait for ever.
 REQUEST_TIMEOUT_SECONDS = 60.0
@@ -75,10 +75,7 @@ def _set_timeouts(request: Any) -> None:
 
 
 def require_token() -> None:
-    """
-    Raises:
-        TrainingError: there is no token, or it cannot be one.
-    """
+    """Raises TrainingError if there is no token, or it cannot be one."""
     token = get_token()
     if not token:
         raise TrainingError(
@@ -93,10 +90,7 @@ def require_token() -> None:
 
 
 def require_repo_id(option: str, repo_id: str) -> None:
-    """
-    Raises:
-        TrainingError: the option's value is not the name of a repository.
-    """
+    """Raises TrainingError if the option's value is not the name of a repository."""
     if not _REPO_ID.fullmatch(repo_id):
         raise TrainingError(f"{option} is {repo_id!r}; it must look like user/name.")
 
@@ -123,10 +117,7 @@ class Steps:
     def step(self, doing: str, changed: str = "", unsure: bool = False) -> Iterator[None]:
         """Wraps one request or a few. `doing` completes "could not …"; `changed` says what is
         different on the Hub afterwards. A step is `unsure` if it adds what it changed by itself.
-
-        Raises:
-            TrainingError: the client failed; the message says why and what to do.
-        """
+        Raises TrainingError if the client failed; the message says why and what to do."""
         self.in_doubt = doing if changed or unsure else ""
         try:
             yield
@@ -142,17 +133,13 @@ class Steps:
             self.add(changed)
 
     def add(self, changed: str) -> None:
-        """Records and prints a change."""
         self.done.append(changed)
         say(changed)
 
     @contextmanager
     def reported_on_failure(self) -> Iterator[None]:
-        """Adds the summary to whatever ends the work early.
-
-        Raises:
-            TrainingError: the one raised inside, with the summary.
-        """
+        """Adds the summary to whatever ends the work early. Raises TrainingError: the one raised
+        inside, with the summary."""
         try:
             yield
         except TrainingError as error:

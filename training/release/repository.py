@@ -25,7 +25,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash
 
-from training.errors import TrainingError
+from training import TrainingError
 from training.release.checks import list_files
 from training.release.hub import Steps, say
 
@@ -41,19 +41,17 @@ Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder to build in, deleted afterwards.
-
-    Raises:
-        TrainingError: no folder for temporary files can be written to.
-    """
+    """A folder to build in, deleted afterwards. Raises TrainingError if it cannot be made, or if
+    writing to it fails inside."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="publish-")
+        with tempfile.TemporaryDirectory(prefix="publish-") as folder:
+            yield Path(folder)
     except OSError as error:
         raise TrainingError(
-            f"There is no folder to build in ({error.strerror}): set TMPDIR to one."
+            f"The folder to publish could not be written in {tempfile.gettempdir()} "
+            f"({error.strerror or error}). Make room there (twice a checkpoint's size), or set "
+            "TMPDIR to a folder on another disk."
         ) from error
-    with folder as path:
-        yield Path(path)
 
 
 @dataclass(frozen=True)
@@ -114,11 +112,8 @@ class Repository:
         return made
 
     def require_private(self, head: Head, otherwise: str) -> None:
-        """Only new repositories are made private: a public one may have been copied.
-
-        Raises:
-            TrainingError: it is public; `otherwise` is what else its owner may do.
-        """
+        """Only new repositories are made private: a public one may have been copied. Raises
+        TrainingError if it is public; `otherwise` is what else its owner may do."""
         if not head.private:
             raise TrainingError(
                 f"{self.repo_id} is public, and only what is made new is made private. Change it "
@@ -136,11 +131,8 @@ class Repository:
 
     def push(self, folder: Path, head: Head, title: str) -> str:
         """Makes main exactly the folder, as far as it is ours, in one commit; returns the commit,
-        verified.
-
-        Raises:
-            TrainingError: it was not pushed, or what is there now is not what was pushed.
-        """
+        verified. Raises TrainingError if it was not pushed, or what is there now is not what was
+        pushed."""
         if self.is_same(head, folder):
             say("main holds these files already, by the sums that the Hub has of them")
             return head.commit
@@ -173,11 +165,7 @@ class Repository:
         return commit
 
     def tagged(self, tag: str, head: Head) -> Mapping[str, RepoFile]:
-        """Our files of a tag.
-
-        Raises:
-            TrainingError: there is no such tag, or it has none of them.
-        """
+        """Our files of a tag. Raises TrainingError if there is no such tag, or it has none."""
         if tag not in head.tags:
             known = ", ".join(head.tags) or "none"
             raise TrainingError(f"{self.repo_id} has no tag {tag}; its tags: {known}.")
@@ -196,12 +184,9 @@ class Repository:
         )
 
     def restore(self, tag: str, wanted: Mapping[str, RepoFile], head: Head, title: str) -> str:
-        """Makes main the `wanted` files of a tag again, in one commit; returns it, verified.
-        Large files are copied on the Hub, small ones by way of this machine.
-
-        Raises:
-            TrainingError: it was not pushed, or what is there now is not what was there.
-        """
+        """Makes main the `wanted` files of a tag again, in one commit; returns it, verified. Large
+        files are copied on the Hub, small ones by way of this machine. Raises TrainingError if it
+        was not pushed, or what is there now is not what was there."""
         operations = [
             self._restored(wanted[name], tag, head.tags[tag]) for name in self.changed(head, wanted)
         ]

@@ -7,13 +7,13 @@ returns at the RUNNING, or the error, of the version before, which the Hub repor
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import SpaceRuntime, get_session
 
-from training.errors import TrainingError
+from training import TrainingError
 from training.release.hub import explain, needs_payment, say
 from training.release.repository import Head, Repository
 
@@ -49,16 +49,11 @@ class Space:
 
     @property
     def page(self) -> str:
-        """Where a person looks at it."""
         return f"https://huggingface.co/spaces/{self.space_id}"
 
 
 def find_space(repository: Repository) -> Space:
-    """The Space as it is now.
-
-    Raises:
-        TrainingError: the Hub did not answer.
-    """
+    """The Space as it is now. Raises TrainingError if the Hub did not answer."""
     space_id = repository.repo_id
     with repository.steps.step(f"ask where {space_id} is"):
         info = repository.api.space_info(space_id)
@@ -74,11 +69,8 @@ def create_space(
     repository: Repository, private: bool, hardware: str, variables: Mapping[str, str]
 ) -> Head:
     """Creates the Space with its hardware, since the account may not be allowed the default one,
-    and with its variables, so that it never starts without them.
-
-    Raises:
-        TrainingError: the Hub refused it, or did not answer.
-    """
+    and with its variables, so that it never starts without them. Raises TrainingError if the Hub
+    refused it, or did not answer."""
     on = f" on {hardware}" if hardware else ""
     told = ", ".join(f"{name}={value}" for name, value in variables.items())
     given = [{"key": name, "value": value} for name, value in variables.items()]
@@ -99,12 +91,13 @@ def create_space(
 @dataclass(frozen=True)
 class Change:
     """What was changed and makes a Space restart; `commit` is what it must run then. `was_pending`
-    says that it was already on its way to another version."""
+    says that it was already on its way to another version, `variables` all that it has now."""
 
     commit: str
     files: bool
     settings: bool
     was_pending: bool
+    variables: Mapping[str, str]
 
 
 def is_pending(stage: str) -> bool:
@@ -124,11 +117,8 @@ def wait_until_running(
     headers: Mapping[str, str],
     patience_seconds: float,
 ) -> None:
-    """Returns once the Space could generate a text.
-
-    Raises:
-        TrainingError: it failed (with the end of its log), was halted, or did not come up in time.
-    """
+    """Returns once the Space could generate a text. Raises TrainingError if it failed (with the end
+    of its log), was halted, or did not come up in time."""
     progress, last_state, lost = _Progress(change), "", 0
     for elapsed in _poll():
         try:
@@ -152,12 +142,12 @@ def wait_until_running(
             # A visit wakes it.
             with suppress(Exception):
                 _get(space, "/", headers)
+        shown = "RUNNING" if state == "ready" else state
+        if shown != last_state:
+            say(f"{elapsed:6.0f} s  {shown}")
+            last_state = shown
         if state == "ready":
-            say(f"{elapsed:6.0f} s  RUNNING")
             return
-        if state != last_state:
-            say(f"{elapsed:6.0f} s  {state}")
-            last_state = state
         if elapsed > patience_seconds:
             raise TrainingError(
                 f"{space.space_id} did not come up within {patience_seconds / 60:g} minutes; its "
@@ -250,18 +240,28 @@ def _log(repository: Repository, build: bool) -> str:
     return f"\nThe end of its {'build' if build else 'run'} log:{shown}" if lines else ""
 
 
-def ask(space: Space, headers: Mapping[str, str], model: str, commit: str) -> None:
-    """Calls the Space as any program would and prints what it answers; `model` and `commit` are
-    what it was set to, empty for the embedded checkpoint.
+def ask(space: Space, headers: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    """Calls the Space, whose variables these are, as any program would; prints what it answers.
+    Raises TrainingError if it does not answer, or another model than the one it was set to does."""
+    # It reports calls to a third party otherwise, and reads this when it is imported.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from gradio_client import Client  # noqa: PLC0415
 
-    Raises:
-        TrainingError: it does not answer, or another model than that one does.
-    """
     try:
-        facts, result = _call(space, headers)
+        # Without `token=False` it would send the owner's token to every app it calls.
+        no_token: Any = False
+        client = Client(
+            space.address, token=no_token, headers=dict(headers), verbose=False,
+            analytics_enabled=False, download_files=False, httpx_kwargs={"timeout": CALL_SECONDS},
+        )  # fmt: skip
+        with closing(client):
+            facts = client.submit(api_name="/checkpoint").result(CALL_SECONDS)
+            asked = client.submit(PROMPT, max_new_tokens=TOKENS, api_name="/generate")
+            result = asked.result(CALL_SECONDS)
         notice = str(_get(space, "/readyz", headers).json().get("notice", ""))
-        say(f"/checkpoint answers: {facts['checkpoint']} at {facts['revision']}, written by "
-            f"{facts['engine']} ({facts['precision']})")  # fmt: skip
+        name, revision = facts["checkpoint"], facts["revision"]
+        say(f"/checkpoint answers: {name} at {revision}, written by {facts['engine']} "
+            f"({facts['precision']})")  # fmt: skip
         took = f" in {result['seconds']:.1f} s" if "seconds" in result else ""
         say(f"/generate answers{took}:")
         for line in str(result["shareable"]).splitlines():
@@ -274,30 +274,10 @@ def ask(space: Space, headers: Mapping[str, str], model: str, commit: str) -> No
             f"{space.space_id} runs, but did not answer a call ({type(error).__name__}: {error}). "
             f"Look at {space.page}?logs=container and run the same command again."
         ) from error
-    name, revision = facts["checkpoint"], facts["revision"]
+    model, commit = variables.get("MODEL_ID", ""), variables.get("MODEL_REVISION", "")
     if model and (name, revision) != (model, commit):
         fell_back = "It fell back to the embedded one. " if name == "embedded" else ""
         raise TrainingError(
             f"{space.space_id} runs {name} at {revision}, not {model} at {commit}. {fell_back}"
             f"{notice or 'It does not say why.'} Mend that and restart it on {space.page}/settings."
         )
-
-
-def _call(space: Space, headers: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The answers of /checkpoint and /generate."""
-    # It reports calls to a third party otherwise, and reads this when it is imported.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    from gradio_client import Client  # noqa: PLC0415
-
-    # Without `token=False` it would send the owner's token to every app it calls.
-    token: Any = False
-    client = Client(
-        space.address, token=token, headers=dict(headers), verbose=False, analytics_enabled=False,
-        download_files=False, httpx_kwargs={"timeout": CALL_SECONDS},
-    )  # fmt: skip
-    try:
-        facts = client.submit(api_name="/checkpoint").result(CALL_SECONDS)
-        asked = client.submit(PROMPT, max_new_tokens=TOKENS, api_name="/generate")
-        return facts, asked.result(CALL_SECONDS)
-    finally:
-        client.close()

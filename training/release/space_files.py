@@ -9,11 +9,9 @@ from huggingface_hub import RepoCard, SpaceHardware
 from huggingface_hub.utils._fixes import yaml_dump
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training import working_tree
-from training.card import EMBEDDED
-from training.errors import TrainingError
-from training.release.checks import require_safe
-from training.release.tweets import KnownTweets
+from training import TrainingError, working_tree
+from training.files import EMBEDDED
+from training.release.checks import KnownTweets, require_safe
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE")
 FOLDERS = ("demo", EMBEDDED.name)
@@ -22,25 +20,7 @@ HARDWARE = tuple(flavor.value for flavor in SpaceHardware)
 _LOCAL_LINK = re.compile(r"!?\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
 Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
-Text = Annotated[str, Field(pattern=r"^\S.*$", description="a text")]
-Line = Annotated[str, Field(pattern="^.{1,60}$", description="a line of at most 60 characters")]
-Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(description="a list of texts")]
-Flag = Annotated[bool, Field(description="true or false")]
 _EMOJI = "^[^\\x00-\\x{ff}][\u200d\ufe0f\U0001f3fb-\U0001faff]*$"
-Emoji = Annotated[str, Field(pattern=_EMOJI, description="one emoji")]
-_VERSION = r"^\d+\.\d+\.\d+$"
-Version = Annotated[str, Field(pattern=_VERSION, description="a version like 6.31.0")]
-_PYTHON, _PYTHON_RULE = r"^3\.\d+(\.\d+)?$", 'a version in quotes, like "3.12"'
-Python = Annotated[str, Field(pattern=_PYTHON, description=_PYTHON_RULE)]
-License = Annotated[str, Field(pattern="^[a-z0-9.-]+$", description="a license's identifier")]
-_PRELOAD_RULE = '"user/name files,with,commas commit" lines'
-_Preload = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+( \S+){0,2}$")]
-Preloads = Annotated[list[_Preload], Field(description=_PRELOAD_RULE)]
-_HARDWARE_RULE = f"one of {', '.join(HARDWARE)}"
-Hardware = Annotated[SpaceHardware, Field(strict=False, description=_HARDWARE_RULE)]
-Duration = Annotated[str, Field(pattern=r"^\d+[smh]$", description="a time like 30m")]
-Address = Annotated[str, Field(pattern=r"^https://\S+$", description="an https address")]
-Never = Annotated[Literal[False], Field(description="false, or its embeds stay empty")]
 
 
 class FrontMatter(BaseModel):
@@ -49,36 +29,34 @@ class FrontMatter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    title: Text
-    emoji: Emoji
+    title: str
+    emoji: Annotated[str, Field(pattern=_EMOJI)]
     colorFrom: Color
     colorTo: Color
     sdk: Literal["gradio"]
-    sdk_version: Version
-    python_version: Python
-    app_file: Text
-    short_description: Line
-    license: License = ""
-    tags: Texts = []
-    models: Texts = []
-    datasets: Texts = []
-    preload_from_hub: Preloads = []
-    suggested_hardware: Hardware = SpaceHardware.CPU_BASIC
-    startup_duration_timeout: Duration = ""
-    pinned: Flag = False
-    thumbnail: Address = ""
+    sdk_version: str
+    python_version: Annotated[str, Field(pattern=r"^3\.\d+(\.\d+)?$")]
+    app_file: Literal["app.py"]
+    short_description: Annotated[str, Field(max_length=60)]
+    license: str = ""
+    tags: list[str] = []
+    models: list[str] = []
+    datasets: list[str] = []
+    preload_from_hub: list[str] = []
+    suggested_hardware: Annotated[SpaceHardware, Field(strict=False)] = SpaceHardware.CPU_BASIC
+    startup_duration_timeout: Annotated[str, Field(pattern=r"^\d+[smh]$")] = ""
+    pinned: bool = False
+    thumbnail: str = ""
     header: Literal["default", "mini"] = "default"
-    fullWidth: Flag = False
-    disable_embedding: Never = False
+    fullWidth: bool = False
+    # Otherwise its embeds stay empty.
+    disable_embedding: Literal[False] = False
 
 
 def checkout_files() -> dict[str, Path]:
-    """The files of this checkout that go into the Space, by name, except the README.
-
-    Raises:
-        TrainingError: something that does not belong there lies among them, is missing, or must
-            not be published.
-    """
+    """The files of this checkout that go into the Space, by name, except the README. Raises
+    TrainingError if something that does not belong there lies among them, is missing, or must not
+    be published."""
     root = working_tree.ROOT
     paths = {name: root / name for name in working_tree.files([*SINGLE, *FOLDERS])}
     for wanted in (*SINGLE, *FOLDERS):
@@ -100,12 +78,9 @@ def render_space_readme(
     root: Path, model: str, preload: str, datasets: Sequence[str], hardware: str
 ) -> str:
     """The README that is pushed. `model` is the Hub id of the checkpoint that the Space runs, and
-    `preload` what the Hub fetches while it builds the Space; empty values are left out.
-
-    Raises:
-        TrainingError: the Hub would not accept it.
-    """
-    values, body = split_front_matter(_read_text(root / README))
+    `preload` what the Hub fetches while it builds the Space; empty values are left out. Raises
+    TrainingError if the Hub would not accept it."""
+    values, body = split_front_matter((root / README).read_text(encoding="utf-8"))
     given: dict[str, Any] = {
         "models": [model] if model else None,
         "preload_from_hub": [preload] if preload else None,
@@ -113,16 +88,13 @@ def render_space_readme(
         "suggested_hardware": hardware,
     }
     values |= {name: value for name, value in given.items() if value}
-    _require_accepted(values, _read_text(root / "requirements.txt"))
+    _require_accepted(values, (root / "requirements.txt").read_text(encoding="utf-8"))
     return f"---\n{yaml_dump(values, sort_keys=False, width=1_000)}---\n{_drop_dead_links(body)}"
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """The front matter's values, and the text below it.
-
-    Raises:
-        TrainingError: there is none, or it is not YAML.
-    """
+    """The front matter's values, and the text below it. Raises TrainingError if there is none, or
+    it is not YAML."""
     if not text.startswith("---\n"):
         raise TrainingError(
             "README.md has no front matter: begin it with a block between --- lines."
@@ -140,11 +112,10 @@ def _require_accepted(values: dict[str, Any], requirements: str) -> None:
     try:
         front_matter = FrontMatter.model_validate(values)
     except ValidationError as error:
-        raise TrainingError(f"README.md's front matter {_explain(error, values)}") from error
-    if front_matter.app_file not in (*SINGLE, README):
-        raise TrainingError(
-            f"README.md's front matter: app_file is {front_matter.app_file!r}, which is not pushed."
-        )
+        fault = error.errors()[0]
+        name = str(fault["loc"][0])
+        found = f", not {values[name]!r}" if name in values else ""
+        raise TrainingError(f"README.md's front matter, {name}: {fault['msg']}{found}.") from error
     pinned = re.search(r"^gradio(?:\[[\w,]*\])?==(\S+)", requirements, re.MULTILINE)
     version = pinned[1] if pinned else "none"
     if version != front_matter.sdk_version:
@@ -152,30 +123,6 @@ def _require_accepted(values: dict[str, Any], requirements: str) -> None:
             f"README.md's front matter: sdk_version is {front_matter.sdk_version!r}, and "
             f"requirements.txt pins gradio to {version}. Make them equal."
         )
-
-
-def _explain(error: ValidationError, values: dict[str, Any]) -> str:
-    """The first fault, with the value and the rule."""
-    fault = error.errors()[0]
-    name = str(fault["loc"][0])
-    if fault["type"] == "missing":
-        return f"lacks {name}. Add it."
-    if fault["type"] == "extra_forbidden":
-        known = ", ".join(FrontMatter.model_fields)
-        return f"has {name}, which a Gradio Space does not take. Remove it; known are {known}."
-    field = FrontMatter.model_fields[name]
-    choices = getattr(field.annotation, "__args__", ())
-    rule = field.description or f"one of {', '.join(choices)}"
-    return f"has a wrong value: {name} is {values[name]!r}; it must be {rule}."
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(f"{path.name} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise TrainingError(f"{path.name} is not UTF-8: save it so.") from error
 
 
 def _drop_dead_links(body: str) -> str:
