@@ -1,4 +1,4 @@
-"""What a run reports and obeys between steps: progress, samples, signals."""
+"""What a run reports and obeys between steps: progress, samples, a time limit, signals."""
 
 import json
 import signal
@@ -18,6 +18,8 @@ from transformers import (
     TrainingArguments,
 )
 
+# Steps that a run bounded by a clock never reaches.
+UNBOUNDED_STEPS = 1_000_000
 LOGGED = {
     "loss": "loss {:.4f}",
     "eval_bits_per_byte": "dev bits per byte {:.4f}",
@@ -29,12 +31,44 @@ SAMPLE_TEMPERATURE = 0.9
 SAMPLE_TOP_P = 0.95
 
 
+class Clock(TrainerCallback):
+    """Ends a run when its minutes are over, with a last evaluation and a saved state.
+
+    Evaluations and samples count as time: the owner waits for them too.
+    """
+
+    def __init__(self, minutes: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._now = 60 * minutes, now
+        self._started = now()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """The minutes count from here."""
+        self._started = self._now()
+
+    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **_: Any) -> None:
+        """Asks Trainer to evaluate, save and stop."""
+        if self.left() == 0:
+            control.should_evaluate = control.should_save = control.should_training_stop = True
+
+    def left(self) -> float:
+        """The share of the time that is left, from 1 to 0."""
+        return max(0.0, 1 - (self._now() - self._started) / self._seconds)
+
+    def learning_rate(self, step: int, warmup_steps: float) -> float:
+        """As a share of the peak: rises over the first steps (below 1: over that share of the
+        time), then falls with the time that is left."""
+        left = self.left()
+        if 0 < warmup_steps < 1:
+            return min((1 - left) / warmup_steps, left)
+        return min((step + 1) / (warmup_steps + 1), left)
+
+
 class Progress(TrainerCallback):
     """Prints a line at each log: step, loss, bits per byte on dev, learning rate, tokens per
     second, and the time left."""
 
-    def __init__(self, tokens_per_step: float) -> None:
-        self._tokens_per_step = tokens_per_step
+    def __init__(self, tokens_per_step: float, clock: Clock | None) -> None:
+        self._tokens_per_step, self._clock = tokens_per_step, clock
         self._started = 0.0
         self._first_step = 0
 
@@ -50,12 +84,16 @@ class Progress(TrainerCallback):
         # The last log of a run is Trainer's own summary, which has none of these.
         if not shown:
             return
-        line = f"step {state.global_step:>5}/{state.max_steps}"
+        line = f"step {state.global_step:>5}"
+        if self._clock is None:
+            line += f"/{state.max_steps}"
         line += "".join("  " + form.format(logs[key]) for key, form in shown.items())
         if steps := state.global_step - self._first_step:
             seconds = (time.monotonic() - self._started) / steps
-            minutes = (state.max_steps - state.global_step) * seconds / 60
-            line += f"  {self._tokens_per_step / seconds:.0f} tokens/s  ETA {minutes:.0f} min"
+            left = f"ETA {(state.max_steps - state.global_step) * seconds / 60:.0f} min"
+            if self._clock is not None:
+                left = f"{self._clock.left():.0%} of the time left"
+            line += f"  {self._tokens_per_step / seconds:.0f} tokens/s  {left}"
         print(line, flush=True)
 
 

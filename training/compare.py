@@ -44,7 +44,8 @@ class Run:
     folder: Path
     data: Path
     base: str | None
-    tokens: int
+    tokens: int | None
+    minutes: float | None
 
     @property
     def name(self) -> str:
@@ -57,18 +58,21 @@ class Run:
 
 def compare(
     recipes: Annotated[list[str], typer.Argument(help="names or .toml files; the first is ours")],
-    tokens: Annotated[int, typer.Option(help="that each recipe is trained on")],
     base: Annotated[
         str | None, typer.Option(help="a decoder's folder, GGUF file or Hub id, or packaged")
     ] = None,
     data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
     out: Annotated[Path, typer.Option(help="for runs and table")] = Path("runs/compare"),
+    tokens: Annotated[int | None, typer.Option(help="that each recipe is trained on")] = None,
+    minutes: Annotated[float | None, typer.Option(help="that each recipe trains")] = None,
     record_in: Annotated[
         Path | None,
         typer.Option("--record", help="a checkpoint folder whose card shows the comparison"),
     ] = None,
 ) -> None:
-    runs = [Run(one, out / Path(one).stem, data, base, tokens) for one in recipes]
+    if (tokens is None) == (minutes is None):
+        raise typer.BadParameter("give either --tokens or --minutes.")
+    runs = [Run(one, out / Path(one).stem, data, base, tokens, minutes) for one in recipes]
     if len({run.name for run in runs}) < len(runs):
         raise TrainingError("Two of the recipes have the same name.")
     terms = {run.name: _terms(run) for run in runs}
@@ -88,7 +92,7 @@ def compare(
             scores[run.name] = score_texts(test, model, tokenizer, "scoring")
     result = {
         "base": base or "each recipe's own",
-        "budget": f"{tokens:,} tokens",
+        "budget": f"{minutes:g} minutes" if tokens is None else f"{tokens:,} tokens",
         "runs": _figures(curves, scores),
     }
     write_json(out / "compare.json", result)
@@ -108,6 +112,7 @@ def _terms(run: Run) -> dict[str, Any]:
         "recipe": dataclasses.asdict(read_recipe(run.recipe)),
         "base": run.base,
         "tokens": run.tokens,
+        "minutes": run.minutes,
         "train_sha256": report["splits"]["train"]["texts_sha256"],
     }
     # As they come back from a file: with lists for tuples.
@@ -144,9 +149,14 @@ def _train(run: Run) -> None:
     command += ["--data", str(run.data), "--out", str(run.folder)]
     if run.base:
         command += ["--base", run.base]
-    command += ["--tokens", str(run.tokens), "--evaluations", str(EVALUATIONS)]
-    if has_states(run.folder / "states"):
-        command.append("--resume")
+    if run.tokens is not None:
+        command += ["--tokens", str(run.tokens), "--evaluations", str(EVALUATIONS)]
+        command += ["--resume"] if has_states(run.folder / "states") else []
+    else:
+        # A stopped clock cannot be resumed, so an unfinished run starts again.
+        command += ["--minutes", str(run.minutes)]
+        shutil.rmtree(run.folder / "states", ignore_errors=True)
+        (run.folder / "samples.jsonl").unlink(missing_ok=True)
     print(f"\n{run.name}:", flush=True)
     # Ctrl-C reaches finetune too, which then saves its state: wait for that.
     handler = signal.signal(signal.SIGINT, lambda *_: None)
@@ -155,7 +165,8 @@ def _train(run: Run) -> None:
     finally:
         signal.signal(signal.SIGINT, handler)
     if code:
-        message = f"{run.name} ended with code {code}; the same command continues it."
+        how = "continues it" if run.minutes is None else "starts this recipe again"
+        message = f"{run.name} ended with code {code}; the same command {how}."
         if code == 128 + signal.SIGINT:
             print(message)
             raise KeyboardInterrupt

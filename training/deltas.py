@@ -5,7 +5,7 @@ found there moves the exact weight (a straight-through estimator, Bengio et al. 
 makes up for what rounding costs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,16 +15,17 @@ from transformers import TrainerCallback, TrainerState
 
 from demo.checkpoints.difference import round_trip
 from training import TrainingError
+from training.callbacks import Clock
 
 
 class RoundDeltas(TrainerCallback):
-    """Rounds a model's weights in each step after the first `exact_steps`, and inside `rounded()`.
+    """Rounds a model's weights during each step for which `is_due`, and inside `rounded()`.
 
     The model has the base's weights and is on its device; they are copied twice. `two_bits` are
-    parts of the names of matrices that get two bits a weight, not one. Raises TrainingError if one
-    is in no name."""
+    parts of the names of matrices that get two bits a weight, not one. `is_due` takes the number of
+    steps made. Raises TrainingError if a part is in no name."""
 
-    def __init__(self, model: Any, two_bits: Sequence[str], exact_steps: float) -> None:
+    def __init__(self, model: Any, two_bits: Sequence[str], is_due: Callable[[int], bool]) -> None:
         self._weights: dict[str, Tensor] = dict(model.named_parameters())
         self._base = {name: value.detach().clone() for name, value in self._weights.items()}
         self._exact = {name: torch.empty_like(value) for name, value in self._base.items()}
@@ -34,12 +35,12 @@ class RoundDeltas(TrainerCallback):
         for part in two_bits:
             if not any(part in name for name in self._weights):
                 raise TrainingError(f"No weight has {part!r} in its name, as two_bits asks for.")
-        self._exact_steps = exact_steps
+        self._is_due = is_due
         self._is_rounded = False
 
     def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """The step's forward and backward passes see rounded weights."""
-        if state.global_step >= self._exact_steps:
+        if self._is_due(state.global_step):
             self._round()
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
@@ -78,3 +79,10 @@ class RoundDeltas(TrainerCallback):
             for name, value in self._weights.items():
                 value.copy_(self._exact[name])
             self._is_rounded = False
+
+
+def due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:
+    """Whether that share of the run has passed, by its clock if it has one."""
+    if clock is not None:
+        return lambda _: clock.left() <= 1 - share
+    return lambda step: step >= share * max_steps

@@ -67,6 +67,7 @@ def finetune(
     tokens: Annotated[
         int | None, typer.Option(help="end after so many tokens, not the recipe's epochs")
     ] = None,
+    minutes: Annotated[float | None, typer.Option(help="end after so many minutes")] = None,
     max_steps: Annotated[int | None, typer.Option(help="end after so many steps")] = None,
     evaluations: Annotated[
         int | None, typer.Option(help="how often dev is measured on the way")
@@ -75,8 +76,12 @@ def finetune(
     no_tracking: Annotated[bool, flag("no-tracking", "do without trackio")] = False,
 ) -> int:
     """Trains and writes the checkpoint. Returns 0, or 143 or 130 if a signal ended it early."""
-    if tokens is not None and max_steps is not None:
-        raise typer.BadParameter("give one of --tokens and --max-steps.")
+    if sum(bound is not None for bound in (tokens, minutes, max_steps)) > 1:
+        raise typer.BadParameter("give one of --tokens, --minutes and --max-steps.")
+    if minutes is not None and (resume or processes() > 1):
+        raise TrainingError("--minutes is for one process that runs through: give --tokens.")
+    if minutes is not None and evaluations is not None:
+        raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
     with _only_first_process_prints():
         code = _run(
             override(read_recipe(recipe), base, lora),
@@ -85,6 +90,7 @@ def finetune(
             resume=resume,
             is_tracked=not no_tracking,
             tokens=tokens,
+            minutes=minutes,
             max_steps=max_steps,
             evaluations=evaluations,
         )
@@ -157,8 +163,8 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
     """The recipe with what the command line says instead. Raises TrainingError if it does not go
     with this recipe."""
     if recipe.method == "scratch" and (base or lora):
-        option = "--base" if base else "--lora"
-        raise TrainingError(f"{option} does not fit a recipe that trains from scratch.")
+        flag = "--base" if base else "--lora"
+        raise TrainingError(f"{flag} does not fit a recipe that trains from scratch.")
     changed: dict[str, Any] = {} if base is None else {"base": base}
     if lora is not None or base not in (None, PACKAGED_BASE):
         changed["difference"] = None

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import default_collate
 from transformers import (
     EarlyStoppingCallback,
@@ -23,9 +24,9 @@ from transformers import (
 
 from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.callbacks import Progress, Samples
+from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples
 from training.checkpoints import SealStates
-from training.deltas import RoundDeltas
+from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
 from training.faster_training import chunk_loss, compile_layers
 from training.models import StartModel
@@ -48,11 +49,12 @@ class BitsTrainer(Trainer):
         dev_texts: Sequence[str],
         tokenizer: PreTrainedTokenizerBase,
         tokens_per_step: float,
+        clock: Clock | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.tokens_per_step = tokens_per_step
-        self._dev_texts, self._tokenizer = dev_texts, tokenizer
+        self._dev_texts, self._tokenizer, self._clock = dev_texts, tokenizer, clock
         self.deltas: RoundDeltas | None = None
         # When training would have begun, had it run without resumes and evaluations.
         self._began: float | None = None
@@ -88,6 +90,16 @@ class BitsTrainer(Trainer):
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
 
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """The recipe's, or the clock's if the run is bounded by one."""
+        if self._clock is not None and self.lr_scheduler is None:
+            clock, warmup = self._clock, self.args.warmup_steps
+            stepped: Any = optimizer or self.optimizer
+            self.lr_scheduler = LambdaLR(stepped, lambda step: clock.learning_rate(step, warmup))
+        return super().create_scheduler(num_training_steps, optimizer)
+
 
 @contextmanager
 def _without_autocast(model: Any) -> Iterator[None]:
@@ -111,6 +123,7 @@ def build_trainer(
     out: Path,
     *,
     tokens: int | None = None,
+    minutes: float | None = None,
     max_steps: int | None = None,
     evaluations: int | None = None,
     tracking: Mapping[str, Any] | None = None,
@@ -121,8 +134,9 @@ def build_trainer(
     Args:
         dev_texts: the best state is chosen by them.
         out: the run's folder; states and samples are written there.
-        tokens, max_steps: at most one bounds the run; without one, the recipe's epochs do.
-        evaluations: how often dev is measured on the way; the recipe's `evaluate_every` otherwise.
+        tokens, minutes, max_steps: at most one bounds the run; without one, the recipe's epochs do.
+        evaluations: how often dev is measured on the way, instead of the recipe's
+            `evaluate_every`; not for a run bounded by minutes.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
     Raises TrainingError if the batch cannot be divided evenly among the processes."""
@@ -146,9 +160,12 @@ def build_trainer(
             print(
                 "Nothing can be compiled here, so training takes longer: install g++.", flush=True
             )
+    clock = None
     tokens_per_step = recipe.batch_size * rows.tokens / len(rows)
     if tokens is not None:
         max_steps = steps_for_tokens(tokens, tokens_per_step)
+    elif minutes is not None:
+        clock, max_steps = Clock(minutes), UNBOUNDED_STEPS
     elif max_steps is None:
         max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
     if evaluations is not None:
@@ -157,6 +174,7 @@ def build_trainer(
         dev_texts=dev_texts,
         tokenizer=start.tokenizer,
         tokens_per_step=tokens_per_step,
+        clock=clock,
         model=model,
         args=_arguments(recipe, out, max_steps, tracking or {"report_to": "none"}),
         train_dataset=rows,
@@ -165,18 +183,19 @@ def build_trainer(
         callbacks=[
             SealStates(),
             *([EarlyStoppingCallback(recipe.patience)] if recipe.patience else []),
+            *([clock] if clock else []),
             *callbacks,
         ],
     )
     if recipe.difference is not None:
         # The trainer has moved the weights to their device.
-        exact_steps = recipe.difference.start * max_steps
-        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, exact_steps)
+        is_due = due_after(recipe.difference.start, clock, max_steps)
+        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due)
         trainer.add_callback(trainer.deltas)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
     if trainer.is_world_process_zero():
-        trainer.add_callback(Progress(tokens_per_step))
+        trainer.add_callback(Progress(tokens_per_step, clock))
         samples = out / "samples.jsonl"
         trainer.add_callback(
             Samples(start.tokenizer, recipe.sample_every, samples, trainer.stored_weights)

@@ -179,6 +179,8 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
         (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),
         (["--recipe", "scratch", "--resume"], "no saved state"),
+        (["--recipe", "scratch", "--resume", "--minutes", "1"], "--minutes is for one process"),
+        (["--recipe", "scratch", "--minutes", "1", "--evaluations", "2"], "--evaluations needs"),
         (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
     ],
 )  # fmt: skip
@@ -201,6 +203,7 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
     [
         ["finetune", "--recipe", "scratch", "--tokens", "9", "--max-steps", "2"],
         ["compare", "full", "lora"],
+        ["compare", "full", "--tokens", "1000", "--minutes", "1"],
     ],
 )
 def test_a_run_has_one_length(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:

@@ -10,7 +10,8 @@ from transformers import TrainerControl, TrainerState
 from demo.checkpoints.difference import read_difference, round_trip, write_difference
 from tests import tiny
 from training import TrainingError
-from training.deltas import RoundDeltas
+from training.callbacks import UNBOUNDED_STEPS, Clock
+from training.deltas import RoundDeltas, due_after
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -58,7 +59,7 @@ def test_a_weight_takes_little_more_than_a_bit(tmp_path: Path) -> None:
 def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
     model = tiny.llama()
     base = {name: value.detach().clone() for name, value in model.named_parameters()}
-    rounding = RoundDeltas(model, ["q_proj"], 2.5)
+    rounding = RoundDeltas(model, ["q_proj"], lambda step: step >= 3)
     with torch.no_grad():
         for value in model.parameters():
             value.add_(noise(*value.shape))
@@ -94,4 +95,15 @@ def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
 
 def test_a_part_that_is_in_no_name_is_refused() -> None:
     with pytest.raises(TrainingError, match="'teapots' in its name"):
-        RoundDeltas(tiny.llama(), ["q_proj", "teapots"], 0)
+        RoundDeltas(tiny.llama(), ["q_proj", "teapots"], lambda _: True)
+
+
+def test_the_share_of_a_run_is_of_its_steps_or_of_its_minutes() -> None:
+    by_steps = due_after(0.5, None, 9)
+    assert [by_steps(step) for step in (4, 5)] == [False, True]
+    seconds = 0.0
+    clock = Clock(minutes=1, now=lambda: seconds)
+    by_clock = due_after(0.5, clock, UNBOUNDED_STEPS)
+    assert not by_clock(7)
+    seconds = 30.0
+    assert by_clock(7)

@@ -7,7 +7,6 @@ import pytest
 from training import TrainingError
 from training.finetune import override
 from training.recipe import read_recipe, recipe_names
-from training.trainer import steps_for_tokens
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -67,8 +66,3 @@ def test_only_over_the_packaged_base_are_weights_stored_as_a_difference() -> Non
     assert override(recipe, base="another/decoder").difference is None
     adapter = override(recipe, lora=4)
     assert (adapter.method, adapter.difference) == ("lora", None)
-
-
-@pytest.mark.parametrize(("tokens", "steps"), [(1, 1), (1_000, 1), (1_001, 2), (5_000, 5)])
-def test_so_many_tokens_are_the_fewest_steps_that_see_them(tokens: int, steps: int) -> None:
-    assert steps_for_tokens(tokens, 1_000.0) == steps

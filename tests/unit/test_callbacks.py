@@ -1,0 +1,67 @@
+"""A run bounded by tokens or by the clock."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import TrainerControl
+
+from training.callbacks import Clock
+from training.trainer import steps_for_tokens
+
+
+@pytest.mark.parametrize(("tokens", "steps"), [(1, 1), (1_000, 1), (1_001, 2), (5_000, 5)])
+def test_so_many_tokens_are_the_fewest_steps_that_see_them(tokens: int, steps: int) -> None:
+    assert steps_for_tokens(tokens, 1_000.0) == steps
+
+
+class Hands:
+    """A clock's hands, moved by the test."""
+
+    seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def begun(hands: Hands) -> Clock:
+    clock = Clock(minutes=2, now=hands)
+    anything: Any = SimpleNamespace()
+    hands.seconds += 1_000  # between its making and the first step, models are loaded
+    clock.on_train_begin(anything, anything, anything)
+    return clock
+
+
+def test_the_learning_rate_warms_up_and_then_falls_with_the_time_that_is_left() -> None:
+    hands = Hands()
+    clock = begun(hands)
+    assert [clock.learning_rate(step, 3) for step in (0, 1, 2, 3)] == [0.25, 0.5, 0.75, 1.0]
+    hands.seconds += 90
+    assert clock.learning_rate(500, 3) == pytest.approx(0.25)
+    hands.seconds += 90
+    assert clock.learning_rate(501, 3) == 0
+
+
+def test_a_share_of_the_time_may_be_for_warming_up() -> None:
+    hands = Hands()
+    clock = begun(hands)
+    rates = []
+    for _ in range(4):
+        rates.append(clock.learning_rate(7, 0.25))
+        hands.seconds += 15
+    assert rates == [0, 0.5, 0.75, 0.625]
+
+
+def test_the_run_ends_with_its_minutes() -> None:
+    hands = Hands()
+    clock = begun(hands)
+    anything: Any = SimpleNamespace()
+    control = TrainerControl()
+    hands.seconds += 119
+    clock.on_step_end(anything, anything, control)
+    assert not control.should_training_stop
+    hands.seconds += 1
+    clock.on_step_end(anything, anything, control)
+    assert control.should_training_stop
+    assert control.should_evaluate
+    assert control.should_save
