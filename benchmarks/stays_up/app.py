@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import httpx
@@ -52,20 +52,15 @@ class App:
 
     quick: bool
     soak_minutes: float
-    _stack: ExitStack = field(default_factory=ExitStack)
+    # Ends what a trial leaves running.
+    stack: ExitStack
     _server: Server | None = None
-
-    def __enter__(self) -> "App":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     @property
     def server(self) -> Server:
         """That of most trials, and another one if a trial has ended it."""
         if self._server is None or self._server.process.poll() is not None:
-            self._server = self._stack.enter_context(started())
+            self._server = self.stack.enter_context(started())
             # The engine's buffers grow to their size while it first writes much.
             crowd(self._server.url, 8 if self.quick else 60, **LONG)
         return self._server

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from types import FrameType
 from typing import Annotated
 
@@ -53,7 +54,8 @@ def stays_up(
     if unknown := set(only or ()) - set(TRIALS):
         raise BenchmarkError(f"There is no trial {', '.join(unknown)}: {', '.join(TRIALS)}.")
     load, rows = OutsideLoad(), []
-    with App(quick, 1.0 if quick else soak_minutes) as app:
+    with ExitStack() as stack:
+        app = App(quick, 1.0 if quick else soak_minutes, stack)
         for name in only or TRIALS:
             for row in tried(TRIALS[name], app):
                 rows.append((name, row))
