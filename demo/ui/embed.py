@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -158,12 +158,6 @@ def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]
     """`/gradio.js`, `/preview.png`, `/plot.png` and the post at `/embed.html`."""
     bundle = lazy_script(frontend)
 
-    def script(_: Request) -> Response:
-        return Response(bundle, media_type="text/javascript", headers=_FRESH)
-
-    def preview(_: Request) -> Response:
-        return FileResponse(PREVIEW, headers=_DAY)
-
     def plot(_: Request) -> Response:
         path = service.plot()
         if path is None:
@@ -175,8 +169,8 @@ def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]
         return HTMLResponse(snippets.addressed(text, address_of(request)))
 
     return (
-        Route("/gradio.js", script),
-        Route("/preview.png", preview),
+        Route("/gradio.js", lambda _: Response(bundle, 200, _FRESH, "text/javascript")),
+        Route("/preview.png", lambda _: FileResponse(PREVIEW, headers=_DAY)),
         Route("/plot.png", plot),
         Route("/embed.html", post),
     )
@@ -230,28 +224,18 @@ class Rewriting:
             return
         kept = [header for header in scope["headers"] if header[0] not in self.CONDITIONS]
         request = Request({**scope, "headers": kept})
-        start: Message = {}
-        body = b""
+        messages: list[Message] = []
 
-        async def changed(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            if start["status"] == 200:
-                body = self._change(rule, body, request)
-                headers = MutableHeaders(raw=list(start["headers"]))
-                for name in self.STALE:
-                    del headers[name]
-                headers["content-length"] = str(len(body))
-                start = {**start, "headers": headers.raw}
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
+        async def collect(message: Message) -> None:
+            messages.append(message)
 
-        await self.app(request.scope, receive, changed)
+        await self.app(request.scope, receive, collect)
+        start, body = messages[0], b"".join(part.get("body", b"") for part in messages[1:])
+        headers = dict(Headers(raw=start["headers"]))
+        if start["status"] == 200:
+            body = self._change(rule, body, request)
+            headers = {name: text for name, text in headers.items() if name not in self.STALE}
+        await Response(body, start["status"], headers)(scope, receive, send)
 
     def _change(self, rule: Rule, body: bytes, request: Request) -> bytes:
         try:
