@@ -40,28 +40,19 @@ class Owner:
     contact: str = ""
     space_id: str = ""
 
-    def report_link(self) -> str:
-        """Where to report something; empty if nobody said."""
-        if self.contact:
-            is_page = self.contact.startswith("https://")
-            return self.contact if is_page else f"mailto:{self.contact}"
-        return f"{self._space}/discussions" if self.space_id else ""
-
-    def duplicate_link(self) -> str:
-        """Where a copy of the Space is made; empty off Spaces."""
-        return f"{self._space}?duplicate=true" if self.space_id else ""
-
     def links(self) -> list[tuple[str, str]]:
         """Addresses and words, for who wants a demo of their own or has something to report."""
-        links = [
-            (self.duplicate_link(), copy.ABOUT["duplicate"]),
-            (self.report_link(), copy.ABOUT["report"]),
-        ]
-        return [(address, words) for address, words in links if address]
-
-    @property
-    def _space(self) -> str:
-        return f"https://huggingface.co/spaces/{self.space_id}"
+        space = f"https://huggingface.co/spaces/{self.space_id}"
+        links = []
+        if self.space_id:
+            links.append((f"{space}?duplicate=true", copy.ABOUT["duplicate"]))
+        if self.contact:
+            is_page = self.contact.startswith("https://")
+            report = self.contact if is_page else f"mailto:{self.contact}"
+            links.append((report, copy.ABOUT["report"]))
+        elif self.space_id:
+            links.append((f"{space}/discussions", copy.ABOUT["report"]))
+        return links
 
 
 def build_about_tab(

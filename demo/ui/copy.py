@@ -1,4 +1,6 @@
-"""Every sentence of the page, but for the persona's; scripts in the browser get theirs from here.
+"""What the page says, but for the persona's words and those that always stand in static/*.html.
+
+Scripts in the browser get their words from here.
 
 How a request is refused is said where its limit is: request.py, the engines, limits.py, demo/game.
 """
@@ -84,23 +86,13 @@ CUT = (
 INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
 # What the card's scripts say.
 CARD: Mapping[str, str] = {
-    "card": "A made-up tweet",
     "empty": "The tweet appears here, word by word, with your own words marked.",
     "waiting": "Waiting for the computer…",
-    "yours": "your words",
-    "rest": ", then the computer's",
-    "copy": "Copy",
     "copied": "Copied, with its label",
     "refused": "Copying was refused",
-    "link": "Link",
     "linked": "Link copied",
-    "picture": "Picture",
-    "carry": "Continue",
-    "carry_help": "Goes on from the end of this text",
     "repeated": "Stands word for word in a real tweet",
     "history": "Written on this visit: {0}",
-    "history_help": "Kept in this page's memory only. Leaving the page forgets it.",
-    "history_clear": "Forget them",
     "history_show": "Show",
     "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
     "made_by": "Made by a computer, {0}",
@@ -146,14 +138,10 @@ def guess_words(persona: Persona) -> Mapping[str, str]:
 
 
 _GUESS: Mapping[str, str] = {
-    "item": "Real or computer?",
-    "caption": "Maybe AI-generated parody. That is the question.",
     "begin": "One tweet at a time, ten to a round. Some are real. Some a computer made up.",
     "start": "Start",
     "waiting": "The computer is still writing its share…",
     "progress": "{0} of {1}",
-    "key_real": "←",
-    "key_computer": "→",
     "right": "Right.",
     "wrong": "Fooled.",
     "was_computer": "A computer made it up.",
@@ -164,18 +152,9 @@ _GUESS: Mapping[str, str] = {
     "again": "Try again",
     "new_round": "Another round",
     "unreachable": "The server does not answer. Try again in a moment.",
-    "scores": "Scores",
-    "who": "Who",
-    "share": "Right",
-    "answers": "Of",
-    "you": "You",
-    "detector_here": "Our detector, on yours",
-    "everyone": "All visitors",
-    "detector_all": "Our detector, on theirs",
     "kept": "All visitors' answers are counted, nothing else is kept.",
     "not_kept": "All visitors since this server started: counted, nothing else is kept.",
     "share_text": "{2} I got {0} of {1}.",
-    "share_copy": "Copy the score",
     "share_copied": "Copied",
     "refused": "Copying was refused",
 }
@@ -190,10 +169,6 @@ DETECT_INTRO = (
     "texts from real tweets and knows no other computer. It is wrong often; it says how often."
 )
 DETECT: Mapping[str, str] = {
-    "result": "What the detector says",
-    "empty": "What speaks for a computer, and what for a person, is marked here.",
-    "person": "a person",
-    "computer": "a computer",
     "probability": "{0} in 100 that a computer wrote it, if beforehand either was as likely",
     "legend_computer": "speaks for a computer",
     "legend_person": "speaks for a person",
@@ -250,31 +225,7 @@ def _characters(trust: Trust) -> str:
 # --- about ----------------------------------------------------------------------------------
 
 ABOUT: Mapping[str, str] = {
-    "what_title": "What this is",
-    "checkpoint_title": "The model that answers",
-    "figures_help": "Measured on held-back tweets by the project's own evaluation; lower bits per "
-    "byte and perplexity are better. Real tweets repeat each other as well: compare both shares.",
     "plot": "Training, ours and the original's: bits per byte of held-back tweets, lower is better",
-    "embed_title": "Put it on your page",
-    "embed_help": 'An embed shows the writing part alone. Add class="everything" to gradio-app '
-    'for the whole page, theme_mode="dark" or "light" to overrule the reader\'s system.',
-    "embed": "From this server: always its own version",
-    "embed_cdn": "From Gradio's CDN: must be this very version",
-    "embed_iframe": "In a frame: nothing of ours can touch your page",
-    "embed_margin": "The first and the last leave your page as it is. Gradio's CDN brings a style "
-    "sheet that sets the margin of body to 0: there, put margins on an element inside body.",
-    "embed_old": "A post that loads an older gradio.js, such as 4.39.0, shows nothing usable: the "
-    "script and the server must have the same version. Change the script's address to the one "
-    "above, once; it stays right when the server is updated.",
-    "call_title": "Call it from a program",
-    "call_help": "The endpoints are /generate, /generate_many, /detect and /checkpoint; "
-    '"Use via API" at the foot of the page lists what they take. Show people the result\'s '
-    "shareable: it carries the label.",
-    "stream": "Python, word by word",
-    "mcp": "As a tool of an assistant: MCP over streamable HTTP",
-    "mcp_python": "MCP from Python",
-    "own_title": "Yours",
-    "own_help": "The training code takes any archive of tweets, your own export from X as well.",
     "duplicate": "Duplicate this Space",
     "report": "Report a text or a fault",
     "copy": "Copy",
