@@ -29,7 +29,7 @@ from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.api import calls_of, end_stream
-from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
+from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, changes, close_server
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
@@ -160,7 +160,7 @@ def _middleware(
             calls=calls,
             end_stream=partial(end_stream, page),
         ),
-        Middleware(Rewriting, rules=rules(profile.persona)),
+        Middleware(Rewriting, changes=changes(profile.persona)),
     )
 
 

@@ -64,7 +64,7 @@ def build_about_tab(
         "about",
         "cd-about",
         words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
-        what=list(copy.what_it_is(persona)),
+        what=[paragraph.format(persona=persona) for paragraph in copy.WHAT_IT_IS],
         links=owner.links(),
         snippets=dict(snippets.SNIPPETS),
         url=snippets.URL,

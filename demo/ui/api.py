@@ -118,7 +118,7 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
         for update in generate_many(prompt, 1, *settings, request):
             yield update["texts"][0]
 
-    description = copy.generate_description(profile.persona)
+    description = copy.GENERATE_DESCRIPTION.format(persona=profile.persona)
     generate.__doc__ = document(description, _field_arguments())
     return generate
 
@@ -147,7 +147,7 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
 
     prompt, *others = _field_arguments()
     count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
-    description = copy.generate_many_description(persona)
+    description = copy.GENERATE_MANY_DESCRIPTION.format(persona=persona)
     generate_many.__doc__ = document(description, [prompt, count, *others])
     return generate_many
 

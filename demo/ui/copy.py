@@ -1,6 +1,7 @@
 """What the page says, but for the persona's words and those that always stand in static/*.html.
 
-Scripts in the browser get their words from here.
+Scripts in the browser get their words from here. What stands in braces is filled in where the
+sentence is said.
 
 How a request is refused is said where its limit is: request.py, the engines, limits.py, demo/game.
 """
@@ -34,17 +35,9 @@ STATUS: Mapping[str, str] = {
 }
 PREVIEW_PICTURE = "A robot prints a tweet that nobody wrote, marked as parody"
 MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
-
-
-def tagline(persona: Persona) -> str:
-    """What the page is, in a sentence."""
-    return f"Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
-
-
-def preview_description(persona: Persona) -> str:
-    """What a shared link says under its title."""
-    return f"{tagline(persona)} Then guess which ones are real. {persona.badge}."
-
+TAGLINE = "Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
+# Under the title of a shared link.
+PREVIEW = TAGLINE + " Then guess which ones are real. {persona.badge}."
 
 # --- write ----------------------------------------------------------------------------------
 
@@ -103,19 +96,10 @@ FINISH: Mapping[str, str] = {
     "deadline": "Cut off: it took longer than one text may take.",
     "stopped": "You stopped it.",
 }
-
-
-def queue_note(ahead: int) -> str:
-    """Of a text that waits for `ahead` others."""
-    return f"You are number {ahead} in the queue."
-
-
-def length_note(applied: int, asked: int) -> str:
-    """Said when the context left less room than was asked for (both in tokens)."""
-    return (
-        f"The length was cut from {asked} to {applied} tokens: "
-        "a long opening leaves less room for more."
-    )
+QUEUE_NOTE = "You are number {0} in the queue."
+LENGTH_NOTE = (
+    "The length was cut from {asked} to {applied} tokens: a long opening leaves less room for more."
+)
 
 
 def repeats_note(share: float) -> str:
@@ -175,16 +159,8 @@ DETECT: Mapping[str, str] = {
 }
 DETECT_NO_TEXT = "text must be a text. Paste one."
 DETECT_NO_JUDGE = "Cannot say: this checkpoint came without a detector."
-
-
-def detect_too_long(characters: int, limit: int) -> str:
-    """A text that is longer than is judged."""
-    return f"text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
-
-
-def detect_too_short(characters: int, words: int) -> str:
-    """A text that nobody could tell anything by."""
-    return f"Cannot say: it takes at least {characters} characters and {words} words."
+DETECT_TOO_LONG = "text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
+DETECT_TOO_SHORT = "Cannot say: it takes at least {characters} characters and {words} words."
 
 
 def detect_untrusted(trust: Trust) -> str:
@@ -243,56 +219,40 @@ FIGURES: Mapping[str, str] = {
     "detector_roc_auc": "AUC of its detector",
 }
 PERCENTAGES = ("repeats_of_generated", "repeats_of_real", "detector_accuracy")
-
-
-def what_it_is(persona: Persona) -> tuple[str, ...]:
-    """Paragraphs: what this is, and what it is not."""
-    return (
-        f"A language model that was shown {persona.tweets}, from {persona.archive}, until it wrote "
-        "like that. It continues what you begin, one likely piece of a word after the other. It "
-        "knows no facts and means nothing by it.",
-        f"It is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
-        "here is news, advice or an endorsement, and every text that leaves this page carries a "
-        "label that says so. Please leave it on.",
-        "What you type is used to write your text and then forgotten: it is not logged, stored or "
-        "learnt from.",
-    )
-
+# Paragraphs: what this is, and what it is not.
+WHAT_IT_IS = (
+    "A language model that was shown {persona.tweets}, from {persona.archive}, until it wrote "
+    "like that. It continues what you begin, one likely piece of a word after the other. It "
+    "knows no facts and means nothing by it.",
+    "It is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
+    "here is news, advice or an endorsement, and every text that leaves this page carries a "
+    "label that says so. Please leave it on.",
+    "What you type is used to write your text and then forgotten: it is not logged, stored or "
+    "learnt from.",
+)
 
 # --- the API --------------------------------------------------------------------------------
 
-
-def generate_description(persona: Persona) -> str:
-    """Of `/generate`, for people and for other programs."""
-    return (
-        f"Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
-        "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
-        "`text`, to people: that is the text with its label and where it came from. "
-        "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
-        "real tweet has too. The same seed and settings give the same text."
-    )
-
-
-def generate_many_description(persona: Persona) -> str:
-    """Of `/generate_many`."""
-    return (
-        f"Continues an opening several times at once, in the style of {persona.tweets}: "
-        f"{persona.badge}.\n\n"
-        "Each update is one object whose `texts` are objects like those of `/generate`, in order "
-        "of their seeds, which follow each other; `finished` is true once all of them are. One "
-        "that failed has an `error`."
-    )
-
-
-def detect_description(persona: Persona) -> str:
-    """Of `/detect`."""
-    return (
-        "Says how likely a computer wrote a text, by which of its words, and how far that can be "
-        f"trusted at its length. It tells this demo's texts from {persona.tweets}, and was not "
-        "made for any others. `probability` is null where nothing can be said."
-    )
-
-
+# Of the endpoints, for people and for other programs.
+GENERATE_DESCRIPTION = (
+    "Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
+    "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
+    "`text`, to people: that is the text with its label and where it came from. "
+    "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
+    "real tweet has too. The same seed and settings give the same text."
+)
+GENERATE_MANY_DESCRIPTION = (
+    "Continues an opening several times at once, in the style of {persona.tweets}: "
+    "{persona.badge}.\n\n"
+    "Each update is one object whose `texts` are objects like those of `/generate`, in order "
+    "of their seeds, which follow each other; `finished` is true once all of them are. One "
+    "that failed has an `error`."
+)
+DETECT_DESCRIPTION = (
+    "Says how likely a computer wrote a text, by which of its words, and how far that can be "
+    "trusted at its length. It tells this demo's texts from {persona.tweets}, and was not "
+    "made for any others. `probability` is null where nothing can be said."
+)
 CHECKPOINT_DESCRIPTION = (
     "Tells which checkpoint answers, by which engine, what it takes and how good it was measured "
     "to be: bits per byte, perplexity, and how often its detector is right."
