@@ -8,10 +8,10 @@ import gradio as gr
 
 from demo.checkpoints.persona import Persona
 from demo.generation.profile import SAMPLING, Profile
-from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
+from demo.generation.request import MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
 from demo.server.service import Service
 from demo.ui import copy, detect, snippets
-from demo.ui.api import Record
+from demo.ui.api import LIMITS, Record
 from demo.ui.components import build_component
 from demo.ui.results import CheckpointResult
 
@@ -98,11 +98,10 @@ def make_checkpoint(service: Service, profile: Profile) -> Callable[[], Record]:
 
 
 def _limits(context_tokens: int) -> dict[str, list[float]]:
-    fields = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
     return {
         "prompt_characters": [0, MAX_PROMPT_CHARACTERS],
         "prompt_tokens": [0, context_tokens - MIN_ROOM_TOKENS],
-        **fields,
+        **LIMITS,
         "detect_characters": [0, detect.MAX_CHARACTERS],
     }
 

@@ -40,6 +40,8 @@ Record = dict[str, Any]
 Endpoint = Callable[..., Iterator[Record]]
 # Gradio's concurrency group for all calls that use the engine.
 ENGINE_CALLS = "engine"
+# Of every field, as numbers.
+LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 # A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
 QUEUE_UPDATE_SECONDS = 5.0
 

@@ -18,12 +18,7 @@ DISCLAIMER = (
     "news, advice or an endorsement. Real tweets are in the guessing game alone, which says "
     "which they are."
 )
-TABS: Mapping[str, str] = {
-    "write": "Write",
-    "guess": "Guess",
-    "detect": "Detect",
-    "about": "About",
-}
+TABS = {"write": "Write", "guess": "Guess", "detect": "Detect", "about": "About"}
 STATUS: Mapping[str, str] = {
     "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
     "recovering": "The model is being restarted; that takes a moment.",

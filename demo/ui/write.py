@@ -16,12 +16,11 @@ from demo.generation.request import (
     NumberField,
 )
 from demo.ui import copy
-from demo.ui.api import ENGINE_CALLS, Endpoint
+from demo.ui.api import ENGINE_CALLS, LIMITS, Endpoint
 from demo.ui.components import browser_function, build_component
 from demo.ui.results import Draft
 from demo.ui.theme import LIGHT
 
-LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 NUMBERS = tuple(name for name in FIELDS if name != "seed")
 # What each mood changes of the checkpoint's own defaults; their names are in copy.py.
 MOODS: Mapping[str, Mapping[str, Any]] = {
