@@ -9,7 +9,7 @@ from demo.checkpoints.files import PLOT
 from demo.checkpoints.persona import InvalidPersona
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, resolve_checkpoint
 from demo.generation.engine import Engine, EngineSettings, load_engine
-from demo.generation.profile import Profile, read_profile
+from demo.generation.profile import read_profile
 from demo.judging.judges import Judges, read_metrics
 from demo.log import say
 from demo.server.service import Loaded, Service
@@ -18,12 +18,13 @@ from demo.subprocesses import NotEnoughMemory, require_memory
 
 # Of each of the two processes, in whose address space much is reserved that is never used.
 NEEDED_BYTES = 10**9
+OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidPersona, InvalidSetting, NotEnoughMemory)
 
 
 def main() -> int:
-    """Serves until it is told to stop; returns the exit code, 1 if it could not start.
+    """Serves until it is told to stop; returns the exit code.
 
-    What an owner can mend ends in one sentence on stderr.
+    What an owner can mend ends in one sentence on stderr, and exit code 1.
     """
     try:
         settings = read_settings()
@@ -31,13 +32,7 @@ def main() -> int:
         settings.require_free_port()
         require_memory(NEEDED_BYTES, "The demo")
         serve(settings)
-    except (
-        CannotListen,
-        CheckpointError,
-        InvalidPersona,
-        InvalidSetting,
-        NotEnoughMemory,
-    ) as error:
+    except OWNERS_TO_MEND as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -55,7 +50,14 @@ def serve(settings: Settings) -> None:
     if settings.zero_gpu:
         # ZeroGPU collects its functions when the page is launched.
         service.wait()
-    shown = profile(settings)
+    # Of the checkpoint that the settings name: its weights may not be there yet.
+    folder = early_folder(
+        model_id=settings.model_id,
+        model_revision=settings.model_revision,
+        folder=settings.checkpoint,
+        embedded=EMBEDDED,
+    )
+    profile = read_profile(folder)
     # Imported only now: it takes seconds, in which the engine loads, and which a start that is
     # refused does not need. And Gradio parses its own variables when it is imported, where a bad
     # GRADIO_SERVER_PORT would end in a traceback.
@@ -63,23 +65,7 @@ def serve(settings: Settings) -> None:
 
     # What is known already to have failed needs no page.
     service.wait(0)
-    launch(service, settings, shown)
-
-
-def profile(settings: Settings) -> Profile:
-    """Of the checkpoint that the settings name, before its weights are there.
-
-    Raises:
-        CheckpointError: it is a folder that is not there.
-        InvalidPersona: its persona file cannot be used.
-    """
-    folder = early_folder(
-        model_id=settings.model_id,
-        model_revision=settings.model_revision,
-        folder=settings.checkpoint,
-        embedded=EMBEDDED,
-    )
-    return read_profile(folder)
+    launch(service, settings, profile)
 
 
 def load(settings: Settings) -> Loaded:

@@ -3,10 +3,9 @@
 import importlib.util
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -29,7 +28,7 @@ from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.api import calls_of, end_stream
-from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, close_server, rules
+from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, changes, close_server
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
@@ -42,23 +41,6 @@ COMPRESSION = 6
 # Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
 # so one that is forgotten loses nothing.
 KEPT_SESSIONS = 100
-# What no setting of ours changes in `Blocks.launch`.
-SWITCHES: Mapping[str, Any] = {
-    "prevent_thread_lock": True,
-    "quiet": True,
-    "share": False,
-    # Else Gradio asks for its own page, and ends the start if a busy machine takes three seconds
-    # to answer.
-    "_frontend": False,
-    "show_error": False,
-    "ssr_mode": False,
-    "pwa": False,
-    "run_history": False,
-    "enable_monitoring": False,
-    "max_file_size": "1b",
-    "state_session_capacity": KEPT_SESSIONS,
-    "footer_links": ["api"],
-}
 
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
@@ -123,7 +105,20 @@ def _open(
             css=palette_css(),
             css_paths=[CSS_FILE],
             app_kwargs={"routes": list(routes), "middleware": list(middleware)},
-            **SWITCHES,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            # Else Gradio asks for its own page, and ends the start if a busy machine takes three
+            # seconds to answer.
+            _frontend=False,
+            show_error=False,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            enable_monitoring=False,
+            max_file_size="1b",
+            state_session_capacity=KEPT_SESSIONS,
+            footer_links=["api"],
         )
     answer_mcp_in_json(page)
     say(f"Running on http://{settings.server_name}:{settings.server_port}")
@@ -159,7 +154,7 @@ def _middleware(
             calls=calls,
             end_stream=partial(end_stream, page),
         ),
-        Middleware(Rewriting, rules=rules(profile.persona)),
+        Middleware(Rewriting, changes=changes(profile.persona)),
     )
 
 

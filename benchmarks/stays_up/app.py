@@ -4,11 +4,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import httpx
-import psutil
 
 from benchmarks import BenchmarkError
 from benchmarks.servers import Server, free_address, running
@@ -23,7 +22,6 @@ FLAT = 0.05
 APP = ("app.py",)
 # A model whose replies are written beforehand: where the model is not what is tried.
 SCRIPTED = ("-m", "tests.scripted_app")
-WORKER = "demo.generation.openvino.worker"
 # As on a Space: the owner's rates, and one proxy that says who asks.
 LIMITS = {
     **{one.name: one.default for one in VARIABLES if one.name.startswith("RATE_")},
@@ -53,22 +51,16 @@ class App:
     embedded checkpoint and default settings, and is started when a trial first asks for it."""
 
     quick: bool
-    fuzzed: int
     soak_minutes: float
-    _stack: ExitStack = field(default_factory=ExitStack)
+    # Ends what a trial leaves running.
+    stack: ExitStack
     _server: Server | None = None
-
-    def __enter__(self) -> "App":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     @property
     def server(self) -> Server:
         """That of most trials, and another one if a trial has ended it."""
         if self._server is None or self._server.process.poll() is not None:
-            self._server = self._stack.enter_context(self.started())
+            self._server = self.stack.enter_context(started())
             # The engine's buffers grow to their size while it first writes much.
             crowd(self._server.url, 8 if self.quick else 60, **LONG)
         return self._server
@@ -79,43 +71,36 @@ class App:
         return self.server.url
 
     @cached_property
-    def quiet_seconds(self) -> float:
-        """The median time to the first word while nobody else is there."""
-        return statistics.median(one.first for one in visits(self.url, 3 if self.quick else 10))
-
-    @property
     def first_word_bar(self) -> float:
-        """How long a polite visitor may wait for the first word."""
-        return max(2 * self.quiet_seconds, FIRST_WORD_SECONDS)
+        """How long a polite visitor may wait for the first word, in seconds."""
+        quiet = statistics.median(one.first for one in visits(self.url, 3 if self.quick else 10))
+        return max(2 * quiet, FIRST_WORD_SECONDS)
 
-    @contextmanager
-    def begun(
-        self,
-        command: tuple[str, ...] = APP,
-        variables: Mapping[str, str] | None = None,
-        within: Sequence[str] = (),
-    ) -> Iterator[Server]:
-        """Another app, which may still be starting, or be about to end."""
-        chosen = {**LIMITS, **(variables or {})}
-        with running(command, free_address(), chosen, within) as server:
-            yield server
 
-    @contextmanager
-    def started(
-        self,
-        command: tuple[str, ...] = APP,
-        variables: Mapping[str, str] | None = None,
-        within: Sequence[str] = (),
-    ) -> Iterator[Server]:
-        """Another app, once it is ready.
+@contextmanager
+def begun(
+    command: tuple[str, ...] = APP,
+    variables: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
+) -> Iterator[Server]:
+    """An app of its own, which may still be starting, or be about to end."""
+    with running(command, free_address(), {**LIMITS, **(variables or {})}, within) as server:
+        yield server
 
-        Raises:
-            BenchmarkError: it ended, or is not ready in time.
-        """
-        with self.begun(command, variables, within) as server:
-            if not wait_for(lambda: is_ready(server), START_SECONDS, server):
-                raise BenchmarkError(f"The app was not ready within {START_SECONDS:g} s.")
-            yield server
+
+@contextmanager
+def started(
+    command: tuple[str, ...] = APP, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """An app of its own, once it is ready.
+
+    Raises:
+        BenchmarkError: it ended, or is not ready in time.
+    """
+    with begun(command, variables) as server:
+        if not wait_for(lambda: is_ready(server), START_SECONDS, server):
+            raise BenchmarkError(f"The app was not ready within {START_SECONDS:g} s.")
+        yield server
 
 
 def state(server: Server) -> str:
@@ -147,16 +132,3 @@ def wait_for(
             return None
         time.sleep(0.05)
     return max(time.monotonic() - begun, 1e-3)
-
-
-def workers(server: Server) -> list[psutil.Process]:
-    """The processes in which the app's engine runs."""
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    return [one for one in children if WORKER in _command(one)]
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []

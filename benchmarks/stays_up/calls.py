@@ -20,6 +20,14 @@ PATIENCE_SECONDS = 120.0
 FINISHED = ("end_of_tweet", "length")
 # What is still written a second later.
 LONG: Mapping[str, Any] = {"max_new_tokens": 200, "temperature": 1.4}
+MCP_CALL = json.dumps(
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "generate", "arguments": {"prompt": "Today", **LONG}},
+    }
+)
 _addresses = itertools.count(1)
 
 
@@ -51,14 +59,14 @@ async def visit(
         if posted.status_code != 200:
             return Visit(_refusal(posted), 0.0, time.monotonic() - start)
         event = posted.json()["event_id"]
-        address = f"{url}/gradio_api/call/generate/{event}"
-        async with client.stream("GET", address, headers=own) as stream:
+        async with client.stream("GET", url + stream_of(event), headers=own) as stream:
             async for line in stream.aiter_lines():
-                if line.startswith("event: "):
-                    event = line.removeprefix("event: ")
-                if not line.startswith("data: ") or event == "heartbeat":
+                name, _, data = line.partition(": ")
+                if name == "event":
+                    event = data
+                if name != "data" or event == "heartbeat":
                     continue
-                last = json.loads(line.removeprefix("data: "))
+                last = json.loads(data)
                 kind = kind_of(last)
                 if not first and isinstance(last, list) and last[0]["generated"]:
                     first = time.monotonic() - start
@@ -66,7 +74,8 @@ async def visit(
                         began.set()
     except httpx.HTTPError:
         kind = "cut"
-    return Visit(kind, first or time.monotonic() - start, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Visit(kind, first or seconds, seconds)
 
 
 def _refusal(answer: httpx.Response) -> str:
@@ -76,13 +85,11 @@ def _refusal(answer: httpx.Response) -> str:
 
 
 def kind_of(last: Any) -> str:
-    """Of a stream that ends with this."""
-    if not isinstance(last, list):
-        return str((last or {}).get("error") or "cut")
-    reason = last[0]["finish_reason"]
-    if reason == "error":
-        return str(last[0].get("error") or "cut")
-    return "text" if reason in FINISHED else "cut"
+    """Of a stream that ends with this: an update of `/generate`, or an error."""
+    result = last[0] if isinstance(last, list) else last or {}
+    if result.get("error"):
+        return str(result["error"])
+    return "text" if result.get("finish_reason") in FINISHED else "cut"
 
 
 def visits(url: str, count: int, **asked: Any) -> list[Visit]:
@@ -123,17 +130,23 @@ def asked(url: str) -> str:
     return str(posted.json().get("event_id", ""))
 
 
-def opened(url: str, request: str, body: str = "") -> socket.socket:
-    """A connection on which a new visitor has sent this: say "GET /"."""
-    where, own = urlsplit(url), {**headers(), "host": urlsplit(url).netloc}
+def stream_of(event: str) -> str:
+    """The path of the call's answers."""
+    return f"/gradio_api/call/generate/{event}"
+
+
+def request(url: str, method: str, path: str, body: str = "") -> str:
+    """What a new visitor sends."""
+    own = {**headers(), "host": urlsplit(url).netloc}
     if body:
         own |= {"accept": "application/json, text/event-stream", "content-length": str(len(body))}
-    lines = [f"{request} HTTP/1.1", *(f"{name}: {value}" for name, value in own.items()), "", body]
+    lines = (f"{name}: {value}" for name, value in own.items())
+    return "\r\n".join((f"{method} {path} HTTP/1.1", *lines, "", body))
+
+
+def opened(url: str, sent: str) -> socket.socket:
+    """A connection on which this was sent."""
+    where = urlsplit(url)
     connection = socket.create_connection((where.hostname, where.port), timeout=30)
-    connection.sendall("\r\n".join(lines).encode())
+    connection.sendall(sent.encode())
     return connection
-
-
-def stream_of(event: str) -> str:
-    """The request that reads it."""
-    return f"GET /gradio_api/call/generate/{event}"

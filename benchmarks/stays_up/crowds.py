@@ -21,12 +21,7 @@ ROUTES: Sequence[tuple[str, str, str]] = (
     ("GET", "/", ""),
     ("GET", "/config", ""),
     ("GET", "/readyz", ""),
-    (
-        "POST",
-        "/gradio_api/mcp/",
-        '{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params":'
-        ' {"name": "generate", "arguments": {"prompt": "The"}}}',
-    ),
+    ("POST", "/gradio_api/mcp/", calls.MCP_CALL),
 )
 
 

@@ -9,14 +9,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import START_SECONDS, App, NotHere, Row, is_ready, state
+from benchmarks.stays_up.app import (
+    START_SECONDS,
+    App,
+    NotHere,
+    Row,
+    begun,
+    is_ready,
+    started,
+    state,
+    wait_for,
+)
 from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.settings import read_settings
 
@@ -30,19 +39,19 @@ CLOCK = Path(__file__).with_name("clock.c")
 CGROUPS = Path("/sys/fs/cgroup/memory")
 
 
-def disk(app: App) -> Iterator[Row]:
+def disk(_: App) -> Iterator[Row]:
     """The cache's disk full at the first start; the disk of temporary files full."""
     with tempfile.TemporaryDirectory() as folder:
         full = f"mount -t tmpfs -o size=20m tmpfs {folder}"
         variables = {"CACHE_DIR": folder, "BASE_FILE": str(_base_file())}
-        yield _tried(app, "a cache on a disk with 20 MB", _mounted(full), variables)
+        yield _tried("a cache on a disk with 20 MB", _mounted(full), variables)
         fill = f"(cat /dev/zero > {folder}/zeros 2> /dev/null; true)"
         full = f"mount -t tmpfs -o size=64k tmpfs {folder} && {fill}"
         variables = {"TMPDIR": folder, "GRADIO_TEMP_DIR": folder, "CACHE_DIR": _cache()}
-        yield _tried(app, "temporary files on a full disk", _mounted(full), variables, SERVES)
+        yield _tried("temporary files on a full disk", _mounted(full), variables, SERVES)
 
 
-def home(app: App) -> Iterator[Row]:
+def home(_: App) -> Iterator[Row]:
     """Read-only, with what an earlier start has cached, and without."""
     with tempfile.TemporaryDirectory() as folder:
         cache = _cache()
@@ -51,12 +60,12 @@ def home(app: App) -> Iterator[Row]:
             for path in (folder, cache)
         )
         variables = {"HOME": folder, "CACHE_DIR": cache}
-        yield _tried(app, "a read-only home, a warm cache", _mounted(locked), variables, SERVES)
+        yield _tried("a read-only home, a warm cache", _mounted(locked), variables, SERVES)
         variables = {"HOME": folder, "CACHE_DIR": f"{folder}/cache", "BASE_FILE": str(_base_file())}
-        yield _tried(app, "a read-only home, nothing cached", _mounted(locked), variables)
+        yield _tried("a read-only home, nothing cached", _mounted(locked), variables)
 
 
-def clock(app: App) -> Iterator[Row]:
+def clock(_: App) -> Iterator[Row]:
     """The wall clock jumps by a day, there and back, under a running app."""
     with tempfile.TemporaryDirectory() as folder:
         library, setting = Path(folder) / "clock.so", Path(folder) / "offset"
@@ -64,7 +73,7 @@ def clock(app: App) -> Iterator[Row]:
         subprocess.run(command, check=True)
         setting.write_bytes(bytes(8))
         variables = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(setting)}
-        with app.started(variables=variables) as server:
+        with started(variables=variables) as server:
             for offset in (0, DAY_SECONDS, -DAY_SECONDS):
                 with setting.open("r+b") as file:
                     file.write(offset.to_bytes(8, sys.byteorder, signed=True))
@@ -84,45 +93,42 @@ def clock(app: App) -> Iterator[Row]:
                 )
 
 
-def one_cpu(app: App) -> Iterator[Row]:
+def one_cpu(_: App) -> Iterator[Row]:
     """One core for everything."""
     core = str(min(os.sched_getaffinity(0)))
     within = (_tool("taskset"), "-c", core)
-    yield _tried(app, "one CPU", within, {"CACHE_DIR": _cache()}, SERVES)
+    yield _tried("one CPU", within, {"CACHE_DIR": _cache()}, SERVES)
 
 
-def memory(app: App) -> Iterator[Row]:
+def memory(_: App) -> Iterator[Row]:
     """1 GB of address space for each process; 1 GB for both, as a container has it."""
     for bytes in (10**9 + 10**7, GIBIBYTE, 11 * 10**8):
         limited = ("sh", "-c", f'ulimit -v {bytes // 1024}; exec "$@"', "sh")
         what = f"{bytes / 1e9:.2f} GB of address space for each process"
-        yield _tried(app, what, limited, {"CACHE_DIR": _cache()})
+        yield _tried(what, limited, {"CACHE_DIR": _cache()})
     what = "1 GiB of memory for both processes together"
     try:
         with _memory_group(GIBIBYTE) as within:
-            yield _tried(app, what, within, {"CACHE_DIR": _cache()}, SERVES)
+            yield _tried(what, within, {"CACHE_DIR": _cache()}, SERVES)
     except NotHere as reason:
         yield Row(what, str(reason), SERVES, None)
 
 
-def _tried(
-    app: App, what: str, within: Sequence[str], variables: Mapping[str, str], bar: str = BAR
-) -> Row:
+def _tried(what: str, within: Sequence[str], variables: Mapping[str, str], bar: str = BAR) -> Row:
     """What becomes of a start. Paths of this machine are left out of what it says."""
-    began = time.monotonic()
-    with app.begun(variables=variables, within=within) as server:
-        while server.process.poll() is None and not is_ready(server):
-            if time.monotonic() - began > START_SECONDS:
-                return Row(what, f"neither ready nor ended in {START_SECONDS:g} s", bar, False)
-            time.sleep(0.2)
-        if server.process.poll() is None:
+    with begun(variables=variables, within=within) as server:
+        process = server.process
+        if not wait_for(lambda: process.poll() is not None or is_ready(server), START_SECONDS):
+            return Row(what, f"neither ready nor ended in {START_SECONDS:g} s", bar, False)
+        if process.poll() is None:
             (seen,) = calls.visits(server.url, 1)
             ready = f"ready; one visitor got a {seen.kind}, first word {seen.first:.2f} s"
             return Row(what, ready, bar, seen.kind == "text")
-        code, said = server.process.returncode, server.said()
-    sentence = said.strip().splitlines()[-1] if said.strip() else "nothing"
-    for path in sorted({*variables.values(), os.path.expanduser("~")}, key=len, reverse=True):
-        sentence = sentence.replace(path, "…") if path.startswith("/") else sentence
+        code, said = process.returncode, server.said()
+    *_, sentence = said.strip().splitlines() or ("nothing",)
+    paths = [value for value in variables.values() if value.startswith("/")]
+    for path in sorted((*paths, os.path.expanduser("~")), key=len, reverse=True):
+        sentence = sentence.replace(path, "…")
     is_said = code == 1 and "Traceback" not in said and sentence.endswith(".")
     return Row(what, f"exit {code}: {sentence[:300]}", bar, is_said and bar == BAR)
 
@@ -163,12 +169,8 @@ def _memory_group(size: int) -> Iterator[Sequence[str]]:
     try:
         yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
     finally:
-        for _ in range(50):
-            try:
-                group.rmdir()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_for(lambda: not (group / "cgroup.procs").read_text(), 5)
+        group.rmdir()
 
 
 def _cache() -> str:

@@ -15,8 +15,8 @@ from benchmarks.stays_up.app import FLAT, App, Row
 DRIP_SECONDS = 0.5
 # The buffer of who reads slowly: the page itself does not fit.
 SLOW_BUFFER = 4_096
-Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Act = Callable[[str, int], Awaitable[None]]
+# What a visitor of such a number does with a connection of its own.
+Act = Callable[[str, int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def senders(app: App) -> Iterator[Row]:
@@ -37,28 +37,20 @@ def idle(app: App) -> Iterator[Row]:
 def _measured(app: App, count: int, what: str, act: Act) -> Row:
     bar, before = app.first_word_bar, app.server.memory_mib()
     seen, memory = asyncio.run(_beside(app, count, act))
-    grown = memory / before - 1
+    worst, grown = max(one.first for one in seen), memory / before - 1
     return Row(
         f"{count} visitors who {what}",
-        f"another's first word after {max(one.first for one in seen):.2f} s at worst, "
+        f"another's first word after {worst:.2f} s at worst, "
         f"{calls.told(one.kind for one in seen)}; memory {grown:+.1%}",
         f"a text, its first word within {bar:.2f} s; memory within {FLAT:.0%}",
-        {one.kind for one in seen} == {"text"}
-        and max(one.first for one in seen) <= bar
-        and grown <= FLAT,
+        {one.kind for one in seen} == {"text"} and worst <= bar and grown <= FLAT,
     )
 
 
 async def _beside(app: App, count: int, act: Act) -> tuple[list[calls.Visit], float]:
     """What others see, and the memory, while so many are there."""
     seconds = 5.0 if app.quick else 25.0
-
-    async def stay(number: int) -> None:
-        while True:
-            with suppress(OSError, asyncio.IncompleteReadError):
-                await act(app.url, number)
-
-    staying = [asyncio.create_task(stay(number)) for number in range(count)]
+    staying = [asyncio.create_task(_stay(app.url, number, act)) for number in range(count)]
     # Texts that some of them asked for have been written by then.
     await asyncio.sleep(seconds)
     begun, seen = time.monotonic(), []
@@ -73,67 +65,56 @@ async def _beside(app: App, count: int, act: Act) -> tuple[list[calls.Visit], fl
     return seen, memory
 
 
-async def _send_slowly(url: str, number: int) -> None:
-    own = "".join(f"{name}: {value}\r\n" for name, value in calls.headers().items())
-    head = f"POST /count HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\n{own}"
-    reader, writer = await _opened(url)
-    try:
-        if number % 2:
-            # The head at once, and a body that takes an hour.
-            writer.write(f"{head}content-length: 9000\r\n\r\n".encode())
-            head = '{"text": "' + "a" * 9_000
-        for character in head:
-            writer.write(character.encode())
-            await writer.drain()
-            if await _has_ended(reader):
-                return
-    finally:
-        writer.close()
-
-
-async def _has_ended(reader: asyncio.StreamReader) -> bool:
-    """Whether the server answered or closed within a drip."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRIP_SECONDS):
-            await reader.read(64)
-            return True
-    return False
-
-
-async def _read_slowly(url: str, number: int) -> None:
-    request = "GET /"
-    # No more than may wait at once.
-    if number % 5 == 0:
-        event = await asyncio.to_thread(calls.asked, url)
-        request = calls.stream_of(event) if event else request
-    reader, writer = await _opened(url)
-    try:
-        own = "".join(f"{name}: {value}\r\n" for name, value in calls.headers().items())
-        head = f"{request} HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\n{own}\r\n"
-        writer.write(head.encode())
-        while await reader.read(64):
-            await asyncio.sleep(DRIP_SECONDS)
-        # A stream that was read to its end stays for a while.
-        await asyncio.sleep(10 * DRIP_SECONDS)
-    finally:
-        writer.close()
-
-
-async def _idle(url: str, number: int) -> None:
-    reader, writer = await _opened(url)
-    try:
-        if number % 2:
-            writer.write(f"GET /healthz HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\n\r\n".encode())
-        while await reader.read(64):
-            pass
-    finally:
-        writer.close()
-
-
-async def _opened(url: str) -> Opened:
+async def _stay(url: str, number: int, act: Act) -> None:
+    """Comes back whenever the server has closed the connection."""
     where = urlsplit(url)
-    own = socket.socket()
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
-    own.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(own, (where.hostname, where.port))
-    return await asyncio.open_connection(sock=own, limit=SLOW_BUFFER)
+    while True:
+        with suppress(OSError):
+            own = socket.socket()
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
+            own.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(own, (where.hostname, where.port))
+            reader, writer = await asyncio.open_connection(sock=own, limit=SLOW_BUFFER)
+            try:
+                await act(url, number, reader, writer)
+            finally:
+                writer.close()
+
+
+async def _send_slowly(
+    url: str, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    slow = calls.request(url, "POST", "/count", '{"text": "' + "a" * 9_000)
+    if number % 2:
+        # The head at once, and a body that takes an hour.
+        head, end, slow = slow.partition("\r\n\r\n")
+        writer.write((head + end).encode())
+    for character in slow:
+        writer.write(character.encode())
+        await writer.drain()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reader.read(64), DRIP_SECONDS)
+            # The server has answered, or closed.
+            return
+
+
+async def _read_slowly(
+    url: str, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    # No more texts than may wait at once.
+    event = "" if number % 5 else await asyncio.to_thread(calls.asked, url)
+    path = calls.stream_of(event) if event else "/"
+    writer.write(calls.request(url, "GET", path).encode())
+    while await reader.read(64):
+        await asyncio.sleep(DRIP_SECONDS)
+    # A stream that was read to its end stays for a while.
+    await asyncio.sleep(10 * DRIP_SECONDS)
+
+
+async def _idle(
+    url: str, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    if number % 2:
+        writer.write(calls.request(url, "GET", "/healthz").encode())
+    while await reader.read(64):
+        pass

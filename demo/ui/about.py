@@ -8,10 +8,10 @@ import gradio as gr
 
 from demo.checkpoints.persona import Persona
 from demo.generation.profile import SAMPLING, Profile
-from demo.generation.request import COUNT, FIELDS, MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
+from demo.generation.request import MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
 from demo.server.service import Service
 from demo.ui import copy, detect, snippets
-from demo.ui.api import Record
+from demo.ui.api import LIMITS, Record
 from demo.ui.components import build_component
 from demo.ui.results import CheckpointResult
 
@@ -40,28 +40,19 @@ class Owner:
     contact: str = ""
     space_id: str = ""
 
-    def report_link(self) -> str:
-        """Where to report something; empty if nobody said."""
-        if self.contact:
-            is_page = self.contact.startswith("https://")
-            return self.contact if is_page else f"mailto:{self.contact}"
-        return f"{self._space}/discussions" if self.space_id else ""
-
-    def duplicate_link(self) -> str:
-        """Where a copy of the Space is made; empty off Spaces."""
-        return f"{self._space}?duplicate=true" if self.space_id else ""
-
     def links(self) -> list[tuple[str, str]]:
         """Addresses and words, for who wants a demo of their own or has something to report."""
-        links = [
-            (self.duplicate_link(), copy.ABOUT["duplicate"]),
-            (self.report_link(), copy.ABOUT["report"]),
-        ]
-        return [(address, words) for address, words in links if address]
-
-    @property
-    def _space(self) -> str:
-        return f"https://huggingface.co/spaces/{self.space_id}"
+        space = f"https://huggingface.co/spaces/{self.space_id}"
+        links = []
+        if self.space_id:
+            links.append((f"{space}?duplicate=true", copy.ABOUT["duplicate"]))
+        if self.contact:
+            is_page = self.contact.startswith("https://")
+            report = self.contact if is_page else f"mailto:{self.contact}"
+            links.append((report, copy.ABOUT["report"]))
+        elif self.space_id:
+            links.append((f"{space}/discussions", copy.ABOUT["report"]))
+        return links
 
 
 def build_about_tab(
@@ -73,7 +64,7 @@ def build_about_tab(
         "about",
         "cd-about",
         words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
-        what=list(copy.what_it_is(persona)),
+        what=[paragraph.format(persona=persona) for paragraph in copy.WHAT_IT_IS],
         links=owner.links(),
         snippets=dict(snippets.SNIPPETS),
         url=snippets.URL,
@@ -107,11 +98,10 @@ def make_checkpoint(service: Service, profile: Profile) -> Callable[[], Record]:
 
 
 def _limits(context_tokens: int) -> dict[str, list[float]]:
-    fields = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
     return {
         "prompt_characters": [0, MAX_PROMPT_CHARACTERS],
         "prompt_tokens": [0, context_tokens - MIN_ROOM_TOKENS],
-        **fields,
+        **LIMITS,
         "detect_characters": [0, detect.MAX_CHARACTERS],
     }
 

@@ -40,6 +40,8 @@ Record = dict[str, Any]
 Endpoint = Callable[..., Iterator[Record]]
 # Gradio's concurrency group for all calls that use the engine.
 ENGINE_CALLS = "engine"
+# Of every field, as numbers.
+LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 # A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
 QUEUE_UPDATE_SECONDS = 5.0
 
@@ -102,9 +104,8 @@ def calls_of(page: gr.Blocks) -> Calls:
 
 def make_generate(service: Service, profile: Profile) -> Endpoint:
     """`/generate`; the function's signature and docstring are the API's docs."""
-    defaults = profile.defaults
+    defaults, generate_many = profile.defaults, make_generate_many(service, profile)
 
-    # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
     def generate(
         prompt: str = defaults.prompt,
         max_new_tokens: int = defaults.max_new_tokens,
@@ -115,14 +116,11 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
         seed: int | None = None,
         request: gr.Request | None = None,
     ) -> Iterator[Record]:
-        for (draft,) in _write(
-            service, profile, 1, request, prompt=prompt, max_new_tokens=max_new_tokens,
-            temperature=temperature, top_p=top_p, top_k=top_k,
-            repetition_penalty=repetition_penalty, seed=seed,
-        ):  # fmt: skip
-            yield asdict(draft.result())
+        settings = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+        for update in generate_many(prompt, 1, *settings, request):
+            yield update["texts"][0]
 
-    description = copy.generate_description(profile.persona)
+    description = copy.GENERATE_DESCRIPTION.format(persona=profile.persona)
     generate.__doc__ = document(description, _field_arguments())
     return generate
 
@@ -131,6 +129,7 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
     """`/generate_many`, which the page calls too: several texts, whose seeds follow each other."""
     persona, defaults = profile.persona, profile.defaults
 
+    # Annotations say what to send; what was sent, whatever it is, GenerationRequest checks.
     def generate_many(
         prompt: str = defaults.prompt,
         count: int = int(COUNT.maximum),
@@ -142,18 +141,15 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
         seed: int | None = None,
         request: gr.Request | None = None,
     ) -> Iterator[Record]:
-        for drafts in _write(
-            service, profile, count, request, prompt=prompt, max_new_tokens=max_new_tokens,
-            temperature=temperature, top_p=top_p, top_k=top_k,
-            repetition_penalty=repetition_penalty, seed=seed,
-        ):  # fmt: skip
+        settings = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, _seed(seed))
+        for drafts in _write(service, profile, count, request, prompt, *settings):
             texts = [draft.result() for draft in drafts]
             finished = all(text.finish_reason is not None for text in texts)
             yield asdict(TextsResult(texts, persona.label, finished))
 
     prompt, *others = _field_arguments()
     count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
-    description = copy.generate_many_description(persona)
+    description = copy.GENERATE_MANY_DESCRIPTION.format(persona=persona)
     generate_many.__doc__ = document(description, [prompt, count, *others])
     return generate_many
 
@@ -174,13 +170,7 @@ def _field_arguments() -> list[str]:
 
 
 def _write(
-    service: Service,
-    profile: Profile,
-    count: Any,
-    request: gr.Request | None,
-    *,
-    seed: Any,
-    **fields: Any,
+    service: Service, profile: Profile, count: Any, request: gr.Request | None, *fields: Any
 ) -> Iterator[Sequence[Draft]]:
     """All texts at every step of any of them, for the unchecked fields of a `GenerationRequest`.
 
@@ -193,7 +183,7 @@ def _write(
     call = service.calls.find(request.headers if request else None) or Call()
     drafts, watch = [Draft(profile.persona, mask=service.mask)], Watch(service.counts)
     try:
-        first = GenerationRequest(**fields, seed=_seed(seed))
+        first = GenerationRequest(*fields)
         requests = [first.another(i) for i in range(int(COUNT.validate(count)))]
         drafts = [replace(drafts[0], request=request) for request in requests]
         yield from _steps(service, call, requests, drafts, watch)
@@ -222,8 +212,7 @@ def _steps(
     """Waits for the engine, then for the call's turn, then writes; keeps `drafts` up to date."""
     while (engine := service.wait(HEARTBEAT_SECONDS)) is None:
         yield drafts
-        _require_reader(call)
-        _require_running(service)
+        _require_use(service, call)
     drafts[:] = [replace(draft, identity=engine.identity) for draft in drafts]
     with service.queue.place(call.visitor, len(requests)) as place:
         told = float("-inf")
@@ -233,8 +222,7 @@ def _steps(
                 told = time.monotonic()
                 drafts[:] = [replace(draft, ahead=ahead) for draft in drafts]
                 yield drafts
-            _require_reader(call)
-            _require_running(service)
+            _require_use(service, call)
         _require_reader(call)
         drafts[:] = [replace(draft, ahead=0) for draft in drafts]
         with closing(_stream(engine, requests)) as events:
@@ -257,8 +245,9 @@ def _require_reader(call: Call) -> None:
         raise _NobodyReads
 
 
-def _require_running(service: Service) -> None:
-    """No text begins once the demo is being stopped."""
+def _require_use(service: Service, call: Call) -> None:
+    """No text begins that nobody reads, nor while the demo is being stopped."""
+    _require_reader(call)
     if service.calls.is_stopping:
         raise EngineError(STOPPED)
 

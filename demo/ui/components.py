@@ -1,23 +1,24 @@
 """Components that the browser draws and functions that it runs, from the files in static/.
 
-Gradio puts values into a template as markup. Here each one is put in as text, wherever it comes
-from: nothing else in this package may build HTML.
+Gradio would put values into a template as markup. Here each one is put in as text, wherever it
+comes from: nothing else in this package may build HTML.
 """
 
 import json
 import re
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import gradio as gr
 
 STATIC = Path(__file__).with_name("static")
-# `${name}` or `${words.name}`; Gradio would run any other expression, and Handlebars' `{{name}}`.
+# `${name}` or `${words.name}`.
 _PLACE = re.compile(r"\$\{([\w.]+)\}")
-_OTHER_PLACE = re.compile(r"\$\{(?![\w.]+\})|\{\{|`")
-_AS_TEXT = r"""${String(\1).replace(/[&<>"']/g, (c) => "&#" + c.charCodeAt(0) + ";")}"""
+# What Gradio would run in a template: JavaScript's `${…}`, which a backtick ends, or Handlebars'.
+_RUNS = re.compile(r"\$\{|\{\{|`")
+# What means something in HTML, or in such a template.
+_MARKUP = re.compile(r"""[&<>"'`${}\\]""")
 
 
 class UnsafeTemplate(ValueError):
@@ -46,9 +47,8 @@ def build_component(name: str, elem_id: str, **props: Any) -> gr.HTML:
         UnsafeTemplate: a place holds more than a name.
     """
     markup, script = read_component(name)
-    template = with_values_as_text(markup)
     return gr.HTML(
-        html_template=template,
+        html_template=filled(markup, props),
         js_on_load=script,
         apply_default_css=False,
         elem_id=elem_id,
@@ -57,21 +57,27 @@ def build_component(name: str, elem_id: str, **props: Any) -> gr.HTML:
 
 
 def build_fixed_html(template: str, elem_id: str, **words: str) -> gr.HTML:
-    """Markup whose places are filled on the server: Gradio 4's bundle, in old posts, knows no
+    """Markup without a script, which Gradio 4's bundle, in old posts, shows too: it knows no
     templates."""
-    filled = Template(template).substitute({name: escape(text) for name, text in words.items()})
-    return gr.HTML(filled, elem_id=elem_id, apply_default_css=False)
+    return gr.HTML(filled(template, words), elem_id=elem_id, apply_default_css=False)
 
 
-def with_values_as_text(template: str) -> str:
-    """The template with every value escaped for HTML, in an element and in a quoted attribute.
+def filled(template: str, values: Mapping[str, Any]) -> str:
+    """The template with every value as text, in an element and in a quoted attribute.
 
     Raises:
         UnsafeTemplate: a place holds more than a name.
     """
-    if found := _OTHER_PLACE.search(template):
+
+    def text(place: re.Match[str]) -> str:
+        value: Any = values
+        for name in place[1].split("."):
+            value = value[name]
+        return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", value)
+
+    if found := _RUNS.search(_PLACE.sub("", template)):
         raise UnsafeTemplate(f"A template holds {found[0]!r}; only ${{name}} may stand there.")
-    return _PLACE.sub(_AS_TEXT, template)
+    return _PLACE.sub(text, template)
 
 
 def browser_function(name: str, **values: Any) -> str:

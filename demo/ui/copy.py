@@ -1,4 +1,7 @@
-"""Every sentence of the page, but for the persona's; scripts in the browser get theirs from here.
+"""What the page says, but for the persona's words and those that always stand in static/*.html.
+
+Scripts in the browser get their words from here. What stands in braces is filled in where the
+sentence is said.
 
 How a request is refused is said where its limit is: request.py, the engines, limits.py, demo/game.
 """
@@ -15,12 +18,7 @@ DISCLAIMER = (
     "news, advice or an endorsement. Real tweets are in the guessing game alone, which says "
     "which they are."
 )
-TABS: Mapping[str, str] = {
-    "write": "Write",
-    "guess": "Guess",
-    "detect": "Detect",
-    "about": "About",
-}
+TABS = {"write": "Write", "guess": "Guess", "detect": "Detect", "about": "About"}
 STATUS: Mapping[str, str] = {
     "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
     "recovering": "The model is being restarted; that takes a moment.",
@@ -32,17 +30,9 @@ STATUS: Mapping[str, str] = {
 }
 PREVIEW_PICTURE = "A robot prints a tweet that nobody wrote, marked as parody"
 MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
-
-
-def tagline(persona: Persona) -> str:
-    """What the page is, in a sentence."""
-    return f"Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
-
-
-def preview_description(persona: Persona) -> str:
-    """What a shared link says under its title."""
-    return f"{tagline(persona)} Then guess which ones are real. {persona.badge}."
-
+TAGLINE = "Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
+# Under the title of a shared link.
+PREVIEW = TAGLINE + " Then guess which ones are real. {persona.badge}."
 
 # --- write ----------------------------------------------------------------------------------
 
@@ -84,23 +74,13 @@ CUT = (
 INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
 # What the card's scripts say.
 CARD: Mapping[str, str] = {
-    "card": "A made-up tweet",
     "empty": "The tweet appears here, word by word, with your own words marked.",
     "waiting": "Waiting for the computer…",
-    "yours": "your words",
-    "rest": ", then the computer's",
-    "copy": "Copy",
     "copied": "Copied, with its label",
     "refused": "Copying was refused",
-    "link": "Link",
     "linked": "Link copied",
-    "picture": "Picture",
-    "carry": "Continue",
-    "carry_help": "Goes on from the end of this text",
     "repeated": "Stands word for word in a real tweet",
     "history": "Written on this visit: {0}",
-    "history_help": "Kept in this page's memory only. Leaving the page forgets it.",
-    "history_clear": "Forget them",
     "history_show": "Show",
     "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
     "made_by": "Made by a computer, {0}",
@@ -111,19 +91,10 @@ FINISH: Mapping[str, str] = {
     "deadline": "Cut off: it took longer than one text may take.",
     "stopped": "You stopped it.",
 }
-
-
-def queue_note(ahead: int) -> str:
-    """Of a text that waits for `ahead` others."""
-    return f"You are number {ahead} in the queue."
-
-
-def length_note(applied: int, asked: int) -> str:
-    """Said when the context left less room than was asked for (both in tokens)."""
-    return (
-        f"The length was cut from {asked} to {applied} tokens: "
-        "a long opening leaves less room for more."
-    )
+QUEUE_NOTE = "You are number {0} in the queue."
+LENGTH_NOTE = (
+    "The length was cut from {asked} to {applied} tokens: a long opening leaves less room for more."
+)
 
 
 def repeats_note(share: float) -> str:
@@ -146,14 +117,10 @@ def guess_words(persona: Persona) -> Mapping[str, str]:
 
 
 _GUESS: Mapping[str, str] = {
-    "item": "Real or computer?",
-    "caption": "Maybe AI-generated parody. That is the question.",
     "begin": "One tweet at a time, ten to a round. Some are real. Some a computer made up.",
     "start": "Start",
     "waiting": "The computer is still writing its share…",
     "progress": "{0} of {1}",
-    "key_real": "←",
-    "key_computer": "→",
     "right": "Right.",
     "wrong": "Fooled.",
     "was_computer": "A computer made it up.",
@@ -164,18 +131,9 @@ _GUESS: Mapping[str, str] = {
     "again": "Try again",
     "new_round": "Another round",
     "unreachable": "The server does not answer. Try again in a moment.",
-    "scores": "Scores",
-    "who": "Who",
-    "share": "Right",
-    "answers": "Of",
-    "you": "You",
-    "detector_here": "Our detector, on yours",
-    "everyone": "All visitors",
-    "detector_all": "Our detector, on theirs",
     "kept": "All visitors' answers are counted, nothing else is kept.",
     "not_kept": "All visitors since this server started: counted, nothing else is kept.",
     "share_text": "{2} I got {0} of {1}.",
-    "share_copy": "Copy the score",
     "share_copied": "Copied",
     "refused": "Copying was refused",
 }
@@ -190,26 +148,14 @@ DETECT_INTRO = (
     "texts from real tweets and knows no other computer. It is wrong often; it says how often."
 )
 DETECT: Mapping[str, str] = {
-    "result": "What the detector says",
-    "empty": "What speaks for a computer, and what for a person, is marked here.",
-    "person": "a person",
-    "computer": "a computer",
     "probability": "{0} in 100 that a computer wrote it, if beforehand either was as likely",
     "legend_computer": "speaks for a computer",
     "legend_person": "speaks for a person",
 }
 DETECT_NO_TEXT = "text must be a text. Paste one."
 DETECT_NO_JUDGE = "Cannot say: this checkpoint came without a detector."
-
-
-def detect_too_long(characters: int, limit: int) -> str:
-    """A text that is longer than is judged."""
-    return f"text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
-
-
-def detect_too_short(characters: int, words: int) -> str:
-    """A text that nobody could tell anything by."""
-    return f"Cannot say: it takes at least {characters} characters and {words} words."
+DETECT_TOO_LONG = "text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
+DETECT_TOO_SHORT = "Cannot say: it takes at least {characters} characters and {words} words."
 
 
 def detect_untrusted(trust: Trust) -> str:
@@ -250,31 +196,7 @@ def _characters(trust: Trust) -> str:
 # --- about ----------------------------------------------------------------------------------
 
 ABOUT: Mapping[str, str] = {
-    "what_title": "What this is",
-    "checkpoint_title": "The model that answers",
-    "figures_help": "Measured on held-back tweets by the project's own evaluation; lower bits per "
-    "byte and perplexity are better. Real tweets repeat each other as well: compare both shares.",
     "plot": "Training, ours and the original's: bits per byte of held-back tweets, lower is better",
-    "embed_title": "Put it on your page",
-    "embed_help": 'An embed shows the writing part alone. Add class="everything" to gradio-app '
-    'for the whole page, theme_mode="dark" or "light" to overrule the reader\'s system.',
-    "embed": "From this server: always its own version",
-    "embed_cdn": "From Gradio's CDN: must be this very version",
-    "embed_iframe": "In a frame: nothing of ours can touch your page",
-    "embed_margin": "The first and the last leave your page as it is. Gradio's CDN brings a style "
-    "sheet that sets the margin of body to 0: there, put margins on an element inside body.",
-    "embed_old": "A post that loads an older gradio.js, such as 4.39.0, shows nothing usable: the "
-    "script and the server must have the same version. Change the script's address to the one "
-    "above, once; it stays right when the server is updated.",
-    "call_title": "Call it from a program",
-    "call_help": "The endpoints are /generate, /generate_many, /detect and /checkpoint; "
-    '"Use via API" at the foot of the page lists what they take. Show people the result\'s '
-    "shareable: it carries the label.",
-    "stream": "Python, word by word",
-    "mcp": "As a tool of an assistant: MCP over streamable HTTP",
-    "mcp_python": "MCP from Python",
-    "own_title": "Yours",
-    "own_help": "The training code takes any archive of tweets, your own export from X as well.",
     "duplicate": "Duplicate this Space",
     "report": "Report a text or a fault",
     "copy": "Copy",
@@ -292,56 +214,40 @@ FIGURES: Mapping[str, str] = {
     "detector_roc_auc": "AUC of its detector",
 }
 PERCENTAGES = ("repeats_of_generated", "repeats_of_real", "detector_accuracy")
-
-
-def what_it_is(persona: Persona) -> tuple[str, ...]:
-    """Paragraphs: what this is, and what it is not."""
-    return (
-        f"A language model that was shown {persona.tweets}, from {persona.archive}, until it wrote "
-        "like that. It continues what you begin, one likely piece of a word after the other. It "
-        "knows no facts and means nothing by it.",
-        f"It is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
-        "here is news, advice or an endorsement, and every text that leaves this page carries a "
-        "label that says so. Please leave it on.",
-        "What you type is used to write your text and then forgotten: it is not logged, stored or "
-        "learnt from.",
-    )
-
+# Paragraphs: what this is, and what it is not.
+WHAT_IT_IS = (
+    "A language model that was shown {persona.tweets}, from {persona.archive}, until it wrote "
+    "like that. It continues what you begin, one likely piece of a word after the other. It "
+    "knows no facts and means nothing by it.",
+    "It is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
+    "here is news, advice or an endorsement, and every text that leaves this page carries a "
+    "label that says so. Please leave it on.",
+    "What you type is used to write your text and then forgotten: it is not logged, stored or "
+    "learnt from.",
+)
 
 # --- the API --------------------------------------------------------------------------------
 
-
-def generate_description(persona: Persona) -> str:
-    """Of `/generate`, for people and for other programs."""
-    return (
-        f"Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
-        "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
-        "`text`, to people: that is the text with its label and where it came from. "
-        "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
-        "real tweet has too. The same seed and settings give the same text."
-    )
-
-
-def generate_many_description(persona: Persona) -> str:
-    """Of `/generate_many`."""
-    return (
-        f"Continues an opening several times at once, in the style of {persona.tweets}: "
-        f"{persona.badge}.\n\n"
-        "Each update is one object whose `texts` are objects like those of `/generate`, in order "
-        "of their seeds, which follow each other; `finished` is true once all of them are. One "
-        "that failed has an `error`."
-    )
-
-
-def detect_description(persona: Persona) -> str:
-    """Of `/detect`."""
-    return (
-        "Says how likely a computer wrote a text, by which of its words, and how far that can be "
-        f"trusted at its length. It tells this demo's texts from {persona.tweets}, and was not "
-        "made for any others. `probability` is null where nothing can be said."
-    )
-
-
+# Of the endpoints, for people and for other programs.
+GENERATE_DESCRIPTION = (
+    "Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
+    "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
+    "`text`, to people: that is the text with its label and where it came from. "
+    "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
+    "real tweet has too. The same seed and settings give the same text."
+)
+GENERATE_MANY_DESCRIPTION = (
+    "Continues an opening several times at once, in the style of {persona.tweets}: "
+    "{persona.badge}.\n\n"
+    "Each update is one object whose `texts` are objects like those of `/generate`, in order "
+    "of their seeds, which follow each other; `finished` is true once all of them are. One "
+    "that failed has an `error`."
+)
+DETECT_DESCRIPTION = (
+    "Says how likely a computer wrote a text, by which of its words, and how far that can be "
+    "trusted at its length. It tells this demo's texts from {persona.tweets}, and was not "
+    "made for any others. `probability` is null where nothing can be said."
+)
 CHECKPOINT_DESCRIPTION = (
     "Tells which checkpoint answers, by which engine, what it takes and how good it was measured "
     "to be: bits per byte, perplexity, and how often its detector is right."

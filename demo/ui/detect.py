@@ -63,14 +63,15 @@ def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:
         if not isinstance(text, str):
             raise gr.Error(copy.DETECT_NO_TEXT, print_exception=False)
         if len(text) > MAX_CHARACTERS:
-            sentence = copy.detect_too_long(len(text), MAX_CHARACTERS)
+            sentence = copy.DETECT_TOO_LONG.format(characters=len(text), limit=MAX_CHARACTERS)
             raise gr.Error(sentence, print_exception=False)
         if service.state() == "loading":
             raise gr.Error(copy.STATUS["loading"], print_exception=False)
         return asdict(judge(service.judges_for_visitors(), text))
 
     argument = f"text: The text to be judged, at most {MAX_CHARACTERS:,} characters."
-    detect.__doc__ = document(copy.detect_description(persona), [argument])
+    description = copy.DETECT_DESCRIPTION.format(persona=persona)
+    detect.__doc__ = document(description, [argument])
     return detect
 
 
@@ -83,8 +84,8 @@ def judge(judges: Judges, text: str) -> DetectResult:
     if judges.detector is None:
         why, trust = copy.DETECT_NO_JUDGE, None
     elif canonical.is_too_short(bare):
-        why = copy.detect_too_short(canonical.MIN_CHARACTERS, canonical.MIN_WORDS)
-        trust = None
+        least = {"characters": canonical.MIN_CHARACTERS, "words": canonical.MIN_WORDS}
+        why, trust = copy.DETECT_TOO_SHORT.format(**least), None
     elif trust is not None and not trust.tells_apart():
         why = copy.detect_untrusted(trust)
     else:

@@ -10,14 +10,13 @@ network is lost is changed by static/network.js, which holds for a bundle from e
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -52,13 +51,8 @@ _THEME_SHEET = (
 _GRADIOS_TAGS = re.compile(r"<meta\s+(?:property=\"og:|name=\"(?:twitter:|description))[^>]*>")
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What becomes of the answers whose whole path matches; `change` raises ValueError if an
-    answer is not what it was made for."""
-
-    path: re.Pattern[str]
-    change: Callable[[str, Request], str]
+# What becomes of an answer's text; raises ValueError if it is not what the change was made for.
+Change = Callable[[str, Request], str]
 
 
 def lazy_script(frontend: Path = FRONTEND) -> str:
@@ -74,23 +68,21 @@ def lazy_script(frontend: Path = FRONTEND) -> str:
     return read_static("gradio.js").replace("{bundle}", bundle[1])
 
 
-def rules(persona: Persona, frontend: Path = FRONTEND) -> Sequence[Rule]:
-    """Changes of the page, the OpenAPI file and Gradio's two style sheets."""
-    found = [
-        Rule(re.compile("/"), lambda text, request: _with_tags(text, persona, request)),
-        Rule(re.compile("/gradio_api/openapi.json"), _without_upload),
-        Rule(re.compile("/theme.css"), _replacing(_THEME_SHEET)),
-    ]
-    sheets = [
-        sheet.name
+def changes(persona: Persona, frontend: Path = FRONTEND) -> Mapping[str, Change]:
+    """By path: of the page, the OpenAPI file and Gradio's two style sheets."""
+    sheets = {
+        f"/assets/{sheet.name}": _replacing(_BASE_SHEET)
         for sheet in (frontend / "assets").glob("index-*.css")
         if all(old in sheet.read_text(encoding="utf-8") for old, _ in _BASE_SHEET)
-    ]
+    }
     if not sheets:
         _warn("base style sheet")
-    for name in sheets:
-        found.append(Rule(re.compile(re.escape(f"/assets/{name}")), _replacing(_BASE_SHEET)))
-    return found
+    return {
+        "/": lambda text, request: _with_tags(text, persona, request),
+        "/gradio_api/openapi.json": _without_upload,
+        "/theme.css": _replacing(_THEME_SHEET),
+        **sheets,
+    }
 
 
 def _warn(what: str) -> None:
@@ -99,7 +91,7 @@ def _warn(what: str) -> None:
     )
 
 
-def _replacing(pairs: Sequence[tuple[str, str]]) -> Callable[[str, Request], str]:
+def _replacing(pairs: Sequence[tuple[str, str]]) -> Change:
     def change(text: str, _: Request) -> str:
         for old, new in pairs:
             if old not in text:
@@ -130,7 +122,7 @@ def preview_tags(persona: Persona, address: str) -> str:
         "og:type": "website",
         "og:url": f"{address}/",
         "og:title": persona.title,
-        "og:description": copy.preview_description(persona),
+        "og:description": copy.PREVIEW.format(persona=persona),
         "og:image": f"{address}/preview.png",
         "og:image:width": "1200",
         "og:image:height": "630",
@@ -158,12 +150,6 @@ def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]
     """`/gradio.js`, `/preview.png`, `/plot.png` and the post at `/embed.html`."""
     bundle = lazy_script(frontend)
 
-    def script(_: Request) -> Response:
-        return Response(bundle, media_type="text/javascript", headers=_FRESH)
-
-    def preview(_: Request) -> Response:
-        return FileResponse(PREVIEW, headers=_DAY)
-
     def plot(_: Request) -> Response:
         path = service.plot()
         if path is None:
@@ -175,8 +161,8 @@ def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]
         return HTMLResponse(snippets.addressed(text, address_of(request)))
 
     return (
-        Route("/gradio.js", script),
-        Route("/preview.png", preview),
+        Route("/gradio.js", lambda _: Response(bundle, 200, _FRESH, "text/javascript")),
+        Route("/preview.png", lambda _: FileResponse(PREVIEW, headers=_DAY)),
         Route("/plot.png", plot),
         Route("/embed.html", post),
     )
@@ -209,55 +195,45 @@ def close_server(page: gr.Blocks) -> None:
 
 
 class Rewriting:
-    """Applies the first rule whose path matches to whole answers of 200 with text. Everything else
-    passes untouched, streams above all; so does an answer that its rule was not made for."""
+    """Changes whole answers of 200 with text, by their path. Everything else passes untouched,
+    streams above all; so does an answer that its change was not made for."""
 
     # Compressed, or "not changed since", there would be nothing to read.
     CONDITIONS = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
     # What depends on the length or the bytes of the original.
     STALE = ("content-length", "etag", "last-modified")
 
-    def __init__(self, app: ASGIApp, rules: Sequence[Rule]) -> None:
+    def __init__(self, app: ASGIApp, changes: Mapping[str, Change]) -> None:
         self.app = app
-        self.rules = rules
-        self.warned: set[Rule] = set()
+        self.changes = changes
+        self.warned: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] == "GET"
-        rule = next((r for r in self.rules if is_read and r.path.fullmatch(scope["path"])), None)
-        if rule is None:
+        change = self.changes.get(scope["path"]) if is_read else None
+        if change is None:
             await self.app(scope, receive, send)
             return
         kept = [header for header in scope["headers"] if header[0] not in self.CONDITIONS]
         request = Request({**scope, "headers": kept})
-        start: Message = {}
-        body = b""
+        messages: list[Message] = []
 
-        async def changed(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            if start["status"] == 200:
-                body = self._change(rule, body, request)
-                headers = MutableHeaders(raw=list(start["headers"]))
-                for name in self.STALE:
-                    del headers[name]
-                headers["content-length"] = str(len(body))
-                start = {**start, "headers": headers.raw}
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
+        async def collect(message: Message) -> None:
+            messages.append(message)
 
-        await self.app(request.scope, receive, changed)
+        await self.app(request.scope, receive, collect)
+        start, body = messages[0], b"".join(part.get("body", b"") for part in messages[1:])
+        headers = dict(Headers(raw=start["headers"]))
+        if start["status"] == 200:
+            body = self._change(change, body, request)
+            headers = {name: text for name, text in headers.items() if name not in self.STALE}
+        await Response(body, start["status"], headers)(scope, receive, send)
 
-    def _change(self, rule: Rule, body: bytes, request: Request) -> bytes:
+    def _change(self, change: Change, body: bytes, request: Request) -> bytes:
         try:
-            return rule.change(body.decode(), request).encode()
+            return change(body.decode(), request).encode()
         except (ValueError, KeyError, TypeError, AttributeError):
-            if rule not in self.warned:
-                self.warned.add(rule)
+            if request.url.path not in self.warned:
+                self.warned.add(request.url.path)
                 _warn(request.url.path)
             return body

@@ -77,6 +77,6 @@ def _build_header(persona: Persona) -> None:
         "cd-header",
         one=one,
         other=other if len(other) > UNBROKEN_CHARACTERS else other.replace(" ", _UNBROKEN_SPACE),
-        tagline=copy.tagline(persona),
+        tagline=copy.TAGLINE.format(persona=persona),
         disclaimer=copy.DISCLAIMER,
     )

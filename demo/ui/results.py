@@ -203,8 +203,9 @@ class Draft:
         if self.identity is None:
             yield copy.LOADING
         if self.ahead:
-            yield copy.queue_note(self.ahead)
+            yield copy.QUEUE_NOTE.format(self.ahead)
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
-            yield copy.length_note(self.ending.max_new_tokens, self.request.max_new_tokens)
+            applied, asked = self.ending.max_new_tokens, self.request.max_new_tokens
+            yield copy.LENGTH_NOTE.format(applied=applied, asked=asked)
         if self.repeats:
             yield self._repeats_note()

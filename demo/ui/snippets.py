@@ -18,12 +18,9 @@ EMBED = f"""\
 </gradio-app>
 """
 
-EMBED_CDN = f"""\
-<script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/{gr.__version__}/gradio.js"></script>
-<gradio-app src="{URL}" style="display: block; min-height: 780px">
-  <p>The demo loads here. If it does not, <a href="{URL}">open its own page</a>.</p>
-</gradio-app>
-"""
+EMBED_CDN = EMBED.replace(
+    f"{URL}/gradio.js", f"https://gradio.s3-us-west-2.amazonaws.com/{gr.__version__}/gradio.js"
+)
 
 EMBED_IFRAME = f"""\
 <iframe src="{URL}/?layout=compact" title="A language model's parody"

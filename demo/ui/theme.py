@@ -84,7 +84,6 @@ def build_theme() -> gr.themes.Base:
         body_background_fill=LIGHT["ground"],
         body_background_fill_dark=DARK["ground"],
         body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_400",
         block_radius="12px",
         container_radius="12px",
         block_background_fill=LIGHT["paper"],
@@ -93,8 +92,6 @@ def build_theme() -> gr.themes.Base:
         block_title_text_color="*neutral_800",
         block_title_text_color_dark="*neutral_100",
         block_title_text_weight="600",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_400",
         input_background_fill_dark=DARK["ground"],
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
@@ -110,6 +107,5 @@ def build_theme() -> gr.themes.Base:
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_800",
-        button_primary_text_color="white",
         slider_color="*primary_600",
     )

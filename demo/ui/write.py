@@ -1,7 +1,7 @@
 """The writing tab: an opening, its settings, and the cards that they become."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
@@ -16,12 +16,11 @@ from demo.generation.request import (
     NumberField,
 )
 from demo.ui import copy
-from demo.ui.api import ENGINE_CALLS, Endpoint
+from demo.ui.api import ENGINE_CALLS, LIMITS, Endpoint
 from demo.ui.components import browser_function, build_component
 from demo.ui.results import Draft
 from demo.ui.theme import LIGHT
 
-LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 NUMBERS = tuple(name for name in FIELDS if name != "seed")
 # What each mood changes of the checkpoint's own defaults; their names are in copy.py.
 MOODS: Mapping[str, Mapping[str, Any]] = {
@@ -36,21 +35,6 @@ MOODS: Mapping[str, Mapping[str, Any]] = {
 def moods(defaults: GenerationRequest) -> Mapping[str, GenerationRequest]:
     """Each mood as the request it makes of these defaults."""
     return {name: replace(defaults, **changes) for name, changes in MOODS.items()}
-
-
-@dataclass(frozen=True)
-class _Fields:
-    """What a visitor fills in; `asking` is where links and buttons put what they ask for."""
-
-    prompt: gr.Textbox
-    asking: gr.HTML
-    count: gr.Radio
-    settings: Mapping[str, Component]
-
-    @property
-    def inputs(self) -> list[Component]:
-        """In the order that `/generate_many` takes them."""
-        return [self.prompt, self.count, *(self.settings[name] for name in FIELDS)]
 
 
 def build_write_tab(generate_many: Endpoint, profile: Profile) -> None:
@@ -78,10 +62,9 @@ def build_write_tab(generate_many: Endpoint, profile: Profile) -> None:
             colours=dict(LIGHT),
         )
         with gr.Column(elem_id="cd-settings"):
-            count, settings = _build_settings(cards, profile.defaults)
-    fields = _Fields(prompt, asking, count, settings)
+            settings = _build_settings(cards, profile.defaults)
     blank = asdict(Draft(persona).result())
-    _wire(generate_many, fields, cards, (start, stop, clear), blank)
+    _wire(generate_many, (prompt, asking), settings, cards, (start, stop, clear), blank)
 
 
 def _build_prompt() -> tuple[gr.Textbox, gr.HTML]:
@@ -105,9 +88,8 @@ def _build_prompt() -> tuple[gr.Textbox, gr.HTML]:
     return prompt, asking
 
 
-def _build_settings(
-    cards: gr.HTML, defaults: GenerationRequest
-) -> tuple[gr.Radio, Mapping[str, Component]]:
+def _build_settings(cards: gr.HTML, defaults: GenerationRequest) -> list[Component]:
+    """How many, then a component for each of FIELDS."""
     count = gr.Radio(
         list(range(int(COUNT.minimum), int(COUNT.maximum) + 1)),
         value=COUNT.default,
@@ -127,9 +109,9 @@ def _build_settings(
         info=copy.PRESET_HELP,
         elem_id="cd-preset",
     )
-    sliders = {name: _slider(FIELDS[name], defaults) for name in NUMBERS[:2]}
+    sliders = [_slider(FIELDS[name], defaults) for name in NUMBERS[:2]]
     with gr.Accordion(copy.ADVANCED, open=False):
-        sliders |= {name: _slider(FIELDS[name], defaults) for name in NUMBERS[2:]}
+        sliders += [_slider(FIELDS[name], defaults) for name in NUMBERS[2:]]
         # Not a number box: in the browser, Gradio's turns "nothing" into 0, which is a seed.
         seed = gr.Textbox(
             label=FIELDS["seed"].label,
@@ -145,14 +127,13 @@ def _build_settings(
     keep.click(None, js=browser_function("keepSeed"), inputs=[cards, seed], outputs=seed)
     draw.click(None, js=browser_function("give", values=""), outputs=seed)
     # A mood sets the numbers, and a number that is moved is no mood any more.
-    outputs = list(sliders.values())
     choose = browser_function("chooseMood", moods=numbers)
-    mood.input(None, js=choose, inputs=mood, outputs=outputs)
-    moved = [slider.input for slider in outputs]
+    mood.input(None, js=choose, inputs=mood, outputs=sliders)
+    moved = [slider.input for slider in sliders]
     gr.on(moved, None, js=browser_function("give", values=None), outputs=mood)
     as_at_first = browser_function("give", values=[first, COUNT.default, "", *numbers[first]])
-    reset.click(None, js=as_at_first, outputs=[mood, count, seed, *outputs])
-    return count, {**sliders, "seed": seed}
+    reset.click(None, js=as_at_first, outputs=[mood, count, seed, *sliders])
+    return [count, *sliders, seed]
 
 
 def _slider(field: NumberField, defaults: GenerationRequest) -> gr.Slider:
@@ -169,26 +150,31 @@ def _slider(field: NumberField, defaults: GenerationRequest) -> gr.Slider:
 
 def _wire(
     generate_many: Endpoint,
-    fields: _Fields,
+    typed: tuple[gr.Textbox, gr.HTML],
+    settings: Sequence[Component],
     cards: gr.HTML,
     buttons: Sequence[gr.Button],
     blank: Mapping[str, Any],
 ) -> None:
     """Button, Enter, links and "Continue" call one function; the rest happens in the browser.
     `blank` is a text of which nothing has come yet."""
+    # Links and buttons put what they ask for into `asking`.
+    prompt, asking = typed
+    # In the order that `/generate_many` takes them.
+    fields = [prompt, *settings]
     start, stop, clear = buttons
     # Not empty once Stop was pressed for what is being written.
     stopped = gr.Textbox(visible="hidden")
     begin: dict[str, Any] = {
         "fn": None,
         "js": browser_function("start", text=blank),
-        "inputs": [fields.prompt, fields.count, cards],
+        "inputs": [prompt, settings[0], cards],
         "outputs": [cards, stopped],
     }
     # Past the API, whose endpoints have names and docs of their own.
     call: dict[str, Any] = {
         "fn": generate_many,
-        "inputs": fields.inputs,
+        "inputs": fields,
         "outputs": cards,
         "api_visibility": "private",
         "concurrency_id": ENGINE_CALLS,
@@ -197,12 +183,12 @@ def _wire(
         "preprocess": False,
         "show_progress": "hidden",
     }
-    pressed = [start.click, fields.prompt.submit]
+    pressed = [start.click, prompt.submit]
     gr.on(pressed, **begin)
     running = gr.on(pressed, **call)
     fill = browser_function("fill", names=["prompt", "count", *FIELDS], limits=LIMITS)
-    inputs = [fields.asking, *fields.inputs]
-    asked = fields.asking.ask(None, js=fill, inputs=inputs, outputs=inputs)
+    inputs = [asking, *fields]
+    asked = asking.ask(None, js=fill, inputs=inputs, outputs=inputs)
     running_asked = asked.then(**begin).then(**call)
     end = browser_function("end", error=copy.NO_ANSWER, cut=copy.CUT)
     for event in (running, running_asked):
@@ -214,6 +200,6 @@ def _wire(
         cancels=[running, running_asked],
     )
     empty = browser_function("give", values=["", None])
-    clear.click(None, js=empty, outputs=[fields.prompt, cards])
+    clear.click(None, js=empty, outputs=[prompt, cards])
     enable = browser_function("enable", stop=copy.STOP)
     cards.change(None, js=enable, inputs=cards, outputs=list(buttons))

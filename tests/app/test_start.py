@@ -128,7 +128,7 @@ def test_the_page_is_in_the_checkpoints_words_and_none_of_them_is_markup(
     config = HTTP.get(f"{real_app.url}/config").json()
     assert config["title"] == KETTLE.title
     header, *_ = (c for c in config["components"] if c["props"].get("elem_id") == "cd-header")
-    assert "Pot &amp; Pan <span>or</span> <b>Kettle?</b>" in header["props"]["value"]
+    assert "Pot &#38; Pan <span>or</span> <b>Kettle?</b>" in header["props"]["value"]
     labels = [c["props"].get("value") for c in config["components"] if c["type"] == "button"]
     assert KETTLE.examples[0] in labels
     assert "Trump" not in json.dumps(config)

@@ -123,21 +123,31 @@ def writing(visit: Visit) -> Locator:
 
 only_page = pytest.mark.parametrize("visit", ["page"], indirect=True)
 only_embed = pytest.mark.parametrize("visit", ["embed"], indirect=True)
+# `benchmarks stays_up` waits as long as networks are lost.
+how_long = pytest.mark.parametrize(
+    "seconds", [0, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (3, 60))]
+)
 
 
-def test_a_text_that_a_lost_network_cuts_stays_and_goes_on(visit: Visit) -> None:
+@how_long
+def test_a_text_that_a_lost_network_cuts_stays_and_goes_on(visit: Visit, seconds: float) -> None:
     writing(visit)
     visit.line.cut()
     visit.cut_card()
+    visit.page.wait_for_timeout(1_000 * seconds)
     visit.line.mend()
     visit.goes_on()
 
 
 @only_page
-def test_a_text_from_which_nothing_comes_any_more_is_cut_within_ten_seconds(visit: Visit) -> None:
+@how_long
+def test_a_text_from_which_nothing_comes_any_more_is_cut_within_ten_seconds(
+    visit: Visit, seconds: float
+) -> None:
     writing(visit)
     visit.line.stall()
     visit.cut_card()
+    visit.page.wait_for_timeout(1_000 * seconds)
     visit.line.mend()
     visit.goes_on()
 

@@ -17,7 +17,7 @@ from demo.generation.openvino.exported import exported_folder
 from demo.generation.profile import read_profile
 from tests import tiny
 from tests.hub.resolving import PATIENCE_SECONDS, Client
-from tests.hub.server import READER, STRANGER, Hub, Repo
+from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def one_hub() -> Iterator[Hub]:
 def hub(one_hub: Hub) -> Hub:
     """The Hub, up and well-behaved."""
     one_hub.fault = ""
+    one_hub.broken.clear()
     one_hub.served.clear()
     one_hub.start()
     return one_hub
@@ -273,6 +274,16 @@ def test_a_token_that_is_no_token_is_named(client: Client, repo: Repo, model_id:
     result = client.resolve(model_id, repo.commit, "hf_nonsense")
     assert result.is_embedded_because("refused access")
     assert "hf_nonsense" not in result.notice
+
+
+@pytest.mark.parametrize("status", [401, 429])
+def test_a_hub_that_refuses_everything_is_named(
+    hub: Hub, client: Client, repo: Repo, model_id: str, status: int
+) -> None:
+    hub.broken.update(dict.fromkeys(("info", "tree", "resolve"), Broken("status", status)))
+    result = client.resolve(model_id, repo.commit)
+    said = "refused access" if status == 401 else "could not be reached"
+    assert result.is_embedded_because(said)
 
 
 def test_an_unknown_commit_is_named(client: Client, repo: Repo, model_id: str) -> None:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from demo.generation.profile import read_profile
 from demo.ui import copy
-from demo.ui.embed import FRONTEND, Rewriting, Rule, address_of, lazy_script, preview_tags, rules
+from demo.ui.embed import FRONTEND, Rewriting, address_of, changes, lazy_script, preview_tags
 from training.files import EMBEDDED
 
 PERSONA = read_profile(EMBEDDED).persona
@@ -40,8 +40,9 @@ def client() -> TestClient:
         Route("/missing", missing),
         Route("/stream", streamed),
     ]
-    rule = Rule(re.compile("/(page|missing|stream)"), lambda text, _: text.upper())
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(Rewriting, rules=[rule])]))
+    shouted = dict.fromkeys(("/page", "/missing", "/stream"), lambda text, _: text.upper())
+    middleware = Middleware(Rewriting, changes=shouted)
+    return TestClient(Starlette(routes=routes, middleware=[middleware]))
 
 
 @pytest.mark.parametrize("path", ["/page", "/stream"])
@@ -68,7 +69,7 @@ def test_an_answer_that_its_rule_was_not_made_for_passes_and_one_line_says_so(
     def refuse(text: str, _: Request) -> str:
         raise ValueError(text)
 
-    middleware = Middleware(Rewriting, rules=[Rule(re.compile("/page"), refuse)])
+    middleware = Middleware(Rewriting, changes={"/page": refuse})
     client = TestClient(Starlette(routes=[Route("/page", pages)], middleware=[middleware]))
     assert [client.get("/page").text for _ in range(2)] == ["täglich"] * 2
     assert len(caplog.messages) == 1
@@ -88,8 +89,8 @@ def gradio_of(folder: Path, script: str, sheet: str) -> Path:
 
 def changed(path: str, text: str, frontend: Path = FRONTEND) -> str:
     """What Gradio's answer at that path becomes."""
-    found = [rule for rule in rules(PERSONA, frontend) if rule.path.fullmatch(path)]
-    return found[0].change(text, request_with(host="x")) if found else text
+    change = changes(PERSONA, frontend).get(path)
+    return change(text, request_with(host="x")) if change else text
 
 
 def test_a_gradio_that_is_known_makes_a_good_guest(
@@ -116,7 +117,7 @@ def test_a_gradio_without_its_files_starts_too(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert lazy_script(tmp_path) == ""
-    assert len(rules(PERSONA, tmp_path)) == 3
+    assert len(changes(PERSONA, tmp_path)) == 3
     assert len(caplog.messages) == 2
 
 
@@ -134,7 +135,7 @@ def test_the_installed_gradio_is_one_whose_bundle_and_sheets_are_known(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert re.search(r'import\("\./assets/[\w-]+\.js"\)', lazy_script())
-    assert len(rules(PERSONA)) == 4
+    assert len(changes(PERSONA)) == 4
     assert caplog.messages == []
 
 

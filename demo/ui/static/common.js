@@ -7,6 +7,32 @@ const isEmbed = Boolean(host && host.getAttribute("src"));
 const configured = window.gradio_config && window.gradio_config.root;
 const base = ((isEmbed && host.getAttribute("src")) || configured || window.location.origin).replace(/\/+$/, "");
 
+const part = (name) => element.querySelector(".cd-" + name);
+
+// An element with these properties and children.
+function make(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// Puts a text into `target`, each of its passages `[from, to, mark]` inside of its mark. Offsets count
+// characters, as Python does, and not halves of surrogate pairs.
+function putMarked(target, text, passages) {
+  const characters = [...text];
+  const cut = (from, to) => characters.slice(from, to).join("");
+  target.replaceChildren();
+  let at = 0;
+  for (const [from, to, mark] of passages) {
+    if (to <= at || from >= characters.length) continue;
+    const start = Math.max(from, at);
+    mark.textContent = cut(start, to);
+    target.append(cut(at, start), mark);
+    at = to;
+  }
+  target.append(cut(at));
+}
+
 function filled(sentence, ...values) {
   return sentence.replace(/\{(\d)\}/g, (_, place) => values[place]);
 }
@@ -61,8 +87,7 @@ async function send(path, body) {
 
 // Plain http pages have no navigator.clipboard; the older way needs a selected, visible field.
 function copyBySelection(text) {
-  const field = document.createElement("textarea");
-  field.value = text;
+  const field = make("textarea", { value: text });
   field.style.cssText = "position:fixed;top:0;opacity:0";
   document.body.append(field);
   field.select();

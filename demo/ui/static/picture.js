@@ -33,8 +33,21 @@ function wrapped(pen, text, width) {
 }
 
 function drawPicture(result) {
-  const canvas = document.createElement("canvas");
+  const canvas = make("canvas", {});
   const pen = canvas.getContext("2d");
+  const say = (font, colour, line, x, y) => {
+    pen.font = font;
+    pen.fillStyle = COLOURS[colour];
+    pen.fillText(line, x, y);
+  };
+  const box = (x, y, width, height, fill, edge) => {
+    pen.beginPath();
+    pen.roundRect(x, y, width, height, 28);
+    pen.fillStyle = COLOURS[fill];
+    pen.fill();
+    pen.strokeStyle = COLOURS[edge];
+    pen.stroke();
+  };
   const fonts = { text: `40px ${SANS}`, name: `700 34px ${SANS}`, handle: `27px ${SANS}`, badge: `700 28px ${SANS}`, source: `20px ${MONO}`, label: `700 30px ${SANS}` };
   const inner = PICTURE.width - 2 * (PICTURE.margin + PICTURE.padding);
   const lines = (font, text) => { pen.font = font; return wrapped(pen, text, inner); };
@@ -47,13 +60,8 @@ function drawPicture(result) {
 
   pen.fillStyle = COLOURS.ground;
   pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.beginPath();
-  pen.roundRect(PICTURE.margin, PICTURE.margin, canvas.width - 2 * PICTURE.margin, canvas.height - 2 * PICTURE.margin, 28);
-  pen.fillStyle = COLOURS.paper;
-  pen.fill();
-  pen.strokeStyle = COLOURS.edge;
   pen.lineWidth = 2;
-  pen.stroke();
+  box(PICTURE.margin, PICTURE.margin, canvas.width - 2 * PICTURE.margin, canvas.height - 2 * PICTURE.margin, "paper", "edge");
   // The holes of fanfold paper: what no screenshot of a tweet has.
   for (let y = PICTURE.margin + 40; y < canvas.height - PICTURE.margin - 24; y += 52) {
     for (const x of [PICTURE.margin + 32, canvas.width - PICTURE.margin - 32]) {
@@ -68,21 +76,12 @@ function drawPicture(result) {
   const left = PICTURE.margin + PICTURE.padding;
   let y = PICTURE.margin + 48;
   pen.textBaseline = "middle";
-  pen.fillStyle = COLOURS.ink;
-  pen.font = fonts.name;
-  pen.fillText(props.author, left, y + 28);
-  pen.fillStyle = COLOURS.quiet;
-  pen.font = fonts.handle;
-  pen.fillText(props.handle, left, y + 70);
+  say(fonts.name, "ink", props.author, left, y + 28);
+  say(fonts.handle, "quiet", props.handle, left, y + 70);
   pen.font = fonts.badge;
   const badge = pen.measureText(props.badge).width + 48;
-  pen.beginPath();
-  pen.roundRect(left + inner - badge, y + 18, badge, 56, 28);
-  pen.fillStyle = COLOURS["red-ground"];
-  pen.fill();
-  pen.strokeStyle = pen.fillStyle = COLOURS.red;
-  pen.stroke();
-  pen.fillText(props.badge, left + inner - badge + 24, y + 47);
+  box(left + inner - badge, y + 18, badge, 56, "red-ground", "red");
+  say(fonts.badge, "red", props.badge, left + inner - badge + 24, y + 47);
   y += heights.head;
 
   pen.font = fonts.text;
@@ -92,26 +91,20 @@ function drawPicture(result) {
     if (i % 2 === 0) { pen.fillStyle = COLOURS.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
     const yours = line.slice(0, Math.max(0, prompt - drawn));
     if (yours && !RIGHT_TO_LEFT.test(result.text)) { pen.fillStyle = COLOURS.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
-    pen.fillStyle = COLOURS.ink;
-    pen.fillText(line.trimEnd(), left, y + 31);
+    say(fonts.text, "ink", line.trimEnd(), left, y + 31);
     drawn += line.length;
     y += 60;
   });
   y += 40;
-  for (const [font, colour, step, part] of [[fonts.label, COLOURS.red, 42, label], [fonts.source, COLOURS.quiet, 30, source]]) {
-    pen.font = font;
-    pen.fillStyle = colour;
-    for (const line of part) { pen.fillText(line, left, y + step / 2); y += step; }
-    y += step === 42 ? 30 : 0;
-  }
+  for (const line of label) { say(fonts.label, "red", line, left, y + 21); y += 42; }
+  y += 30;
+  for (const line of source) { say(fonts.source, "quiet", line, left, y + 15); y += 30; }
   return canvas;
 }
 
 function downloadPicture(result) {
   drawPicture(result).toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `computer-dump-${result.settings.seed}.png`;
+    const link = make("a", { href: URL.createObjectURL(blob), download: `computer-dump-${result.settings.seed}.png` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }, "image/png");
