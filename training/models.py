@@ -22,9 +22,9 @@ from transformers import (
 from demo.checkpoints.embedded import (
     END_OF_TEXT,
     SMOLLM2_135M_INSTRUCT,
-    BaseUnavailable,
     locate_base,
 )
+from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.merging import build_tokenizer, read_base
 from demo.settings import read_settings
 from training.errors import TrainingError
@@ -108,7 +108,7 @@ def packaged_base_folder() -> Path:
         return folder
     try:
         gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
-    except BaseUnavailable as error:
+    except CheckpointError as error:
         raise TrainingError(str(error)) from error
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
