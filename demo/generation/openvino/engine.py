@@ -33,7 +33,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
+from demo.generation.tokens import EncodedPrompt, Progress, Tokens
 from demo.subprocesses import address_space, memory_bytes, not_enough_memory
 
 # Activations and the cache are quantised, as the plugin does by default, but not to bfloat16: on a
@@ -89,9 +89,8 @@ class OpenVINOEngine:
             folder: an export of the checkpoint.
             cache_bytes: size of the key-value cache; by default at most an eighth of the memory.
 
-        Raises:
-            CheckpointError: the folder cannot be read, or the worker does not start.
-            NotEnoughMemory: the worker has too little memory to start.
+        Raises CheckpointError if the folder cannot be read, or the worker does not start,
+        NotEnoughMemory if the worker has too little memory to start.
         """
         exported = Exported.read(folder)
         tokenizer = _read_tokenizer(folder)
@@ -131,7 +130,7 @@ class OpenVINOEngine:
         """See `Engine.stream`."""
         prompt = self._tokens.encode_prompt(request)
         self._require_fit(prompt)
-        run = _Run(prompt, Detokenizer(self._tokens, prompt), self._deadline_seconds)
+        run = _Run(self._tokens, prompt, self._deadline_seconds)
         yield from self._wait_for_worker(run)
         settings = {name: v for name, v in request.settings().items() if name != "max_new_tokens"}
         try:
@@ -185,7 +184,7 @@ class OpenVINOEngine:
             reason = _reason(run, event)
             if reason is None:
                 yield Chunk(piece)
-        yield Chunk(piece + run.detokenizer.flush(), run.end(reason))
+        yield Chunk(piece + run.flush(), run.end(reason))
 
 
 @dataclass
@@ -197,11 +196,8 @@ class _Run(Progress):
 
 
 def _reason(run: _Run, event: Event) -> FinishReason | None:
-    """Why the text is over, or None if it goes on.
-
-    Raises:
-        EngineError: it cannot go on, or its deadline passed before it had its turn.
-    """
+    """Why the text is over, or None if it goes on. Raises EngineError if it cannot go on, or its
+    deadline passed before it had its turn."""
     if event.state == "lost":
         raise EngineError(LOST)
     if event.state == "closed":
@@ -209,10 +205,10 @@ def _reason(run: _Run, event: Event) -> FinishReason | None:
     if event.state == "failed":
         raise EngineError(FAILED)
     if event.state == "ended":
-        return "end_of_tweet" if run.detokenizer.has_ended else "length"
+        return "end_of_tweet" if run.has_ended else "length"
     if run.seconds_left() > 0:
         return None
-    if not run.detokenizer.new_tokens:
+    if not run.new:
         raise EngineError(BUSY)
     return "deadline"
 
