@@ -147,11 +147,8 @@ class Settings:
     # fmt: on
 
     def require_free_port(self) -> None:
-        """Finds out before minutes of loading what launching would find out after them.
-
-        Raises:
-            CannotListen: the port is taken, or the address is not this machine's.
-        """
+        """Finds out before minutes of loading what launching would find out after them. Raises
+        CannotListen if the port is taken, or the address is not this machine's."""
         try:
             socket.create_server((self.server_name, self.server_port)).close()
         except OSError as error:
@@ -166,11 +163,8 @@ VARIABLES: tuple[Variable, ...] = tuple(_FIELDS.values())
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Reads and checks every variable.
-
-    Raises:
-        InvalidSetting: for the first one that cannot be used.
-    """
+    """Reads and checks every variable. Raises InvalidSetting for the first one that cannot be
+    used."""
     on_spaces = environ.get("SYSTEM") == "spaces"
     values: dict[str, Any] = {}
     for name, variable in _FIELDS.items():

@@ -58,10 +58,8 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
     """The files of one commit that a demo needs, in the Hub client's own cache.
 
     If the Hub cannot be reached, or sends nothing for `patience_seconds`, a local copy of the same
-    commit is taken.
-
-    Raises:
-        HubError: no such repository or commit, no access, or no Hub and no whole copy.
+    commit is taken. Raises HubError if there is no such repository or commit, no access, or neither
+    the Hub nor a whole copy.
     """
 
     def download(bar: type[Any]) -> Path:
@@ -92,10 +90,8 @@ def fetch_files(
 ) -> Path:
     """A folder with those of the named small files that the commit has.
 
-    If the Hub cannot be reached, a local copy of the same commit is taken.
-
-    Raises:
-        HubError: as `fetch_snapshot`.
+    If the Hub cannot be reached, a local copy of the same commit is taken. Raises HubError as
+    `fetch_snapshot`.
     """
 
     def download(**options: Any) -> Path:
@@ -177,11 +173,8 @@ def _run(
     repo_type: RepoType,
 ) -> Path:
     """Runs the download, whose progress bars are of the class it is given, in a thread that is
-    abandoned if it stalls: some of the client's requests have no timeout.
-
-    Raises:
-        HubError: it failed or stalled.
-    """
+    abandoned if it stalls: some of the client's requests have no timeout. Raises HubError if it
+    failed or stalled."""
     outcome = Future[Path]()
     moved_at = time.monotonic()
 

@@ -50,10 +50,7 @@ _SHAPE = {
 
 def merge(folder: Path, gguf: Path, out: Path) -> None:
     """Merges the difference in a folder with its base, a GGUF file, and writes the result to `out`.
-
-    Raises:
-        CheckpointError: the difference does not fit the base.
-    """
+    Raises CheckpointError if the difference does not fit the base."""
     with quiet():
         merge_difference(folder, *read_base(gguf), out)
 
@@ -113,10 +110,8 @@ def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
 def merge_difference(folder: Path, model: Any, tokenizer: Any, out: Path) -> None:
     """Writes a checkpoint folder: the fp32 weights of a base plus the difference in `folder`.
 
-    The folder's other files (decoding defaults, figures) are copied.
-
-    Raises:
-        CheckpointError: the difference does not fit the base.
+    The folder's other files (decoding defaults, figures) are copied. Raises CheckpointError if the
+    difference does not fit the base.
     """
     try:
         _add(model, read_difference(folder / DIFFERENCE))

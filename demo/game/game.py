@@ -118,11 +118,8 @@ class Tickets:
         return ticket
 
     def redeem(self, ticket: str) -> Shown:
-        """Uses the ticket up and returns what was shown.
-
-        Raises:
-            Refused: it is not a ticket, unknown, too old or used up.
-        """
+        """Uses the ticket up and returns what was shown. Raises Refused if it is not a ticket,
+        unknown, too old or used up."""
         if not TICKET.fullmatch(ticket):
             raise Refused(400, INVALID_TICKET)
         with self._lock:
@@ -188,11 +185,8 @@ class Game:
         return Round("ready", everyone, deal.visit, ticket, deal.shown.text)
 
     def answer(self, ticket: str, guess: str) -> Revealed:
-        """Reveals the truth of a round, and counts who was right.
-
-        Raises:
-            Refused: it is no guess, or the ticket is not valid.
-        """
+        """Reveals the truth of a round, and counts who was right. Raises Refused if it is no guess,
+        or the ticket is not valid."""
         if guess not in GUESSES:
             raise Refused(400, INVALID_GUESS)
         shown = self._tickets.redeem(ticket)

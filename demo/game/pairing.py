@@ -230,11 +230,8 @@ class Dealer:
         self._lock = threading.Lock()
 
     def deal(self, visit: str | None) -> Deal | None:
-        """The next round of a visit, or of a new one; None if there is no text for it yet.
-
-        Raises:
-            SeenEverything: nor will there be one.
-        """
+        """The next round of a visit, or of a new one; None if there is no text for it yet. Raises
+        SeenEverything if there will be none."""
         with self._lock:
             visit = self._visits.known(visit)
             pair = self._pair(self._visits.seen(visit))

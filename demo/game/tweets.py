@@ -50,11 +50,8 @@ class RealTweets:
 
 
 def fetch_tweets(dataset: str, revision: str) -> Path:
-    """Fetches what the game needs of a Hub dataset's commit, and returns the folder.
-
-    Raises:
-        NoTweets: it cannot be fetched, and no earlier start kept a copy.
-    """
+    """Fetches what the game needs of a Hub dataset's commit, and returns the folder. Raises
+    NoTweets if it cannot be fetched, and no earlier start kept a copy."""
     try:
         return fetch_files(dataset, revision, FILES, HUB_PATIENCE_SECONDS, "dataset")
     except HubError as error:
@@ -62,11 +59,8 @@ def fetch_tweets(dataset: str, revision: str) -> Path:
 
 
 def read_tweets(folder: Path) -> RealTweets:
-    """Reads the tweets of a folder: test, or dev if there is no test.
-
-    Raises:
-        NoTweets: neither is there, or a file is damaged or empty.
-    """
+    """Reads the tweets of a folder: test, or dev if there is no test. Raises NoTweets if neither is
+    there, or a file is damaged or empty."""
     splits = [_read(folder / name) for name in SPLITS if (folder / name).is_file()]
     if not splits:
         raise NoTweets(f"There is no {SPLITS[0]} in {folder}: run `python -m training prepare`.")

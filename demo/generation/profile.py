@@ -23,11 +23,8 @@ class Profile:
 
 
 def read_profile(folder: Path) -> Profile:
-    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`.
-
-    Raises:
-        InvalidPersona: its persona cannot be used.
-    """
+    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`. Raises
+    InvalidPersona if its persona cannot be used."""
     values: Any = {}
     # A damaged file is found when the checkpoint is verified.
     with suppress(CheckpointError):

@@ -92,11 +92,8 @@ class WorkerProcess:
         return time.monotonic() - self._last_message > limit
 
     def add(self, number: int, events: "SimpleQueue[Event]", command: Mapping[str, Any]) -> None:
-        """Asks for a text; its events are put in the queue.
-
-        Raises:
-            EngineError: `close` was called.
-        """
+        """Asks for a text; its events are put in the queue. Raises EngineError if `close` was
+        called."""
         with self._lock:
             if self.is_closing():
                 raise EngineError(SHUTTING_DOWN)
