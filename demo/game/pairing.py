@@ -105,7 +105,6 @@ class Deck:
         return [number for _, _, number in sorted(near)]
 
     def take(self, number: int) -> None:
-        """Removes a tweet that was shown."""
         with self._lock:
             self._left.discard(number)
 
@@ -162,7 +161,6 @@ class StyleScore:
         self._lock = threading.Lock()
 
     def learn(self, text: str) -> None:
-        """Learns from one more generated text."""
         row = self._scale(style_features(text))
         with self._lock:
             self._generated.append(row)

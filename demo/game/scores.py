@@ -53,7 +53,6 @@ class Tally:
         return tally
 
     def as_json(self) -> bytes:
-        """What `read` reads."""
         return f"{json.dumps(asdict(self))}\n".encode()
 
     def __add__(self, other: "Tally") -> "Tally":
