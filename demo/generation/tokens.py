@@ -75,7 +75,6 @@ class Progress:
     _returned: str = ""
 
     def seconds(self) -> float:
-        """Since the start."""
         return time.monotonic() - self.started
 
     def seconds_left(self) -> float:
@@ -99,7 +98,6 @@ class Progress:
         return self._after_returned(self._text())
 
     def end(self, reason: FinishReason) -> Ending:
-        """The last chunk's ending."""
         prompt_tokens, clock = len(self.prompt.ids) - 1, (self.first_token_seconds, self.seconds())
         return Ending(reason, prompt_tokens, len(self.new), self.prompt.limit, *clock)
 

@@ -34,6 +34,7 @@ from demo.generation.engine import (
     SHUTTING_DOWN,
     WAITING,
     Chunk,
+    Engine,
     EngineError,
     EngineIdentity,
     FinishReason,
@@ -51,7 +52,7 @@ BOOKED_SECONDS = 15
 log = logging.getLogger(__name__)
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """An `Engine` on any device that torch has.
 
     Requests run one at a time, each in its own thread and with its own random numbers, so
@@ -92,7 +93,6 @@ class TransformersEngine:
         self._failed = self._closed = False
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """See `Engine.stream`."""
         prompt = self._tokens.encode_prompt(request)
         run = _Run(self._tokens, prompt, self._deadline_seconds)
         yield from self._take_place(run)
@@ -111,7 +111,6 @@ class TransformersEngine:
             run.cancelled.set()
 
     def count_tokens(self, text: str) -> int:
-        """See `Engine.count_tokens`."""
         return len(self._tokens.encode(text))
 
     def health(self) -> bool:
@@ -213,7 +212,6 @@ class ZeroGPUEngine(TransformersEngine):
         self._stream_on_gpu = spaces.GPU(duration=BOOKED_SECONDS)(super().stream)
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """See `Engine.stream`."""
         yield from self._stream_on_gpu(request)
 
 

@@ -67,7 +67,6 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
 
 
 def _decoder(config: Mapping[str, Any]) -> tuple[type[Decoder], Sizes]:
-    """What a checkpoint's config asks for."""
     kind = config.get("model_type")
     if kind == "gpt2":
         return GPT2, _gpt2(config)

@@ -89,7 +89,6 @@ class Exported:
         return exported
 
     def write(self, folder: Path) -> None:
-        """Writes the folder's description."""
         names = {"eos_token_id": "mark"}
         values = {names.get(name, name): value for name, value in asdict(self).items()}
         text = json.dumps(values, indent=2) + "\n"

@@ -312,7 +312,6 @@ def _dimension(x: Any, axis: int) -> Any:
 
 
 def _print_progress(layer: int, layers: int) -> None:
-    """Prints a line for each quarter."""
     quarter = math.ceil(layers / 4)
     if layer % quarter == 0 or layer == layers:
         print(f"Exporting for OpenVINO: {layer} of {layers} layers.", flush=True)
