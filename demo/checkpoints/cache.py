@@ -103,7 +103,6 @@ def scratch_folder(parent: Path, room: int = 0) -> Iterator[Path]:
 
 
 def _make_locked(parent: Path) -> tuple[Path, int | None]:
-    """A scratch folder and its lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
         lock = _lock(folder)
@@ -166,7 +165,6 @@ class Sha256Cache:
             self._sums = sums if isinstance(sums, dict) else {}
 
     def sha256(self, path: Path) -> str:
-        """The file's sha256, in hexadecimal digits."""
         stat = path.stat()
         if stat.st_size < LARGE_BYTES:
             return file_sha256(path)

@@ -75,17 +75,14 @@ class BaseFile(BaseModel):
             ) from error
 
     def write(self, path: Path) -> None:
-        """Writes a `base.json`."""
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @property
     def requirement(self) -> str:
-        """As pip takes it."""
         return f"{self.package}=={self.version}"
 
     @property
     def file_name(self) -> str:
-        """The file's name without its folder in the package."""
         return Path(self.member).name
 
 

@@ -54,7 +54,6 @@ class Checkpoint:
     notice: str = ""
     fingerprint: str = ""
     writable: bool = False
-    is_embedded: bool = False
 
 
 def resolve_checkpoint(
@@ -158,7 +157,7 @@ class _Opener:
         return Checkpoint(folder, model_id, revision, snapshot.notice, fingerprint)
 
     def open_embedded(self, folder: Path) -> Checkpoint:
-        return replace(self.open_folder(folder), name="embedded", is_embedded=True)
+        return replace(self.open_folder(folder), name="embedded")
 
     def open_folder(self, folder: Path) -> Checkpoint:
         _require_folder(folder)
