@@ -121,18 +121,23 @@ def _fetch(
 ) -> tuple[Path, str]:
     """The folder that `download` gives, and why it is an earlier start's copy, if it is one."""
     try:
-        return _run(download, patience_seconds, repo_id, revision, repo_type), ""
-    except HubUnreachable as reason:
-        try:
-            return download(local_files_only=True), str(reason)
-        except OSError as error:
-            raise HubError(f"{reason} No whole copy of {repo_id} is kept here.") from error
+        return _run(download, patience_seconds), ""
+    except Exception as error:
+        reason = _explain(error, repo_id, revision, repo_type)
+        if not isinstance(reason, HubUnreachable):
+            raise reason from error
+    try:
+        return download(local_files_only=True), str(reason)
+    except OSError as error:
+        raise HubError(f"{reason} No whole copy of {repo_id} is kept here.") from error
 
 
 def _explain(error: Exception, repo_id: str, revision: str, repo_type: RepoType) -> HubError:
     """Turns the client's error into one sentence for the owner."""
     setting, commit_setting = SETTINGS[repo_type]
     match error:
+        case HubUnreachable():
+            return error
         case RevisionNotFoundError():
             return HubError(f"{repo_id} has no commit {revision}: correct {commit_setting}.")
         case GatedRepoError():
@@ -155,16 +160,9 @@ def is_of_this_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and bool(error.errno) and not is_network
 
 
-def _run(
-    download: Callable[..., Path],
-    patience_seconds: float,
-    repo_id: str,
-    revision: str,
-    repo_type: RepoType,
-) -> Path:
+def _run(download: Callable[..., Path], patience_seconds: float) -> Path:
     """Runs the download, whose progress bars are of the class it is given, in a thread that is
-    abandoned if it stalls: some of the client's requests have no timeout. Raises HubError if it
-    failed or stalled."""
+    abandoned if it stalls: some of the client's requests have no timeout."""
     outcome = Future[Path]()
     moved_at = time.monotonic()
 
@@ -184,8 +182,5 @@ def _run(
     while (seconds := moved_at + patience_seconds - time.monotonic()) > 0:
         wait([outcome], timeout=seconds)
         if outcome.done():
-            try:
-                return outcome.result()
-            except Exception as error:
-                raise _explain(error, repo_id, revision, repo_type) from error
+            return outcome.result()
     raise HubUnreachable(f"The Hub stalled: nothing arrived for {patience_seconds:g} seconds.")
