@@ -69,13 +69,10 @@ def _choice(name: str, **choices: str) -> Any:
     return _variable(name, next(iter(choices)), _listed(shown), parse)
 
 
-def _switch(name: str, help: str, *, is_on: bool = False) -> Any:
-    def parse(value: str) -> bool:
-        if value not in ("0", "1"):
-            raise ValueError(f"is {value!r}; it must be 0 or 1.")
-        return value == "1"
-
-    return _variable(name, str(int(is_on)), f"`{int(not is_on)}`: {help}", parse)
+def _switch(value: str) -> bool:
+    if value not in ("0", "1"):
+        raise ValueError(f"is {value!r}; it must be 0 or 1.")
+    return value == "1"
 
 
 def _listed(names: list[str]) -> str:
@@ -137,7 +134,7 @@ class Settings:
     stop_seconds: int = _number("STOP_SECONDS", 10, 0, 300, "how long texts under way may go on once the demo is told to stop")
     contact: str = _variable("CONTACT", "", "where visitors report a text or a fault: an https address or an e-mail address; empty: the Space's discussions", _contact)
     max_body_bytes: int = _number("MAX_BODY_BYTES", 65_536, 1_024, 10_485_760, "largest request body")
-    mask_slurs: bool = _switch("MASK_SLURS", "a few slurs are shown as they are; else their inner letters are asterisks ([which](owner.md#words-that-are-masked))", is_on=True)
+    mask_slurs: bool = _variable("MASK_SLURS", "1", "`0`: a few slurs are shown as they are; else their inner letters are asterisks ([which](owner.md#words-that-are-masked))", _switch)
     metrics_token: str = _variable("METRICS_TOKEN", "", "secret that a request of `/metrics` must carry, 16 to 200 printable characters; empty: there is no such page", _token)
     log_format: Format = _choice("LOG_FORMAT", text="", json="one object a line")
     tweets: Path | None = _variable("TWEETS", "", "folder that `training prepare` wrote: the guessing game takes its real tweets from its test split; empty: `TWEETS_DATASET`, else no game", _path)
@@ -147,11 +144,8 @@ class Settings:
     # fmt: on
 
     def require_free_port(self) -> None:
-        """Finds out before minutes of loading what launching would find out after them.
-
-        Raises:
-            CannotListen: the port is taken, or the address is not this machine's.
-        """
+        """Finds out before minutes of loading what launching would find out after them. Raises
+        CannotListen if the port is taken, or the address is not this machine's."""
         try:
             socket.create_server((self.server_name, self.server_port)).close()
         except OSError as error:
@@ -166,11 +160,8 @@ VARIABLES: tuple[Variable, ...] = tuple(_FIELDS.values())
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Reads and checks every variable.
-
-    Raises:
-        InvalidSetting: for the first one that cannot be used.
-    """
+    """Reads and checks every variable. Raises InvalidSetting for the first one that cannot be
+    used."""
     on_spaces = environ.get("SYSTEM") == "spaces"
     values: dict[str, Any] = {}
     for name, variable in _FIELDS.items():

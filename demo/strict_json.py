@@ -14,11 +14,8 @@ def parse_json(content: bytes, max_depth: int | None = None) -> Any:
 
     Python's own reader also takes other encodings, NaN, numbers that become infinite, halves of
     surrogate pairs, which cannot be written again, and the last of several values of one name,
-    where another reader might take the first.
-
-    Raises:
-        ValueError: for any of that, for more than MAX_VALUES values or more than `max_depth`
-            levels; the message is the end of a sentence.
+    where another reader might take the first. Raises ValueError for any of that, for more than
+    MAX_VALUES values or more than `max_depth` levels; the message is the end of a sentence.
     """
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError(f"it holds more than {MAX_VALUES:,} values")

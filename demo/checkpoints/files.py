@@ -4,6 +4,7 @@ Anybody may have written a checkpoint. Whatever reads one of its files, a librar
 `find_file`: an ordinary file inside the folder, no larger than its kind may be.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -86,8 +87,6 @@ NEEDED_OF_EXPORT = (
     "tokenizer.json",
     SUMS,
 )
-
-
 Sha256 = Callable[[Path], str]
 
 
@@ -107,65 +106,60 @@ def find_file(folder: Path, name: str) -> Path | None:
     """Where a file of a checkpoint's folder is; None if there is none of that name.
 
     A link is followed inside the folder only, or, from a snapshot in the Hub client's cache, to
-    that cache's files.
-
-    Raises:
-        CheckpointError: it is no ordinary file, is outside the folder, or is larger than MAX_BYTES.
+    that cache's files. Raises CheckpointError if it is no ordinary file, cannot be read, is outside
+    the folder or larger than MAX_BYTES.
     """
     if os.path.basename(name) != name or name in ("", ".", "..") or "\0" in name:
         raise CheckpointError(f"{folder.name} names {name[:80]!r}, which is not a file inside it.")
+    what = f"{name} of {folder.name}"
     try:
         path = Path(os.path.realpath(folder / name, strict=True))
         state = path.stat()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CheckpointError(
-            f"{name} of {folder.name} cannot be read: {error.strerror}."
-        ) from error
+        raise CheckpointError(f"{what} cannot be read: {error.strerror}.") from error
     if not any(path.is_relative_to(root) for root in _roots(folder)):
         raise CheckpointError(
-            f"{name} of {folder.name} is a link to a file outside the folder, which is not read: "
-            "put a copy in its place."
+            f"{what} is a link to a file outside the folder, which is not read: put a copy in its "
+            "place."
         )
     if not stat.S_ISREG(state.st_mode):
-        raise CheckpointError(f"{name} of {folder.name} is not an ordinary file.")
-    limit = _limit(name)
-    if state.st_size > limit:
-        raise CheckpointError(
-            f"{name} of {folder.name} is {state.st_size:,} bytes; at most {limit:,} are read."
-        )
+        raise CheckpointError(f"{what} is not an ordinary file.")
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{what} cannot be read: {os.strerror(errno.EACCES)}.")
+    limits = (most for pattern, most in MAX_BYTES.items() if fnmatch(name, pattern))
+    if state.st_size > (limit := next(limits, math.inf)):
+        raise CheckpointError(f"{what} is {state.st_size:,} bytes; at most {limit:,} are read.")
     return path
 
 
-def read_file(folder: Path, name: str) -> bytes | None:
-    """The content of a small file; None if there is none.
+def _roots(folder: Path) -> Iterator[Path]:
+    """Where a folder's files may be."""
+    real = Path(os.path.realpath(folder))
+    yield real
+    for one in (real, real.parent):
+        if one.parent.name == "snapshots" and one.parent.parent.name.startswith("models--"):
+            yield one.parent.parent.parent
 
-    Raises:
-        CheckpointError: as `find_file`, or it cannot be read.
-    """
+
+def require_file(folder: Path, name: str) -> Path:
+    """The same of a file that must be there."""
+    path = find_file(folder, name)
+    if path is None:
+        # The folder's name alone: a notice is shown to visitors.
+        raise CheckpointError(f"The checkpoint {folder.name} has no {name}.")
+    return path
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """The value of a JSON file, None if there is no such file; raises CheckpointError if it is not
+    one that `find_file` and `parse_json` take."""
     path = find_file(folder, name)
     if path is None:
         return None
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{name} of {folder.name} cannot be read: {error.strerror}."
-        ) from error
-
-
-def read_json(folder: Path, name: str) -> Any:
-    """The value of a JSON file; None if there is no such file.
-
-    Raises:
-        CheckpointError: as `read_file`, or `parse_json` refuses it.
-    """
-    content = read_file(folder, name)
-    if content is None:
-        return None
-    try:
-        return parse_json(content)
+        return parse_json(path.read_bytes())
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{name} of {folder.name} is not JSON.") from error
     except ValueError as error:
@@ -184,27 +178,10 @@ def read_object(folder: Path, name: str) -> dict[str, Any]:
 
 
 def needed_files(folder: Path) -> dict[str, Path]:
-    """Where each file is that a running demo reads, by its name.
-
-    Raises:
-        CheckpointError: as `find_file`, for any of them.
-    """
+    """Where each file is that a running demo reads, by its name; raises CheckpointError as
+    `find_file`."""
     names = (name for name in sorted(os.listdir(folder)) if any(fnmatch(name, p) for p in NEEDED))
     return {name: path for name in names if (path := find_file(folder, name)) is not None}
-
-
-def _roots(folder: Path) -> Iterator[Path]:
-    """Where a folder's files may be."""
-    real = Path(os.path.realpath(folder))
-    yield real
-    for one in (real, real.parent):
-        if one.parent.name == "snapshots" and one.parent.parent.name.startswith("models--"):
-            yield one.parent.parent.parent
-
-
-def _limit(name: str) -> float:
-    limits = (most for pattern, most in MAX_BYTES.items() if fnmatch(name, pattern))
-    return next(limits, math.inf)
 
 
 def file_sha256(path: Path) -> str:
@@ -224,13 +201,11 @@ def write_checksums(folder: Path) -> None:
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """The sha256 of each file that SHA256SUMS lists; empty if there is no such file.
-
-    Raises:
-        ChecksumMismatch: the list itself is damaged, or names a path outside the folder.
-    """
+    """The sha256 of each file that SHA256SUMS lists, empty if there is no such file; raises
+    ChecksumMismatch if the list itself is damaged, or names a path outside the folder."""
+    path = find_file(folder, SUMS)
     sums: dict[str, str] = {}
-    for line in (read_file(folder, SUMS) or b"").decode("utf-8", "replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path else ():
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or Path(name).name != name:
             raise ChecksumMismatch(f"{SUMS} is damaged: {line[:80]!r} is not a sum and a name.")
@@ -246,16 +221,9 @@ def verify_checksums(
     required: Sequence[str] = ("*",),
     sha256: Sha256 = file_sha256,
 ) -> None:
-    """Compares every file with its sha256 in `sums`, by default those in SHA256SUMS.
-
-    Args:
-        sha256: how a file is hashed.
-        required: patterns of names; a listed file that matches none of them is not read.
-
-    Raises:
-        ChecksumMismatch: for the first file that is missing or differs.
-        CheckpointError: one cannot be read.
-    """
+    """Compares every file with its sha256 in `sums`, by default those in SHA256SUMS; a file whose
+    name matches no pattern of `required` is not read. Raises ChecksumMismatch for the first one
+    that is missing or differs, CheckpointError if it cannot be read."""
     for name, digest in (read_checksums(folder) if sums is None else sums).items():
         if not any(fnmatch(name, pattern) for pattern in required):
             continue
@@ -283,10 +251,3 @@ def is_difference(folder: Path) -> bool:
 def weights_of(folder: Path) -> list[Path]:
     """The files that hold weights, sorted."""
     return sorted(folder.glob(DIFFERENCE if is_difference(folder) else WEIGHTS[0]))
-
-
-def require_file(folder: Path, name: str) -> None:
-    """Raises CheckpointError if the folder has no such file."""
-    if find_file(folder, name) is None:
-        # The folder's name alone: a notice is shown to visitors.
-        raise CheckpointError(f"The checkpoint {folder.name} has no {name}.")

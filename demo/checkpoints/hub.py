@@ -5,9 +5,8 @@ Whether the bytes are right is for the caller to verify: the Hub's client compar
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import ERROR
 from pathlib import Path
@@ -58,26 +57,22 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
     """The files of one commit that a demo needs, in the Hub client's own cache.
 
     If the Hub cannot be reached, or sends nothing for `patience_seconds`, a local copy of the same
-    commit is taken.
-
-    Raises:
-        HubError: no such repository or commit, no access, or no Hub and no whole copy.
+    commit is taken. Raises HubError if there is no such repository or commit, no access, or neither
+    the Hub nor a whole copy.
     """
+    # By their full names: a pattern cannot except one subfolder from `*/*`.
+    export = {"allow_patterns": [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]}
+    needed = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
 
-    def download(bar: type[Any]) -> Path:
-        # Asked first: the client would take a local copy even if access was withdrawn since.
-        HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
-        return _snapshot(model_id, revision, tqdm_class=bar)
+    def download(**options: Any) -> Path:
+        if "local_files_only" not in options:
+            # The client would take a local copy even if access was withdrawn since.
+            HfApi().model_info(model_id, revision=revision, timeout=REQUEST_TIMEOUT_SECONDS)
+        _download(model_id, revision=revision, **export, **options)
+        return _download(model_id, revision=revision, **needed, **options)
 
-    notice = ""
-    try:
-        folder = _run(download, patience_seconds, model_id, revision, "model")
-    except HubUnreachable as reason:
-        try:
-            folder = _snapshot(model_id, revision, local_files_only=True)
-        except OSError as error:
-            raise HubError(f"{reason} No whole copy of {model_id} is kept here.") from error
-        notice = f"{reason} The copy of {model_id} from an earlier start runs."
+    folder, reason = _fetch(download, patience_seconds, model_id, revision, "model")
+    notice = f"{reason} The copy of {model_id} from an earlier start runs." if reason else ""
     # The client's cache names a large file after the sha256 that the Hub announced for it.
     sums = {path.name: path.resolve().name for path in folder.glob("*.safetensors")}
     return Snapshot(folder, sums, notice)
@@ -90,29 +85,14 @@ def fetch_files(
     patience_seconds: float,
     repo_type: RepoType = "model",
 ) -> Path:
-    """A folder with those of the named small files that the commit has.
-
-    If the Hub cannot be reached, a local copy of the same commit is taken.
-
-    Raises:
-        HubError: as `fetch_snapshot`.
-    """
+    """A folder with those of the named small files that the commit has; a local copy and errors as
+    of `fetch_snapshot`."""
 
     def download(**options: Any) -> Path:
-        with _without_warnings():
-            files: Any = list(names)
-            options |= {"revision": revision, "allow_patterns": files, "repo_type": repo_type}
-            return Path(snapshot_download(repo_id, **options))
+        wanted = {"revision": revision, "repo_type": repo_type, "allow_patterns": list(names)}
+        return _download(repo_id, **wanted, **options)
 
-    try:
-        return _run(
-            lambda bar: download(tqdm_class=bar), patience_seconds, repo_id, revision, repo_type
-        )
-    except HubUnreachable as error:
-        try:
-            return download(local_files_only=True)
-        except OSError:
-            raise error from None
+    return _fetch(download, patience_seconds, repo_id, revision, repo_type)[0]
 
 
 def forget_snapshot(snapshot: Snapshot) -> None:
@@ -122,31 +102,42 @@ def forget_snapshot(snapshot: Snapshot) -> None:
         path.unlink(missing_ok=True)
 
 
-def _snapshot(model_id: str, revision: str, **options: Any) -> Path:
-    """Fetches the files that a demo reads; those of the export by their full names, because a
-    pattern cannot except one subfolder from `*/*`."""
-    export: Any = [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]
-    with _without_warnings():
-        snapshot_download(model_id, revision=revision, allow_patterns=export, **options)
-    patterns: dict[str, Any] = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
-    return Path(snapshot_download(model_id, revision=revision, **patterns, **options))
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """The client warns if no file matches, which is normal: few checkpoints ship an export."""
+def _download(repo_id: str, **options: Any) -> Path:
+    """Fetches files without a warning where none matches: few checkpoints ship an export."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)
     try:
-        yield
+        return Path(snapshot_download(repo_id, **options))
     finally:
         logging.set_verbosity(verbosity)
+
+
+def _fetch(
+    download: Callable[..., Path],
+    patience_seconds: float,
+    repo_id: str,
+    revision: str,
+    repo_type: RepoType,
+) -> tuple[Path, str]:
+    """The folder that `download` gives, and why it is an earlier start's copy, if it is one."""
+    try:
+        return _run(download, patience_seconds), ""
+    except Exception as error:
+        reason = _explain(error, repo_id, revision, repo_type)
+        if not isinstance(reason, HubUnreachable):
+            raise reason from error
+    try:
+        return download(local_files_only=True), str(reason)
+    except OSError as error:
+        raise HubError(f"{reason} No whole copy of {repo_id} is kept here.") from error
 
 
 def _explain(error: Exception, repo_id: str, revision: str, repo_type: RepoType) -> HubError:
     """Turns the client's error into one sentence for the owner."""
     setting, commit_setting = SETTINGS[repo_type]
     match error:
+        case HubUnreachable():
+            return error
         case RevisionNotFoundError():
             return HubError(f"{repo_id} has no commit {revision}: correct {commit_setting}.")
         case GatedRepoError():
@@ -169,19 +160,9 @@ def is_of_this_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and bool(error.errno) and not is_network
 
 
-def _run(
-    download: Callable[[type[Any]], Path],
-    patience_seconds: float,
-    repo_id: str,
-    revision: str,
-    repo_type: RepoType,
-) -> Path:
+def _run(download: Callable[..., Path], patience_seconds: float) -> Path:
     """Runs the download, whose progress bars are of the class it is given, in a thread that is
-    abandoned if it stalls: some of the client's requests have no timeout.
-
-    Raises:
-        HubError: it failed or stalled.
-    """
+    abandoned if it stalls: some of the client's requests have no timeout."""
     outcome = Future[Path]()
     moved_at = time.monotonic()
 
@@ -193,7 +174,7 @@ def _run(
 
     def run() -> None:
         try:
-            outcome.set_result(download(Bar))
+            outcome.set_result(download(tqdm_class=Bar))
         except Exception as error:
             outcome.set_exception(error)
 
@@ -201,8 +182,5 @@ def _run(
     while (seconds := moved_at + patience_seconds - time.monotonic()) > 0:
         wait([outcome], timeout=seconds)
         if outcome.done():
-            try:
-                return outcome.result()
-            except Exception as error:
-                raise _explain(error, repo_id, revision, repo_type) from error
+            return outcome.result()
     raise HubUnreachable(f"The Hub stalled: nothing arrived for {patience_seconds:g} seconds.")

@@ -48,16 +48,6 @@ _SHAPE = {
 }
 
 
-def merge(folder: Path, gguf: Path, out: Path) -> None:
-    """Merges the difference in a folder with its base, a GGUF file, and writes the result to `out`.
-
-    Raises:
-        CheckpointError: the difference does not fit the base.
-    """
-    with quiet():
-        merge_difference(folder, *read_base(gguf), out)
-
-
 def read_base(path: Path) -> tuple[Any, GPT2Tokenizer]:
     """The model, fp32, and the tokenizer of a GGUF file of a Llama.
 
@@ -113,17 +103,14 @@ def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
 def merge_difference(folder: Path, model: Any, tokenizer: Any, out: Path) -> None:
     """Writes a checkpoint folder: the fp32 weights of a base plus the difference in `folder`.
 
-    The folder's other files (decoding defaults, figures) are copied.
-
-    Raises:
-        CheckpointError: the difference does not fit the base.
+    The folder's other files (decoding defaults, figures) are copied. Raises CheckpointError if the
+    difference does not fit the base.
     """
     try:
         _add(model, read_difference(folder / DIFFERENCE))
     except ValueError as error:
         raise CheckpointError(f"{folder.name} does not fit its base: {error}.") from error
-    with quiet():
-        model.save_pretrained(out)
+    model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     for name, path in needed_files(folder).items():
         if not any(fnmatch(name, pattern) for pattern in NOT_COPIED):
@@ -145,7 +132,9 @@ def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
+    folder, gguf, out = map(Path, sys.argv[1:4])
     try:
-        merge(*map(Path, sys.argv[1:4]))
+        with quiet():
+            merge_difference(folder, *read_base(gguf), out)
     except CheckpointError as error:
         sys.exit(str(error))

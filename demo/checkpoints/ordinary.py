@@ -5,7 +5,6 @@ Nothing here imports torch or transformers.
 """
 
 import os
-import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,13 +78,17 @@ KNOWN_PATTERNS = (
 def require_ordinary(folder: Path, name: str) -> None:
     """Decides whether a folder is a checkpoint that may be loaded.
 
-    Raises:
-        CheckpointError: it has no weights in safetensors, brings code, asks for more memory than
-            its weights take or the machine has, or for what is not listed above.
+    Raises CheckpointError if it has no weights in safetensors, brings code, asks for more memory
+    than its weights take or the machine has, or for what is not listed above.
     """
     config, tokenizer_config = (read_object(folder, one) for one in REFUSED_KEYS)
     for settings, values in ((CONFIG, config), (TOKENIZER_CONFIG, tokenizer_config)):
-        _require_plain(values, settings, name)
+        for key in REFUSED_KEYS[settings]:
+            if values.get(key) is not None:
+                raise CheckpointError(
+                    f"{name} has {key} in {settings}, which is not taken: nothing that a "
+                    "checkpoint names is fetched or run."
+                )
     if not weights_of(folder):
         raise CheckpointError(
             f"{name} has no weights in safetensors, and pickled ones are never loaded: "
@@ -94,7 +97,12 @@ def require_ordinary(folder: Path, name: str) -> None:
     _require_shards(folder)
     _require_sizes(config, read_shapes(folder), name)
     require_tokenizer(folder, name, config["vocab_size"])
-    _require_class(tokenizer_config, name)
+    kind = tokenizer_config.get("tokenizer_class")
+    if kind is not None and str(kind).removesuffix("Fast") not in TOKENIZER_CLASSES:
+        raise CheckpointError(
+            f"The tokenizer of {name} is a {str(kind)[:40]}; taken are "
+            f"{', '.join(TOKENIZER_CLASSES)}."
+        )
 
 
 def require_room(folder: Path, name: str) -> None:
@@ -109,25 +117,20 @@ def require_room(folder: Path, name: str) -> None:
 
 
 def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each weight, from the headers of a folder's files.
-
-    Raises:
-        CheckpointError: a header is larger than MAX_HEADER_BYTES, or damaged.
-    """
+    """The shape of each weight, from the headers of a folder's files; raises CheckpointError if one
+    is larger than MAX_HEADER_BYTES, or damaged."""
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weights_of(folder):
-        real = find_file(folder, path.name)
-        assert real is not None
-        with real.open("rb") as file:
-            start = file.read(8)
-        size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        require_file(folder, path.name)
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
         if size > MAX_HEADER_BYTES:
             raise CheckpointError(
                 f"{path.name} of {folder.name} has a header of {size:,} bytes; at most "
                 f"{MAX_HEADER_BYTES:,} are read."
             )
         try:
-            with safe_open(real, framework="numpy") as weights:
+            with safe_open(path, framework="numpy") as weights:
                 for key in weights.keys():  # noqa: SIM118
                     shapes[key] = tuple(weights.get_slice(key).get_shape())
         except (OSError, SafetensorError) as error:
@@ -137,63 +140,30 @@ def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def require_tokenizer(folder: Path, name: str, vocabulary: int) -> None:
     """Checks a folder's tokenizer, if it has one in a single file; `vocabulary` is how many tokens
-    its model knows.
-
-    Raises:
-        CheckpointError: it has parts, a regular expression or ids that are not taken.
-    """
-    value = read_json(folder, TOKENIZER)
-    if value is None:
+    its model knows. Raises CheckpointError for parts, a regular expression or ids that are not
+    taken."""
+    tokenizer = read_json(folder, TOKENIZER)
+    if tokenizer is None:
         read_json(folder, "vocab.json")
         return
-    model = value.get("model") if isinstance(value, dict) else None
-    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
-        raise CheckpointError(f"The tokenizer of {name} is not one of byte pairs (BPE).")
-    if model.get("dropout"):
-        raise CheckpointError(f"The tokenizer of {name} splits words by chance (dropout).")
-    added = value.get("added_tokens") or []
-    vocab = model.get("vocab")
-    if not isinstance(vocab, dict) or not isinstance(added, list):
-        raise CheckpointError(f"The tokenizer of {name} has no vocabulary.")
-    ids = list(vocab.values())
-    for token in added:
-        if not isinstance(token, dict) or not isinstance(token.get("content"), str):
-            raise CheckpointError(f"The tokenizer of {name} adds a token that is no text.")
-        if not token["content"]:
-            raise CheckpointError(f"The tokenizer of {name} adds a token that is empty.")
-        ids.append(token.get("id"))
-    if (
-        len(ids) > vocabulary
-        and len(tokens := {*vocab, *(t["content"] for t in added)}) > vocabulary
-    ):
-        raise CheckpointError(
-            f"The tokenizer of {name} has {len(tokens):,} tokens; its model knows {vocabulary:,}."
-        )
-    for one in ids:
-        if type(one) is not int or not 0 <= one < vocabulary:
-            raise CheckpointError(
-                f"The tokenizer of {name} has the token id {str(one)[:20]}; "
-                f"its model knows {vocabulary:,}."
-            )
-    roles = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
-    parts = [part for role in roles for part in _parts(value.get(role), name)]
-    if len(parts) > MAX_TOKENIZER_PARTS:
-        raise CheckpointError(
-            f"The tokenizer of {name} has {len(parts)} parts; at most {MAX_TOKENIZER_PARTS} are "
-            "taken."
-        )
-    for part in parts:
-        _require_part(part, name)
+    try:
+        _require_ids(tokenizer, vocabulary)
+        roles = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+        parts = [part for role in roles for part in _parts(tokenizer.get(role))]
+        if len(parts) > MAX_TOKENIZER_PARTS:
+            raise ValueError(f"has {len(parts)} parts; at most {MAX_TOKENIZER_PARTS} are taken")
+        for part in parts:
+            _require_part(part)
+    except ValueError as error:
+        raise CheckpointError(f"The tokenizer of {name} {error}.") from error
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"The tokenizer of {name} is not built like one.") from error
 
 
 @contextmanager
 def library_view(folder: Path) -> Iterator[Path]:
     """A folder with links to what defines a checkpoint's model, and nothing else: a library takes
-    whatever it finds by its name, be it an adapter, a template or code.
-
-    Raises:
-        CheckpointError: one of the files cannot be read.
-    """
+    whatever it finds by its name, be it an adapter, a template or code."""
     names = {*DEFINING, *(path.name for path in weights_of(folder)), WEIGHTS[1]}
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
@@ -201,18 +171,6 @@ def library_view(folder: Path) -> Iterator[Path]:
             if path is not None:
                 os.symlink(path, Path(scratch) / name)
         yield Path(scratch)
-
-
-def _require_plain(values: Mapping[str, Any], settings: str, name: str) -> None:
-    for key in REFUSED_KEYS[settings]:
-        if values.get(key) is None:
-            continue
-        if key == "auto_map":
-            raise CheckpointError(
-                f"{name} brings code of its own (auto_map in {settings}), which is never run: "
-                "take a checkpoint of an architecture that transformers has."
-            )
-        raise CheckpointError(f"{settings} of {name} has {key}, which is not taken here.")
 
 
 def _require_shards(folder: Path) -> None:
@@ -236,68 +194,62 @@ def _require_sizes(
             f"{', '.join(ARCHITECTURES)}."
         )
     largest = max((size for shape in shapes.values() for size in shape), default=0)
-    _require_number(config, "vocab_size", largest, name, is_needed=True)
-    for key in DIMENSIONS:
-        _require_number(config, key, largest, name)
-    for key in LAYERS:
-        _require_number(config, key, len(shapes), name)
-    for key in CONTEXT:
-        _require_number(config, key, MAX_CONTEXT, name)
+    limits = {
+        **dict.fromkeys(DIMENSIONS, largest),
+        **dict.fromkeys(LAYERS, len(shapes)),
+        **dict.fromkeys(CONTEXT, MAX_CONTEXT),
+    }
+    for key, most in limits.items():
+        value = config.get(key)
+        if value is None and key != "vocab_size":
+            continue
+        if type(value) is not int or not 1 <= value <= most:
+            raise CheckpointError(
+                f"config.json of {name} has {key} {str(value)[:40]}; with these weights it must be "
+                f"from 1 to {most:,}."
+            )
 
 
-def _require_number(
-    config: Mapping[str, Any], key: str, most: int, name: str, is_needed: bool = False
-) -> None:
-    value = config.get(key)
-    if value is None and not is_needed:
-        return
-    if type(value) is not int or not 1 <= value <= most:
-        raise CheckpointError(
-            f"config.json of {name} has {key} {str(value)[:40]}; with these weights it must be "
-            f"from 1 to {most:,}."
-        )
+def _require_ids(tokenizer: Any, vocabulary: int) -> None:
+    """Raises ValueError with the end of a sentence, as `_require_part` does."""
+    model = tokenizer.get("model") if isinstance(tokenizer, dict) else None
+    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
+        raise ValueError("is not one of byte pairs (BPE)")
+    if model.get("dropout"):
+        raise ValueError("splits words by chance (dropout)")
+    vocab = dict(model["vocab"])
+    added = tokenizer.get("added_tokens") or ()
+    contents = [token.get("content") for token in added]
+    if not all(isinstance(content, str) and content for content in contents):
+        raise ValueError("adds a token that is empty or no text")
+    if (count := len({*vocab, *contents})) > vocabulary:
+        raise ValueError(f"has {count:,} tokens; its model knows {vocabulary:,}")
+    for one in (*vocab.values(), *(token.get("id") for token in added)):
+        if type(one) is not int or not 0 <= one < vocabulary:
+            raise ValueError(f"has the token id {str(one)[:20]}; its model knows {vocabulary:,}")
 
 
-def _require_class(tokenizer_config: Mapping[str, Any], name: str) -> None:
-    kind = tokenizer_config.get("tokenizer_class")
-    if kind is not None and str(kind).removesuffix("Fast") not in TOKENIZER_CLASSES:
-        raise CheckpointError(
-            f"The tokenizer of {name} is a {str(kind)[:40]}; taken are "
-            f"{', '.join(TOKENIZER_CLASSES)}."
-        )
-
-
-def _parts(part: Any, name: str) -> Iterator[Mapping[str, Any]]:
+def _parts(part: Any) -> Iterator[Mapping[str, Any]]:
     """A part of a tokenizer and what it is a sequence of."""
     if part is None:
         return
-    if not isinstance(part, dict):
-        raise CheckpointError(f"The tokenizer of {name} has a part that is not an object.")
     yield part
     for inner in ("normalizers", "pretokenizers", "processors", "decoders"):
-        steps = part.get(inner) or ()
-        if not isinstance(steps, list | tuple):
-            raise CheckpointError(f"The tokenizer of {name} has {inner} that are not a list.")
-        for step in steps:
-            yield from _parts(step, name)
+        for step in part.get(inner) or ():
+            yield from _parts(step)
 
 
-def _require_part(part: Mapping[str, Any], name: str) -> None:
+def _require_part(part: Mapping[str, Any]) -> None:
     kind = part.get("type")
     if kind not in TOKENIZER_PARTS:
-        raise CheckpointError(
-            f"The tokenizer of {name} has a part {str(kind)[:40]!r}, which is not taken."
-        )
+        raise ValueError(f"has a part {str(kind)[:40]!r}, which is not taken")
     pattern = part.get("pattern")
-    if isinstance(pattern, dict) and "Regex" in pattern and pattern["Regex"] not in KNOWN_PATTERNS:
-        raise CheckpointError(
-            f"The tokenizer of {name} has a regular expression that is not known here, which could "
-            "take hours over one prompt."
-        )
+    pattern = pattern if isinstance(pattern, dict) else {}
+    if "Regex" in pattern and pattern["Regex"] not in KNOWN_PATTERNS:
+        raise ValueError("has a regular expression that is not known here: it could take hours")
     if kind == "Replace":
-        old = pattern.get("String") if isinstance(pattern, dict) else None
-        new = part.get("content")
+        old, new = pattern.get("String"), part.get("content")
         if not isinstance(old, str) or not isinstance(new, str) or not 0 < len(old) >= len(new):
-            raise CheckpointError(f"The tokenizer of {name} replaces what makes a text longer.")
+            raise ValueError("replaces what makes a text longer")
     if len(str(part.get("prepend", ""))) > 1:
-        raise CheckpointError(f"The tokenizer of {name} prepends more than one character.")
+        raise ValueError("prepends more than one character")

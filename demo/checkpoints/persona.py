@@ -12,13 +12,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from demo.checkpoints import files
-from demo.checkpoints.files import PERSONA, CheckpointError, find_file
+from demo.checkpoints.files import MAX_BYTES, PERSONA, PrivateCheckpointError, find_file
 
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
-# Of the whole file: more than the longest fields take with every character escaped.
-MAX_BYTES = files.MAX_BYTES[PERSONA]
 PLACE_OF_ID = "{id}"
 
 # What a page could take for HTML or for a template's place.
@@ -36,16 +33,13 @@ _LINK = re.compile(
 _SHOWN_CHARACTERS = 60
 
 
-class InvalidPersona(ValueError):
+class InvalidPersona(PrivateCheckpointError):
     """A persona file that cannot be used; the message names the field and its limit."""
 
 
 def _line(value: Any) -> str:
-    """One line of plain text.
-
-    Raises:
-        ValueError: with what the value must be, for a sentence that begins with its name.
-    """
+    """One line of plain text; the ValueError says what the value must be, for a sentence that
+    begins with its name."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty.")
     if len(value) > MAX_CHARACTERS:
@@ -61,11 +55,7 @@ def _line(value: Any) -> str:
 
 
 def _link(value: Any) -> str:
-    """The address of a page, with one place for an id.
-
-    Raises:
-        ValueError: with what it must be.
-    """
+    """The address of a page, with one place for an id."""
     link = _line(value)
     if not _LINK.fullmatch(link):
         raise ValueError(
@@ -109,12 +99,9 @@ class Persona(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a `.toml` that an owner wrote, or the `persona.json` that became of it.
-
-        Raises:
-            InvalidPersona: it does not exist, is too large, cannot be parsed, or a field is
-                missing, unknown or not what it must be.
-        """
+        """From a `.toml` that an owner wrote, or the `persona.json` that became of it. Raises
+        InvalidPersona if it cannot be read, or a field is missing, unknown or not what it must
+        be."""
         values = _parsed(path)
         if not isinstance(values, dict):
             raise InvalidPersona(f"{path.name} must be a table of fields.")
@@ -148,35 +135,24 @@ NOBODY = Persona(
 
 
 def persona_of(folder: Path) -> Persona:
-    """Of a checkpoint's folder; `NOBODY` where it does not say.
-
-    Raises:
-        InvalidPersona: it says so in a file that cannot be used.
-    """
-    try:
-        found = find_file(folder, PERSONA)
-    except CheckpointError as error:
-        raise InvalidPersona(str(error)) from error
-    return Persona.read(folder / PERSONA) if found else NOBODY
+    """Of a checkpoint's folder, `NOBODY` where it does not say; raises CheckpointError if it says
+    so in a file that cannot be used."""
+    return Persona.read(folder / PERSONA) if find_file(folder, PERSONA) else NOBODY
 
 
 def _parsed(path: Path) -> Any:
     kind = path.suffix[1:].upper()
-    parse = tomllib.loads if kind == "TOML" else json.loads
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InvalidPersona(f"{path} is larger than the {MAX_BYTES:,} bytes that are read.")
-        return parse(content.decode("utf-8"))
-    except InvalidPersona:
-        raise
+            content = file.read(MAX_BYTES[PERSONA] + 1)
+        if len(content) > MAX_BYTES[PERSONA]:
+            raise ValueError(f"it is larger than the {MAX_BYTES[PERSONA]:,} bytes that are read")
+        return (tomllib.loads if kind == "TOML" else json.loads)(content.decode("utf-8"))
     except OSError as error:
         raise InvalidPersona(f"{path} could not be read: {error.strerror}.") from error
-    except RecursionError as error:
-        raise InvalidPersona(f"{path} is no {kind} that can be read: it nests too deep.") from error
-    except ValueError as error:
-        raise InvalidPersona(f"{path} is no {kind}: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        reason = "it nests too deep" if isinstance(error, RecursionError) else error
+        raise InvalidPersona(f"{path} is no {kind} that can be read: {reason}.") from error
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -30,7 +30,7 @@ from demo.checkpoints.files import (
 )
 from demo.checkpoints.hub import HubError, fetch_files, fetch_snapshot, forget_snapshot
 from demo.checkpoints.ordinary import require_ordinary, require_room
-from demo.checkpoints.persona import InvalidPersona, persona_of
+from demo.checkpoints.persona import persona_of
 
 __all__ = ["Checkpoint", "CheckpointError", "early_folder", "resolve_checkpoint"]
 
@@ -54,7 +54,6 @@ class Checkpoint:
     notice: str = ""
     fingerprint: str = ""
     writable: bool = False
-    is_embedded: bool = False
 
 
 def resolve_checkpoint(
@@ -74,9 +73,7 @@ def resolve_checkpoint(
     A Hub checkpoint that cannot be had, or for which `load` raises CheckpointError because it lacks
     a weight, say, is replaced by the embedded one; `notice` says so. A folder may hold a difference
     and its `base.json`; it is merged once and kept in `cache_dir`.
-
-    Raises:
-        CheckpointError: the folder named, or the embedded one, cannot be used or loaded.
+    Raises CheckpointError if the folder named, or the embedded one, cannot be used or loaded.
     """
     opener = _Opener(base_file, cache_dir, say)
     if not model_id:
@@ -117,17 +114,14 @@ def early_folder(
 ) -> Path:
     """Where the small files that the page is built from can be read before the weights are there;
     in the embedded checkpoint if the Hub does not give them, or a persona that cannot be used.
-
-    Raises:
-        CheckpointError: there is no such folder.
-    """
+    Raises CheckpointError if there is no such folder."""
     if not model_id:
         return _require_folder(folder or embedded)
     try:
         early = fetch_files(model_id, model_revision, EARLY, hub_patience_seconds)
         persona_of(early)
         return early
-    except (HubError, InvalidPersona):
+    except (HubError, CheckpointError):
         return embedded
 
 
@@ -156,17 +150,14 @@ class _Opener:
                 f"{model_id} at {revision[:12]} is damaged and was not loaded: {error} "
                 "It is fetched anew at the next start."
             ) from error
-        try:
-            persona_of(snapshot.folder)
-        except InvalidPersona as error:
-            raise PrivateCheckpointError(f"{model_id}: {error}") from error
+        persona_of(snapshot.folder)
         if snapshot.notice:
             self.say(snapshot.notice)
         folder, fingerprint = self._merge_if_difference(snapshot.folder, sums)
         return Checkpoint(folder, model_id, revision, snapshot.notice, fingerprint)
 
     def open_embedded(self, folder: Path) -> Checkpoint:
-        return replace(self.open_folder(folder), name="embedded", is_embedded=True)
+        return replace(self.open_folder(folder), name="embedded")
 
     def open_folder(self, folder: Path) -> Checkpoint:
         _require_folder(folder)
@@ -200,12 +191,9 @@ class _Opener:
         """Checks that the folder is a checkpoint, and its files against SHA256SUMS or else the
         sums that the Hub announced. Only an owner's own folder (None) may have neither.
 
-        Returns:
-            The sha256 of each file that defines the model, or that a difference is merged from.
-
-        Raises:
-            CheckpointError: it is not a checkpoint.
-            ChecksumMismatch: a file is missing, damaged or, for weights, not listed.
+        Returns the sha256 of each file that defines the model, or that a difference is merged from.
+        Raises CheckpointError if it is not a checkpoint, ChecksumMismatch if a file is missing,
+        damaged or, for weights, not listed.
         """
         files = needed_files(folder)
         if is_difference(folder):

@@ -6,21 +6,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from demo.checkpoints.hub import HubError, fetch_files
 from demo.game.pairing import Dealer, Deck, SeenEverything, Shown, StyleScore, Truth, Visits
 from demo.game.pool import PAUSE_SECONDS, Filler, Pool, TextSource
 from demo.game.scores import Counts, Everyone
-from demo.game.tweets import (
-    DisplayRules,
-    NoTweets,
-    RealTweets,
-    fetch_tweets,
-    link_to,
-    read_tweets,
-)
+from demo.game.tweets import FILES, DisplayRules, NoTweets, RealTweets, link_to, read_tweets
 from demo.generation.profile import Profile
 from demo.judging.originals import window_digests
 from demo.server.service import Service
@@ -28,8 +22,8 @@ from demo.settings import Settings
 
 Say = Callable[[str], None]
 
-GUESSES = ("real", "computer")
 STOP_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
 # With fewer, a visitor would soon have seen them all.
 MIN_TWEETS = 20
 TICKET_BYTES = 24
@@ -44,10 +38,6 @@ NO_TWEETS = (
 UNUSABLE_TWEETS = "The guessing game is off: its real tweets could not be read."
 NOTHING_AHEAD = "The guessing game is off: here no text is written before it is asked for."
 SEEN_EVERYTHING = "You have seen every tweet there is to guess. Reload the page to start over."
-INVALID_GUESS = "A guess is either real or computer."
-INVALID_TICKET = "That is not a ticket of this game."
-EXPIRED = "That round is over: it was dealt too long ago."
-ANSWERED = "That one has been answered already."
 
 
 class Refused(ValueError):
@@ -118,20 +108,17 @@ class Tickets:
         return ticket
 
     def redeem(self, ticket: str) -> Shown:
-        """Uses the ticket up and returns what was shown.
-
-        Raises:
-            Refused: it is not a ticket, unknown, too old or used up.
-        """
+        """Uses the ticket up and returns what was shown. Raises Refused if it is not a ticket,
+        unknown, too old or used up."""
         if not TICKET.fullmatch(ticket):
-            raise Refused(400, INVALID_TICKET)
+            raise Refused(400, "That is not a ticket of this game.")
         with self._lock:
             issued = self._issued.get(ticket)
             if issued is None or self._clock() - issued[0] > MAX_AGE_SECONDS:
-                raise Refused(410, EXPIRED)
+                raise Refused(410, "That round is over: it was dealt too long ago.")
             issued_at, shown = issued
             if shown is None:
-                raise Refused(409, ANSWERED)
+                raise Refused(409, "That one has been answered already.")
             self._issued[ticket] = (issued_at, None)
             return shown
 
@@ -150,12 +137,10 @@ class Game:
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         """`off` tells visitors why there is no game; empty if there is one."""
-        self._service, self._counts = service, counts
-        self._defaults, self._label = profile.defaults, profile.persona.label
+        self._service, self._profile, self._counts = service, profile, counts
+        # Whose the real tweets are.
         self._persona = profile.persona
-        self._off = off
-        self._pool = pool or Pool()
-        self._pause_seconds = pause_seconds
+        self._off, self._pool, self._pause_seconds = off, pool or Pool(), pause_seconds
         self._tickets = Tickets()
         self._dealer: Dealer | None = None
         self._filler: Filler | None = None
@@ -188,24 +173,19 @@ class Game:
         return Round("ready", everyone, deal.visit, ticket, deal.shown.text)
 
     def answer(self, ticket: str, guess: str) -> Revealed:
-        """Reveals the truth of a round, and counts who was right.
-
-        Raises:
-            Refused: it is no guess, or the ticket is not valid.
-        """
-        if guess not in GUESSES:
-            raise Refused(400, INVALID_GUESS)
+        """Reveals the truth of a round, and counts who was right. Raises Refused if it is no guess,
+        or the ticket is not valid."""
+        if guess not in ("real", "computer"):
+            raise Refused(400, "A guess is either real or computer.")
         shown = self._tickets.redeem(ticket)
         self._pool.refill()
         right, detector = guess == shown.truth, self._ask_detector(shown)
         self._counts.add(right, detector.right if detector else None)
         everyone = self._counts.everyone()
+        revealed = Revealed(shown.truth, right, detector, everyone)
         if tweet := shown.tweet:
-            link = link_to(tweet, self._persona)
-            return Revealed("real", right, detector, everyone, date=tweet.day, link=link)
-        return Revealed(
-            "computer", right, detector, everyone, source=shown.source, label=self._label
-        )
+            return replace(revealed, date=tweet.day, link=link_to(tweet, self._persona))
+        return replace(revealed, source=shown.source, label=self._profile.persona.label)
 
     def leave(self) -> None:
         """Stops writing texts, within a few tokens."""
@@ -224,8 +204,9 @@ class Game:
         try:
             filler = self._prepare(open_tweets())
         except Exception as error:
-            reason = f"{type(error).__name__} while its tweets were read."
-            say(f"There is no guessing game. {error if isinstance(error, NoTweets) else reason}")
+            is_ours = isinstance(error, NoTweets | HubError)
+            reason = error if is_ours else f"{type(error).__name__} while its tweets were read."
+            say(f"There is no guessing game. {reason}")
             self._off = UNUSABLE_TWEETS
             return
         self._filler = filler
@@ -234,9 +215,7 @@ class Game:
             filler.run()
 
     def _prepare(self, real: RealTweets) -> Filler:
-        """Raises:
-        NoTweets: too few of them may be shown.
-        """
+        """Wires the parts over these tweets; raises NoTweets if too few of them may be shown."""
         rng: Random = secrets.SystemRandom()
         rules = DisplayRules.from_texts(real.texts)
         tweets = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
@@ -248,15 +227,9 @@ class Game:
         self._persona = real.persona or self._persona
         deck, style = Deck([len(text) for text in texts], rng), StyleScore(texts)
         source = TextSource(
-            texts,
-            rules,
-            self._defaults,
-            deck.wants,
-            self._repeats,
-            style.learn,
-            rng,
+            texts, rules, self._profile.defaults, deck.wants, self._repeats, style.learn, rng,
             self._service.mask,
-        )
+        )  # fmt: skip
         self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
         return Filler(self._service, self._pool, source, self._pause_seconds)
 
@@ -274,21 +247,22 @@ class Game:
 
 def build_game(service: Service, profile: Profile, settings: Settings, say: Say) -> Game:
     """The game that the settings ask for, begun; or one that says why it is off."""
-    counts = Counts()
-    dataset, folder = settings.tweets_dataset, settings.tweets
+    counts, folder = Counts(), settings.tweets
+    off = "" if settings.tweets_dataset or folder else NO_TWEETS
+    if not off and settings.zero_gpu:
+        # ZeroGPU lends a GPU for each text that a visitor asks for, and charges the visitor for it.
+        off = NOTHING_AHEAD
+    game = Game(service, profile, counts, off=off)
+    if off:
+        return game
 
     def open_tweets() -> RealTweets:
-        if dataset:
-            return read_tweets(fetch_tweets(dataset, settings.tweets_revision))
+        if settings.tweets_dataset:
+            dataset, revision = settings.tweets_dataset, settings.tweets_revision
+            return read_tweets(fetch_files(dataset, revision, FILES, PATIENCE_SECONDS, "dataset"))
         assert folder is not None
         return read_tweets(folder)
 
-    if not dataset and folder is None:
-        return Game(service, profile, counts, off=NO_TWEETS)
-    # ZeroGPU lends a GPU for each text that a visitor asks for, and charges the visitor for it.
-    if settings.zero_gpu:
-        return Game(service, profile, counts, off=NOTHING_AHEAD)
-    game = Game(service, profile, counts)
     game.begin(open_tweets, say)
     if settings.counts_dataset:
         counts.keep(settings.counts_dataset, say)

@@ -105,7 +105,6 @@ class Deck:
         return [number for _, _, number in sorted(near)]
 
     def take(self, number: int) -> None:
-        """Removes a tweet that was shown."""
         with self._lock:
             self._left.discard(number)
 
@@ -162,7 +161,6 @@ class StyleScore:
         self._lock = threading.Lock()
 
     def learn(self, text: str) -> None:
-        """Learns from one more generated text."""
         row = self._scale(style_features(text))
         with self._lock:
             self._generated.append(row)
@@ -230,11 +228,8 @@ class Dealer:
         self._lock = threading.Lock()
 
     def deal(self, visit: str | None) -> Deal | None:
-        """The next round of a visit, or of a new one; None if there is no text for it yet.
-
-        Raises:
-            SeenEverything: nor will there be one.
-        """
+        """The next round of a visit, or of a new one; None if there is no text for it yet. Raises
+        SeenEverything if there will be none."""
         with self._lock:
             visit = self._visits.known(visit)
             pair = self._pair(self._visits.seen(visit))

@@ -58,7 +58,6 @@ class Pool:
         self._changed = threading.Condition()
 
     def texts(self) -> list[GeneratedText]:
-        """The texts that wait."""
         with self._changed:
             return list(self._texts)
 
@@ -101,7 +100,6 @@ class Pool:
             return not self._closed
 
     def close(self) -> None:
-        """Ends every wait."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -155,10 +153,8 @@ class TextSource:
         if len(text.split()) < len(asked.request.opening.split()) + MIN_NEW_WORDS:
             return None
         cleaned = self.rules.clean(text)
-        if cleaned is None or self.repeats(cleaned):
-            return None
         # A mask would tell that a computer wrote it.
-        if self.mask(cleaned) != cleaned:
+        if cleaned is None or self.repeats(cleaned) or self.mask(cleaned) != cleaned:
             return None
         self.learn(cleaned)
         if not self.is_wanted(len(cleaned)):

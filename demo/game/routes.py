@@ -21,7 +21,6 @@ Body = Mapping[str, Any]
 
 
 def guess_routes(game: Game) -> Sequence[Route]:
-    """The two routes."""
 
     def deal(body: Body) -> Round:
         return game.next(None if body.get("visit") is None else _text(body, "visit"))

@@ -40,11 +40,7 @@ class Tally:
 
     @classmethod
     def read(cls, content: bytes) -> Self:
-        """Reads JSON.
-
-        Raises:
-            ValueError: it is not a tally.
-        """
+        """Reads JSON. Raises ValueError if it is not a tally."""
         try:
             tally = cls(**json.loads(content))
         except (TypeError, ValueError, RecursionError) as error:
@@ -57,7 +53,6 @@ class Tally:
         return tally
 
     def as_json(self) -> bytes:
-        """What `read` reads."""
         return f"{json.dumps(asdict(self))}\n".encode()
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -117,10 +112,7 @@ class Counts:
 
     def save(self, dataset: str) -> None:
         """Adds the new answers to what the dataset holds. Not safe to call from several threads.
-
-        Raises:
-            Exception: the Hub refuses or cannot be reached, or the file holds no tally.
-        """
+        Raises Exception if the Hub refuses or cannot be reached, or the file holds no tally."""
         for _ in range(MAX_CONFLICTS):
             parent, content = _read_dataset(dataset)
             stored = Tally() if content is None else Tally.read(content)

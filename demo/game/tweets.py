@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from demo.checkpoints.files import PERSONA
-from demo.checkpoints.hub import HubError, fetch_files
 from demo.checkpoints.persona import InvalidPersona, Persona
 from demo.judging import canonical
 
 # The detector was trained on dev, so people are compared with it on test if there is one.
 SPLITS = ("test.parquet", "dev.parquet")
 FILES = (*SPLITS, PERSONA)
-HUB_PATIENCE_SECONDS = 30.0
 MAX_CHARACTERS = 280
 REPLACEMENT_CHARACTER = "\ufffd"
 # Control characters, halves of surrogate pairs, private and unassigned code points.
@@ -49,24 +47,9 @@ class RealTweets:
     persona: Persona | None = None
 
 
-def fetch_tweets(dataset: str, revision: str) -> Path:
-    """Fetches what the game needs of a Hub dataset's commit, and returns the folder.
-
-    Raises:
-        NoTweets: it cannot be fetched, and no earlier start kept a copy.
-    """
-    try:
-        return fetch_files(dataset, revision, FILES, HUB_PATIENCE_SECONDS, "dataset")
-    except HubError as error:
-        raise NoTweets(str(error)) from error
-
-
 def read_tweets(folder: Path) -> RealTweets:
-    """Reads the tweets of a folder: test, or dev if there is no test.
-
-    Raises:
-        NoTweets: neither is there, or a file is damaged or empty.
-    """
+    """Reads the tweets of a folder: test, or dev if there is no test. Raises NoTweets if neither is
+    there, or a file is damaged or empty."""
     splits = [_read(folder / name) for name in SPLITS if (folder / name).is_file()]
     if not splits:
         raise NoTweets(f"There is no {SPLITS[0]} in {folder}: run `python -m training prepare`.")

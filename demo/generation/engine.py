@@ -103,12 +103,10 @@ class Engine(Protocol):
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """Generates; closing the iterator cancels the work and frees its place.
 
-        The same request gives the same text, alone or among others. The first piece comes as
-        soon as it is there, later ones about every `UPDATE_SECONDS`.
-
-        Raises:
-            InvalidRequest: from the first `next()`, if the prompt does not fit the context.
-            EngineError: if generation fails or a wait outlasts its deadline.
+        The same request gives the same text, alone or among others. The first piece comes as soon
+        as it is there, later ones about every `UPDATE_SECONDS`. Raises InvalidRequest from the
+        first `next()`, if the prompt does not fit the context, EngineError if generation fails or a
+        wait outlasts its deadline.
         """
         ...
 
@@ -160,10 +158,8 @@ def stream_many(
     """The chunks of all requests as they come, each with its request's index.
 
     A text that fails ends with its exception, and the others go on. Closing the iterator cancels
-    all of them.
-
-    Raises:
-        EngineError: not every text could be started; those that were are cancelled.
+    all of them. Raises EngineError if not every text could be started; those that were are
+    cancelled.
     """
     events: queue.SimpleQueue[tuple[int, Chunk | Exception]] = queue.SimpleQueue()
     cancelled = threading.Event()
@@ -213,12 +209,9 @@ class EngineSettings:
 def load_engine(
     checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
 ) -> Engine:
-    """The engine that is asked for; for `auto` transformers on a GPU, OpenVINO on a CPU where
-    it can run the checkpoint, else transformers. `say` is told which, and why.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be run.
-    """
+    """The engine that is asked for; for `auto` transformers on a GPU, OpenVINO on a CPU where it
+    can run the checkpoint, else transformers. `say` is told which, and why. Raises CheckpointError
+    if the checkpoint cannot be run."""
     if settings.zero_gpu:
         from demo.generation.transformers_engine import ZeroGPUEngine  # noqa: PLC0415
 

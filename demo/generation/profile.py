@@ -1,12 +1,11 @@
 """What the page is built from before a checkpoint's weights are there: two of its small files."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from demo.checkpoints.files import GENERATION_CONFIG, CheckpointError, read_json
+from demo.checkpoints.files import GENERATION_CONFIG, CheckpointError, read_object
 from demo.checkpoints.persona import NOBODY, Persona, persona_of
 from demo.generation.request import FIELDS, GenerationRequest, InvalidRequest
 
@@ -23,19 +22,15 @@ class Profile:
 
 
 def read_profile(folder: Path) -> Profile:
-    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`.
-
-    Raises:
-        InvalidPersona: its persona cannot be used.
-    """
-    values: Any = {}
+    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`. Raises
+    InvalidPersona if its persona cannot be used."""
+    values: dict[str, Any] = {}
     # A damaged file is found when the checkpoint is verified.
     with suppress(CheckpointError):
-        values = read_json(folder, GENERATION_CONFIG)
+        values = read_object(folder, GENERATION_CONFIG)
     defaults: dict[str, Any] = {}
     for name in SAMPLING:
         # A checkpoint from elsewhere may ask for what is beyond the limits here, or for null.
         with suppress(InvalidRequest):
-            value = values.get(name) if isinstance(values, Mapping) else None
-            defaults[name] = FIELDS[name].validate(value)
+            defaults[name] = FIELDS[name].validate(values.get(name))
     return Profile(persona_of(folder), replace(Profile().defaults, **defaults))

@@ -35,19 +35,18 @@ class NumberField:
     help: str
 
     def validate(self, value: object) -> float:
-        """The value as `int` (whole fields) or `float`.
-
-        Raises:
-            InvalidRequest: not a finite number, not whole where it must be, or out of range.
-        """
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        """The value as `int` (whole fields) or `float`. Raises InvalidRequest if it is not a finite
+        number, not whole where it must be, or out of range."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            # A huge int overflows float(), and math.isfinite with it.
+            or (isinstance(value, float) and not math.isfinite(value))
+        ):
             raise InvalidRequest(
                 f"{self.name} must be a number from {self.minimum:g} to {self.maximum:.10g}, "
                 f"not {_shown(value)}."
             )
-        # A huge int overflows float(), and math.isfinite with it: compare ints as they are.
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidRequest(f"{self.name} must be a finite number, not {value}.")
         if not self.minimum <= value <= self.maximum:
             raise InvalidRequest(
                 f"{self.name} is {_shown(value)}; it must be from "
@@ -93,11 +92,8 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One text to be generated; every field of an instance is valid.
-
-    Raises:
-        InvalidRequest: on construction, for the first field that breaks its limit.
-    """
+    """One text to be generated; every field of an instance is valid. Raises InvalidRequest on
+    construction, for the first field that breaks its limit."""
 
     prompt: str = ""
     max_new_tokens: int = _default("max_new_tokens")
@@ -108,7 +104,6 @@ class GenerationRequest:
     seed: int | None = _default("seed")
 
     def __post_init__(self) -> None:
-        """Validates and normalises; draws a seed if none was given."""
         _validate_prompt(self.prompt)
         if self.seed is None:
             object.__setattr__(self, "seed", draw_seed())

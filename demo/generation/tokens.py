@@ -41,11 +41,8 @@ class Tokens:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, request: GenerationRequest) -> EncodedPrompt:
-        """The request's prompt, and its length cut to what the context leaves.
-
-        Raises:
-            InvalidRequest: the prompt leaves no room for new tokens.
-        """
+        """The request's prompt, and its length cut to what the context leaves; raises
+        InvalidRequest if that is no room for new tokens."""
         ids = self.encode(request.opening)
         most = self.context_tokens - MIN_ROOM_TOKENS
         if len(ids) > most:
@@ -64,68 +61,50 @@ class Tokens:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-class Detokenizer:
-    """Turns one text's tokens, as they come, into pieces that never split a character."""
-
-    def __init__(self, tokens: Tokens, prompt: EncodedPrompt) -> None:
-        self._tokens, self._prompt = tokens, prompt
-        self._new: list[int] = []
-        self._returned = ""
-
-    @property
-    def new_tokens(self) -> int:
-        """How many tokens came so far, the end-of-text token included."""
-        return len(self._new)
-
-    @property
-    def has_ended(self) -> bool:
-        """True once the end-of-text token came."""
-        return bool(self._new) and self._new[-1] == self._tokens.eos_token_id
-
-    def add(self, ids: Sequence[int]) -> str:
-        """The text that these tokens complete; empty while a character is incomplete."""
-        self._new.extend(ids)
-        return self._after_returned(self._text().rstrip(_REPLACEMENT))
-
-    def flush(self) -> str:
-        """What was held back, once no more tokens come."""
-        return self._after_returned(self._text())
-
-    def _text(self) -> str:
-        return self._tokens.decode_continuation(self._prompt.ids, self._new)
-
-    def _after_returned(self, text: str) -> str:
-        piece = text[len(self._returned) :]
-        self._returned += piece
-        return piece
-
-
 @dataclass
 class Progress:
-    """One request under way: its text so far and its clock, which starts when it is made."""
+    """One text under way: its tokens, as they come, and its clock, which starts when it is made."""
 
+    tokens: Tokens
     prompt: EncodedPrompt
-    detokenizer: Detokenizer
     deadline_seconds: float
     started: float = field(default_factory=time.monotonic)
     first_token_seconds: float = 0.0
+    # The end-of-text token included.
+    new: list[int] = field(default_factory=list)
+    _returned: str = ""
 
     def seconds(self) -> float:
-        """Since the start."""
         return time.monotonic() - self.started
 
     def seconds_left(self) -> float:
         """Until the deadline; never negative."""
         return max(0.0, self.deadline_seconds - self.seconds())
 
+    @property
+    def has_ended(self) -> bool:
+        """True once the end-of-text token came."""
+        return self.new[-1:] == [self.tokens.eos_token_id]
+
     def add(self, ids: Sequence[int]) -> str:
-        """The text that these tokens complete."""
-        if ids and not self.first_token_seconds:
+        """The text that these tokens complete; empty while a character is incomplete."""
+        if ids and not self.new:
             self.first_token_seconds = self.seconds()
-        return self.detokenizer.add(ids)
+        self.new.extend(ids)
+        return self._after_returned(self._text().rstrip(_REPLACEMENT))
+
+    def flush(self) -> str:
+        """What was held back, once no more tokens come."""
+        return self._after_returned(self._text())
 
     def end(self, reason: FinishReason) -> Ending:
-        """The last chunk's ending."""
-        prompt_tokens, new = len(self.prompt.ids) - 1, self.detokenizer.new_tokens
-        clock = (self.first_token_seconds, self.seconds())
-        return Ending(reason, prompt_tokens, new, self.prompt.limit, *clock)
+        prompt_tokens, clock = len(self.prompt.ids) - 1, (self.first_token_seconds, self.seconds())
+        return Ending(reason, prompt_tokens, len(self.new), self.prompt.limit, *clock)
+
+    def _text(self) -> str:
+        return self.tokens.decode_continuation(self.prompt.ids, self.new)
+
+    def _after_returned(self, text: str) -> str:
+        piece = text[len(self._returned) :]
+        self._returned += piece
+        return piece

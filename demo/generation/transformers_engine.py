@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -22,7 +23,6 @@ from transformers import (
     TopPLogitsWarper,
     pipeline,
 )
-from transformers.generation.streamers import BaseStreamer
 
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
@@ -35,13 +35,14 @@ from demo.generation.engine import (
     SHUTTING_DOWN,
     WAITING,
     Chunk,
+    Engine,
     EngineError,
     EngineIdentity,
     FinishReason,
     coalesced,
 )
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
-from demo.generation.tokens import Detokenizer, Progress, Tokens
+from demo.generation.tokens import Progress, Tokens
 
 # How long past its deadline a step may still run before the engine counts as stuck.
 GRACE_SECONDS = 10.0
@@ -52,7 +53,7 @@ BOOKED_SECONDS = 15
 log = logging.getLogger(__name__)
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """An `Engine` on any device that torch has.
 
     Requests run one at a time, each in its own thread and with its own random numbers, so
@@ -65,17 +66,18 @@ class TransformersEngine:
     def __init__(
         self, checkpoint: Checkpoint, *, device: str = "auto", deadline_seconds: float = 120.0
     ) -> None:
-        """Loads the checkpoint; `device` is auto, cpu or cuda.
-
-        Raises:
-            CheckpointError: it cannot be loaded, or there is no such device.
-        """
+        """Loads the checkpoint; `device` is auto, cpu or cuda. Raises CheckpointError if it cannot
+        be loaded, or there is no such device."""
         device = _device(device)
         dtype = _dtype(device)
         model: Any
         tokenizer: Any
         model, tokenizer = load_model(checkpoint.folder, dtype, device)
-        self.context_tokens = _context_tokens(checkpoint.name, model.config)
+        self.context_tokens = getattr(model.config, "max_position_embeddings", 0)
+        if self.context_tokens <= 2 * MIN_ROOM_TOKENS:
+            raise CheckpointError(
+                f"The config.json of {checkpoint.name} does not say a context of use."
+            )
         self.identity = EngineIdentity(
             checkpoint=checkpoint.name,
             revision=checkpoint.revision,
@@ -96,9 +98,8 @@ class TransformersEngine:
         self._failed = self._closed = False
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """See `Engine.stream`."""
         prompt = self._tokens.encode_prompt(request)
-        run = _Run(prompt, Detokenizer(self._tokens, prompt), self._deadline_seconds)
+        run = _Run(self._tokens, prompt, self._deadline_seconds)
         yield from self._take_place(run)
         work = threading.Thread(
             target=self._work, args=(run, request), name="generation", daemon=True
@@ -115,7 +116,6 @@ class TransformersEngine:
             run.cancelled.set()
 
     def count_tokens(self, text: str) -> int:
-        """See `Engine.count_tokens`."""
         return len(self._tokens.encode(text))
 
     def health(self) -> bool:
@@ -162,15 +162,13 @@ class TransformersEngine:
         run.outbox.put(outcome)
 
     def _generate(self, run: "_Run", request: GenerationRequest) -> None:
-        model = self._pipeline.model
-        ids = torch.tensor([run.prompt.ids], device=model.device)
-        model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
+        ids = torch.tensor([run.prompt.ids])
+        # Not the whole pipeline: it would read a typed <|endoftext|> as the end-of-text token.
+        self._pipeline.forward(
+            {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_text": ""},
             generation_config=_greedy(run.prompt.limit, self._tokens.eos_token_id),
             logits_processor=_processors(request),
-            stopping_criteria=StoppingCriteriaList([_Halt(run)]),
-            streamer=_Feed(run),
+            stopping_criteria=StoppingCriteriaList([_Outbox(run)]),
         )
 
     def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
@@ -178,12 +176,12 @@ class TransformersEngine:
             piece = run.add([token])
             if piece:
                 yield Chunk(piece)
-        yield Chunk(run.detokenizer.flush(), run.end(self._reason(run)))
+        yield Chunk(run.flush(), run.end(self._reason(run)))
 
     def _reason(self, run: "_Run") -> FinishReason:
-        if run.detokenizer.has_ended:
+        if run.has_ended:
             return "end_of_tweet"
-        if run.detokenizer.new_tokens == run.prompt.limit:
+        if len(run.new) == run.prompt.limit:
             return "length"
         if self._closed:
             raise EngineError(SHUTTING_DOWN)
@@ -209,11 +207,8 @@ class ZeroGPUEngine(TransformersEngine):
     ZeroGPU calls cuda, and each stream runs in a process that has the GPU."""
 
     def __init__(self, checkpoint: Checkpoint, slots: int, deadline_seconds: float) -> None:
-        """Must be called before the page is launched: that is when ZeroGPU collects its functions.
-
-        Raises:
-            CheckpointError: the checkpoint cannot be loaded.
-        """
+        """Must be called before the page is launched: that is when ZeroGPU collects its
+        functions."""
         # A package that only a ZeroGPU Space has; the app has imported it before torch.
         import spaces  # noqa: PLC0415
 
@@ -222,7 +217,6 @@ class ZeroGPUEngine(TransformersEngine):
         self._stream_on_gpu = spaces.GPU(duration=BOOKED_SECONDS)(super().stream)
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """See `Engine.stream`."""
         yield from self._stream_on_gpu(request)
 
 
@@ -234,21 +228,13 @@ class _Run(Progress):
     outbox: "SimpleQueue[int | Exception | None]" = field(default_factory=SimpleQueue)
 
     def new_tokens(self) -> Iterator[int]:
-        """New token ids as they come, until the end or the deadline.
-
-        Raises:
-            EngineError: generation failed.
-        """
-        while True:
-            try:
-                token = self.outbox.get(timeout=self.seconds_left())
-            except Empty:
-                return
-            if token is None:
-                return
-            if isinstance(token, Exception):
-                raise EngineError(FAILED)
-            yield token
+        """New token ids as they come, until the end or the deadline; raises EngineError if
+        generation failed."""
+        with suppress(Empty):
+            while (token := self.outbox.get(timeout=self.seconds_left())) is not None:
+                if isinstance(token, Exception):
+                    raise EngineError(FAILED)
+                yield token
 
 
 class _Sampler(LogitsProcessor):
@@ -264,32 +250,16 @@ class _Sampler(LogitsProcessor):
         return scores - noise.to(scores.device)
 
 
-class _Halt(StoppingCriteria):
-    """Stops after the token under way, once nobody reads or the deadline has passed."""
+class _Outbox(StoppingCriteria):
+    """Hands each new token to the reader; stops once nobody reads, or after the deadline."""
 
     def __init__(self, run: _Run) -> None:
         self._run = run
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        self._run.outbox.put(int(input_ids[0, -1]))
         stop = self._run.cancelled.is_set() or self._run.seconds_left() <= 0
         return torch.full((input_ids.shape[0],), stop, device=input_ids.device)
-
-
-class _Feed(BaseStreamer):
-    """Hands each new token id to the reader."""
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._is_prompt = True
-
-    def put(self, value: Tensor) -> None:
-        """The prompt comes first, and is skipped."""
-        if not self._is_prompt:
-            self._run.outbox.put(int(value.item()))
-        self._is_prompt = False
-
-    def end(self) -> None:
-        """Does nothing: the thread that generates reports the end."""
 
 
 def _greedy(limit: int, eos_token_id: int) -> GenerationConfig:
@@ -325,11 +295,3 @@ def _dtype(device: str) -> torch.dtype:
     if device == "cpu":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _context_tokens(name: str, config: Any) -> int:
-    for key in ("max_position_embeddings", "n_positions"):
-        tokens = getattr(config, key, None)
-        if isinstance(tokens, int) and tokens > 2 * MIN_ROOM_TOKENS:
-            return tokens
-    raise CheckpointError(f"The config.json of {name} does not say a context of use.")

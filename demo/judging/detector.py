@@ -90,11 +90,8 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads a detector.
-
-        Raises:
-            UnusableFile: missing, damaged, or made for other n-grams.
-        """
+        """Reads a detector. Raises UnusableFile if it is missing, damaged, or made for other
+        n-grams."""
         return cls(*files.read(path, KIND, DetectorFacts))
 
     def judge(self, text: str) -> Verdict:

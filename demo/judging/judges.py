@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from demo.checkpoints.files import METRICS, CheckpointError, find_file, read_json
+from demo.checkpoints.files import METRICS, CheckpointError, find_file, read_object
 from demo.judging import detector, originals
 from demo.judging.detector import Detector
 from demo.judging.files import UnusableFile
@@ -49,7 +49,6 @@ class Trust:
     roc_auc: Share
 
     def covers(self, characters: int) -> bool:
-        """Whether a text of that length belongs to the group."""
         return self.minimum <= characters and (self.maximum is None or characters <= self.maximum)
 
     def tells_apart(self) -> bool:
@@ -104,8 +103,7 @@ def _read(
 def read_metrics(folder: Path) -> Mapping[str, Any]:
     """Reads what training measured of a checkpoint; empty if there is nothing to read."""
     with suppress(CheckpointError):
-        metrics = read_json(folder, METRICS)
-        return metrics if isinstance(metrics, Mapping) else {}
+        return read_object(folder, METRICS)
     return {}
 
 

@@ -93,11 +93,7 @@ class Originals:
     @classmethod
     def build(cls, texts: Iterable[str], max_bytes: int = MAX_BYTES) -> Self:
         """Indexes these texts, in as many bits as `FALSE_POSITIVE_RATE` needs, but in a file of at
-        most `max_bytes`.
-
-        Raises:
-            ValueError: there is no text to index.
-        """
+        most `max_bytes`. Raises ValueError if there is no text to index."""
         count, digests = 0, bytearray()
         for text in texts:
             count += 1
@@ -121,11 +117,8 @@ class Originals:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads an index.
-
-        Raises:
-            UnusableFile: missing, damaged, or made for other windows.
-        """
+        """Reads an index. Raises UnusableFile if it is missing, damaged, or made for other
+        windows."""
         return cls(*files.read(path, KIND, OriginalsFacts))
 
     def repeats(self, text: str, hidden: Container[bytes] = ()) -> tuple[Passage, ...]:

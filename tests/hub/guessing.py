@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from demo.checkpoints.hub import HubError, fetch_files
 from demo.game.scores import Counts
-from demo.game.tweets import NoTweets, fetch_tweets, read_tweets
+from demo.game.tweets import FILES, read_tweets
 
 PATIENCE_SECONDS = 30.0
 
@@ -62,12 +63,12 @@ def two(dataset: str) -> dict[str, Any]:
 def tweets(dataset: str, revision: str) -> dict[str, Any]:
     """The files that were fetched, and how many tweets are in them."""
     try:
-        folder = fetch_tweets(dataset, revision)
+        folder = fetch_files(dataset, revision, FILES, PATIENCE_SECONDS, "dataset")
         return {
             "files": sorted(path.name for path in folder.iterdir()),
             "shown": len(read_tweets(folder).tweets),
         }
-    except NoTweets as error:
+    except HubError as error:
         return {"error": str(error)}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
 from demo.generation.openvino.export import export
-from demo.generation.openvino.graph import CannotExport
 from demo.generation.transformers_engine import TransformersEngine
 from demo.subprocesses import ModuleFailed
 from tests import tiny
@@ -56,7 +56,7 @@ def exports_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(_module: str, folder: str, out: str, source: str, **_: Any) -> None:
         try:
             export(Path(folder), Path(out), source=source)
-        except CannotExport as error:
+        except CheckpointError as error:
             raise ModuleFailed(str(error)) from error
 
     monkeypatch.setattr("demo.generation.openvino.exported.run_module", run)

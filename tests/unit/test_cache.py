@@ -14,6 +14,7 @@ import pytest
 from demo.checkpoints import cache
 from demo.checkpoints.cache import (
     LARGE_BYTES,
+    CacheUnwritable,
     Sha256Cache,
     build_folder,
     prune_folders,
@@ -157,7 +158,7 @@ def test_a_start_that_is_killed_while_a_folder_is_built_leaves_nothing_to_the_ne
 
 
 def test_what_will_not_fit_the_disk_is_not_begun(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"MB are free, [\d,]+ are needed"):
+    with pytest.raises(CacheUnwritable, match=r"MB are free, [\d,]+ are needed"):
         build_folder(tmp_path / "new", Path.mkdir, Path.is_dir, room=2**60)
     assert names(tmp_path) == set()
 

@@ -19,7 +19,7 @@ from demo.checkpoints.files import write_checksums
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
-from demo.generation.openvino.graph import CannotExport, Precision
+from demo.generation.openvino.graph import Precision
 from demo.generation.openvino.runtime import ov
 from tests import tiny
 from training.export_accuracy import FLOAT32
@@ -129,7 +129,7 @@ def test_what_cannot_be_exported_is_named(
 ) -> None:
     model = tiny.gpt2() if kind == "gpt2" else tiny.llama()
     checkpoint = changed_config(tiny.write(tmp_path / "checkpoint", model), **values)
-    with pytest.raises(CannotExport, match=named):
+    with pytest.raises(CheckpointError, match=named):
         export(checkpoint, tmp_path / "out")
 
 
@@ -152,13 +152,13 @@ def test_a_weight_that_is_not_right_is_named(
     tmp_path: Path, change: torch.Tensor | None, sentence: str
 ) -> None:
     folder = tiny.write(tmp_path / "checkpoint", tiny.gpt2())
-    with pytest.raises(CannotExport, match=sentence):
+    with pytest.raises(CheckpointError, match=sentence):
         export(spoiled(folder, **{"transformer.wpe.weight": change}), tmp_path / "out")
 
 
 def test_a_weight_without_a_place_is_named(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path / "checkpoint", tiny.gpt2())
-    with pytest.raises(CannotExport, match="The weight h.7.extra has no place"):
+    with pytest.raises(CheckpointError, match="The weight h.7.extra has no place"):
         export(spoiled(folder, **{"h.7.extra": torch.zeros(2)}), tmp_path / "out")
 
 

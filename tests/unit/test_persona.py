@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from demo.checkpoints.files import PERSONA
+from demo.checkpoints.files import PERSONA, CheckpointError
 from demo.checkpoints.persona import NOBODY, InvalidPersona, Persona, persona_of
 from demo.generation.profile import Profile
 from demo.server.service import ready
@@ -178,7 +178,7 @@ def test_names_of_all_kinds_are_accepted(tmp_path: Path, text: str) -> None:
 )
 def test_a_file_that_cannot_be_parsed_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / PERSONA).write_bytes(content)
-    with pytest.raises(InvalidPersona, match=r"persona\.json") as refused:
+    with pytest.raises(CheckpointError, match=r"persona\.json") as refused:
         persona_of(tmp_path)
     assert len(str(refused.value)) < len(str(tmp_path)) + 300
 

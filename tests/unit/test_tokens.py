@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import Detokenizer, Tokens
+from demo.generation.tokens import Progress, Tokens
 from tests import tiny
 
 TEXTS = (
@@ -32,12 +32,12 @@ def test_ids_and_text_are_those_of_transformers(tokens: Tokens, tmp_path: Path, 
 
 
 def test_pieces_put_together_are_the_text_and_hold_whole_characters(tokens: Tokens) -> None:
-    detokenizer = Detokenizer(tokens, tokens.encode_prompt(GenerationRequest("The")))
+    progress = Progress(tokens, tokens.encode_prompt(GenerationRequest("The")), 60.0)
     ids = tokens.encode(" teapot 🫖, 🇩🇰!")
-    pieces = [detokenizer.add([token]) for token in ids]
-    assert "".join(pieces) + detokenizer.flush() == " teapot 🫖, 🇩🇰!"
+    pieces = [progress.add([token]) for token in ids]
+    assert "".join(pieces) + progress.flush() == " teapot 🫖, 🇩🇰!"
     assert not any("\ufffd" in piece for piece in pieces)
     assert len(pieces) > len([piece for piece in pieces if piece]) > 5
-    assert (detokenizer.new_tokens, detokenizer.has_ended) == (len(ids), False)
-    assert detokenizer.add([0]) == ""
-    assert detokenizer.has_ended
+    assert (len(progress.new), progress.has_ended) == (len(ids), False)
+    assert progress.add([0]) == ""
+    assert progress.has_ended

@@ -10,7 +10,8 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData
 
-from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
+from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.persona import Persona, persona_of
 from training import TrainingError
 from training.files import read_json, write_json
 from training.prepare import read_texts
@@ -43,7 +44,7 @@ def build_dataset(data: Path, out: Path) -> None:
         persona.write(out)
         write_json(out / REPORT, {key: report[key] for key in REPORTED if key in report})
         (out / "README.md").write_text(_card(persona, report), encoding="utf-8")
-    except InvalidPersona as error:
+    except CheckpointError as error:
         raise TrainingError(str(error)) from error
 
 

@@ -20,6 +20,7 @@ from demo.generation.engine import (
     SHUTTING_DOWN,
     WAITING,
     Chunk,
+    Engine,
     EngineError,
     EngineIdentity,
     FinishReason,
@@ -33,7 +34,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.generation.tokens import Detokenizer, EncodedPrompt, Progress, Tokens
+from demo.generation.tokens import Progress, Tokens
 from demo.subprocesses import address_space, memory_bytes, not_enough_memory
 
 # Activations and the cache are quantised, as the plugin does by default, but not to bfloat16: on a
@@ -61,11 +62,12 @@ WORKER_BYTES_PER_WEIGHT = 3
 # How long a request waits for a worker that is being restarted.
 RESTART_PATIENCE_SECONDS = 15.0
 LOST = "The engine stopped and is being restarted. Try again in a moment."
+_ERRORS = {"lost": LOST, "closed": SHUTTING_DOWN, "failed": FAILED}
 _numbers = itertools.count(1)
 _NOTHING_YET = Event([], "more")
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(Engine):
     """An `Engine` that writes `slots` texts at once in one batch, which texts join and leave.
 
     A text does not depend on the others in the batch (`worker` says how, and where that ends).
@@ -89,9 +91,8 @@ class OpenVINOEngine:
             folder: an export of the checkpoint.
             cache_bytes: size of the key-value cache; by default at most an eighth of the memory.
 
-        Raises:
-            CheckpointError: the folder cannot be read, or the worker does not start.
-            NotEnoughMemory: the worker has too little memory to start.
+        Raises CheckpointError if the folder cannot be read, or the worker does not start,
+        NotEnoughMemory if the worker has too little memory to start.
         """
         exported = Exported.read(folder)
         tokenizer = _read_tokenizer(folder)
@@ -128,10 +129,14 @@ class OpenVINOEngine:
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """See `Engine.stream`."""
         prompt = self._tokens.encode_prompt(request)
-        self._require_fit(prompt)
-        run = _Run(prompt, Detokenizer(self._tokens, prompt), self._deadline_seconds)
+        needed = len(prompt.ids) + prompt.limit
+        if needed > self._cache_tokens:
+            raise InvalidRequest(
+                f"Prompt and length come to {needed} tokens; this server keeps at most "
+                f"{self._cache_tokens} at a time. Shorten one of them."
+            )
+        run = _Run(self._tokens, prompt, self._deadline_seconds)
         yield from self._wait_for_worker(run)
         settings = {name: v for name, v in request.settings().items() if name != "max_new_tokens"}
         try:
@@ -142,28 +147,18 @@ class OpenVINOEngine:
             self._worker.forget(run.number)
 
     def count_tokens(self, text: str) -> int:
-        """See `Engine.count_tokens`."""
         return len(self._tokens.encode(text))
 
     def health(self) -> bool:
         """False while the worker is being restarted, or was silent for too long."""
-        return self._worker.is_up() and not self._worker.is_stalled()
+        return self._worker.is_healthy()
 
     def worker(self) -> WorkerState:
-        """See `HasWorker`."""
         return self._worker.state()
 
     def close(self) -> None:
         """Ends the worker process, and with an error the texts that it was writing."""
         self._worker.close()
-
-    def _require_fit(self, prompt: EncodedPrompt) -> None:
-        needed = len(prompt.ids) + prompt.limit
-        if needed > self._cache_tokens:
-            raise InvalidRequest(
-                f"Prompt and length come to {needed} tokens; this server keeps at most "
-                f"{self._cache_tokens} at a time. Shorten one of them."
-            )
 
     def _wait_for_worker(self, run: "_Run") -> Generator[Chunk, None, None]:
         patience = time.monotonic() + min(RESTART_PATIENCE_SECONDS, run.seconds_left())
@@ -175,17 +170,16 @@ class OpenVINOEngine:
             yield WAITING
 
     def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
-        reason: FinishReason | None = None
-        while reason is None:
+        while True:
             try:
                 event = run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
             except Empty:
                 event = _NOTHING_YET
             piece = run.add(event.tokens)
-            reason = _reason(run, event)
-            if reason is None:
-                yield Chunk(piece)
-        yield Chunk(piece + run.detokenizer.flush(), run.end(reason))
+            if reason := _reason(run, event):
+                yield Chunk(piece + run.flush(), run.end(reason))
+                return
+            yield Chunk(piece)
 
 
 @dataclass
@@ -197,22 +191,15 @@ class _Run(Progress):
 
 
 def _reason(run: _Run, event: Event) -> FinishReason | None:
-    """Why the text is over, or None if it goes on.
-
-    Raises:
-        EngineError: it cannot go on, or its deadline passed before it had its turn.
-    """
-    if event.state == "lost":
-        raise EngineError(LOST)
-    if event.state == "closed":
-        raise EngineError(SHUTTING_DOWN)
-    if event.state == "failed":
-        raise EngineError(FAILED)
+    """Why the text is over, or None if it goes on. Raises EngineError if it cannot go on, or its
+    deadline passed before it had its turn."""
+    if event.state in _ERRORS:
+        raise EngineError(_ERRORS[event.state])
     if event.state == "ended":
-        return "end_of_tweet" if run.detokenizer.has_ended else "length"
+        return "end_of_tweet" if run.has_ended else "length"
     if run.seconds_left() > 0:
         return None
-    if not run.detokenizer.new_tokens:
+    if not run.new:
         raise EngineError(BUSY)
     return "deadline"
 

@@ -11,20 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer
 
-from demo.checkpoints.files import read_object, write_checksums
+from demo.checkpoints.files import CheckpointError, read_object, write_checksums
 from demo.checkpoints.ordinary import library_view
-from demo.generation.openvino.exported import Exported
-from demo.generation.openvino.graph import (
-    GPT2,
-    CannotExport,
-    Decoder,
-    Graph,
-    Llama,
-    Precision,
-    Weights,
-)
+from demo.generation.openvino.exported import CONFIGS, MODEL, Exported
+from demo.generation.openvino.graph import GPT2, Decoder, Llama, Precision, Sizes, Weights
 from demo.generation.openvino.runtime import ov
 from demo.subprocesses import end_with_parent
 
@@ -36,34 +28,36 @@ MAX_CONTEXT_TOKENS = 8_192
 def export(folder: Path, out: Path, *, source: str = "", precision: Precision = "int8") -> Exported:
     """Writes the model, its tokenizer and a description of both into `out`.
 
-    int8 weights have one scale per output row (symmetric); `f32` is for comparing. `source`
-    is the fingerprint of the checkpoint, which tells later whose export it is.
-
-    Raises:
-        CannotExport: the architecture is not supported, a weight is missing, superfluous,
-            misshapen or not finite, or the tokenizer does not fit.
+    int8 weights have one scale per output row (symmetric); `f32` is for comparing. `source` is the
+    fingerprint of the checkpoint, which tells later whose export it is. Raises CheckpointError if
+    the architecture is not supported, a weight is not what it takes, or the tokenizer does not fit.
     """
     config = read_object(folder, "config.json")
-    read_decoder = _DECODERS.get(str(config.get("model_type")))
-    if read_decoder is None:
-        raise CannotExport(
-            f"{folder.name} is a {config.get('model_type')} model; "
-            f"OpenVINO runs {' and '.join(_DECODERS)} here."
-        )
-    decoder = read_decoder(config)
+    decoder, sizes = _decoder(config)
     with library_view(folder) as view:
         tokenizer = AutoTokenizer.from_pretrained(
             view, trust_remote_code=False, local_files_only=True
         )
-    exported = _describe(decoder, tokenizer, precision, source)
+    end = tokenizer.eos_token_id
+    if end is None or len(tokenizer) > sizes.vocabulary:
+        raise CheckpointError(
+            f"The tokenizer has {len(tokenizer):,} tokens and its eos_token_id is {end}; "
+            f"the model knows {sizes.vocabulary:,} tokens."
+        )
+    exported = Exported(
+        source=source,
+        precision=precision,
+        eos_token_id=int(end),
+        vocabulary=sizes.vocabulary,
+        context_tokens=sizes.context,
+        cache_values_per_token=2 * sizes.layers * sizes.kv_heads * sizes.head_size,
+    )
     out.mkdir(parents=True, exist_ok=True)
-    weights = Weights.open(folder)
-    model = decoder.build(Graph(weights, precision))
-    weights.require_all_used()
-    ov.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
+    model = decoder(sizes, Weights(folder), precision).build(config["model_type"])
+    ov.save_model(model, out / MODEL, compress_to_fp16=False)
     tokenizer.backend_tokenizer.save(str(out / "tokenizer.json"))
-    roles = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), exported.eos_token_id)
-    for name in ("config.json", "generation_config.json"):
+    roles = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), int(end))
+    for name in CONFIGS:
         # OpenVINO GenAI needs both files; a request sets everything that they could say.
         values = {"model_type": config["model_type"], **roles}
         (out / name).write_text(json.dumps(values), encoding="utf-8")
@@ -72,31 +66,22 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
     return exported
 
 
-def _describe(
-    decoder: Decoder, tokenizer: PreTrainedTokenizerBase, precision: Precision, source: str
-) -> Exported:
-    if tokenizer.eos_token_id is None or len(tokenizer) > decoder.vocabulary:
-        raise CannotExport(
-            f"The tokenizer has {len(tokenizer):,} tokens and its eos_token_id is "
-            f"{tokenizer.eos_token_id}; the model knows {decoder.vocabulary:,} tokens."
-        )
-    return Exported(
-        source=source,
-        precision=precision,
-        eos_token_id=int(tokenizer.eos_token_id),
-        vocabulary=decoder.vocabulary,
-        context_tokens=decoder.context,
-        cache_values_per_token=2 * decoder.layers * decoder.kv_heads * decoder.head_size,
-    )
+def _decoder(config: Mapping[str, Any]) -> tuple[type[Decoder], Sizes]:
+    kind = config.get("model_type")
+    if kind == "gpt2":
+        return GPT2, _gpt2(config)
+    if kind == "llama":
+        return Llama, _llama(config)
+    raise CheckpointError(f"It is a {kind} model; OpenVINO runs gpt2 and llama here.")
 
 
-def _gpt2(config: Mapping[str, Any]) -> Decoder:
+def _gpt2(config: Mapping[str, Any]) -> Sizes:
     _require(config, "activation_function", "gelu_new", "gelu_pytorch_tanh")
     _require(config, "scale_attn_weights", True)
     _require(config, "scale_attn_by_inverse_layer_idx", False)
     _require(config, "add_cross_attention", False)
     width, heads = config["n_embd"], config["n_head"]
-    return GPT2(
+    return Sizes(
         layers=config["n_layer"],
         heads=heads,
         kv_heads=heads,
@@ -110,16 +95,15 @@ def _gpt2(config: Mapping[str, Any]) -> Decoder:
     )
 
 
-def _llama(config: Mapping[str, Any]) -> Decoder:
+def _llama(config: Mapping[str, Any]) -> Sizes:
     _require(config, "hidden_act", "silu")
     _require(config, "attention_bias", False)
     _require(config, "mlp_bias", False)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind != "default":
-        raise CannotExport(f"Its rope_type is {kind}, which is not supported here.")
+    # Older configs call it `type`.
+    _require({"rope_type": rope.get("type", "default"), **rope}, "rope_type", "default")
     width, heads = config["hidden_size"], config["num_attention_heads"]
-    return Llama(
+    return Sizes(
         layers=config["num_hidden_layers"],
         heads=heads,
         kv_heads=config.get("num_key_value_heads") or heads,
@@ -134,19 +118,16 @@ def _llama(config: Mapping[str, Any]) -> Decoder:
     )
 
 
-_DECODERS = {"gpt2": _gpt2, "llama": _llama}
-
-
 def _require(config: Mapping[str, Any], key: str, *supported: object) -> None:
     """A key that is not in the config means the first of the supported values."""
     value = config.get(key, supported[0])
     if value not in supported:
-        raise CannotExport(f"Its {key} is {value}, which is not supported here.")
+        raise CheckpointError(f"Its {key} is {value}, which is not supported here.")
 
 
 if __name__ == "__main__":
     end_with_parent()
     try:
         export(Path(sys.argv[1]), Path(sys.argv[2]), source=sys.argv[3])
-    except CannotExport as error:
+    except CheckpointError as error:
         sys.exit(str(error))

@@ -73,12 +73,11 @@ class WorkerProcess:
                 return False
         return True
 
-    def is_up(self) -> bool:
-        """True while the process could be asked for a text."""
-        return self.ready.is_set() and not self.is_closing()
+    def is_healthy(self) -> bool:
+        """True while the process could be asked for a text, and is not silent for too long."""
+        return self.ready.is_set() and not self.is_closing() and not self._is_stalled()
 
     def is_closing(self) -> bool:
-        """True once `close` was called."""
         return self._closing.is_set()
 
     def state(self) -> WorkerState:
@@ -86,17 +85,13 @@ class WorkerProcess:
         process = self._process
         return WorkerState(process.pid if process else None, self._restarts)
 
-    def is_stalled(self) -> bool:
-        """True if the process was silent for too long."""
+    def _is_stalled(self) -> bool:
         limit = self._stall_seconds if self.ready.is_set() else START_SECONDS
         return time.monotonic() - self._last_message > limit
 
     def add(self, number: int, events: "SimpleQueue[Event]", command: Mapping[str, Any]) -> None:
-        """Asks for a text; its events are put in the queue.
-
-        Raises:
-            EngineError: `close` was called.
-        """
+        """Asks for a text; its events are put in the queue. Raises EngineError if `close` was
+        called."""
         with self._lock:
             if self.is_closing():
                 raise EngineError(SHUTTING_DOWN)
@@ -113,7 +108,6 @@ class WorkerProcess:
                 self._outbox.put({"cancel": number})
 
     def close(self) -> None:
-        """Ends the process for good."""
         with self._lock:
             self._closing.set()
             process = self._process
@@ -207,7 +201,7 @@ class WorkerProcess:
         """Kills a process that hangs, also at its start or end; it is then restarted."""
         while not self._closing.wait(HEARTBEAT_SECONDS):
             process = self._process
-            if process is not None and self.is_stalled():
+            if process is not None and self._is_stalled():
                 log.error("OpenVINO's worker hangs and is killed.")
                 # It is not up again before another one says so.
                 self.ready.clear()

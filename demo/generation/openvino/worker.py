@@ -88,7 +88,6 @@ class Worker:
         self._sent_at = 0.0
 
     def run(self) -> None:
-        """Works until the input ends."""
         while self._read_commands():
             self._admit_waiting()
             if self._live:
@@ -109,7 +108,6 @@ class Worker:
         del handles
 
     def send(self, message: object) -> None:
-        """Sends one line to the parent."""
         self._outbox.write(json.dumps(message, separators=(",", ":")) + "\n")
         self._outbox.flush()
         self._sent_at = time.monotonic()
