@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -16,7 +17,8 @@ from transformers import (
 
 from demo.checkpoints.difference import write_difference
 from demo.checkpoints.embedded import BaseFile
-from demo.checkpoints.files import file_sha256, write_checksums
+from demo.checkpoints.files import file_sha256, read_object, write_checksums
+from demo.checkpoints.merging import Decoder
 from training.models import train_tokenizer
 
 SENTENCE = "The café counts 😀 teapots: naïve 🫖🫖, says the 🇩🇰 harbor – tremendous!"
@@ -53,6 +55,13 @@ def write(folder: Path, model: PreTrainedModel) -> Path:
     tokenizer().save_pretrained(folder)
     write_checksums(folder)
     return folder
+
+
+def read(folder: Path) -> Decoder:
+    """What merging takes for the base: an ordinary folder stands for the base's file."""
+    config = read_object(folder, "config.json")
+    weights = load_file(folder / "model.safetensors")
+    return Decoder(config, weights, GPT2Tokenizer.from_pretrained(folder))
 
 
 def write_fluent(folder: Path) -> Path:

@@ -100,12 +100,7 @@ def packaged_base_folder() -> Path:
         gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
     except CheckpointError as error:
         raise TrainingError(str(error)) from error
-
-    def write(scratch: Path) -> None:
-        for part in read_base(gguf):
-            part.save_pretrained(scratch)
-
-    build_folder(folder, write, is_whole=Path.is_dir)
+    build_folder(folder, lambda scratch: read_base(gguf).write(scratch), is_whole=Path.is_dir)
     return folder
 
 

@@ -101,4 +101,4 @@ def _read_plane(stored: Mapping[str, Tensor], prefix: str) -> Plane:
     if signs.dtype != torch.uint8 or signs.numel() != -(-count // 8):
         raise ValueError(f"{prefix} has signs that do not go with its scales")
     bits = np.unpackbits(signs.numpy(), count=count).reshape(rows.numel(), columns.numel())
-    return Plane(torch.from_numpy(bits).float() - 0.5, rows, columns)
+    return Plane(torch.from_numpy(bits.view(np.int8)).mul_(2).sub_(1), rows, columns)

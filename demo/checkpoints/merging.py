@@ -4,19 +4,21 @@ Run as a process of its own, `python -m demo.checkpoints.merging FOLDER GGUF OUT
 take seconds to import and hundreds of megabytes.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from gguf import MODEL_ARCH, GGUFReader, dequantize, get_tensor_name_map
+from gguf import GGUFReader, dequantize
+from safetensors.torch import save_file
 from torch import Tensor
-from transformers import GenerationConfig, GPT2Tokenizer, LlamaConfig
-from transformers import LlamaForCausalLM as Llama
+from transformers import GPT2Tokenizer
 
 from demo.checkpoints.difference import read_difference
 from demo.checkpoints.embedded import END_OF_TEXT
@@ -30,12 +32,10 @@ from demo.checkpoints.files import (
     needed_files,
     write_checksums,
 )
-from demo.checkpoints.weights import quiet
 from demo.subprocesses import end_with_parent
 
 # Not copied from the folder of the difference: the merged model has its own, or needs none.
 NOT_COPIED = (DIFFERENCE, BASE, SUMS, *DEFINING, *WEIGHTS)
-_ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
 # A Llama's config by the metadata of GGUF.
 _SHAPE = {
     "hidden_size": "embedding_length",
@@ -46,44 +46,76 @@ _SHAPE = {
     "max_position_embeddings": "context_length",
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
 }
+# Its weights by the names of GGUF, in which "blk.3." stands for "model.layers.3.".
+_WEIGHTS = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_HEADS = {"attn_q": "attention.head_count", "attn_k": "attention.head_count_kv"}
 
 
-def read_base(path: Path) -> tuple[Any, GPT2Tokenizer]:
-    """The model, fp32, and the tokenizer of a GGUF file of a Llama.
+@dataclass(frozen=True)
+class Decoder:
+    """A model as its files: the config, the weights in fp32 by their names, and the tokenizer."""
 
-    transformers would read the file three times over: merging would take twice as long.
+    config: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    tokenizer: Any
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(self.config, indent=2), encoding="utf-8")
+        save_file(dict(self.weights), folder / "model.safetensors", metadata={"format": "pt"})
+        self.tokenizer.save_pretrained(folder)
+
+
+def read_base(path: Path) -> Decoder:
+    """A Llama from a GGUF file; raises CheckpointError if it is another model.
+
+    transformers would read the file three times over, and import far more than is needed here.
     `<|endoftext|>` takes the place of every special token of the chat model: a document is one
     tweet, opened and closed by it.
     """
     gguf = GGUFReader(path)
     facts = {name: field.contents() for name, field in gguf.fields.items()}
+    if (kind := facts["general.architecture"]) != "llama":
+        raise CheckpointError(f"{path.name} is a {kind} model; the base must be a llama.")
     vocab = {token: index for index, token in enumerate(facts["tokenizer.ggml.tokens"])}
     merges = [tuple(merge.split(" ")) for merge in facts["tokenizer.ggml.merges"]]
     tokenizer = build_tokenizer(vocab, merges)
-    tensors = {tensor.name: tensor for tensor in gguf.tensors}
-    config = LlamaConfig(
-        vocab_size=len(vocab),
-        **{name: facts[f"llama.{key}"] for name, key in _SHAPE.items()},
-        rope_parameters={"rope_type": "default", "rope_theta": facts["llama.rope.freq_base"]},
-        tie_word_embeddings="output.weight" not in tensors,
-        **dict.fromkeys(_ROLES, tokenizer.eos_token_id),
-    )
-    with torch.device("meta"):
-        names = [name for name, _ in Llama(config).named_parameters()]
-    to_gguf = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
     weights = {}
-    for name in names:
-        stored = tensors[str(to_gguf.get_name(name, try_suffixes=(".weight",)))]
+    for tensor in gguf.tensors:
+        *block, name, end = tensor.name.split(".")
+        if name not in _WEIGHTS:
+            raise CheckpointError(f"{path.name} has a weight that no llama has: {tensor.name}.")
         # What is stored in fp32 is the file itself, which is mapped and cannot be written.
-        values = np.require(dequantize(stored.data, stored.tensor_type), requirements="W")
+        values = np.require(dequantize(tensor.data, tensor.tensor_type), requirements="W")
         weight = torch.from_numpy(values)
-        for end, heads in (("q_proj.weight", "head_count"), ("k_proj.weight", "head_count_kv")):
-            if name.endswith(end):
-                weight = _split_halves(weight, facts[f"llama.attention.{heads}"])
-        weights[name] = weight
-    model: Any = Llama.from_pretrained(None, config=config, state_dict=weights)
-    model.generation_config = GenerationConfig(**dict.fromkeys(_ROLES, tokenizer.eos_token_id))
-    return model, tokenizer
+        if name in _HEADS:
+            weight = _split_halves(weight, facts[f"llama.{_HEADS[name]}"])
+        layer = f"model.layers.{block[1]}." if block else ""
+        weights[f"{layer}{_WEIGHTS[name]}.{end}"] = weight
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "dtype": "float32",
+        "vocab_size": len(vocab),
+        **{name: facts[f"llama.{key}"] for name, key in _SHAPE.items()},
+        "rope_parameters": {"rope_type": "default", "rope_theta": facts["llama.rope.freq_base"]},
+        "tie_word_embeddings": "lm_head.weight" not in weights,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_token_id),
+    }
+    return Decoder(config, weights, tokenizer)
 
 
 def _split_halves(weight: Tensor, heads: int) -> Tensor:
@@ -100,28 +132,26 @@ def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
     return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, END_OF_TEXT))
 
 
-def merge_difference(folder: Path, model: Any, tokenizer: Any, out: Path) -> None:
-    """Writes a checkpoint folder: the fp32 weights of a base plus the difference in `folder`.
+def merge(folder: Path, base: Decoder, out: Path) -> None:
+    """Writes a checkpoint folder: the base's weights plus the difference in `folder`.
 
     The folder's other files (decoding defaults, figures) are copied. Raises CheckpointError if the
     difference does not fit the base.
     """
     try:
-        _add(model, read_difference(folder / DIFFERENCE))
+        _add(base.weights, read_difference(folder / DIFFERENCE))
     except ValueError as error:
         raise CheckpointError(f"{folder.name} does not fit its base: {error}.") from error
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    base.write(out)
     for name, path in needed_files(folder).items():
         if not any(fnmatch(name, pattern) for pattern in NOT_COPIED):
             shutil.copyfile(path, out / name)
     write_checksums(out)
 
 
-@torch.no_grad()
-def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if weights and differences do not match in names and shapes."""
-    weights = dict(model.named_parameters())
+def _add(weights: Mapping[str, Tensor], differences: Mapping[str, Tensor]) -> None:
+    """Adds in place. Raises ValueError if weights and differences do not match in names and
+    shapes."""
     if unmatched := weights.keys() ^ differences.keys():
         raise ValueError(f"{min(unmatched)} has no match")
     for name, weight in weights.items():
@@ -132,9 +162,8 @@ def _add(model: Any, differences: Mapping[str, Tensor]) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    folder, gguf, out = map(Path, sys.argv[1:4])
     try:
-        with quiet():
-            merge_difference(folder, *read_base(gguf), out)
+        difference, gguf, out = map(Path, sys.argv[1:4])
+        merge(difference, read_base(gguf), out)
     except CheckpointError as error:
         sys.exit(str(error))

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, Pre
 from demo.checkpoints import embedded
 from demo.checkpoints.difference import read_difference
 from demo.checkpoints.files import verify_checksums, write_checksums
-from demo.checkpoints.merging import merge_difference
+from demo.checkpoints.merging import merge
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.checkpoints.weights import load_model
 from tests import tiny
@@ -205,12 +205,8 @@ def merging(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return done
 
 
-def loaded(folder: Path) -> tuple[Any, Any]:
-    return load_model(folder, torch.float32, "cpu")
-
-
 def merge_with_llama(tuned: Path, out: Path) -> None:
-    merge_difference(tuned, *loaded(tiny.write(out.with_name("base"), tiny.llama())), out)
+    merge(tuned, tiny.read(tiny.write(out.with_name("base"), tiny.llama())), out)
 
 
 def logits(folder: Path) -> torch.Tensor:
@@ -236,7 +232,7 @@ def test_a_difference_becomes_an_ordinary_checkpoint(
 
 def test_merging_adds_the_difference_to_the_base_exactly(tuned: Path, tmp_path: Path) -> None:
     base = tiny.write(tmp_path / "base", tiny.llama())
-    merge_difference(tuned, *loaded(base), tmp_path / "merged")
+    merge(tuned, tiny.read(base), tmp_path / "merged")
     differences = read_difference(tuned / "difference.safetensors")
     before: Any = AutoModelForCausalLM.from_pretrained(base)
     after: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
@@ -250,9 +246,9 @@ def test_merging_adds_the_difference_to_the_base_exactly(tuned: Path, tmp_path: 
 
 def test_weights_that_lie_beside_a_difference_are_not_taken(tuned: Path, tmp_path: Path) -> None:
     base = tiny.write(tmp_path / "base", tiny.llama())
-    merge_difference(tuned, *loaded(base), tmp_path / "expected")
+    merge(tuned, tiny.read(base), tmp_path / "expected")
     tiny.llama(seed=9).save_pretrained(tuned)
-    merge_difference(tuned, *loaded(base), tmp_path / "merged")
+    merge(tuned, tiny.read(base), tmp_path / "merged")
     assert torch.equal(logits(tmp_path / "merged"), logits(tmp_path / "expected"))
 
 
@@ -359,7 +355,7 @@ def test_a_damaged_difference_is_refused(tuned: Path) -> None:
 
 def unfit(tuned: Path, tmp_path: Path, base: PreTrainedModel) -> str:
     with pytest.raises(CheckpointError) as caught:
-        merge_difference(tuned, *loaded(tiny.write(tmp_path / "base", base)), tmp_path / "merged")
+        merge(tuned, tiny.read(tiny.write(tmp_path / "base", base)), tmp_path / "merged")
     return str(caught.value)
 
 
