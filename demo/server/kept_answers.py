@@ -18,7 +18,7 @@ KEPT_ROUTES = re.compile(
     r"|/gradio_api/(info|openapi\.json)"
 )
 # The page contains its own address, as the request gives it, and CORS headers name the origin.
-ADDRESS_HEADERS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server", "origin")
+ADDRESS_HEADERS = ("host", "x-forwarded-host", "x-forwarded-proto", "origin")
 # A request with one of these asks for a part, or whether there is anything new.
 CONDITIONS = {"range", "if-none-match", "if-modified-since", "authorization"}
 # All of Gradio's scripts and styles that a page loads, and some pages under other addresses.

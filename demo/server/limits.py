@@ -31,6 +31,7 @@ CLOSED_ROUTES = re.compile(
 MAX_PATH_BYTES = 255
 # Gradio builds an address from these, and answers 500 if it cannot.
 HOST_HEADERS = ("host", "x-forwarded-host")
+PROXY_HEADER = b"x-gradio-server"
 HOST = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d+)?", re.ASCII | re.IGNORECASE)
 # Of a body of another type, Gradio's answer on these routes is a copy.
 JSON_ROUTES = (*CALL_ROUTES, CANCEL, RESET)
@@ -45,9 +46,9 @@ NOT_JSON = (
 
 
 class ClosedDoors:
-    """Answers 404 on routes that the demo does not use, and 400 to a request for no host; drops
-    `/?page=` and `?deep_link=`: it has one page and no saved states, and Gradio answers an unknown
-    page with a 500."""
+    """Answers 404 on routes that the demo does not use, and 400 to a request for no host. Drops
+    what Gradio would answer with a 500: `/?page=` and `?deep_link=` (the demo has one page and no
+    saved states), and the header with which Gradio's own proxy, not used here, says where it is."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -62,7 +63,7 @@ class ClosedDoors:
         elif not _names_a_host(scope):
             await _refusal(400, "The request names no host.")(scope, receive, send)
         else:
-            await self.app(_without_page(scope), receive, send)
+            await self.app(_cleaned(scope), receive, send)
 
 
 class Bodies:
@@ -145,12 +146,13 @@ def _names_a_host(scope: Scope) -> bool:
         return False
 
 
-def _without_page(scope: Scope) -> Scope:
-    if get_route_path(scope) not in ("", "/"):
-        return scope
+def _cleaned(scope: Scope) -> Scope:
+    headers = [(name, value) for name, value in scope["headers"] if name != PROXY_HEADER]
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     kept = [(name, value) for name, value in query if name not in ("page", "deep_link")]
-    return {**scope, "query_string": urlencode(kept).encode()}
+    # Any other query stays as it was written.
+    query_string = scope["query_string"] if kept == query else urlencode(kept).encode()
+    return {**scope, "headers": headers, "query_string": query_string}
 
 
 def _refusal(status: int, sentence: str) -> JSONResponse:

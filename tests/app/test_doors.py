@@ -67,6 +67,16 @@ def test_a_page_that_is_not_shows_the_page_that_is(scripted_app: AppProcess, que
     assert "Trump or Computer Dump?" in answer.text
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nobody_can_say_where_the_server_is(scripted_app: AppProcess, method: str) -> None:
+    """Gradio would believe the header, or answer 500 if it holds no address."""
+    for server in ("http://elsewhere.test", "\x18", "http://[", "a:b"):
+        headers = {"x-gradio-server": server}
+        answer = HTTP.request(method, scripted_app.url, headers=headers)
+        assert answer.status_code == 200
+        assert "elsewhere.test" not in answer.text
+
+
 def in_chunks(size: int) -> Iterator[bytes]:
     """A body whose length is not announced."""
     for _ in range(size // 1_000):

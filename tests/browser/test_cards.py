@@ -37,7 +37,7 @@ def test_four_texts_grow_side_by_side_and_name_four_seeds(page: Page) -> None:
     expect(cards).to_have_count(4)
     for i in range(4):
         expect(cards.nth(i).locator(".cd-generated")).to_contain_text("word word")
-    tops = [cards.nth(i).evaluate("card => card.getBoundingClientRect().top") for i in range(4)]
+    tops = cards.evaluate_all("cards => cards.map((card) => card.getBoundingClientRect().top)")
     assert tops[0] == tops[1] < tops[2] == tops[3]
     page.locator("#cd-stop").click()
     for i in range(4):
