@@ -7,7 +7,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,40 +49,58 @@ def headers() -> dict[str, str]:
     return {"content-type": "application/json", "x-forwarded-for": address}
 
 
-async def visit(
-    client: httpx.AsyncClient, url: str, began: threading.Event | None = None, **asked: Any
-) -> Visit:
-    """One text for a new visitor; `began` is set at its first word."""
-    own, start, first, kind = headers(), time.monotonic(), 0.0, "cut"
+async def visit(url: str, began: threading.Event | None = None, **asked: Any) -> Visit:
+    """One text for a new visitor; `began` is set at its first word.
+
+    By hand: with a library, a crowd would take as much of the machine as the app.
+    """
+    own, start = {**headers(), "connection": "close"}, time.monotonic()
+    first, kind = 0.0, "cut"
     try:
-        body = {"prompt": "Today", **asked}
-        posted = await client.post(f"{url}/gradio_api/call/v2/generate", json=body, headers=own)
-        if posted.status_code != 200:
-            return Visit(_refusal(posted), 0.0, time.monotonic() - start)
-        event = posted.json()["event_id"]
-        async with client.stream("GET", url + stream_of(event), headers=own) as stream:
-            async for line in stream.aiter_lines():
-                name, _, data = line.partition(": ")
-                if name == "event":
-                    event = data
-                if name != "data" or event == "heartbeat":
-                    continue
-                last = json.loads(data)
-                kind = kind_of(last)
-                if not first and isinstance(last, list) and last[0]["generated"]:
-                    first = time.monotonic() - start
-                    if began:
-                        began.set()
-    except httpx.HTTPError:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            body = json.dumps({"prompt": "Today", **asked})
+            posted = request(url, "POST", "/gradio_api/call/v2/generate", body, own)
+            async with _answer(url, posted) as (head, reader):
+                answer = json.loads(await reader.read())
+            if not head.startswith("HTTP/1.1 200"):
+                return Visit(_refusal(head, answer), 0.0, time.monotonic() - start)
+            name, path = "", stream_of(answer["event_id"])
+            async with _answer(url, request(url, "GET", path, own=own)) as (_, reader):
+                async for line in reader:
+                    field, _, data = line.decode().rstrip().partition(": ")
+                    if field == "event":
+                        name = data
+                    if field != "data" or name == "heartbeat":
+                        continue
+                    last = json.loads(data)
+                    kind = kind_of(last)
+                    if not first and isinstance(last, list) and last[0]["generated"]:
+                        first = time.monotonic() - start
+                        if began:
+                            began.set()
+    except (OSError, EOFError, TimeoutError, ValueError):
         kind = "cut"
     seconds = time.monotonic() - start
     return Visit(kind, first or seconds, seconds)
 
 
-def _refusal(answer: httpx.Response) -> str:
+@asynccontextmanager
+async def _answer(url: str, sent: str) -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
+    """The head of the answer to this, and what follows it until the server closes."""
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        writer.write(sent.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        yield head.decode(), reader
+    finally:
+        writer.close()
+
+
+def _refusal(head: str, answer: Mapping[str, Any]) -> str:
     """Its status, and whether our sentence and a time to come back are with it."""
-    has_sentence = answer.headers.get("retry-after") and answer.json().get("detail")
-    return f"{answer.status_code}{'' if has_sentence else ' without a sentence'}"
+    has_sentence = "\r\nretry-after: " in head and answer.get("detail")
+    return f"{head.split()[1]}{'' if has_sentence else ' without a sentence'}"
 
 
 def kind_of(last: Any) -> str:
@@ -96,12 +115,11 @@ def visits(url: str, count: int, **asked: Any) -> list[Visit]:
     """One visitor after another."""
 
     async def come() -> list[Visit]:
-        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
-            seen = []
-            for _ in range(count):
-                seen.append(await visit(client, url, **asked))
-                await asyncio.sleep(PAUSE_SECONDS)
-            return seen
+        seen = []
+        for _ in range(count):
+            seen.append(await visit(url, **asked))
+            await asyncio.sleep(PAUSE_SECONDS)
+        return seen
 
     return asyncio.run(come())
 
@@ -110,9 +128,7 @@ def crowd(url: str, count: int, began: threading.Event | None = None, **asked: A
     """All at once."""
 
     async def come() -> list[Visit]:
-        limits = httpx.Limits(max_connections=count)
-        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, limits=limits) as client:
-            return await asyncio.gather(*(visit(client, url, began, **asked) for _ in range(count)))
+        return await asyncio.gather(*(visit(url, began, **asked) for _ in range(count)))
 
     return asyncio.run(come())
 
@@ -135,12 +151,15 @@ def stream_of(event: str) -> str:
     return f"/gradio_api/call/generate/{event}"
 
 
-def request(url: str, method: str, path: str, body: str = "") -> str:
-    """What a new visitor sends."""
-    own = {**headers(), "host": urlsplit(url).netloc}
+def request(
+    url: str, method: str, path: str, body: str = "", own: Mapping[str, str] | None = None
+) -> str:
+    """What a visitor with these headers sends, by default a new one."""
+    fields = {**(own or headers()), "host": urlsplit(url).netloc}
     if body:
-        own |= {"accept": "application/json, text/event-stream", "content-length": str(len(body))}
-    lines = (f"{name}: {value}" for name, value in own.items())
+        fields |= {"accept": "application/json, text/event-stream"}
+        fields |= {"content-length": str(len(body))}
+    lines = (f"{name}: {value}" for name, value in fields.items())
     return "\r\n".join((f"{method} {path} HTTP/1.1", *lines, "", body))
 
 

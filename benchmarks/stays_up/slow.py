@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-import httpx
-
 from benchmarks.stays_up import calls
 from benchmarks.stays_up.app import FLAT, App, Row
 
@@ -54,10 +52,9 @@ async def _beside(app: App, count: int, act: Act) -> tuple[list[calls.Visit], fl
     # Texts that some of them asked for have been written by then.
     await asyncio.sleep(seconds)
     begun, seen = time.monotonic(), []
-    async with httpx.AsyncClient(timeout=calls.PATIENCE_SECONDS) as client:
-        while time.monotonic() - begun < seconds:
-            seen.append(await calls.visit(client, app.url))
-            await asyncio.sleep(1)
+    while time.monotonic() - begun < seconds:
+        seen.append(await calls.visit(app.url))
+        await asyncio.sleep(1)
     memory = await asyncio.to_thread(app.server.memory_mib)
     for task in staying:
         task.cancel()

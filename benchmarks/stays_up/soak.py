@@ -5,8 +5,6 @@ import statistics
 import time
 from collections.abc import Iterator
 
-import httpx
-
 from benchmarks.servers import Server
 from benchmarks.stays_up import calls
 from benchmarks.stays_up.app import App, Row
@@ -55,9 +53,8 @@ async def _stay(
     begun, seen, readings = time.monotonic(), list[calls.Visit](), list[tuple[int, float]]()
 
     async def come() -> None:
-        async with httpx.AsyncClient(timeout=calls.PATIENCE_SECONDS) as client:
-            while time.monotonic() - begun < seconds:
-                seen.append(await calls.visit(client, server.url, max_new_tokens=TOKENS))
+        while time.monotonic() - begun < seconds:
+            seen.append(await calls.visit(server.url, max_new_tokens=TOKENS))
 
     async def read() -> None:
         while time.monotonic() - begun < seconds:

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # One slot in this many is kept for visitors who have no text under way.
 SLOTS_PER_RESERVED = 8
@@ -16,7 +16,13 @@ class Place:
 
     visitor: str
     texts: int
-    has_turn: bool = False
+    # Each has its own: of many who wait, only those whose turn comes are woken.
+    turn: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether its texts may be written."""
+        return self.turn.is_set()
 
 
 class FairQueue:
@@ -29,19 +35,19 @@ class FairQueue:
         self._slots = slots
         self._waiting: list[Place] = []
         self._writing: Counter[str] = Counter()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
     @contextmanager
     def place(self, visitor: str, texts: int) -> Iterator[Place]:
         """A place at the end of the queue, given back when the block is left."""
         place = Place(visitor, texts)
-        with self._changed:
+        with self._lock:
             self._waiting.append(place)
             self._give_turns()
         try:
             yield place
         finally:
-            with self._changed:
+            with self._lock:
                 if place.has_turn:
                     self._writing[visitor] -= texts
                     # Drops visitors who have none left.
@@ -53,18 +59,18 @@ class FairQueue:
     def wait(self, place: Place, seconds: float) -> int:
         """Waits for the place's turn, at most so many seconds. Returns 0 once it has come, else the
         place's number in the queue."""
-        with self._changed:
-            self._changed.wait_for(lambda: place.has_turn, seconds)
+        place.turn.wait(seconds)
+        with self._lock:
             return 0 if place.has_turn else 1 + self._order().index(place)
 
     def waiting(self) -> int:
         """How many calls wait for their turn."""
-        with self._changed:
+        with self._lock:
             return len(self._waiting)
 
     def writing(self) -> int:
         """How many texts are being written."""
-        with self._changed:
+        with self._lock:
             return self._writing.total()
 
     def _order(self) -> list[Place]:
@@ -86,7 +92,6 @@ class FairQueue:
             reserved = slots // SLOTS_PER_RESERVED if self._writing[place.visitor] else 0
             # A call of more texts than there are slots begins once nobody else writes.
             if place.texts <= free - reserved or not self._writing:
-                place.has_turn = True
+                place.turn.set()
                 self._waiting.remove(place)
                 self._writing[place.visitor] += place.texts
-        self._changed.notify_all()
