@@ -28,7 +28,14 @@ from demo.server.service import Service
 from demo.settings import Settings
 from demo.ui.about import Owner
 from demo.ui.api import calls_of, end_stream
-from demo.ui.embed import Rewriting, answer_mcp_in_json, asset_routes, changes, close_server
+from demo.ui.embed import (
+    Rewriting,
+    answer_mcp_in_json,
+    asset_routes,
+    changes,
+    close_server,
+    save_no_states,
+)
 from demo.ui.page import build_page
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
@@ -121,6 +128,7 @@ def _open(
             footer_links=["api"],
         )
     answer_mcp_in_json(page)
+    save_no_states(page)
     say(f"Running on http://{settings.server_name}:{settings.server_port}")
 
 

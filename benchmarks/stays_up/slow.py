@@ -1,6 +1,7 @@
 """Visitors who send or read hardly anything, and connections that do nothing."""
 
 import asyncio
+import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,6 +12,8 @@ from benchmarks.stays_up import calls
 from benchmarks.stays_up.app import FLAT, App, Row
 
 DRIP_SECONDS = 0.5
+# As long as the server keeps an idle connection.
+IDLE_SECONDS = 5.0
 # The buffer of who reads slowly: the page itself does not fit.
 SLOW_BUFFER = 4_096
 # What a visitor of such a number does with a connection of its own.
@@ -115,3 +118,5 @@ async def _idle(
         writer.write(calls.request(url, "GET", "/healthz").encode())
     while await reader.read(64):
         pass
+    # The server closes all of them in the same second. None of them has a reason to come back then.
+    await asyncio.sleep(random.uniform(0, IDLE_SECONDS))

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 # The router's own function: a guard and the router must never see different routes.
@@ -141,8 +142,9 @@ class Admission:
         self.calls = calls
         self.end_stream = end_stream
         self._streams = ledger.streams
-        # Gradio takes one call at a time. Each keeps the event loop busy for milliseconds: of a
-        # crowd that comes at once, those who are refused hear so before all others are taken.
+        # Gradio takes one call for texts at a time. Each keeps the event loop busy for a while:
+        # of a crowd that comes at once, those who are refused hear so before the others are taken.
+        # Other calls are not refused here, and must not hold up those for texts.
         self._taking = asyncio.Lock()
         self._tasks: set[asyncio.Future[None]] = set()
 
@@ -171,7 +173,7 @@ class Admission:
         answer = _Answer(send)
         self._use(stream)
         try:
-            async with self._taking:
+            async with self._taking if call.texts else nullcontext():
                 await self.app(_numbered(scope, call), receive, answer.send)
         finally:
             if event := answer.event_id():

@@ -13,9 +13,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from gradio.state_holder import SessionState
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -181,6 +183,20 @@ def answer_mcp_in_json(page: gr.Blocks) -> None:
         return [TextContent(type="text", text=text) for text in texts]
 
     server.postprocess_output_data = as_json
+
+
+def save_no_states(page: gr.Blocks) -> None:
+    """Keeps a launched page from making the configs of all its components anew for each session.
+
+    Gradio saves and links states with them, which the demo does not offer; each program's call is a
+    session, and would spend a tenth of its time on them.
+    """
+    without_configs: Any = SimpleNamespace(default_config=page.default_config, blocks={})
+    try:
+        SessionState(without_configs)
+        page.state_holder.blocks = without_configs
+    except Exception:
+        _warn("session")
 
 
 def close_server(page: gr.Blocks) -> None:

@@ -1,9 +1,13 @@
 """What is changed of Gradio's own answers, and what a shared link shows."""
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import pytest
+from gradio.state_holder import StateHolder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -12,8 +16,16 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from demo.generation.profile import read_profile
-from demo.ui import copy
-from demo.ui.embed import FRONTEND, Rewriting, address_of, changes, lazy_script, preview_tags
+from demo.ui import copy, embed
+from demo.ui.embed import (
+    FRONTEND,
+    Rewriting,
+    address_of,
+    changes,
+    lazy_script,
+    preview_tags,
+    save_no_states,
+)
 from training.files import EMBEDDED
 
 PERSONA = read_profile(EMBEDDED).persona
@@ -172,3 +184,36 @@ def test_a_shared_link_shows_title_sentence_picture_and_label() -> None:
     assert "AI-generated parody" in tags
     assert "Donald Trump&#x27;s tweets" in tags
     assert copy.PREVIEW_PICTURE in tags
+
+
+@pytest.fixture
+def blocks() -> Any:
+    """A page as its server holds it, with one component."""
+
+    async def build() -> Any:
+        with gr.Blocks() as page:
+            gr.Textbox("teapots")
+        return page
+
+    # Outside of an event loop, Gradio would make one that nobody closes.
+    page = asyncio.run(build())
+    StateHolder().set_blocks(page)  # type: ignore[no-untyped-call]
+    return page
+
+
+def test_a_session_has_no_configs_until_something_in_it_changes(blocks: Any) -> None:
+    (number,) = (n for n, block in blocks.blocks.items() if isinstance(block, gr.Textbox))
+    save_no_states(blocks)
+    session = blocks.state_holder["one"]
+    assert session.config_values == {}
+    session._update_value_in_config(number, "kettles")
+    assert session.config_values[number]["props"]["value"] == "kettles"
+
+
+def test_a_gradio_whose_sessions_are_others_keeps_them(
+    blocks: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embed, "SessionState", lambda page: page.teapots)
+    save_no_states(blocks)
+    assert blocks.state_holder["one"].config_values.keys() == blocks.blocks.keys()
+    assert "another session than expected" in caplog.text

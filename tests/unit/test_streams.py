@@ -28,11 +28,11 @@ class Server:
         self._over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._app = Admission(
             self._answer, self.ledger, Rates({"texts": []}, 1), CROWD, visitor_calls=CROWD,
-            calls={1: Signature({}, asks_for_texts=True)}, end_stream=self._end,
+            calls={1: Signature({}, asks_for_texts=True), 2: Signature({})}, end_stream=self._end,
         )  # fmt: skip
 
-    async def call(self) -> None:
-        body = {"data": [], "fn_index": 1, "session_hash": NAME}
+    async def call(self, number: int = 1) -> None:
+        body = {"data": [], "fn_index": number, "session_hash": NAME}
         await self._ask("POST", NUMBERED_CALL, state={"visitor": "", "body": body})
 
     async def read(self, is_complete: bool) -> None:
@@ -167,5 +167,17 @@ def test_of_a_crowd_the_refused_hear_so_before_the_others_are_taken() -> None:
         server.may_join.set()
         await asyncio.gather(*calls)
         assert (server.statuses[1:], server.taken) == ([200] * CROWD, CROWD)
+
+    play(visit)
+
+
+def test_calls_that_ask_for_no_text_hold_up_none_that_does() -> None:
+    async def visit(server: Server) -> None:
+        server.may_join.clear()
+        calls = [asyncio.create_task(server.call(number)) for number in (2, 2, 1)]
+        await asyncio.sleep(0)
+        assert server.taken == 3
+        server.may_join.set()
+        await asyncio.gather(*calls)
 
     play(visit)
