@@ -27,7 +27,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "safetensors": ("weights without code in them", "GGUF; never pickle"),
     "numpy": ("arrays of both judges, and of weights", "torch, in processes that import it"),
     "accelerate": ("transformers loads GGUF and trains with it", "nothing: transformers asks"),
-    "gguf": ("transformers reads the base file with it", "a base file in safetensors"),
+    "gguf": ("merging reads the base file with it", "a base file in safetensors"),
     "pyarrow": ("parquet of prepared tweets", "polars, or JSON lines"),
     "datasketch": ("near duplicates by MinHash", "a hundred lines of numpy"),
     "fsspec": ("an archive at an address", "httpx"),
