@@ -6,7 +6,6 @@ import sys
 from demo import log
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PLOT
-from demo.checkpoints.persona import InvalidPersona
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, resolve_checkpoint
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import read_profile
@@ -18,7 +17,7 @@ from demo.subprocesses import NotEnoughMemory, require_memory
 
 # Of each of the two processes, in whose address space much is reserved that is never used.
 NEEDED_BYTES = 10**9
-OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidPersona, InvalidSetting, NotEnoughMemory)
+OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory)
 
 
 def main() -> int:

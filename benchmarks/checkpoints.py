@@ -17,8 +17,9 @@ from safetensors import safe_open
 
 from benchmarks import BenchmarkError
 from benchmarks.measuring import ROOT
+from demo.checkpoints.embedded import EMBEDDED
 from training.command_line import flag
-from training.files import EMBEDDED, resolve_folder
+from training.files import resolve_folder
 
 
 class CheckpointName(StrEnum):

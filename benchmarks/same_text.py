@@ -15,12 +15,13 @@ from typing import Annotated
 import typer
 
 from benchmarks.measuring import RESULTS, ResultsOption, describe_run, table, write_page
+from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.engine import Engine
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
-from training.files import EMBEDDED, resolve_folder
+from training.files import resolve_folder
 
 WORDS = ("the", "democrats", "have", "a", "tremendous", "problem", "with", "teapots", "everybody")
 PROMPT_TOKENS = 24

@@ -15,6 +15,7 @@ from pathlib import Path
 from gradio import networking
 
 from demo import log
+from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import Persona
 from demo.generation.profile import Profile
 from demo.judging.judges import read_metrics
@@ -25,7 +26,6 @@ from tests.guessing import Stories
 from tests.scripted import ScriptedEngine, scripted_judges
 
 PERSONA_FILE = Path(__file__).parent.parent / "training" / "persona.toml"
-EMBEDDED = Path(__file__).parent.parent / "embedded"
 
 
 def load() -> Loaded:

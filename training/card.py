@@ -10,10 +10,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, BaseFile
+from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT, BaseFile
 from demo.checkpoints.files import BASE, DIFFERENCE, PLOT
 from demo.checkpoints.persona import Persona, persona_of
-from training.files import EMBEDDED, read_json
+from training.files import read_json
 from training.recipe import PACKAGED_BASE
 from training.working_tree import ROOT
 

@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
+from demo.checkpoints.embedded import EMBEDDED
 from training.checkpoints import record
-from training.files import EMBEDDED, read_json, read_metrics, resolve_folder, write_json
+from training.files import read_json, read_metrics, resolve_folder, write_json
 from training.prepare import read_texts
 from training.sampling import draw, open_engine
 from training.text_figures import TextFigures, describe

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
 from demo.settings import read_settings
@@ -29,7 +30,7 @@ from training.bits_per_byte import (
 from training.checkpoints import record
 from training.command_line import flag
 from training.export_accuracy import measure_export
-from training.files import EMBEDDED, read_metrics, read_texts_file, resolve_folder
+from training.files import read_metrics, read_texts_file, resolve_folder
 from training.prepare import read_texts
 from training.sampling import load_fp32, open_engine, read_decoding
 from training.text_report import Report, measure_texts

@@ -10,12 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
-from training.working_tree import ROOT
 
-EMBEDDED = ROOT / "embedded"
 TEXT_SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".parquet")
 
 

@@ -11,12 +11,13 @@ from typing import Annotated
 
 from typer import Option
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.judging import canonical, detector, originals
 from demo.judging.judges import Share
 from demo.judging.originals import Originals
 from training.checkpoints import record
 from training.detector_training import DetectorFigures, measure_detector, train_detector
-from training.files import EMBEDDED, read_metrics, resolve_folder
+from training.files import read_metrics, resolve_folder
 from training.prepare import SPLITS, read_texts
 from training.sampling import Sample, draw, open_engine, read_decoding
 

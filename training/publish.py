@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import METRICS
 from demo.checkpoints.hub import SETTINGS, RepoType
 from training import TrainingError, working_tree
 from training.command_line import flag
-from training.files import EMBEDDED
 from training.release.checkpoint import (
     build_checkpoint,
     compare_with_published,

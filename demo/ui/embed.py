@@ -189,10 +189,10 @@ def save_no_states(page: gr.Blocks) -> None:
     """Keeps a launched page from making the configs of all its components anew for each session.
 
     Gradio saves and links states with them, which the demo does not offer; each program's call is a
-    session, and would spend a tenth of its time on them.
+    session, and would spend a third of its time on them (benchmarks/LOG.md).
     """
-    without_configs: Any = SimpleNamespace(default_config=page.default_config, blocks={})
     try:
+        without_configs: Any = SimpleNamespace(default_config=page.default_config, blocks={})
         SessionState(without_configs)
         page.state_holder.blocks = without_configs
     except Exception:

@@ -21,7 +21,7 @@ from gradio_client import Client
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
-from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
+from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT, locate_base
 from demo.settings import read_settings
 from tests import tiny
 from tests.hub.publisher import (
@@ -37,7 +37,6 @@ from tests.hub.server import READER, STRANGER, Broken, Hub, InXet, Repo
 from tests.hub.verbs import Done, wait_for_step
 from tests.processes import running_app
 from training import TrainingError
-from training.files import EMBEDDED
 from training.prepare import read_texts
 from training.publish import choose_tag
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 from transformers import pipeline
 
-from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
+from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT, locate_base
 from demo.checkpoints.files import verify_checksums
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
 from training.bits_per_byte import measure_gap, score_texts
-from training.files import EMBEDDED
 from training.models import load_decoder, packaged_base_folder
 
 TEXTS = [

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from demo.checkpoints.embedded import EMBEDDED
 from training.card import Publication, render_card, write_card
-from training.files import EMBEDDED
 from training.text_figures import REPEATING_RULE
 
 

@@ -8,15 +8,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, PreTrainedModel
 
 from demo.checkpoints import embedded
 from demo.checkpoints.difference import read_difference
 from demo.checkpoints.files import verify_checksums, write_checksums
-from demo.checkpoints.merging import merge
+from demo.checkpoints.merging import merge, read_base
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.checkpoints.weights import load_model
 from tests import tiny
@@ -393,3 +395,23 @@ def test_a_difference_of_another_shape_is_refused(tuned: Path, tmp_path: Path, p
 def test_what_is_no_safetensors_is_refused(tuned: Path, tmp_path: Path) -> None:
     (tuned / "difference.safetensors").write_bytes(b"a pickle, perhaps")
     assert unfit(tuned, tmp_path, tiny.llama()).startswith("tuned does not fit its base: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "message"),
+    [("gpt2", "token_embd", "is a gpt2 model"), ("llama", "teapot", "that no llama has: teapot")],
+)
+def test_a_base_that_is_no_llama_is_refused(
+    tmp_path: Path, kind: str, weight: str, message: str
+) -> None:
+    path = tmp_path / "base.gguf"
+    gguf = GGUFWriter(path, kind)
+    gguf.add_token_list(["<|endoftext|>", "a", "aa"])
+    gguf.add_token_merges(["a a"])
+    gguf.add_tensor(f"{weight}.weight", np.zeros((2, 4), np.float32))
+    gguf.write_header_to_file()
+    gguf.write_kv_data_to_file()
+    gguf.write_tensors_to_file()
+    gguf.close()
+    with pytest.raises(CheckpointError, match=message):
+        read_base(path)

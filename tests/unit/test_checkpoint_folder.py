@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from demo.checkpoints.embedded import BaseFile
+from demo.checkpoints.embedded import EMBEDDED, BaseFile
 from demo.checkpoints.files import verify_checksums, write_checksums
 from tests.hub.publisher import make_checkpoint, make_data
 from training import TrainingError
 from training.card import Publication, render_card
-from training.files import EMBEDDED
 from training.release.checkpoint import build_checkpoint, is_path
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from demo.checkpoints.embedded import EMBEDDED
 from tests.docs import PAGES, README, parts, rendered, shown
 from tests.licences import USES, requirements
 from training.card import render_card
-from training.files import EMBEDDED
 from training.working_tree import ROOT
 
 FRONT_MATTER = yaml.safe_load(README.read_text(encoding="utf-8").split("---\n")[1])

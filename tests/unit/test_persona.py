@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PERSONA, CheckpointError
 from demo.checkpoints.persona import NOBODY, InvalidPersona, Persona, persona_of
 from demo.generation.profile import Profile
 from demo.server.service import ready
 from demo.ui.api import make_generate
 from tests.scripted import ScriptedEngine
-from training.files import EMBEDDED
 from training.prepare import PERSONA as OURS
 
 FIELDS: dict[str, Any] = {

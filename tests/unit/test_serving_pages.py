@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.profile import read_profile
 from demo.ui import copy, embed
 from demo.ui.embed import (
@@ -26,7 +27,6 @@ from demo.ui.embed import (
     preview_tags,
     save_no_states,
 )
-from training.files import EMBEDDED
 
 PERSONA = read_profile(EMBEDDED).persona
 

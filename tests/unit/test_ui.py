@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import gradio as gr
 import pytest
 
+from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.engine import Ending, EngineError
 from demo.generation.profile import read_profile
 from demo.generation.request import FIELDS, GenerationRequest
@@ -22,7 +23,6 @@ from demo.ui.results import Draft, TextResult
 from demo.ui.theme import CSS_FILE, DARK, LIGHT, palette_css
 from demo.ui.write import moods
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
-from training.files import EMBEDDED
 
 PROFILE = read_profile(EMBEDDED)
 # What every rule of the sheet is inside of, or begins with.

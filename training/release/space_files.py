@@ -9,8 +9,8 @@ from huggingface_hub import RepoCard, SpaceHardware
 from huggingface_hub.utils._fixes import yaml_dump
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from demo.checkpoints.embedded import EMBEDDED
 from training import TrainingError, working_tree
-from training.files import EMBEDDED
 from training.release.checks import KnownTweets, require_safe
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE")
