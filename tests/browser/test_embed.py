@@ -230,8 +230,7 @@ def test_an_embed_stores_nothing_in_the_readers_browser(visitor: Page, blog: Blo
     assert page.context.cookies() == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
 def test_the_ready_post_fits_and_has_its_picture_taken(
     visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: Any
 ) -> None:

@@ -179,8 +179,7 @@ def test_without_tweets_one_sentence_says_so(visitor: Page, scripted_app: AppPro
     expect(page.locator(".cd-answer").first).to_be_hidden()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
 def test_the_game_fits_and_has_its_picture_taken(
     visitor: Page, app: AppProcess, screenshots: Path, width: int, theme: str
 ) -> None:

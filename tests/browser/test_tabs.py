@@ -140,8 +140,7 @@ def test_every_control_can_be_reached_and_is_seen_when_it_is(page: Page, name: s
     assert [tag for tag, is_seen in reached.values() if not is_seen and tag != "BODY"] == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
 def test_detect_and_about_fit_and_have_their_picture_taken(
     visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: str
 ) -> None:

@@ -222,8 +222,7 @@ def test_the_page_asks_no_outside_host(visitor: Page, scripted_app: AppProcess) 
     assert hosts - {None} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
 def test_the_page_fits_and_has_its_picture_taken(
     visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: str
 ) -> None:

@@ -82,6 +82,7 @@ def test_two_recipes_are_trained_scored_and_shown(
         compare(names, data=prepared, out=tmp_path / "out", tokens=20_000)
 
 
+@pytest.mark.slow
 def test_a_comparison_by_minutes_goes_on_after_ctrl_c(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def test_another_architecture_is_left_alone() -> None:
     assert model(**batch()).logits is not None
 
 
+@pytest.mark.slow
 # torch warns of its own doings while it compiles.
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_layers_learn_the_same() -> None:

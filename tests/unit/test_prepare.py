@@ -153,6 +153,7 @@ def test_of_an_export_a_retweet_is_counted_as_one(tmp_path: Path) -> None:
     assert (counts["retweets"], counts["retweets by hand"], counts["kept"]) == (1, 0, 50)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_tweets_stay_small_in_memory(tmp_path: Path) -> None:
     """Kept signatures and 5-grams alone once took some 15 KB a tweet."""
     archive = made_up.write(tmp_path / "a.csv", list(made_up.varied(20_000)))
