@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from demo.generation.engine import Ending, FinishReason
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
+from demo.judging.canonical import ANONYMOUS_HANDLE
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -19,6 +20,14 @@ class EncodedPrompt:
 
     ids: list[int]
     limit: int
+
+
+@dataclass(frozen=True)
+class Unwritten:
+    """A token that is not written after any of certain others, all by their ids."""
+
+    token: int
+    after: frozenset[int]
 
 
 class Tokens:
@@ -35,6 +44,7 @@ class Tokens:
         tokenizer.no_padding()
         self.eos_token_id = eos_token_id
         self.context_tokens = context_tokens
+        self.unwritten = _anonymous_handle(tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without special tokens."""
@@ -59,6 +69,17 @@ class Tokens:
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def _anonymous_handle(tokenizer: Tokenizer) -> Unwritten | None:
+    """`@user`, which stands for private people in the data that a model learns from, and which no
+    reader knows. None if the tokenizer has no token for what follows the `@`."""
+    at, name = ANONYMOUS_HANDLE[:1], ANONYMOUS_HANDLE[1:]
+    vocabulary = tokenizer.get_vocab()
+    if name not in vocabulary:
+        return None
+    after = frozenset(number for token, number in vocabulary.items() if token.endswith(at))
+    return Unwritten(vocabulary[name], after)
 
 
 @dataclass

@@ -15,6 +15,8 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    MinNewTokensLengthLogitsProcessor,
+    NoBadWordsLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
@@ -167,9 +169,29 @@ class TransformersEngine(Engine):
         self._pipeline.forward(
             {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_text": ""},
             generation_config=_greedy(run.prompt.limit, self._tokens.eos_token_id),
-            logits_processor=_processors(request),
+            logits_processor=self._processors(request, len(run.prompt.ids)),
             stopping_criteria=StoppingCriteriaList([_Outbox(run)]),
         )
+
+    def _processors(self, request: GenerationRequest, prompt_tokens: int) -> LogitsProcessorList:
+        """What `generate()` would apply for these settings, in its order, then the random draw."""
+        eos, unwritten = self._tokens.eos_token_id, self._tokens.unwritten
+        processors = LogitsProcessorList()
+        if request.repetition_penalty != 1:
+            processors.append(RepetitionPenaltyLogitsProcessor(request.repetition_penalty))
+        if unwritten:
+            pairs = [[first, unwritten.token] for first in sorted(unwritten.after)]
+            processors.append(NoBadWordsLogitsProcessor(pairs, eos))
+        processors.append(MinNewTokensLengthLogitsProcessor(prompt_tokens, 1, eos))
+        if request.temperature != 1:
+            processors.append(TemperatureLogitsWarper(request.temperature))
+        if request.top_k:
+            processors.append(TopKLogitsWarper(request.top_k))
+        if request.top_p < 1:
+            processors.append(TopPLogitsWarper(request.top_p))
+        assert request.seed is not None
+        processors.append(_Sampler(request.seed))
+        return processors
 
     def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
         for token in run.new_tokens():
@@ -266,22 +288,6 @@ def _greedy(limit: int, eos_token_id: int) -> GenerationConfig:
     """Takes the largest score: the processors have added the randomness."""
     roles = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), eos_token_id)
     return GenerationConfig.from_dict({"do_sample": False, "max_new_tokens": limit, **roles})
-
-
-def _processors(request: GenerationRequest) -> LogitsProcessorList:
-    """What `generate()` would apply for these settings, in its order, then the random draw."""
-    processors = LogitsProcessorList()
-    if request.repetition_penalty != 1:
-        processors.append(RepetitionPenaltyLogitsProcessor(request.repetition_penalty))
-    if request.temperature != 1:
-        processors.append(TemperatureLogitsWarper(request.temperature))
-    if request.top_k:
-        processors.append(TopKLogitsWarper(request.top_k))
-    if request.top_p < 1:
-        processors.append(TopPLogitsWarper(request.top_p))
-    assert request.seed is not None
-    processors.append(_Sampler(request.seed))
-    return processors
 
 
 def _device(wanted: str) -> str:

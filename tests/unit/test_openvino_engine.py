@@ -1,5 +1,6 @@
 """The OpenVINO engine, through its public door, with its real worker process."""
 
+import itertools
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -32,13 +34,14 @@ from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
 from demo.generation.openvino.worker import Worker
 from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.generation.tokens import Progress, Unwritten
 from demo.subprocesses import NotEnoughMemory, module_command, module_environment
 from tests import tiny
 from tests.processes import ROOT
 
 ASK = GenerationRequest(prompt="The teapot", seed=1, max_new_tokens=20)
 GREEDY: dict[str, Any] = {"top_k": 1, "max_new_tokens": 90, "seed": 0}
-LONG = GenerationRequest(seed=1, max_new_tokens=90)
+LONG = GenerationRequest(seed=6, max_new_tokens=90)
 # Of the tiny checkpoint: 128 values a token.
 BLOCK_BYTES = int(BLOCK_TOKENS * 128 * CACHE_BYTES_PER_VALUE)
 
@@ -178,6 +181,7 @@ def test_top_k_one_writes_what_transformers_writes_greedily(
                 attention_mask=torch.ones_like(ids),
                 do_sample=False,
                 max_new_tokens=40,
+                min_new_tokens=1,
                 repetition_penalty=penalty,
                 pad_token_id=0,
             )[0, ids.shape[1] :]
@@ -194,8 +198,9 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
 ) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(noise_folder)
     tokenizer = AutoTokenizer.from_pretrained(noise_folder)
-    with torch.inference_mode():
+    with torch.no_grad():
         logits = model(torch.tensor([[0]]), attention_mask=torch.tensor([[1]])).logits[0, -1]
+    logits[0] = -torch.inf  # A text does not begin with its end.
     best = torch.topk(logits / 0.5, 3)
     shares: dict[str, float] = {}
     for token, share in zip(best.indices, torch.softmax(best.values, 0), strict=True):
@@ -251,6 +256,56 @@ def test_a_seed_gives_the_same_text_alone_and_among_others_that_come_and_go(
             stream.close()
         assert among.result() == alone
     assert texts(opened(exported_int8_noise, slots=2), 3) == alone
+
+
+def pairs(run: Progress) -> list[tuple[int, int]]:
+    """Each new token after the one before it."""
+    return list(itertools.pairwise([*run.prompt.ids[-1:], *run.new]))
+
+
+def test_a_pair_of_tokens_that_is_not_to_be_written_is_drawn_again(
+    exported_int8_noise: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text is the same alone and among others."""
+    runs: list[Progress] = []
+    end = Progress.end
+    monkeypatch.setattr(Progress, "end", lambda run, reason: runs.append(run) or end(run, reason))
+    requests = varied_requests(12)
+
+    def drawn(engine: OpenVINOEngine, at_once: int) -> list[str]:
+        runs.clear()
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(lambda request: told(engine.stream(request))[0], requests))
+
+    drawn(opened(exported_int8_noise, slots=16), 1)
+    counts = Counter(pair for run in runs for pair in pairs(run) if 0 not in pair)
+    first, second = max(counts, key=counts.__getitem__)
+    unwritten = Unwritten(second, frozenset({first}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    engine = opened(exported_int8_noise, slots=16)
+    alone = drawn(engine, 1)
+    kept = list(runs)
+    assert drawn(engine, 12) == alone
+    assert all(len(run.new) <= run.prompt.limit for run in runs)
+    assert not [run for run in kept if (first, second) in pairs(run)]
+    assert any(second in run.new for run in kept)
+
+
+def test_a_text_ends_where_nothing_else_can_be_written(
+    fluent_folder: Path, exported_fluent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model knows one sentence, and draws the same again each time."""
+    ids = tiny.tokenizer()(tiny.SENTENCE)["input_ids"]
+    unwritten = Unwritten(ids[6], frozenset({ids[5]}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    text, ending = told(opened(exported_fluent).stream(GenerationRequest(**GREEDY)))
+    assert text == tiny.tokenizer().decode(ids[:5])
+    assert ending.reason == "end_of_tweet"
+
+
+def test_a_prompt_that_is_a_whole_tweet_is_gone_on_with(fluent: OpenVINOEngine) -> None:
+    _, ending = told(fluent.stream(GenerationRequest(tiny.SENTENCE, **GREEDY)))
+    assert ending.new_tokens > 1
 
 
 def test_a_tweet_that_ends_says_so_and_leaves_its_mark_out(fluent: OpenVINOEngine) -> None:
@@ -486,7 +541,7 @@ def test_why_a_request_was_refused_is_logged_without_its_words(
     pipeline = Mock(add_request=refuse)
     pipeline.has_non_finished_requests.return_value = False
     inbox.put({"add": 1, "ids": [1], "limit": 1, **ASK.settings()})
-    Worker(pipeline, Exported.read(exported_noise), 1, 8, inbox, outbox).run()
+    Worker(pipeline, Exported.read(exported_noise), 1, 8, None, inbox, outbox).run()
     assert outbox.getvalue().startswith('[[1,[],"failed"]]')
     logged = capfd.readouterr().err
     assert "RuntimeError at test_openvino_engine.py:" in logged
@@ -558,7 +613,7 @@ def test_a_worker_whose_parent_ended_while_it_loaded_leaves_without_a_word(
 ) -> None:
     options = {
         "source": Exported.read(exported_noise).source, "slots": 1, "cache_blocks": 8,
-        "properties": SETTINGS,
+        "unwritten": None, "properties": SETTINGS,
     }  # fmt: skip
     command = module_command("demo.generation.openvino.worker", str(exported_noise))
     process = subprocess.Popen(

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer
 
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import Progress, Tokens
+from demo.generation.tokens import Progress, Tokens, Unwritten
 from tests import tiny
 
 TEXTS = (
@@ -41,3 +41,12 @@ def test_pieces_put_together_are_the_text_and_hold_whole_characters(tokens: Toke
     assert (len(progress.new), progress.has_ended) == (len(ids), False)
     assert progress.add([0]) == ""
     assert progress.has_ended
+
+
+def test_the_anonymous_handle_is_a_name_after_whatever_ends_in_an_at() -> None:
+    tokenizer = Tokenizer(models.BPE({"u": 0, "@": 1, ".@": 2, "user": 3, "@home": 4}, []))
+    assert Tokens(tokenizer, 0, 9).unwritten == Unwritten(3, frozenset({1, 2}))
+
+
+def test_a_tokenizer_without_that_name_has_none(tokens: Tokens) -> None:
+    assert tokens.unwritten is None

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
 from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.generation.tokens import Unwritten
 from demo.generation.transformers_engine import TransformersEngine
 from tests import tiny
 
@@ -101,6 +102,7 @@ def test_top_k_one_writes_what_greedy_decoding_writes(
             attention_mask=torch.ones_like(prompt),
             do_sample=False,
             max_new_tokens=40,
+            min_new_tokens=1,
             repetition_penalty=penalty,
             pad_token_id=0,
         )[0]
@@ -113,8 +115,9 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
 ) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(noise_folder)
     tokenizer = AutoTokenizer.from_pretrained(noise_folder)
-    with torch.inference_mode():
+    with torch.no_grad():
         logits = model(torch.tensor([[0]]), attention_mask=torch.tensor([[1]])).logits[0, -1]
+    logits[0] = -torch.inf  # A text does not begin with its end.
     best = torch.topk(logits / 0.5, 3)
     # By text: two tokens may be halves of characters, which look the same.
     shares: dict[str, float] = defaultdict(float)
@@ -128,6 +131,23 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
     for text, share in shares.items():
         spread = (len(requests) * share * (1 - share)) ** 0.5
         assert abs(drawn[text] - len(requests) * share) < 4 * spread
+
+
+def test_a_pair_of_tokens_that_is_not_to_be_written_is_not_drawn(
+    fluent_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = tiny.tokenizer()(tiny.SENTENCE)["input_ids"]
+    unwritten = Unwritten(ids[6], frozenset({ids[5]}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    engine = TransformersEngine(Checkpoint(fluent_folder, "fluent", "0" * 12), device="cpu")
+    text, _ = told(engine.stream(GenerationRequest(**GREEDY)))
+    assert text.startswith(tiny.tokenizer().decode(ids[:6]))
+    assert not tiny.SENTENCE.startswith(text)
+
+
+def test_a_prompt_that_is_a_whole_tweet_is_gone_on_with(fluent: TransformersEngine) -> None:
+    _, ending = told(fluent.stream(GenerationRequest(tiny.SENTENCE, **GREEDY)))
+    assert ending.new_tokens > 1
 
 
 def test_a_tweet_that_ends_says_so_and_leaves_its_mark_out(fluent: TransformersEngine) -> None:

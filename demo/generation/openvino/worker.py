@@ -10,6 +10,7 @@ of the input ends the process. Lines go out: `{"ready": true}` once, then lists 
 `[id, [token, …], state]` with the state "more", "ended" or "failed".
 """
 
+import itertools
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -41,8 +42,10 @@ from demo.subprocesses import OUT_OF_MEMORY, lacks_memory
 PULSE_SECONDS = 1.0
 # Length of the made-up prompt that compiles the kernels before the first visitor comes.
 WARM_UP_TOKENS = 8
-# An id that is used twice ruins the pipeline; the parent never counts this far.
-WARM_UP_NUMBERS = (2**61, 2**61 + 1)
+# How often a text is gone back in before it ends where it would be gone back to.
+MAX_REDRAWS = 10
+# Between the seeds of a text that is gone back in: prime, and far from those of its neighbours.
+REDRAW_SEED_STRIDE = 1_000_003
 
 Command = Mapping[str, Any]
 
@@ -50,12 +53,15 @@ Command = Mapping[str, Any]
 @dataclass
 class _Live:
     """A text under way, for which `blocks` of the cache are set aside. Its prompt's tokens are
-    `unread` until it has a token of its own; `unsent` ones wait until an update is due."""
+    `unread` until it has a `new` token of its own; those after the first `sent` wait until an
+    update is due."""
 
     handle: Any
+    command: Command
     blocks: int
     unread: int
-    unsent: list[int] = field(default_factory=list)
+    new: list[int] = field(default_factory=list)
+    sent: int = 0
     sent_at: float = float("-inf")
 
 
@@ -70,15 +76,24 @@ class Worker:
     that the pipeline has to drop is read again as a prompt, by other kernels. And a prompt that
     fits into a step is never cut: a part of one token would be read by other kernels, too. A longer
     prompt may come to that, and leaves a companion no place in its steps.
+
+    `unwritten` is a token that is not written after certain others, and these. The pipeline cannot
+    rule that out, so it stops there; the text is then gone back in to before the pair, and goes on
+    from there with another seed that follows from its own.
     """
 
     def __init__(self, pipeline: Any, exported: Exported, slots: int, cache_blocks: int,
+                 unwritten: tuple[int, Sequence[int]] | None,
                  inbox: "SimpleQueue[Command | None]", outbox: TextIO) -> None:  # fmt: skip
         self._pipeline = pipeline
         self._companion = Companion(pipeline)
         self._exported = exported
         self._slots = slots
         self._cache_blocks = cache_blocks
+        self._unwritten, after = unwritten or (None, ())
+        self._before_unwritten = frozenset(after)
+        # An id that is used twice ruins the pipeline.
+        self._handle_numbers = itertools.count()
         self._inbox = inbox
         self._outbox = outbox
         self._waiting: dict[int, Command] = {}
@@ -102,7 +117,7 @@ class Worker:
         ids = [self._exported.eos_token_id] * WARM_UP_TOKENS
         command = {"ids": ids, "limit": 2, "temperature": 1.0, "top_p": 0.9,
                    "top_k": 0, "repetition_penalty": 1.1, "seed": 0}  # fmt: skip
-        handles = [self._admit(number, command) for number in WARM_UP_NUMBERS]
+        handles = [self._admit(command) for _ in range(2)]
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
         del handles
@@ -137,8 +152,8 @@ class Worker:
         while not self._has_cancelled and (number := self._next_to_admit()) is not None:
             command = self._waiting.pop(number)
             try:
-                handle = self._admit(number, command)
-                self._live[number] = _Live(handle, _blocks(command), len(command["ids"]))
+                handle = self._admit(command)
+                self._live[number] = _Live(handle, command, _blocks(command), len(command["ids"]))
             except (RuntimeError, ValueError) as error:
                 # Not the message, which a checkpoint's files may have worded.
                 place = traceback.extract_tb(error.__traceback__)[-1]
@@ -161,7 +176,7 @@ class Worker:
                 return number
         return None
 
-    def _admit(self, number: int, command: Command) -> Any:
+    def _admit(self, command: Command) -> Any:
         """Adds a text to the pipeline, which checks neither its context nor its vocabulary."""
         ids, limit = command["ids"], command["limit"]
         exported = self._exported
@@ -170,7 +185,10 @@ class Worker:
         if not 0 < limit <= exported.context_tokens + 1 - len(ids):
             raise ValueError("the text does not fit the context")
         prompt = ov.Tensor(np.array([ids], dtype=np.int64))
-        return self._pipeline.add_request(number, prompt, _sampling(command, exported.eos_token_id))
+        sampling = _sampling(command, exported.eos_token_id)
+        if self._unwritten is not None:
+            sampling.stop_token_ids = {*sampling.stop_token_ids, self._unwritten}
+        return self._pipeline.add_request(next(self._handle_numbers), prompt, sampling)
 
     def _cancel(self, number: int) -> None:
         was_waiting = self._waiting.pop(number, None) is not None
@@ -195,16 +213,47 @@ class Worker:
         while live.handle.can_read():
             live.unread = 0
             for output in live.handle.read().values():
-                live.unsent.extend(output.generated_ids)
-        is_over = state != genai.GenerationStatus.RUNNING
-        if not is_over and (not live.unsent or now - live.sent_at < UPDATE_SECONDS):
-            return []
-        tokens, live.unsent, live.sent_at = live.unsent, [], now
-        if not is_over:
-            return [[number, tokens, "more"]]
+                live.new.extend(output.generated_ids)
+        if state == genai.GenerationStatus.RUNNING:
+            due = now - live.sent_at >= UPDATE_SECONDS
+            tokens = live.new[live.sent : len(live.new) - self._held_back(live)] if due else []
+            if tokens:
+                live.sent, live.sent_at = live.sent + len(tokens), now
+            return [[number, tokens, "more"]] if tokens else []
         del self._live[number]
-        finished = state == genai.GenerationStatus.FINISHED
-        return [[number, tokens, "ended" if finished else "failed"]]
+        if state != genai.GenerationStatus.FINISHED:
+            return [[number, live.new[live.sent :], "failed"]]
+        kept = len(live.new) - self._held_back(live)
+        if live.new[-1:] != [self._unwritten] or live.command["limit"] == kept:
+            return [[number, live.new[live.sent :], "ended"]]
+        redraws = live.command.get("redraws", 0) + 1
+        if redraws > MAX_REDRAWS:
+            ending = [*live.new[live.sent : kept], self._exported.eos_token_id]
+            return [[number, ending, "ended"]]
+        # Before all others: it gave up its slot just now.
+        self._waiting = {number: _go_on(live, kept, redraws), **self._waiting}
+        return [[number, live.new[live.sent : kept], "more"]]
+
+    def _held_back(self, live: _Live) -> int:
+        """How many of the last new tokens may turn out not to be written."""
+        last = live.new[-1:]
+        if last == [self._unwritten]:
+            before = [*live.command["ids"][-1:], *live.new][-2]
+            return (before in self._before_unwritten) * min(2, len(live.new))
+        return int(bool(last) and last[0] in self._before_unwritten)
+
+
+def _go_on(live: _Live, kept: int, redraws: int) -> Command:
+    """What makes a text go on after its first `kept` new tokens, in another way than it did."""
+    command = live.command
+    return {
+        **command,
+        "ids": [*command["ids"], *live.new[:kept]],
+        "limit": command["limit"] - kept,
+        "seed": (command["seed"] + REDRAW_SEED_STRIDE) % 2**32,
+        "redraws": redraws,
+        "is_begun": command.get("is_begun", False) or kept > 0,
+    }
 
 
 def _blocks(command: Command) -> int:
@@ -222,6 +271,8 @@ def _sampling(command: Command, eos_token_id: int) -> Any:
     if command["top_k"]:
         sampling.top_k = command["top_k"]
     sampling.repetition_penalty = command["repetition_penalty"]
+    # A text is never empty.
+    sampling.min_new_tokens = 0 if command.get("is_begun") else 1
     # Without a seed, every request would use the same one.
     sampling.rng_seed = command["seed"]
     sampling.set_eos_token_id(eos_token_id)
@@ -259,7 +310,7 @@ def main() -> int:
     slots, blocks = options["slots"], options["cache_blocks"]
     try:
         pipeline = open_pipeline(folder, slots, blocks, options["properties"])
-        worker = Worker(pipeline, exported, slots, blocks, inbox, outbox)
+        worker = Worker(pipeline, exported, slots, blocks, options["unwritten"], inbox, outbox)
         worker.warm_up()
     except (MemoryError, RuntimeError) as error:
         if lacks_memory(f"{type(error).__name__}: {error}"):
