@@ -16,6 +16,7 @@ VERBS = {
     "decoding": "a checkpoint → the sampling defaults with which its texts look most like tweets",
     "judges": "a checkpoint → what tells its texts from real tweets, and those that repeat one",
     "compare": "recipes on the same tweets and budget → bits per byte side by side",
+    "blind": "a checkpoint → a sheet on which people tell its texts from tweets, and its score",
     "evaluate": "a checkpoint → perplexity and bits per byte, beside classical baselines",
     "publish": "a checkpoint, or held-out tweets → a repository on the Hub, in one verified commit",
     "deploy": "this checkout and a published checkpoint → a Space on the Hub that runs",

@@ -28,7 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from demo import subprocesses
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
-from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
+from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError, FinishReason
 from demo.generation.openvino.engine import CACHE_BYTES_PER_VALUE, SETTINGS, OpenVINOEngine
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
@@ -269,7 +269,12 @@ def test_a_pair_of_tokens_that_is_not_to_be_written_is_drawn_again(
     """The text is the same alone and among others."""
     runs: list[Progress] = []
     end = Progress.end
-    monkeypatch.setattr(Progress, "end", lambda run, reason: runs.append(run) or end(run, reason))
+
+    def noted(run: Progress, reason: FinishReason) -> Ending:
+        runs.append(run)
+        return end(run, reason)
+
+    monkeypatch.setattr(Progress, "end", noted)
     requests = varied_requests(12)
 
     def drawn(engine: OpenVINOEngine, at_once: int) -> list[str]:

@@ -90,8 +90,8 @@ class Worker:
         self._exported = exported
         self._slots = slots
         self._cache_blocks = cache_blocks
-        self._unwritten, after = unwritten or (None, ())
-        self._before_unwritten = frozenset(after)
+        self._unwritten = unwritten[0] if unwritten else None
+        self._before_unwritten = frozenset(unwritten[1] if unwritten else ())
         # An id that is used twice ruins the pipeline.
         self._handle_numbers = itertools.count()
         self._inbox = inbox
