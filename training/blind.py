@@ -14,8 +14,7 @@ from scipy.stats import binomtest
 from typer import Option
 
 from demo.checkpoints.embedded import EMBEDDED
-from demo.game.tweets import DisplayRules
-from demo.judging.canonical import ANONYMOUS_HANDLE
+from demo.judging import canonical
 from training import TrainingError
 from training.files import read_json, require_writable, resolve_folder, write_json
 from training.prepare import SPLITS, read_texts
@@ -49,17 +48,18 @@ def blind(
     if (out / ANSWERS).exists():
         raise TrainingError(f"{out} holds a sheet already. Name another folder with --out.")
     splits = {name: read_texts(data, name) for name in SPLITS}
-    rules = DisplayRules.from_texts(text for found in splits.values() for text in found)
+    all_real = {text for found in splits.values() for text in found}
+    handles = canonical.handles_in(all_real)
     # None that the model was trained on.
-    real = [text for text in splits["test"] if _may_be_shown(text) and rules.allow(text)]
+    real = [text for text in splits["test"] if _may_be_shown(text)]
     pairs = texts // 2
     decoding = read_decoding(checkpoint)
     first_seed = FIRST_SEED + seed * 10_000
     with open_engine(resolve_folder(checkpoint)) as engine:
         drawn = draw(engine, [""] * (pairs * DRAWN_PER_PAIR), decoding, first_seed, "texts")
         identity = engine.identity
-    cleaned = [rules.clean(sample.text) for sample in drawn if sample.ended]
-    generated = [text for text in cleaned if text and _may_be_shown(text)]
+    cleaned = [canonical.clean(sample.text, handles) for sample in drawn if sample.ended]
+    generated = [text for text in cleaned if _may_be_shown(text) and text not in all_real]
     rng = random.Random(seed)
     rows: list[tuple[str, Kind]] = []
     for ours, theirs in pair_by_length(generated, real, pairs, rng):
@@ -102,8 +102,14 @@ def pair_by_length(
 
 
 def _may_be_shown(text: str) -> bool:
-    # The engine never writes it, so it would give real ones away.
-    return ANONYMOUS_HANDLE not in text
+    """Whether nothing but its words can tell what it is."""
+    # Real texts were skipped by the same rules, and no engine of ours writes @user.
+    return not (
+        canonical.is_too_short(text)
+        or canonical.is_manual_retweet(text)
+        or canonical.is_cut_off(text)
+        or canonical.ANONYMOUS_HANDLE in text
+    )
 
 
 def _write_sheet(path: Path, texts: Sequence[str]) -> None:
