@@ -85,6 +85,14 @@ CARD: Mapping[str, str] = {
     "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
     "made_by": "Made by a computer, {0}",
 }
+# The Share button, of cards and of the game; "saved" is said where there is a picture.
+SHARE: Mapping[str, str] = {
+    "share": "Share",
+    "share_help": "Shares picture, words and link; without a share menu, copies and saves them",
+    "share_copied": "Copied",
+    "share_saved": "Copied; picture saved",
+    "share_refused": "Your browser blocked copying",
+}
 FINISH: Mapping[str, str] = {
     "end_of_tweet": "The tweet ended by itself.",
     "length": "Cut off at the length you set.",

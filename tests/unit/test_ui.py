@@ -104,7 +104,7 @@ def test_every_class_that_is_styled_exists() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("cards.html", "picture.js"), copy.CARD),
+        (("cards.html", "picture.js", "share.js"), {**copy.CARD, **copy.SHARE}),
         (("guess.html",), copy.guess_words(PROFILE.persona)),
         (("detect.html",), copy.DETECT),
         (("write.html",), copy.COUNTER),

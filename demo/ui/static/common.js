@@ -105,10 +105,15 @@ async function copyText(text) {
   }
 }
 
-// The button says for two seconds whether it worked, and keeps the focus.
-async function copyAndSay(button, text, done, refused) {
-  const label = button.textContent;
-  button.textContent = (await copyText(text)) ? done : refused;
+// The button says something for two seconds, and keeps the focus.
+function say(button, sentence) {
+  button.dataset.label ||= button.textContent;
+  button.textContent = sentence;
   button.focus();
-  setTimeout(() => { button.textContent = label; }, 2000);
+  clearTimeout(button.saying);
+  button.saying = setTimeout(() => { button.textContent = button.dataset.label; }, 2000);
+}
+
+async function copyAndSay(button, text, done, refused) {
+  say(button, (await copyText(text)) ? done : refused);
 }

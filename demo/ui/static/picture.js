@@ -101,11 +101,3 @@ function drawPicture(result) {
   for (const line of source) { say(fonts.source, "quiet", line, left, y + 15); y += 30; }
   return canvas;
 }
-
-function downloadPicture(result) {
-  drawPicture(result).toBlob((blob) => {
-    const link = make("a", { href: URL.createObjectURL(blob), download: `computer-dump-${result.settings.seed}.png` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }, "image/png");
-}
