@@ -57,6 +57,7 @@ def build_write_tab(generate_many: Endpoint, profile: Profile) -> None:
             author=persona.author,
             handle=persona.handle,
             badge=persona.badge,
+            title=persona.title,
             words={**copy.CARD, **copy.SHARE},
             finish=dict(copy.FINISH),
             colours=dict(LIGHT),

@@ -17,6 +17,8 @@ LABEL = "AI-generated parody (not a real tweet)"
 # Keeps what a picture is drawn with.
 RECORD_DRAWING = """
 window.drawn = [];
+window.shapes = 0;
+window.Path2D = class extends Path2D { constructor(path) { super(path); window.shapes += 1; } };
 const fill = CanvasRenderingContext2D.prototype.fillText;
 CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
   window.drawn.push(text);
@@ -142,6 +144,7 @@ def test_a_picture_holds_text_label_and_origin(
     card = finished(page, f"Today {'a' * 90} 🫖")
     with page.expect_download() as download:
         card.get_by_role("button", name="Share").click()
+    assert page.evaluate("window.shapes") > 10  # The robot's.
     assert re.fullmatch(r"computer-dump-\d+\.png", download.value.suggested_filename)
     path = tmp_path / "card.png"
     download.value.save_as(path)
@@ -152,6 +155,7 @@ def test_a_picture_holds_text_label_and_origin(
     assert f"Made by a computer, {LABEL}" in re.sub(r"\s+", " ", drawn)
     assert "AI-generated parody" in page.evaluate("window.drawn")
     assert "scripted@0123456789ab" in drawn
+    assert f"Trump or Computer Dump? {scripted_app.url.removeprefix('http://')}" in drawn
     assert "Believe me, nobody computes better" in re.sub(r"\s+", " ", drawn)
 
 
