@@ -67,7 +67,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     page = build_page(service, profile, owner, game.why_off())
     routes = (
         *service_routes(service, settings.metrics_token),
-        *asset_routes(service),
+        *asset_routes(service, profile.persona),
         *guess_routes(game),
     )
     try:

@@ -28,7 +28,7 @@ STATUS: Mapping[str, str] = {
     # In the card of a call.
     "unanswered": "The server does not answer. What you typed is still there: try again soon.",
 }
-PREVIEW_PICTURE = "A robot prints a tweet that nobody wrote, marked as parody"
+PREVIEW_PICTURE = "A robot and a tweet that it made up, labelled as AI-generated parody"
 MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
 TAGLINE = "Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
 # Under the title of a shared link.

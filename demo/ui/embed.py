@@ -25,7 +25,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.checkpoints.persona import Persona
+from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.persona import Persona, persona_of
 from demo.server.service import Service
 from demo.ui import copy, snippets
 from demo.ui.components import STATIC, read_static
@@ -33,7 +34,10 @@ from demo.ui.components import STATIC, read_static
 log = logging.getLogger(__name__)
 
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
+# What a shared link shows: the embedded persona's title and a text of its model, or for any other
+# persona neither.
 PREVIEW = STATIC / "preview.png"
+PREVIEW_ANY = STATIC / "preview-any.png"
 # A new version of the server must be seen by the next reader of a post.
 _FRESH = {"cache-control": "public, max-age=300"}
 # How long a stopping server waits for those who still read.
@@ -148,9 +152,10 @@ def address_of(request: Request) -> str:
     return f"{'https' if scheme == 'https' else 'http'}://{host if safe else 'localhost'}"
 
 
-def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]:
+def asset_routes(service: Service, persona: Persona) -> Sequence[Route]:
     """`/gradio.js`, `/preview.png`, `/plot.png` and the post at `/embed.html`."""
-    bundle = lazy_script(frontend)
+    bundle = lazy_script()
+    preview = PREVIEW if persona.title == persona_of(EMBEDDED).title else PREVIEW_ANY
 
     def plot(_: Request) -> Response:
         path = service.plot()
@@ -164,7 +169,7 @@ def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]
 
     return (
         Route("/gradio.js", lambda _: Response(bundle, 200, _FRESH, "text/javascript")),
-        Route("/preview.png", lambda _: FileResponse(PREVIEW, headers=_DAY)),
+        Route("/preview.png", lambda _: FileResponse(preview, headers=_DAY)),
         Route("/plot.png", plot),
         Route("/embed.html", post),
     )

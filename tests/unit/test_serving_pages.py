@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gradio as gr
 import pytest
@@ -17,11 +18,15 @@ from starlette.testclient import TestClient
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.profile import read_profile
+from demo.server.service import Service
 from demo.ui import copy, embed
 from demo.ui.embed import (
     FRONTEND,
+    PREVIEW,
+    PREVIEW_ANY,
     Rewriting,
     address_of,
+    asset_routes,
     changes,
     lazy_script,
     preview_tags,
@@ -184,6 +189,13 @@ def test_a_shared_link_shows_title_sentence_picture_and_label() -> None:
     assert "AI-generated parody" in tags
     assert "Donald Trump&#x27;s tweets" in tags
     assert copy.PREVIEW_PICTURE in tags
+
+
+@pytest.mark.parametrize(("title", "picture"), [("", PREVIEW), ("Cats or Codes?", PREVIEW_ANY)])
+def test_the_picture_names_nobody_but_the_embedded_persona(title: str, picture: Path) -> None:
+    persona = PERSONA.model_copy(update={"title": title or PERSONA.title})
+    client = TestClient(Starlette(routes=asset_routes(Service(Mock()), persona)))
+    assert client.get("/preview.png").content == picture.read_bytes()
 
 
 @pytest.fixture
