@@ -84,6 +84,8 @@ CARD: Mapping[str, str] = {
     "history_show": "Show",
     "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
     "made_by": "Made by a computer, {0}",
+    "fool": "Fool a friend",
+    "fool_help": "A link to this text beside a real tweet: can your friend tell which is real?",
 }
 # The Share button, of cards and of the game; "saved" is said where there is a picture.
 SHARE: Mapping[str, str] = {
@@ -92,6 +94,11 @@ SHARE: Mapping[str, str] = {
     "share_copied": "Copied",
     "share_saved": "Copied; picture saved",
     "share_refused": "Your browser blocked copying",
+}
+# "Fool a friend", to the friend and to who sends the link.
+FOOL: Mapping[str, str] = {
+    "fool_text": "One of these is a real tweet. A computer wrote the other. Can you tell?",
+    "unreachable": "Can't reach the server. Try again in a moment.",
 }
 FINISH: Mapping[str, str] = {
     "end_of_tweet": "The tweet ended by itself.",
@@ -144,6 +151,39 @@ _GUESS: Mapping[str, str] = {
     "share_text": "{2} I got {0} of {1}.",
     "share_copied": "Copied",
     "refused": "Copying was refused",
+}
+
+
+def fool_words(persona: Persona) -> Mapping[str, str]:
+    """What the friend sees who opens a link of "Fool a friend"."""
+    return {
+        **_FOOLED,
+        **SHARE,
+        **FOOL,
+        "title": f"Which one did {persona.name} really tweet?",
+        "real": f"Real: {persona.name}, {{0}}.",
+        "real_undated": f"Real: {persona.name}.",
+        "differs": CARD["differs"],
+    }
+
+
+_FOOLED: Mapping[str, str] = {
+    "intro": (
+        "A friend sent you these. One is a real tweet. The other is AI-generated parody, perhaps "
+        "begun with a few words your friend typed. Pick the real one."
+    ),
+    "writing": "The computer is writing its tweet again…",
+    "broken": "This link is damaged. Ask your friend to send it again.",
+    "unfit": (
+        "This link can't be played: its text is not whole, mostly typed, or copied from a real "
+        "tweet. The model may have changed since it was made."
+    ),
+    "right": "Correct! You can't be fooled.",
+    "wrong": "Fooled: a computer wrote that.",
+    "real_tag": "Real tweet",
+    "typed": "Your friend typed, and the computer did not write:",
+    "link": "See the original",
+    "close": "Write one yourself",
 }
 
 # --- detect ---------------------------------------------------------------------------------

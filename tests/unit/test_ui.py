@@ -104,7 +104,8 @@ def test_every_class_that_is_styled_exists() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("cards.html", "picture.js", "share.js"), {**copy.CARD, **copy.SHARE}),
+        (("cards.html", "picture.js", "share.js"), {**copy.CARD, **copy.SHARE, **copy.FOOL}),
+        (("fool.html", "share.js"), copy.fool_words(PROFILE.persona)),
         (("guess.html",), copy.guess_words(PROFILE.persona)),
         (("detect.html",), copy.DETECT),
         (("write.html",), copy.COUNTER),

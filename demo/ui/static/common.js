@@ -105,13 +105,13 @@ async function copyText(text) {
   }
 }
 
-// The button says something for two seconds, and keeps the focus.
+// The button says something for as long as it takes to read, and keeps the focus.
 function say(button, sentence) {
   button.dataset.label ||= button.textContent;
   button.textContent = sentence;
   button.focus();
   clearTimeout(button.saying);
-  button.saying = setTimeout(() => { button.textContent = button.dataset.label; }, 2000);
+  button.saying = setTimeout(() => { button.textContent = button.dataset.label; }, Math.max(2000, 70 * sentence.length));
 }
 
 async function copyAndSay(button, text, done, refused) {
