@@ -106,6 +106,7 @@ def _open(
         page.launch(
             server_name=settings.server_name,
             server_port=settings.server_port,
+            root_path=settings.root_path,
             max_threads=settings.queue_size + SPARE_THREADS,
             mcp_server=importlib.util.find_spec("mcp") is not None,
             theme=build_theme(),

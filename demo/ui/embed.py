@@ -18,6 +18,9 @@ from typing import Any
 
 import gradio as gr
 from gradio.state_holder import SessionState
+
+# The router's own function: a guard and the router must never see different routes.
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -141,15 +144,19 @@ def preview_tags(persona: Persona, address: str) -> str:
 
 
 def address_of(request: Request) -> str:
-    """The demo's address as the one who asks sees it, without a slash at its end.
+    """The demo's address as the one who asks sees it, with GRADIO_ROOT_PATH and without a slash at
+    its end.
 
     A proxy that speaks https to the browser says so in a header. What a visitor could put there
     reaches that visitor alone.
     """
+    root = request.scope.get("root_path", "").rstrip("/")
+    if root.startswith(("http://", "https://")):
+        return str(root)
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0].strip()
     host = request.headers.get("x-forwarded-host", request.url.netloc).split(",")[0].strip()
     safe = re.fullmatch(r"[\w.\-:\[\]]+", host)
-    return f"{'https' if scheme == 'https' else 'http'}://{host if safe else 'localhost'}"
+    return f"{'https' if scheme == 'https' else 'http'}://{host if safe else 'localhost'}{root}"
 
 
 def asset_routes(service: Service, persona: Persona) -> Sequence[Route]:
@@ -231,7 +238,7 @@ class Rewriting:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] == "GET"
-        change = self.changes.get(scope["path"]) if is_read else None
+        change = self.changes.get(get_route_path(scope)) if is_read else None
         if change is None:
             await self.app(scope, receive, send)
             return

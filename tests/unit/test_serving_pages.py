@@ -182,6 +182,16 @@ def test_the_address_is_the_one_that_was_asked(headers: dict[str, str], address:
     assert address_of(request_with(**headers)) == address
 
 
+@pytest.mark.parametrize(
+    ("root_path", "address"),
+    [("/some/demo", "http://x/some/demo"), ("https://b.test/demo/", "https://b.test/demo")],
+)
+def test_the_address_has_the_path_that_a_proxy_serves(root_path: str, address: str) -> None:
+    request = request_with(host="x")
+    request.scope["root_path"] = root_path
+    assert address_of(request) == address
+
+
 def test_a_shared_link_shows_title_sentence_picture_and_label() -> None:
     tags = preview_tags(PERSONA, "https://a.hf.space")
     assert '<meta property="og:image" content="https://a.hf.space/preview.png">' in tags

@@ -4,8 +4,18 @@ const root = element.closest("#computer-dump");
 // In an embed the page is somebody else's; there the element says where the app is.
 const host = element.closest("gradio-app[src]");
 const isEmbed = Boolean(host && host.getAttribute("src"));
-const configured = window.gradio_config && window.gradio_config.root;
-const base = ((isEmbed && host.getAttribute("src")) || configured || window.location.origin).replace(/\/+$/, "");
+const base = (isEmbed ? host.getAttribute("src") : ownAddress()).replace(/\/+$/, "");
+
+// The page's own address as Gradio's client resolves it: behind a proxy that hides the port or https, the
+// server knows neither.
+function ownAddress() {
+  const { root = "" } = window.gradio_config || {};
+  const address = new URL(root || "/", window.location.href);
+  if (address.hostname !== window.location.hostname) return root;
+  address.protocol = window.location.protocol;
+  address.host = window.location.host;
+  return address.href;
+}
 
 const part = (name) => element.querySelector(".cd-" + name);
 
