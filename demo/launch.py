@@ -163,7 +163,7 @@ def _middleware(
             calls=calls,
             end_stream=partial(end_stream, page),
         ),
-        Middleware(Rewriting, changes=changes(profile.persona)),
+        Middleware(Rewriting, changes=changes(profile.persona, calls)),
     )
 
 

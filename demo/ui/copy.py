@@ -188,56 +188,53 @@ _FOOLED: Mapping[str, str] = {
 
 # --- detect ---------------------------------------------------------------------------------
 
-DETECT_LABEL = "A tweet, from anywhere"
-DETECT_PLACEHOLDER = "Paste it here"
+DETECT_LABEL = "Paste a tweet"
+DETECT_PLACEHOLDER = "Any tweet, real or not"
 DETECT_BUTTON = "Who wrote this?"
 DETECT_INTRO = (
-    "A small classifier reads the letters and leans one way. It has learnt to tell this computer's "
-    "texts from real tweets and knows no other computer. It is wrong often; it says how often."
+    "A small classifier compares letter patterns. It only knows this demo's tweets and real ones, "
+    "so it can't spot ChatGPT. It is often wrong, and each result says how often."
 )
 DETECT: Mapping[str, str] = {
-    "probability": "{0} in 100 that a computer wrote it, if beforehand either was as likely",
-    "legend_computer": "speaks for a computer",
-    "legend_person": "speaks for a person",
+    "empty": "The verdict appears here, with the words behind it.",
+    "probability": "{0}% computer (starting from 50:50)",
+    "legend_computer": "sounds like the computer",
+    "legend_person": "sounds like a person",
 }
-DETECT_NO_TEXT = "text must be a text. Paste one."
-DETECT_NO_JUDGE = "Cannot say: this checkpoint came without a detector."
-DETECT_TOO_LONG = "text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
-DETECT_TOO_SHORT = "Cannot say: it takes at least {characters} characters and {words} words."
+DETECT_NO_TEXT = "text must be text: paste some first."
+DETECT_NO_JUDGE = "Can't tell: this model came without a detector."
+DETECT_TOO_LONG = "text is too long: that's {characters:,} characters; the limit is {limit:,}."
+DETECT_TOO_SHORT = "Too short to judge: at least {characters} characters and {words} words."
+# Instead of a leaning, which could say the opposite.
+DETECT_IS_REAL = "This is a real tweet, word for word."
+DETECT_MOSTLY_REAL = "Most of this is from a real tweet, word for word."
 
 
 def detect_untrusted(trust: Trust) -> str:
     """A length at which the detector did no better than a coin."""
-    return f"Cannot say: on texts of {_characters(trust)} the detector did no better than a coin."
+    return f"Can't tell: at {_characters(trust)} it is no better than a coin flip."
 
 
 def leaning(probability: float, undecided: float) -> str:
     """Which side a probability (of a computer) leans to, never that it is so."""
-    if abs(probability - 0.5) < undecided:
+    distance = abs(probability - 0.5)
+    if distance < undecided:
         return "Could be either."
-    side = "computer" if probability > 0.5 else "person"
-    return f"{_strength(abs(probability - 0.5))} a {side}."
-
-
-def _strength(distance: float) -> str:
-    if distance < 0.15:
-        return "Leans slightly towards"
-    return "Leans towards" if distance < 0.3 else "Leans strongly towards"
+    side = "the computer" if probability > 0.5 else "a person"
+    return f"{'Possibly' if distance < 0.15 else 'Probably'} {side}."
 
 
 def trust_sentence(trust: Trust) -> str:
     """How far it goes at that length."""
-    accuracy, auc = trust.accuracy, trust.roc_auc
     return (
-        f"On {trust.real + trust.generated:,} held-back texts of {_characters(trust)} it was right "
-        f"{accuracy.value:.0%} of the time ({accuracy.low:.0%} to {accuracy.high:.0%}); a coin is "
-        f"right 50%. Its AUC there is {auc.value:.2f}."
+        f"At this length ({_characters(trust)}) it is right about {trust.accuracy.value:.0%} "
+        f"of the time, measured on {trust.real + trust.generated:,} texts; a coin flip gets 50%."
     )
 
 
 def _characters(trust: Trust) -> str:
     if trust.maximum is None:
-        return f"{trust.minimum} characters and more"
+        return f"{trust.minimum} characters or more"
     return f"{trust.minimum} to {trust.maximum} characters"
 
 

@@ -30,9 +30,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import Persona, persona_of
+from demo.server.calls import Calls
 from demo.server.service import Service
 from demo.ui import copy, snippets
 from demo.ui.components import STATIC, read_static
+from demo.ui.openapi import complete_openapi
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def lazy_script(frontend: Path = FRONTEND) -> str:
     return read_static("gradio.js").replace("{bundle}", bundle[1])
 
 
-def changes(persona: Persona, frontend: Path = FRONTEND) -> Mapping[str, Change]:
+def changes(persona: Persona, calls: Calls, frontend: Path = FRONTEND) -> Mapping[str, Change]:
     """By path: of the page, the OpenAPI file and Gradio's two style sheets."""
     sheets = {
         f"/assets/{sheet.name}": _replacing(_BASE_SHEET)
@@ -88,7 +90,7 @@ def changes(persona: Persona, frontend: Path = FRONTEND) -> Mapping[str, Change]
         _warn("base style sheet")
     return {
         "/": lambda text, request: _with_tags(text, persona, request),
-        "/gradio_api/openapi.json": _without_upload,
+        "/gradio_api/openapi.json": lambda text, _: complete_openapi(text, calls),
         "/theme.css": _replacing(_THEME_SHEET),
         **sheets,
     }
@@ -109,13 +111,6 @@ def _replacing(pairs: Sequence[tuple[str, str]]) -> Change:
         return text
 
     return change
-
-
-def _without_upload(text: str, _: Request) -> str:
-    """The OpenAPI file without the upload, which this demo refuses."""
-    told = json.loads(text)
-    told["paths"].pop("/gradio_api/upload", None)
-    return json.dumps(told)
 
 
 def _with_tags(page: str, persona: Persona, request: Request) -> str:

@@ -106,7 +106,7 @@ def gradio_of(folder: Path, script: str, sheet: str) -> Path:
 
 def changed(path: str, text: str, frontend: Path = FRONTEND) -> str:
     """What Gradio's answer at that path becomes."""
-    change = changes(PERSONA, frontend).get(path)
+    change = changes(PERSONA, {}, frontend).get(path)
     return change(text, request_with(host="x")) if change else text
 
 
@@ -134,7 +134,7 @@ def test_a_gradio_without_its_files_starts_too(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert lazy_script(tmp_path) == ""
-    assert len(changes(PERSONA, tmp_path)) == 3
+    assert len(changes(PERSONA, {}, tmp_path)) == 3
     assert len(caplog.messages) == 2
 
 
@@ -152,7 +152,7 @@ def test_the_installed_gradio_is_one_whose_bundle_and_sheets_are_known(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert re.search(r'import\("\./assets/[\w-]+\.js"\)', lazy_script())
-    assert len(changes(PERSONA)) == 4
+    assert len(changes(PERSONA, {})) == 4
     assert caplog.messages == []
 
 
