@@ -34,6 +34,7 @@ http {{
 def documented(port: int, app: str) -> str:
     """The server block of the docs, for this port and app."""
     text = (ROOT / "docs" / "owner.md").read_text(encoding="utf-8")
+    block: str
     (block,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
     return block.replace("listen 80", f"listen 127.0.0.1:{port}").replace(snippets.URL, app)
 
