@@ -39,7 +39,7 @@ READ = [
     ),
 ]  # fmt: skip
 POSTED = [
-    "/count", "/guess/next", "/guess/answer", "/login",
+    "/count", "/guess/next", "/guess/answer", "/guess/twin", "/login",
     *(
         f"/gradio_api/{route}"
         for route in (

@@ -15,6 +15,7 @@ from demo.game.pairing import Dealer, Deck, SeenEverything, Shown, StyleScore, T
 from demo.game.pool import PAUSE_SECONDS, Filler, Pool, TextSource
 from demo.game.scores import Counts, Everyone
 from demo.game.tweets import FILES, DisplayRules, NoTweets, RealTweets, link_to, read_tweets
+from demo.game.twins import Twins, find_twins
 from demo.generation.profile import Profile
 from demo.judging.originals import window_digests
 from demo.server.service import Service
@@ -37,6 +38,8 @@ NO_TWEETS = (
 )
 UNUSABLE_TWEETS = "The guessing game is off: its real tweets could not be read."
 NOTHING_AHEAD = "The guessing game is off: here no text is written before it is asked for."
+NO_TWINS = "This text fools nobody: it is too short, too long, cut off, or much like a real tweet."
+NOT_YET = "The real tweets are still being read. Try again in a moment."
 SEEN_EVERYTHING = "You have seen every tweet there is to guess. Reload the page to start over."
 
 
@@ -83,6 +86,17 @@ class Revealed:
     link: str | None = None
     source: str = ""
     label: str = ""
+
+
+@dataclass(frozen=True)
+class RealTwin:
+    """What `twin` returns: a generated text as it is shown beside a real tweet, and that tweet's
+    text, ISO date and link."""
+
+    text: str
+    real: str
+    date: str
+    link: str | None
 
 
 class Tickets:
@@ -143,6 +157,7 @@ class Game:
         self._off, self._pool, self._pause_seconds = off, pool or Pool(), pause_seconds
         self._tickets = Tickets()
         self._dealer: Dealer | None = None
+        self._find_twins: Callable[[str, int], Twins | None] | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -187,6 +202,18 @@ class Game:
             return replace(revealed, date=tweet.day, link=link_to(tweet, self._persona))
         return replace(revealed, source=shown.source, label=self._profile.persona.label)
 
+    def twin(self, text: str, seed: int) -> RealTwin:
+        """A real tweet to show beside a text of the model. Raises Refused if there is none."""
+        if self._off:
+            raise Refused(404, self._off)
+        if self._find_twins is None:
+            raise Refused(503, NOT_YET)
+        found = self._find_twins(text, seed)
+        if found is None:
+            raise Refused(400, NO_TWINS)
+        tweet = found.tweet
+        return RealTwin(found.text, tweet.text, tweet.day, link_to(tweet, self._persona))
+
     def leave(self) -> None:
         """Stops writing texts, within a few tokens."""
         self._closed = True
@@ -230,6 +257,7 @@ class Game:
             texts, rules, self._profile.defaults, deck.wants, self._repeats, style.learn, rng,
             self._service.mask,
         )  # fmt: skip
+        self._find_twins = lambda text, seed: find_twins(text, seed, tweets, rules)
         self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
         return Filler(self._service, self._pool, source, self._pause_seconds)
 

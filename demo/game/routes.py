@@ -1,4 +1,4 @@
-"""The game over HTTP: `POST /guess/next` and `POST /guess/answer`, JSON both ways.
+"""The game over HTTP: `POST /guess/next`, `/guess/answer` and `/guess/twin`, JSON both ways.
 
 Their bodies were checked to be objects by `demo.server.limits`. Nothing that is sent is logged.
 """
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.game.game import Game, Refused, Revealed, Round
+from demo.game.game import Game, RealTwin, Refused, Revealed, Round
 
 # A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}
@@ -28,10 +28,20 @@ def guess_routes(game: Game) -> Sequence[Route]:
     def answer(body: Body) -> Revealed:
         return game.answer(_text(body, "ticket"), _text(body, "guess"))
 
-    return (_route("/guess/next", deal), _route("/guess/answer", answer))
+    def twin(body: Body) -> RealTwin:
+        seed = body.get("seed")
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise Refused(400, "seed must be a whole number.")
+        return game.twin(_text(body, "text"), seed)
+
+    return (
+        _route("/guess/next", deal),
+        _route("/guess/answer", answer),
+        _route("/guess/twin", twin),
+    )
 
 
-def _route(path: str, handle: Callable[[Body], Round | Revealed]) -> Route:
+def _route(path: str, handle: Callable[[Body], Round | Revealed | RealTwin]) -> Route:
     async def endpoint(request: Request) -> JSONResponse:
         try:
             # In a thread: the game may have to wait for its locks.

@@ -17,6 +17,8 @@ LABEL = "AI-generated parody (not a real tweet)"
 # Keeps what a picture is drawn with.
 RECORD_DRAWING = """
 window.drawn = [];
+window.shapes = 0;
+window.Path2D = class extends Path2D { constructor(path) { super(path); window.shapes += 1; } };
 const fill = CanvasRenderingContext2D.prototype.fillText;
 CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
   window.drawn.push(text);
@@ -141,7 +143,8 @@ def test_a_picture_holds_text_label_and_origin(
     page = open_page(context.new_page(), scripted_app.url)
     card = finished(page, f"Today {'a' * 90} 🫖")
     with page.expect_download() as download:
-        card.get_by_role("button", name="Picture").click()
+        card.get_by_role("button", name="Share").click()
+    assert page.evaluate("window.shapes") > 10  # The robot's.
     assert re.fullmatch(r"computer-dump-\d+\.png", download.value.suggested_filename)
     path = tmp_path / "card.png"
     download.value.save_as(path)
@@ -152,7 +155,60 @@ def test_a_picture_holds_text_label_and_origin(
     assert f"Made by a computer, {LABEL}" in re.sub(r"\s+", " ", drawn)
     assert "AI-generated parody" in page.evaluate("window.drawn")
     assert "scripted@0123456789ab" in drawn
+    assert f"Trump or Computer Dump? {scripted_app.url.removeprefix('http://')}" in drawn
     assert "Believe me, nobody computes better" in re.sub(r"\s+", " ", drawn)
+
+
+def test_share_copies_a_labelled_text_with_its_link_where_the_device_shares_nothing(
+    page: Page, scripted_app: AppProcess
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    card = finished(page, "Today")
+    with page.expect_download():
+        card.get_by_role("button", name="Share").click()
+    expect(card.locator(".cd-send")).to_have_text("Copied; picture saved")
+    *text, label, link = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert "\n".join(text).endswith("Believe me, nobody computes better. SAD!")
+    assert label == "— AI-generated parody"
+    assert link.startswith(f"{scripted_app.url}/#prompt=Today&")
+
+
+# A device with a share sheet, which keeps what it was given, and then does as the test says.
+SHARE_SHEET = """() => {
+navigator.canShare = () => true;
+navigator.share = async (data) => {
+  window.given = { ...data, files: data.files.map((file) => [file.name, file.type, file.size]) };
+  if (window.sheet) throw new DOMException("", window.sheet);
+};
+}"""
+
+
+def test_share_hands_words_link_and_picture_to_the_devices_sheet(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('mine')")
+    page.evaluate(SHARE_SHEET)
+    card = finished(page, f"long {'🫖' * 80}")
+    card.get_by_role("button", name="Share").click()
+    given = page.wait_for_function("window.given").json_value()
+    # Two for each emoji, and a link is 23.
+    text = given["text"]
+    assert 200 < len(text) + text.count("🫖") + 1 + 23 <= 280
+    assert text.startswith("long 🫖")
+    assert text.endswith("…\n— AI-generated parody")
+    assert "#prompt=long" in given["url"]
+    ((name, kind, size),) = given["files"]
+    assert re.fullmatch(r"computer-dump-\d+\.png", name)
+    assert kind == "image/png"
+    assert size > 10_000
+    # Whoever closes the sheet did not want to copy either.
+    page.evaluate("window.given = null, window.sheet = 'AbortError'")
+    card.get_by_role("button", name="Share").click()
+    page.wait_for_function("window.given")
+    assert page.evaluate("navigator.clipboard.readText()") == "mine"
+    # A frame whose host does not allow it.
+    page.evaluate("window.sheet = 'NotAllowedError'")
+    card.get_by_role("button", name="Share").click()
+    expect(card.locator(".cd-send")).to_have_text("Copied; picture saved")
 
 
 def test_a_link_fills_the_fields_and_writes_the_same_again(

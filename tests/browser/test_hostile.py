@@ -73,7 +73,7 @@ def write(page: Page) -> None:
     card = finished(page, "write")
     expect(card.locator(".cd-generated")).to_contain_text(hostile("text"))
     expect(card.locator(".cd-source")).to_contain_text(hostile("checkpoint"))
-    card.get_by_role("button", name="Picture").click()
+    card.get_by_role("button", name="Share").click()
     card = finished(page, hostile("prompt"))
     expect(card.locator(".cd-prompt")).to_have_text(hostile("prompt"))
     page.locator(".cd-history-title").click()

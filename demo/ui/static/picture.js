@@ -1,5 +1,6 @@
-// A card as a picture: text, label and origin inside one frame, so that none can be cut off from
-// the others by accident. Drawn on a canvas: nothing is fetched, and no page style changes it.
+// A card as a picture: text, label, origin and the demo's title and address inside one frame, so that
+// none can be cut off from the others by accident. Drawn on a canvas: nothing is fetched, and no page
+// style changes it.
 const PICTURE = { width: 1200, margin: 40, padding: 72 };
 // By day, whatever the page is in.
 const COLOURS = props.colours;
@@ -32,6 +33,26 @@ function wrapped(pen, text, width) {
   return lines;
 }
 
+// The robot of the page's cards, its shapes and names of colours read from there.
+function drawRobot(pen, x, y, size) {
+  const colour = (paint) => COLOURS[/--cd-([\w-]+)/.exec(paint)[1]];
+  pen.save();
+  pen.translate(x, y);
+  pen.scale(size / 48, size / 48);
+  for (const shape of root.querySelectorAll(".cd-card:first-child .cd-avatar :is(circle, path, rect)")) {
+    const [at, path] = [(name) => Number(shape.getAttribute(name)), new Path2D(shape.getAttribute("d") || "")];
+    if (shape.tagName === "circle") path.arc(at("cx"), at("cy"), at("r"), 0, 2 * Math.PI);
+    if (shape.tagName === "rect") path.roundRect(at("x"), at("y"), at("width"), at("height"), at("rx"));
+    const { fill, stroke, strokeWidth, strokeLinecap } = shape.closest("[style]").style;
+    if (fill) { pen.fillStyle = colour(fill); pen.fill(path); }
+    if (stroke) {
+      Object.assign(pen, { strokeStyle: colour(stroke), lineWidth: Number(strokeWidth), lineCap: strokeLinecap || "butt" });
+      pen.stroke(path);
+    }
+  }
+  pen.restore();
+}
+
 function drawPicture(result) {
   const canvas = make("canvas", {});
   const pen = canvas.getContext("2d");
@@ -48,15 +69,17 @@ function drawPicture(result) {
     pen.strokeStyle = COLOURS[edge];
     pen.stroke();
   };
-  const fonts = { text: `40px ${SANS}`, name: `700 34px ${SANS}`, handle: `27px ${SANS}`, badge: `700 28px ${SANS}`, source: `20px ${MONO}`, label: `700 30px ${SANS}` };
+  const fonts = { text: `40px ${SANS}`, name: `700 34px ${SANS}`, handle: `27px ${SANS}`, badge: `700 28px ${SANS}`, source: `20px ${MONO}`, label: `700 30px ${SANS}`, title: `700 30px ${SANS}`, address: `26px ${MONO}` };
   const inner = PICTURE.width - 2 * (PICTURE.margin + PICTURE.padding);
   const lines = (font, text) => { pen.font = font; return wrapped(pen, text, inner); };
   const text = lines(fonts.text, result.text.trim());
   const label = lines(fonts.label, filled(words.made_by, result.label));
+  const title = lines(fonts.title, props.title);
+  const address = lines(fonts.address, base.replace(/^https?:\/\//, ""));
   const source = lines(fonts.source, [result.note, result.source].filter(Boolean).join(" "));
-  const heights = { head: 120, text: text.length * 60 + 40, label: label.length * 42 + 30, source: source.length * 30 };
+  const heights = { head: 120, text: text.length * 60 + 40, label: label.length * 42 + 34, title: title.length * 40, address: address.length * 36 + 24, source: source.length * 30 };
   canvas.width = PICTURE.width;
-  canvas.height = 2 * PICTURE.margin + 2 * 48 + heights.head + heights.text + heights.label + heights.source;
+  canvas.height = 2 * PICTURE.margin + 2 * 48 + Object.values(heights).reduce((sum, height) => sum + height);
 
   pen.fillStyle = COLOURS.ground;
   pen.fillRect(0, 0, canvas.width, canvas.height);
@@ -76,8 +99,9 @@ function drawPicture(result) {
   const left = PICTURE.margin + PICTURE.padding;
   let y = PICTURE.margin + 48;
   pen.textBaseline = "middle";
-  say(fonts.name, "ink", props.author, left, y + 28);
-  say(fonts.handle, "quiet", props.handle, left, y + 70);
+  drawRobot(pen, left, y, 92);
+  say(fonts.name, "ink", props.author, left + 116, y + 28);
+  say(fonts.handle, "quiet", props.handle, left + 116, y + 70);
   pen.font = fonts.badge;
   const badge = pen.measureText(props.badge).width + 48;
   box(left + inner - badge, y + 18, badge, 56, "red-ground", "red");
@@ -97,15 +121,10 @@ function drawPicture(result) {
   });
   y += 40;
   for (const line of label) { say(fonts.label, "red", line, left, y + 21); y += 42; }
-  y += 30;
+  y += 34;
+  for (const line of title) { say(fonts.title, "ink", line, left, y + 20); y += 40; }
+  for (const line of address) { say(fonts.address, "green", line, left, y + 18); y += 36; }
+  y += 24;
   for (const line of source) { say(fonts.source, "quiet", line, left, y + 15); y += 30; }
   return canvas;
-}
-
-function downloadPicture(result) {
-  drawPicture(result).toBlob((blob) => {
-    const link = make("a", { href: URL.createObjectURL(blob), download: `computer-dump-${result.settings.seed}.png` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }, "image/png");
 }
