@@ -1,4 +1,4 @@
-"""The game over HTTP: `POST /guess/next` and `POST /guess/answer`, JSON both ways.
+"""The game over HTTP: `POST /guess/next`, `/guess/daily` and `/guess/answer`, JSON both ways.
 
 Their bodies were checked to be objects by `demo.server.limits`. Nothing that is sent is logged.
 """
@@ -12,26 +12,38 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.game.game import Game, Refused, Revealed, Round
+from demo.game.game import DailyRound, Game, Revealed, Round
+from demo.game.tickets import Refused
 
 # A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}
 
 Body = Mapping[str, Any]
+Answer = Round | DailyRound | Revealed
 
 
 def guess_routes(game: Game) -> Sequence[Route]:
 
     def deal(body: Body) -> Round:
-        return game.next(None if body.get("visit") is None else _text(body, "visit"))
+        return game.next(_optional_text(body, "visit"))
+
+    def daily(body: Body) -> DailyRound:
+        place = body.get("place")
+        if type(place) is not int:
+            raise Refused(400, "place must be a whole number.")
+        return game.daily(_optional_text(body, "day"), place)
 
     def answer(body: Body) -> Revealed:
         return game.answer(_text(body, "ticket"), _text(body, "guess"))
 
-    return (_route("/guess/next", deal), _route("/guess/answer", answer))
+    return (
+        _route("/guess/next", deal),
+        _route("/guess/daily", daily),
+        _route("/guess/answer", answer),
+    )
 
 
-def _route(path: str, handle: Callable[[Body], Round | Revealed]) -> Route:
+def _route(path: str, handle: Callable[[Body], Answer]) -> Route:
     async def endpoint(request: Request) -> JSONResponse:
         try:
             # In a thread: the game may have to wait for its locks.
@@ -41,6 +53,10 @@ def _route(path: str, handle: Callable[[Body], Round | Revealed]) -> Route:
             return JSONResponse({"detail": str(error)}, error.status, headers=HEADERS)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _optional_text(body: Body, name: str) -> str | None:
+    return None if body.get(name) is None else _text(body, name)
 
 
 def _text(body: Body, name: str) -> str:

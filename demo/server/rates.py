@@ -112,7 +112,7 @@ class RateLimits:
 
 def kind_of(method: str, path: str) -> Kind:
     """What a request asks for; texts are among the calls, and so is the page itself."""
-    if path == "/guess/next":
+    if path in ("/guess/next", "/guess/daily"):
         return "rounds"
     if method == "GET" and path.startswith(PARTS):
         return "parts"

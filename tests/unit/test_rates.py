@@ -62,6 +62,7 @@ def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> N
         ("POST", "/count", "calls"),
         ("POST", "/guess/answer", "calls"),
         ("POST", "/guess/next", "rounds"),
+        ("POST", "/guess/daily", "rounds"),
         ("GET", "/", "calls"),
         ("GET", "/assets/index.js", "parts"),
         ("POST", "/assets/index.js", "calls"),
