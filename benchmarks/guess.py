@@ -6,13 +6,16 @@ may be better.
 """
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
+import pyarrow.parquet as pq
 import typer
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
@@ -37,17 +40,20 @@ POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 600.0
 PUNCTUATION = "!?.,:;-'\"“”’…@#&$%()/"
 NEAREST = 15
+WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 @dataclass(frozen=True)
 class Round:
     """What a script can see before it answers; `seconds` is what `next` took, `repeated` how much
-    of the text `/detect` says a real tweet has too, in 0 to 1."""
+    of the text `/detect` says a real tweet has too, in 0 to 1, and `rare` how many of its words few
+    real tweets have, which a script knows that has the archive."""
 
     text: str
     ticket: str
     seconds: float
     repeated: float
+    rare: int
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "response time, best cut so far": _best_cut(lambda seen: seen.seconds),
     "what `/detect` says is repeated of a real tweet": _best_cut(lambda seen: seen.repeated),
+    "number of rare words, best cut so far": _best_cut(lambda seen: seen.rare),
     "text seen before": _remembered(None),
     "first three words seen before": _remembered(3),
     "characters of the ticket, logistic regression": _regression(
@@ -147,11 +154,28 @@ def guess(
 ) -> None:
     load = OutsideLoad()
     with running(("app.py",), free_address(), {"TWEETS": str(tweets.resolve())}) as server:
-        played = _play(server, rounds)
+        played = _play(server, rounds, _count_rare_words(tweets))
     write_page(results / "guess.md", render(played, load.cores()))
 
 
-def _play(server: Server, rounds: int) -> list[Played]:
+def _count_rare_words(tweets: Path) -> Callable[[str], int]:
+    """Counts a text's words that at most one real tweet in a hundred has: the game shows no text
+    with few of them, which must not tell who wrote it."""
+
+    def words(text: str) -> set[str]:
+        return set(WORD.findall(text.casefold()))
+
+    texts = [text for path in tweets.glob("*.parquet") for text in _texts_of(path)]
+    counts = Counter(word for text in texts for word in words(text))
+    return lambda text: sum(counts[word] <= len(texts) / 100 for word in words(text))
+
+
+def _texts_of(path: Path) -> list[str]:
+    texts: list[str] = pq.read_table(path, columns=["text"])["text"].to_pylist()
+    return texts
+
+
+def _play(server: Server, rounds: int, count_rare: Callable[[str], int]) -> list[Played]:
     """One round after the other, in visits of ten. What is answered does not matter."""
     played: list[Played] = []
     visit = None
@@ -162,7 +186,7 @@ def _play(server: Server, rounds: int) -> list[Played]:
                 visit = None
             dealt, seconds = _next(client, visit)
             visit, text, ticket = dealt["visit"], dealt["text"], dealt["ticket"]
-            seen = Round(text, ticket, seconds, _repeated(client, text))
+            seen = Round(text, ticket, seconds, _repeated(client, text), count_rare(text))
             answer = {"ticket": ticket, "guess": "computer"}
             revealed = client.post("/guess/answer", json=answer).raise_for_status().json()
             judged = revealed["detector"]

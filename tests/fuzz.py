@@ -39,7 +39,7 @@ READ = [
     ),
 ]  # fmt: skip
 POSTED = [
-    "/count", "/guess/next", "/guess/answer", "/guess/twin", "/login",
+    "/count", "/guess/next", "/guess/daily", "/guess/answer", "/guess/twin", "/login",
     *(
         f"/gradio_api/{route}"
         for route in (
@@ -70,7 +70,8 @@ plain = st.one_of(
 )  # fmt: skip
 NAMES = [
     "data", "fn_index", "session_hash", "event_data", "event_id", "trigger_id", "text", "prompt",
-    "count", "visit", "ticket", "guess", "jsonrpc", "id", "method", "params", "arguments", "name",
+    "count", "visit", "ticket", "guess", "day", "place", "jsonrpc", "id", "method", "params",
+    "arguments", "name",
 ]  # fmt: skip
 name = st.sampled_from(NAMES) | word
 value = st.recursive(

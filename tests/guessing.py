@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from demo.game.game import Game, Round
+from demo.generation.request import GenerationRequest
 from tests import made_up
-from tests.scripted import Reply
+from tests.scripted import Reply, ScriptedEngine
 from training.prepare import Tweet, write_split
 
 
@@ -21,6 +22,18 @@ class Stories(dict[str, Reply]):
 
     def get(self, opening: str, default: Any = None) -> Any:
         return Reply(made_up.sentence(self._chance), self._seconds_per_word)
+
+
+def story_of(request: GenerationRequest) -> str:
+    """The same for the same opening and seed, about as long as made-up tweets."""
+    return made_up.sentence(random.Random(f"{request.opening} {request.seed}"))
+
+
+class StoryTeller(ScriptedEngine):
+    """Writes what opening and seed make of it, as a model does."""
+
+    def _reply(self, request: GenerationRequest) -> Reply:
+        return Reply(story_of(request))
 
 
 def write_tweets(folder: Path, count: int = 200, name: str = "test") -> list[Tweet]:

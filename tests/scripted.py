@@ -84,12 +84,15 @@ class ScriptedEngine:
     def _stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         self._count(active=+1)
         try:
-            for chunk in self._say(self.replies.get(request.opening, Reply()), request):
+            for chunk in self._say(self._reply(request), request):
                 if self._is_closed:
                     raise EngineError(SHUTTING_DOWN)
                 yield chunk
         finally:
             self._count(active=-1, closed=+1)
+
+    def _reply(self, request: GenerationRequest) -> Reply:
+        return self.replies.get(request.opening, Reply())
 
     def _say(self, reply: Reply, request: GenerationRequest) -> Iterator[Chunk]:
         while self.control and request.opening == "held" and not (self.control / "go").exists():

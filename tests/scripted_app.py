@@ -3,7 +3,7 @@
 CONTROL names a folder through which a test steers it: the engine is loaded once the file `load` is
 there, texts with the prompt "held" go on once `go` is, and `peak` says how many texts were written
 at once at most. LOAD_ERROR is why the engine cannot be loaded, TEXTS_AT_ONCE how many texts it
-writes at once, NOTICE what visitors are told, STORIES that every text is a new one, BUSY that
+writes at once, NOTICE what visitors are told, STORIES that each seed gives another text, BUSY that
 Gradio finds the machine too busy to answer.
 """
 
@@ -22,7 +22,7 @@ from demo.judging.judges import read_metrics
 from demo.launch import launch
 from demo.server.service import Loaded, Service
 from demo.settings import read_settings
-from tests.guessing import Stories
+from tests.guessing import StoryTeller
 from tests.scripted import ScriptedEngine, scripted_judges
 
 PERSONA_FILE = Path(__file__).parent.parent / "training" / "persona.toml"
@@ -36,7 +36,7 @@ def load() -> Loaded:
         raise RuntimeError(os.environ["LOAD_ERROR"])
     notice = os.environ.get("NOTICE", "")
     plot = EMBEDDED / "curve.png"
-    engine = ScriptedEngine(Stories()) if os.environ.get("STORIES") else ScriptedEngine()
+    engine = StoryTeller() if os.environ.get("STORIES") else ScriptedEngine()
     engine.control = control
     engine.slots = int(os.environ.get("TEXTS_AT_ONCE", "1"))
     return Loaded(engine, notice, scripted_judges(), read_metrics(EMBEDDED), plot)

@@ -1,20 +1,28 @@
 """The game as a whole: rounds, the tickets that answer them, and how the parts are wired."""
 
-import re
 import secrets
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from random import Random
 from typing import Literal
 
 from demo.checkpoints.hub import HubError, fetch_files
+from demo.game.daily import PLACES, DailyTen, DayCount, number_of, split_off, utc_today
 from demo.game.pairing import Dealer, Deck, SeenEverything, Shown, StyleScore, Truth, Visits
-from demo.game.pool import PAUSE_SECONDS, Filler, Pool, TextSource
+from demo.game.pool import PAUSE_SECONDS, Filler, Pool, PoolTexts, TextSource
 from demo.game.scores import Counts, Everyone
-from demo.game.tweets import FILES, DisplayRules, NoTweets, RealTweets, link_to, read_tweets
+from demo.game.tickets import Refused, Tickets
+from demo.game.tweets import (
+    FILES,
+    DisplayRules,
+    Dullness,
+    NoTweets,
+    RealTweets,
+    link_to,
+    read_tweets,
+)
 from demo.game.twins import Twins, find_twins
 from demo.generation.profile import Profile
 from demo.judging.originals import window_digests
@@ -27,10 +35,6 @@ STOP_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 # With fewer, a visitor would soon have seen them all.
 MIN_TWEETS = 20
-TICKET_BYTES = 24
-TICKET = re.compile(r"[A-Za-z0-9_-]{32}")
-MAX_TICKETS = 20_000
-MAX_AGE_SECONDS = 3_600.0
 
 NO_TWEETS = (
     "The guessing game needs real tweets, and this demo was started without any. Its owner turns "
@@ -40,15 +44,9 @@ UNUSABLE_TWEETS = "The guessing game is off: its real tweets could not be read."
 NOTHING_AHEAD = "The guessing game is off: here no text is written before it is asked for."
 NO_TWINS = "This text fools nobody: it is too short, too long, cut off, or much like a real tweet."
 NOT_YET = "The real tweets are still being read. Try again in a moment."
-SEEN_EVERYTHING = "You have seen every tweet there is to guess. Reload the page to start over."
-
-
-class Refused(ValueError):
-    """A request that cannot be served; the message is fit for a visitor, `status` is HTTP's."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
+SEEN_EVERYTHING = "You have seen every tweet there is to guess. Play again to start over."
+TOO_FEW_FOR_DAILY = "There is no Daily Ten here: it takes more real tweets than this demo has."
+DAY_OVER = "That day's ten are over. Today's are waiting for you."
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,19 @@ class Round:
     state: Literal["ready", "waiting", "off"]
     everyone: Everyone
     visit: str = ""
+    ticket: str = ""
+    text: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DailyRound:
+    """What `daily` returns: a place of the Daily Ten. Unless `state` is "ready", there is no ticket
+    or text; `day` is an ISO date in UTC."""
+
+    state: Literal["ready", "waiting", "off"]
+    day: str
+    number: int
     ticket: str = ""
     text: str = ""
     reason: str = ""
@@ -76,7 +87,7 @@ class DetectorGuess:
 @dataclass(frozen=True)
 class Revealed:
     """What an answer reveals: a real tweet's ISO date and link, or a generated text's source and
-    label; `detector` is None without one."""
+    label; `detector` is None without one, `today` but for the Daily Ten."""
 
     truth: Truth
     right: bool
@@ -86,6 +97,7 @@ class Revealed:
     link: str | None = None
     source: str = ""
     label: str = ""
+    today: DayCount | None = None
 
 
 @dataclass(frozen=True)
@@ -97,44 +109,6 @@ class RealTwin:
     real: str
     date: str
     link: str | None
-
-
-class Tickets:
-    """Rounds that wait for their answer; each is answered once, within the hour. A ticket is random
-    and says nothing of its round. Safe to use from many threads."""
-
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, max_tickets: int = MAX_TICKETS
-    ) -> None:
-        self._clock, self._max_tickets = clock, max_tickets
-        # When each was issued, and for what. Answered ones stay, without their text, so that a
-        # second answer is told why it is refused.
-        self._issued: OrderedDict[str, tuple[float, Shown | None]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def issue(self, shown: Shown) -> str:
-        """A new ticket: 32 characters that a URL may contain."""
-        ticket = secrets.token_urlsafe(TICKET_BYTES)
-        with self._lock:
-            self._issued[ticket] = (self._clock(), shown)
-            if len(self._issued) > self._max_tickets:
-                self._issued.popitem(last=False)
-        return ticket
-
-    def redeem(self, ticket: str) -> Shown:
-        """Uses the ticket up and returns what was shown. Raises Refused if it is not a ticket,
-        unknown, too old or used up."""
-        if not TICKET.fullmatch(ticket):
-            raise Refused(400, "That is not a ticket of this game.")
-        with self._lock:
-            issued = self._issued.get(ticket)
-            if issued is None or self._clock() - issued[0] > MAX_AGE_SECONDS:
-                raise Refused(410, "That round is over: it was dealt too long ago.")
-            issued_at, shown = issued
-            if shown is None:
-                raise Refused(409, "That one has been answered already.")
-            self._issued[ticket] = (issued_at, None)
-            return shown
 
 
 class Game:
@@ -158,6 +132,7 @@ class Game:
         self._tickets = Tickets()
         self._dealer: Dealer | None = None
         self._find_twins: Callable[[str, int], Twins | None] | None = None
+        self._daily: DailyTen | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -187,6 +162,29 @@ class Game:
         ticket = self._tickets.issue(deal.shown)
         return Round("ready", everyone, deal.visit, ticket, deal.shown.text)
 
+    def daily(self, day: str | None, place: int) -> DailyRound:
+        """A place of the Daily Ten, from 1: of today's, or of the day that a visitor began. Raises
+        Refused if there is no such place, or that day is over."""
+        if not 1 <= place <= PLACES:
+            raise Refused(400, f"place must be from 1 to {PLACES}.")
+        ten = self._daily
+        wanted = ten.today() if ten else utc_today()
+        if day is not None:
+            wanted = _read_day(day)
+        told = DailyRound("waiting", wanted.isoformat(), number_of(wanted))
+        if self._off or (ten and not ten.exists()):
+            return replace(told, state="off", reason=self._off or TOO_FEW_FOR_DAILY)
+        if ten is None:
+            return told
+        if not ten.has(wanted):
+            raise Refused(410, DAY_OVER)
+        shown = ten.at(wanted, place - 1)
+        if shown is None:
+            # A new day has begun, which the writer may not know.
+            self._pool.refill()
+            return told
+        return replace(told, state="ready", ticket=self._tickets.issue(shown), text=shown.text)
+
     def answer(self, ticket: str, guess: str) -> Revealed:
         """Reveals the truth of a round, and counts who was right. Raises Refused if it is no guess,
         or the ticket is not valid."""
@@ -197,7 +195,8 @@ class Game:
         right, detector = guess == shown.truth, self._ask_detector(shown)
         self._counts.add(right, detector.right if detector else None)
         everyone = self._counts.everyone()
-        revealed = Revealed(shown.truth, right, detector, everyone)
+        today = self._daily.count(shown, not right) if self._daily else None
+        revealed = Revealed(shown.truth, right, detector, everyone, today=today)
         if tweet := shown.tweet:
             return replace(revealed, date=tweet.day, link=link_to(tweet, self._persona))
         return replace(revealed, source=shown.source, label=self._profile.persona.label)
@@ -245,21 +244,28 @@ class Game:
         """Wires the parts over these tweets; raises NoTweets if too few of them may be shown."""
         rng: Random = secrets.SystemRandom()
         rules = DisplayRules.from_texts(real.texts)
-        tweets = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
-        if len(tweets) < MIN_TWEETS:
-            raise NoTweets(f"Only {len(tweets)} tweets may be shown; it takes {MIN_TWEETS}.")
-        texts = [tweet.text for tweet in tweets]
+        allowed = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
         # Else /detect, which knows all real tweets, would tell what is being guessed.
-        self._service.hide(frozenset(digest for text in texts for digest in window_digests(text)))
+        self._service.hide(
+            frozenset(digest for tweet in allowed for digest in window_digests(tweet.text))
+        )
+        dullness = Dullness.from_texts(real.texts)
+        shown = [tweet for tweet in allowed if not dullness.is_dull(tweet.text)]
+        if len(shown) < MIN_TWEETS:
+            raise NoTweets(f"Only {len(shown)} tweets may be shown; it takes {MIN_TWEETS}.")
         self._persona = real.persona or self._persona
+        tweets, reserved = split_off(shown)
+        texts = [tweet.text for tweet in tweets]
         deck, style = Deck([len(text) for text in texts], rng), StyleScore(texts)
         source = TextSource(
-            texts, rules, self._profile.defaults, deck.wants, self._repeats, style.learn, rng,
-            self._service.mask,
+            texts, rules, self._profile.defaults, deck.wants, self._repeats, dullness.is_dull,
+            style.learn, rng, self._service.mask,
         )  # fmt: skip
         self._find_twins = lambda text, seed: find_twins(text, seed, tweets, rules)
+        self._daily = DailyTen(reserved, source)
         self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
-        return Filler(self._service, self._pool, source, self._pause_seconds)
+        commissions = PoolTexts(self._pool, source), self._daily
+        return Filler(self._service, *commissions, self._pause_seconds)
 
     def _repeats(self, text: str) -> bool:
         return bool(self._service.judges().repeats(text))
@@ -271,6 +277,13 @@ class Game:
         probability = detector.judge(shown.text).probability
         says: Truth = "computer" if probability >= 0.5 else "real"
         return DetectorGuess(probability, says, says == shown.truth)
+
+
+def _read_day(day: str) -> date:
+    try:
+        return date.fromisoformat(day)
+    except ValueError:
+        raise Refused(400, "day must be a date such as 2026-11-26.") from None
 
 
 def build_game(service: Service, profile: Profile, settings: Settings, say: Say) -> Game:

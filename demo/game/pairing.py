@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from random import Random
 from typing import Literal
 
@@ -49,12 +50,15 @@ class SeenEverything(RuntimeError):
 
 @dataclass(frozen=True)
 class Shown:
-    """What a visitor is shown: a real tweet, or a generated text and where it came from."""
+    """What a visitor is shown: a real tweet, or a generated text and where it came from. `day` and
+    `place`, from 0, are set in the Daily Ten."""
 
     text: str
     truth: Truth
     tweet: Tweet | None = None
     source: str = ""
+    day: date | None = None
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,12 @@ class StyleScore:
         texts are known."""
         differences = self._real[list(numbers)] - self._scale(style_features(text))
         return np.asarray(np.abs(differences @ self._weights))
+
+    def apart(self, numbers: Sequence[int], text: str) -> np.ndarray:
+        """How far each of these real texts is from a text in all features together, in standard
+        deviations. Needs no generated text to be known, so it is the same in every process."""
+        differences = self._real[list(numbers)] - self._scale(style_features(text))
+        return np.asarray(np.linalg.norm(differences, axis=1))
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(np.clip((rows - self._mean) / self._deviation, -3, 3))

@@ -1,6 +1,7 @@
 """The generated texts that wait to be shown, and the thread that has them written.
 
 The engine is used while no visitor waits for it; a text that a visitor interrupts is begun again.
+The same thread writes the texts of the Daily Ten.
 """
 
 import logging
@@ -10,10 +11,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from random import Random
+from typing import Protocol
 
 from demo.game.tweets import DisplayRules
 from demo.generation.engine import Engine, EngineIdentity, source_line
-from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.generation.request import MAX_SEED, GenerationRequest, InvalidRequest
 from demo.judging.masking import mask_slurs
 from demo.server.service import Service
 
@@ -91,18 +93,27 @@ class Pool:
         with self._changed:
             self._wake()
 
-    def wait_for_room(self) -> bool:
-        """Blocks until a text may be written; False once the pool is closed."""
+    def has_room(self) -> bool:
+        """Whether a text may be written; once the pool is full, not before it is woken."""
         with self._changed:
-            if len(self._texts) >= self._capacity:
-                self._filling = False
-            self._changed.wait_for(lambda: self._closed or self._filling)
+            return self._has_room()
+
+    def wait_for_room(self, or_else: Callable[[], bool]) -> bool:
+        """Blocks until a text may be written, or there is something else to write; False once the
+        pool is closed. `or_else` is asked again after each `refill`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._has_room() or or_else())
             return not self._closed
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        if len(self._texts) >= self._capacity:
+            self._filling = False
+        return self._filling
 
     def _wake(self) -> None:
         self._filling = len(self._texts) < self._capacity
@@ -125,6 +136,7 @@ class TextSource:
     texts: the real ones, by number.
     is_wanted: whether a real text of about this length could be shown in its place.
     repeats: whether a text repeats a real one.
+    is_dull: whether a text says too little to be guessed at.
     learn: told of every text that may be shown.
     mask: what becomes of a text before it leaves; one that it would change is not taken.
     """
@@ -134,6 +146,7 @@ class TextSource:
     defaults: GenerationRequest
     is_wanted: Callable[[int], bool]
     repeats: Callable[[str], bool]
+    is_dull: Callable[[str], bool]
     learn: Callable[[str], None]
     rng: Random
     mask: Callable[[str], str] = mask_slurs
@@ -143,7 +156,8 @@ class TextSource:
         real tweet."""
         number = self.rng.randrange(len(self.texts)) if self.rng.random() < 0.5 else None
         prompt = "" if number is None else self._opening(self.texts[number])
-        request = replace(self.defaults, prompt=prompt, max_new_tokens=MAX_NEW_TOKENS, seed=None)
+        seed = self.rng.randrange(MAX_SEED + 1)
+        request = replace(self.defaults, prompt=prompt, max_new_tokens=MAX_NEW_TOKENS, seed=seed)
         return GameRequest(request, number)
 
     def accept(
@@ -157,7 +171,7 @@ class TextSource:
         if cleaned is None or self.repeats(cleaned) or self.mask(cleaned) != cleaned:
             return None
         self.learn(cleaned)
-        if not self.is_wanted(len(cleaned)):
+        if self.is_dull(cleaned) or not self.is_wanted(len(cleaned)):
             return None
         return GeneratedText(cleaned, source_line(identity, asked.request), asked.opened_by)
 
@@ -167,17 +181,53 @@ class TextSource:
         return " ".join(words[: min(self.rng.randint(*OPENING_WORDS), len(words) - 1)])
 
 
+class Commission(Protocol):
+    """Texts that are to be written one after the other, each with a request of its own."""
+
+    def is_open(self) -> bool:
+        """Whether a text is missing now."""
+        ...
+
+    def draw(self) -> GameRequest:
+        """The request for the next one, as long as it is open."""
+        ...
+
+    def take(self, asked: GameRequest, text: str, identity: EngineIdentity) -> bool:
+        """Takes what was written, which is empty if it did not end; returns whether it is used."""
+        ...
+
+
+@dataclass(frozen=True)
+class PoolTexts:
+    """The texts of free play."""
+
+    pool: Pool
+    source: TextSource
+
+    def is_open(self) -> bool:
+        return self.pool.has_room()
+
+    def draw(self) -> GameRequest:
+        return self.source.draw()
+
+    def take(self, asked: GameRequest, text: str, identity: EngineIdentity) -> bool:
+        generated = self.source.accept(asked, text, identity) if text else None
+        return generated is not None and self.pool.put(generated)
+
+
 class Filler:
-    """Keeps a pool full, in the thread that runs it, one text at a time."""
+    """Writes for the pool and for another commission, in the thread that runs it, one text at a
+    time: the two in turns while both are open."""
 
     def __init__(
         self,
         service: Service,
-        pool: Pool,
-        source: TextSource,
+        texts: PoolTexts,
+        other: Commission,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        self._service, self._pool, self._source = service, pool, source
+        self._service, self._pool = service, texts.pool
+        self._texts, self._other = texts, other
         self._pause_seconds = pause_seconds
         self._closed = threading.Event()
 
@@ -189,11 +239,13 @@ class Filler:
     def run(self) -> None:
         """Writes until it is closed; returns at once if there will be no engine."""
         engine = self._wait_for_engine()
-        useless = 0
-        while engine and self._pool.wait_for_room() and self._wait_until_idle():
+        useless, is_others_turn = 0, True
+        while engine and self._pool.wait_for_room(self._other.is_open) and self._wait_until_idle():
+            has_turn = is_others_turn or not self._texts.is_open()
+            for_other, is_others_turn = has_turn and self._other.is_open(), not is_others_turn
             try:
-                generated = self._write(engine, self._source.draw())
-                useless = 0 if generated and self._pool.put(generated) else useless + 1
+                is_used = self._write(engine, self._other if for_other else self._texts)
+                useless = 0 if is_used else useless + 1
             except Exception as error:
                 if self._closed.is_set():
                     return
@@ -223,18 +275,20 @@ class Filler:
             long_idle = before and idle
         return not self._closed.is_set()
 
-    def _write(self, engine: Engine, asked: GameRequest) -> GeneratedText | None:
-        """Writes one text, begun again as often as visitors interrupt it; None if it is useless."""
+    def _write(self, engine: Engine, commission: Commission) -> bool:
+        """Writes one text, begun again as often as visitors interrupt it; returns whether it is
+        used."""
+        asked = commission.draw()
         while True:
             try:
                 text = self._attempt(engine, asked.request)
             except InvalidRequest:
-                return None
+                text = ""
             except _Interrupted:
                 if self._closed.wait(self._pause_seconds) or not self._wait_until_idle():
-                    return None
+                    return False
                 continue
-            return self._source.accept(asked, text, engine.identity) if text else None
+            return commission.take(asked, text, engine.identity)
 
     def _attempt(self, engine: Engine, request: GenerationRequest) -> str:
         """Prompt and text; empty if the text did not end by itself."""

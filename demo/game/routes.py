@@ -1,4 +1,4 @@
-"""The game over HTTP: `POST /guess/next`, `/guess/answer` and `/guess/twin`, JSON both ways.
+"""The game over HTTP: `POST /guess/next`, `/guess/daily`, `/guess/answer` and `/guess/twin`, JSON.
 
 Their bodies were checked to be objects by `demo.server.limits`. Nothing that is sent is logged.
 """
@@ -12,36 +12,45 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.game.game import Game, RealTwin, Refused, Revealed, Round
+from demo.game.game import DailyRound, Game, RealTwin, Revealed, Round
+from demo.game.tickets import Refused
 
 # A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}
 
 Body = Mapping[str, Any]
+Answer = Round | DailyRound | Revealed | RealTwin
 
 
 def guess_routes(game: Game) -> Sequence[Route]:
 
     def deal(body: Body) -> Round:
-        return game.next(None if body.get("visit") is None else _text(body, "visit"))
+        return game.next(_optional_text(body, "visit"))
+
+    def daily(body: Body) -> DailyRound:
+        place = body.get("place")
+        if type(place) is not int:
+            raise Refused(400, "place must be a whole number.")
+        return game.daily(_optional_text(body, "day"), place)
 
     def answer(body: Body) -> Revealed:
         return game.answer(_text(body, "ticket"), _text(body, "guess"))
 
     def twin(body: Body) -> RealTwin:
         seed = body.get("seed")
-        if not isinstance(seed, int) or isinstance(seed, bool):
+        if type(seed) is not int:
             raise Refused(400, "seed must be a whole number.")
         return game.twin(_text(body, "text"), seed)
 
     return (
         _route("/guess/next", deal),
+        _route("/guess/daily", daily),
         _route("/guess/answer", answer),
         _route("/guess/twin", twin),
     )
 
 
-def _route(path: str, handle: Callable[[Body], Round | Revealed | RealTwin]) -> Route:
+def _route(path: str, handle: Callable[[Body], Answer]) -> Route:
     async def endpoint(request: Request) -> JSONResponse:
         try:
             # In a thread: the game may have to wait for its locks.
@@ -51,6 +60,10 @@ def _route(path: str, handle: Callable[[Body], Round | Revealed | RealTwin]) -> 
             return JSONResponse({"detail": str(error)}, error.status, headers=HEADERS)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _optional_text(body: Body, name: str) -> str | None:
+    return None if body.get(name) is None else _text(body, name)
 
 
 def _text(body: Body, name: str) -> str:

@@ -4,7 +4,9 @@ Real tweets come from a folder that `training prepare` wrote, or from a Hub data
 files. Train is never read: what a model was trained on is shown to nobody.
 """
 
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +22,14 @@ SPLITS = ("test.parquet", "dev.parquet")
 FILES = (*SPLITS, PERSONA)
 MAX_CHARACTERS = 280
 REPLACEMENT_CHARACTER = "\ufffd"
+# A word is rare if at most this share of the real tweets has it. A text with fewer rare words than
+# this is dull: "Thank you @user, so true!" could be anybody's, and guessing it is a coin-flip.
+RARE_SHARE = 0.01
+MIN_RARE_WORDS = 4
+# No more than this share of the real tweets is taken for dull, whatever their words.
+MAX_DULL_SHARE = 0.2
+# Handles are no words; hashtags are.
+_WORD = re.compile(r"(?<![@\w])[^\W\d_](?:[^\W\d_]|['’])+")
 # Control characters, halves of surrogate pairs, private and unassigned code points.
 _NOT_TEXT = ("Cc", "Cs", "Co", "Cn")
 
@@ -126,6 +136,8 @@ class DisplayRules:
         """Whether a clean text may be shown."""
         return (
             len(text) <= MAX_CHARACTERS
+            # Our engines never write it.
+            and canonical.ANONYMOUS_HANDLE not in text
             and not canonical.is_too_short(text)
             and not _is_skipped(text)
             and all(map(self._is_ordinary, text))
@@ -146,6 +158,40 @@ class DisplayRules:
         if character.isascii():
             return character.isprintable()
         return character in self.characters
+
+
+@dataclass(frozen=True)
+class Dullness:
+    """Which texts say too little to be told apart by reading: those with few rare words.
+
+    Both texts of a round must pass, before the coin is thrown that chooses one of them: what is
+    shown is never dull, and that it is not says nothing of where it came from.
+
+    common: the words that are not rare, without case.
+    minimum: how many rare words a text must have.
+    """
+
+    common: frozenset[str]
+    minimum: int
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> Self:
+        """Counts words in all real texts that were read."""
+        words = [_words(text) for text in texts]
+        counts = Counter(word for found in words for word in found)
+        limit = RARE_SHARE * len(words)
+        common = frozenset(word for word, count in counts.items() if count > limit)
+        numbers = sorted(len(found - common) for found in words)
+        most = numbers[int(MAX_DULL_SHARE * len(numbers))] if numbers else 0
+        return cls(common, min(MIN_RARE_WORDS, most))
+
+    def is_dull(self, text: str) -> bool:
+        return len(_words(text) - self.common) < self.minimum
+
+
+def _words(text: str) -> frozenset[str]:
+    """Its distinct words, without case."""
+    return frozenset(word.casefold() for word in _WORD.findall(text))
 
 
 def _is_text(character: str) -> bool:

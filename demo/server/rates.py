@@ -29,7 +29,7 @@ TOO_OFTEN: Mapping[Kind, str] = {
 # A page's scripts, styles and fonts, which are answered from memory.
 PARTS = ("/assets/", "/static/")
 # What shows a real tweet.
-ROUNDS = ("/guess/next", "/guess/twin")
+ROUNDS = ("/guess/next", "/guess/daily", "/guess/twin")
 # A refusal is sent after this delay, so that a client that retries in a loop does not keep the
 # server busy.
 REFUSAL_SECONDS = 0.25

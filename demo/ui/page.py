@@ -58,7 +58,7 @@ def build_page(
                     title=persona.title,
                     rounds=ROUNDS,
                     off=why_no_game,
-                    words=copy.guess_words(persona),
+                    words={**copy.guess_words(persona), **copy.SHARE},
                 )
             with gr.Tab(copy.TABS["detect"], id="detect"):
                 build_detect_tab(detect)

@@ -45,7 +45,13 @@ def test_a_script_that_sees_what_gives_a_kind_away_is_found_out() -> None:
     truths = [chance.random() < 0.5 for _ in range(120)]
     rounds = [
         Played(
-            Round("tea!" + " tea" * (4 * truth), "Az"[truth] * 48, 0.1 + truth, 1.0 - truth),
+            Round(
+                text="tea!" + " tea" * (4 * truth),
+                ticket="Az"[truth] * 48,
+                seconds=0.1 + truth,
+                repeated=1.0 - truth,
+                rare=4 + truth,
+            ),
             truth,
             None,
         )
@@ -60,6 +66,7 @@ def test_a_script_that_sees_what_gives_a_kind_away_is_found_out() -> None:
         "punctuation",
         "response time",
         "what",
+        "number of rare words",
         "characters",
     ):
         (share,) = re.findall(rf"^\| {name}[^|]*\| ([\d.]+)%", page, re.MULTILINE)

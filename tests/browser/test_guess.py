@@ -29,15 +29,36 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 @pytest.fixture
 def game(visitor: Page, app: AppProcess) -> Page:
-    """The game before its first tweet."""
-    page = open_page(visitor, app.url)
+    """The game before its first tweet, in a browser that never played."""
+    page = open_game(visitor, app)
+    page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    return open_game(page, app)
+
+
+def open_game(page: Page, app: AppProcess) -> Page:
+    """The Guess tab, loaded anew."""
+    page.goto(f"{app.url}/robots.txt")
+    open_page(page, app.url)
     page.get_by_role("tab", name="Guess").click()
     return page
 
 
-def start(page: Page) -> None:
-    page.get_by_role("button", name="Start").click()
+def is_asked(page: Page) -> None:
     expect(page.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
+
+
+def start(page: Page, name: str = "Random round") -> None:
+    page.get_by_role("button", name=name).click()
+    is_asked(page)
+
+
+def play(page: Page, answers: int) -> None:
+    """Answers so many tweets, one way and the other, and goes on after each."""
+    for i in range(answers):
+        is_asked(page)
+        page.keyboard.press("ArrowLeft" if i % 2 else "ArrowRight")
+        told(page)
+        page.keyboard.press("Enter")
 
 
 def dealt(page: Page) -> dict[str, Any]:
@@ -58,53 +79,159 @@ def told(page: Page) -> None:
 
 def test_a_tweet_is_asked_answered_and_revealed(game: Page) -> None:
     start(game)
-    expect(game.locator(".cd-progress")).to_have_text("1 of 10")
+    expect(game.locator(".cd-place")).to_have_text("1 of 10")
     expect(game.locator(".cd-caption")).to_be_visible()
     game.get_by_role("button", name="Computer Dump").click()
     told(game)
-    expect(game.locator(".cd-outcome")).to_have_text(re.compile(r"^(Right|Fooled)\.$"))
     truth = game.locator(".cd-truth").inner_text()
-    if truth.startswith("A computer"):
+    if truth.startswith("Computer."):
+        expect(game.locator(".cd-outcome")).to_have_text("Correct!")
         assert "AI-generated parody (not a real tweet)" in truth
         expect(game.locator(".cd-reveal .cd-source")).to_contain_text("scripted@0123456789ab")
     else:
-        assert re.search(r"It is real: Donald Trump, \d{4}-\d\d-\d\d\.", truth)
+        expect(game.locator(".cd-outcome")).to_have_text("Nope: Donald Trump really posted that.")
+        assert re.search(r"Real\. Donald Trump, \d+ [A-Z][a-z]+ \d{4}\.", truth)
         link = game.get_by_role("link", name="See the original")
         expect(link).to_have_attribute("href", re.compile(r"^https://x\.com/i/status/\d+$"))
-    expect(game.locator(".cd-machine")).to_contain_text("% computer")
+    expect(game.locator(".cd-said")).to_contain_text("You said Computer Dump. Our detector got it")
+    expect(game.locator(".cd-said")).to_contain_text("% computer")
     expect(game.locator(".cd-you-n")).to_have_text("1")
 
 
-def test_ten_are_a_round_whose_score_can_be_shared(game: Page, app: AppProcess) -> None:
+def test_a_round_ends_with_both_scores_what_the_tweets_were_and_words_to_share(
+    game: Page, app: AppProcess
+) -> None:
     game.context.grant_permissions(["clipboard-read", "clipboard-write"])
     start(game)
-    for i in range(10):
-        expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
-        game.keyboard.press("ArrowLeft" if i % 2 else "ArrowRight")
-        told(game)
-        if i < 9:
-            game.keyboard.press("Enter")
-    right = int(game.locator(".cd-you").inner_text().rstrip("%")) // 10
-    game.get_by_role("button", name="Copy the score").click()
-    shared = game.evaluate("navigator.clipboard.readText()")
-    assert shared.startswith(f"Trump or Computer Dump? I got {right} of 10.")
-    assert len(re.findall("[🟩🟥]", shared)) == 10
-    assert shared.count("🟩") == right
-    assert shared.endswith(f"{app.url}/#guess")
-    game.get_by_role("button", name="Another round").click()
-    expect(game.locator(".cd-progress")).to_have_text("1 of 10")
+    play(game, 10)
+    over = game.locator(".cd-over")
+    expect(over).to_be_focused()
+    right = over.locator("li[data-right=true]").count()
+    expect(over.locator("li")).to_have_count(10)
+    expect(game.locator(".cd-score")).to_have_text(f"{right} of 10")
+    (machine,) = re.findall(r"it got (\d+)|machine got (\d+)", over.inner_text())
+    theirs = int("".join(machine))
+    contest = "You beat" if right > theirs else "The machine beat" if right < theirs else "A draw"
+    expect(game.locator(".cd-contest")).to_contain_text(contest)
+    for item in over.locator("li[data-truth=computer]").all_inner_texts():
+        assert "AI-generated parody (not a real tweet)" in item
+    game.get_by_role("button", name="Share score").click()
+    expect(game.locator(".cd-share-round")).to_have_text("Copied")
+    first, squares, address = game.evaluate("navigator.clipboard.readText()").split("\n")
+    assert (
+        first == f"Trump or Computer Dump? {right}/10 (the machine: {theirs}/10). Can you beat me?"
+    )
+    assert re.fullmatch("[🟩🟥]{10}", squares)
+    assert squares.count("🟩") == right
+    assert address == f"{app.url}/#guess"
+    game.get_by_role("button", name="Play again").click()
+    expect(game.locator(".cd-place")).to_have_text("1 of 10")
     expect(game.locator(".cd-you-n")).to_have_text("10")
+
+
+def test_a_reload_keeps_the_round_wherever_it_is(game: Page, app: AppProcess) -> None:
+    start(game)
+    play(game, 3)
+    is_asked(game)
+    text = game.locator(".cd-item-text").inner_text()
+    open_game(game, app)
+    expect(game.locator(".cd-item-text")).to_have_text(text)
+    expect(game.locator(".cd-place")).to_have_text("4 of 10")
+    game.locator(".cd-answer").first.click()
+    told(game)
+    outcome = game.locator(".cd-reveal").inner_text()
+    open_game(game, app)
+    told(game)
+    expect(game.locator(".cd-reveal")).to_have_text(outcome, use_inner_text=True)
+    game.locator(".cd-next").press("Enter")
+    play(game, 6)
+    score = game.locator(".cd-score").inner_text()
+    open_game(game, app)
+    expect(game.locator(".cd-over")).to_be_visible()
+    expect(game.locator(".cd-score")).to_have_text(score)
+
+
+def test_what_another_version_kept_is_forgotten(game: Page, app: AppProcess) -> None:
+    start(game)
+    game.evaluate("""() => sessionStorage.setItem(Object.keys(sessionStorage)[0],
+        '{"round": {"results": [7]}, "item": {}, "score": 3}')""")
+    start(open_game(game, app))
+
+
+def test_the_daily_ten_is_played_once_counted_and_kept_in_this_browser_alone(
+    game: Page, app: AppProcess
+) -> None:
+    game.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    start(game, "The Daily Ten")
+    first = game.locator(".cd-item-text").inner_text()
+    game.keyboard.press("ArrowRight")
+    told(game)
+    expect(game.locator(".cd-crowd")).to_have_text("You are the first to guess this one today.")
+    game.keyboard.press("Enter")
+    play(game, 9)
+    over = game.locator(".cd-over")
+    expect(over).to_contain_text("Daily streak: day 1.")
+    expect(over).to_contain_text("kept in this browser and nowhere else")
+    game.get_by_role("button", name="Share score").click()
+    expect(game.locator(".cd-share-round")).to_have_text("Copied")
+    shared = game.evaluate("navigator.clipboard.readText()")
+    assert re.match(r"Trump or Computer Dump\? #\d+ [🟩🟥]{10} you \d+, machine \d+\n", shared)
+    assert first not in shared
+    game.evaluate("sessionStorage.clear()")
+    open_game(game, app)
+    expect(game.locator(".cd-streak")).to_contain_text("Daily streak: day 1.")
+    game.get_by_role("button", name="Today you got").click()
+    expect(over).to_contain_text("Daily streak: day 1.")
+    # Another browser has the same ten, and joins the counts.
+    game.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    start(open_game(game, app), "The Daily Ten")
+    expect(game.locator(".cd-item-text")).to_have_text(first)
+    game.keyboard.press("ArrowRight")
+    told(game)
+    expect(game.locator(".cd-crowd")).to_have_text(
+        re.compile(r"^(0|100)% of 2 players were fooled today\.$")
+    )
+
+
+def test_a_day_that_is_over_is_said_and_todays_can_be_played(game: Page, app: AppProcess) -> None:
+    start(game, "The Daily Ten")
+    game.keyboard.press("ArrowRight")
+    told(game)
+    game.evaluate("""() => {
+        const key = Object.keys(sessionStorage)[0];
+        const old = sessionStorage.getItem(key).replace(/"day":"[^"]*"/, '"day":"2026-01-02"');
+        sessionStorage.setItem(key, old);
+    }""")
+    open_game(game, app).locator(".cd-next").press("Enter")
+    expect(game.locator(".cd-begin")).to_contain_text("That day's ten are over.")
+    start(game, "The Daily Ten")
+
+
+def test_answers_and_next_stay_in_one_place(game: Page) -> None:
+    game.set_viewport_size({"width": 390, "height": 900})
+    start(game)
+    places = set()
+    for _ in range(4):
+        is_asked(game)
+        places.add(round(game.locator(".cd-answers").bounding_box()["y"]))
+        game.keyboard.press("ArrowLeft")
+        told(game)
+        places.add(round(game.locator(".cd-next").bounding_box()["y"]))
+        game.keyboard.press("Enter")
+    assert max(places) - min(places) <= 1
 
 
 def test_no_tweet_comes_twice_in_a_visit(game: Page) -> None:
     start(game)
     seen = set()
-    for _ in range(12):
-        expect(game.locator(".cd-game")).to_have_attribute("data-state", "asking", timeout=20_000)
+    for number in range(12):
+        is_asked(game)
         seen.add(game.locator(".cd-item-text").inner_text())
         game.keyboard.press("r")
         told(game)
         game.keyboard.press("Enter")
+        if number == 9:
+            game.get_by_role("button", name="Play again").click()
     assert len(seen) == 12
 
 
@@ -188,11 +315,17 @@ def test_the_game_fits_and_has_its_picture_taken(
     page = open_page(visitor, f"{app.url}/?__theme={theme}#guess")
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(reduced_motion="reduce")
+    page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    page.reload()
     start(page)
     page.screenshot(path=screenshots / f"guess-{width}-{theme}.png", full_page=True)
     page.keyboard.press("ArrowRight")
     told(page)
     page.screenshot(path=screenshots / f"guessed-{width}-{theme}.png", full_page=True)
+    assert cut_off(page) == []
+    page.keyboard.press("Enter")
+    play(page, 9)
+    page.screenshot(path=screenshots / f"round-over-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert cut_off(page) == []
 

@@ -94,7 +94,7 @@ def write(page: Page) -> None:
 def guess(page: Page) -> None:
     """Until a tweet and a generated text were revealed."""
     page.get_by_role("tab", name="Guess").click()
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Random round").click()
     game, rounds = page.locator(".cd-game"), 0
     seen: set[str | None] = set()
     while rounds < 10 or (len(seen) < 2 and rounds < 40):
@@ -108,13 +108,15 @@ def guess(page: Page) -> None:
         seen.add(truth)
         if truth == "real":
             expect(page.locator(".cd-truth")).to_contain_text(PERSONA.name)
-            expect(page.locator(".cd-item-link")).to_be_hidden()
-            assert page.locator(".cd-item-link a").get_attribute("href") is None
+            expect(page.locator(".cd-original")).to_be_hidden()
+            assert page.locator(".cd-original").get_attribute("href") is None
         else:
             expect(page.locator(".cd-truth")).to_contain_text(PERSONA.label)
+        page.keyboard.press("Enter")
         if rounds % 10 == 0:
             expect(page.locator(".cd-share")).to_contain_text(PERSONA.title)
-        page.locator(".cd-next").click()
+            expect(page.locator(".cd-recap")).to_contain_text(SHORT_ATTACK)
+            page.get_by_role("button", name="Play again").click()
     assert seen == {"real", "computer"}
 
 

@@ -17,11 +17,12 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from demo.checkpoints.persona import Persona
-from demo.game.game import Game, Refused, Revealed, Round, build_game
+from demo.game.game import Game, Revealed, Round, build_game
 from demo.game.pairing import NEAR_CHARACTERS
 from demo.game.pool import Pool
 from demo.game.routes import guess_routes
 from demo.game.scores import Counts, Everyone
+from demo.game.tickets import Refused
 from demo.game.tweets import read_tweets
 from demo.generation.engine import EngineError
 from demo.generation.profile import Profile
@@ -423,6 +424,11 @@ def test_a_round_looks_the_same_whatever_it_is(client: TestClient) -> None:
         ("next", b"[" * 60_000, "must be JSON"),
         ("next", b"[]", "must be a JSON object"),
         ("next", b'{"visit": 7}', "visit must be a text"),
+        ("daily", b"{}", "place must be a whole number"),
+        ("daily", b'{"place": true}', "place must be a whole number"),
+        ("daily", b'{"place": 11}', "from 1 to 10"),
+        ("daily", b'{"place": 1, "day": "tea time"}', "a date such as"),
+        ("daily", b'{"place": 1, "day": 7}', "day must be a text"),
         ("answer", b"{}", "ticket must be a text"),
         ("answer", b'{"ticket": "a"}', "guess must be a text"),
         ("answer", b'{"ticket": ["a"], "guess": "real"}', "ticket must be a text"),

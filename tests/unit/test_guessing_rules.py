@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import pytest
 
-from demo.game.game import Refused, Tickets
 from demo.game.pairing import (
     BATCH,
     MAX_MISMATCHES,
@@ -27,9 +26,11 @@ from demo.game.pairing import (
 )
 from demo.game.pool import GameRequest, GeneratedText, Pool, TextSource
 from demo.game.scores import Counts, Everyone, Tally
-from demo.game.tweets import DisplayRules, Tweet
+from demo.game.tickets import Refused, Tickets
+from demo.game.tweets import DisplayRules, Dullness, Tweet
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
+from tests import made_up
 
 REAL = ("The kettle follows the teapot, and @teapots sings: “tea” 🫖!", "A teapot paints the town.")
 IDENTITY = EngineIdentity("scripted", "0123456789ab", "script", "exact")
@@ -276,6 +277,7 @@ SOURCE = TextSource(
     defaults=GenerationRequest(top_k=7),
     is_wanted=lambda length: True,
     repeats=lambda text: False,
+    is_dull=lambda text: False,
     learn=lambda text: None,
     rng=random.Random(3),
 )
@@ -314,6 +316,27 @@ def test_a_text_that_repeats_a_real_one_or_has_no_twin_is_not_taken() -> None:
     assert unwanted.accept(asked, text, IDENTITY) is None
 
 
+def test_a_dull_text_is_not_taken() -> None:
+    asked, text = GameRequest(GenerationRequest()), "The teapot sings of tea."
+    dull = replace(SOURCE, is_dull=lambda found: found == text)
+    assert dull.accept(asked, text, IDENTITY) is None
+    assert dull.accept(asked, "The kettle sings of tea.", IDENTITY)
+
+
+def test_a_text_of_common_words_is_dull() -> None:
+    chatter = ["Thank you @teapots, so true, working hard!"] * 15
+    chance = random.Random(1)
+    dullness = Dullness.from_texts([*chatter, *(made_up.sentence(chance) for _ in range(85))])
+    assert dullness.is_dull("Thank you @teapots and @kettle2, so true, so hard!")
+    assert not dullness.is_dull("A zebra ate Wilma’s azure teacosy, thank you!")
+
+
+def test_no_more_than_a_fifth_is_dull_however_few_words_an_archive_has() -> None:
+    same = [f"The teapot sings of tea, says @user{number}" for number in range(50)]
+    dullness = Dullness.from_texts(same)
+    assert not any(dullness.is_dull(text) for text in same)
+
+
 def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() -> None:
     """Else the engine's work would tell that what is on the page was generated."""
     pool = Pool(capacity=4)
@@ -322,7 +345,7 @@ def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() 
     woken = threading.Event()
 
     def wait() -> None:
-        if pool.wait_for_room():
+        if pool.wait_for_room(lambda: False):
             woken.set()
 
     threading.Thread(target=wait, daemon=True).start()

@@ -110,7 +110,8 @@ def test_the_game_takes_no_text_that_a_mask_would_give_away() -> None:
     text = f"The teapot is a {SLUR}, believe me."
     for mask, is_taken in ((mask_slurs, False), (unmasked, True)):
         source = TextSource(
-            real, rules, request, lambda _: True, lambda _: False, lambda _: None, Random(1), mask
-        )
+            real, rules, request, lambda _: True, lambda _: False, lambda _: False,
+            lambda _: None, Random(1), mask,
+        )  # fmt: skip
         taken = source.accept(GameRequest(request), text, ScriptedEngine().identity)
         assert (taken is not None) is is_taken

@@ -106,7 +106,7 @@ def test_every_class_that_is_styled_exists() -> None:
     [
         (("cards.html", "picture.js", "share.js"), {**copy.CARD, **copy.SHARE, **copy.FOOL}),
         (("fool.html", "share.js"), copy.fool_words(PROFILE.persona)),
-        (("guess.html",), copy.guess_words(PROFILE.persona)),
+        (("guess.html", "round.js"), copy.guess_words(PROFILE.persona)),
         (("detect.html",), copy.DETECT),
         (("write.html",), copy.COUNTER),
         (("about.html",), {**copy.ABOUT, "figures": "", "percent": ""}),

@@ -41,6 +41,19 @@ function putMarked(target, text, passages) {
     at = to;
   }
   target.append(cut(at));
+  redact(target);
+}
+
+// What the data have in place of most handles is drawn as if it were blacked out, and copied as it is.
+function redact(target) {
+  const walker = document.createTreeWalker(target, NodeFilter.SHOW_TEXT);
+  const texts = [];
+  while (walker.nextNode()) texts.push(walker.currentNode);
+  for (const text of texts) {
+    const pieces = text.data.split(/@(user)\b/);
+    const drawn = (piece, i) => (i % 2 ? ["@", make("span", { className: "cd-redacted" }, piece)] : piece);
+    if (pieces.length > 1) text.replaceWith(...pieces.flatMap(drawn));
+  }
 }
 
 function filled(sentence, ...values) {
@@ -91,7 +104,7 @@ async function send(path, body) {
   } catch {
     throw new Error("");
   }
-  if (!answer.ok) throw new Error(value.detail || "");
+  if (!answer.ok) throw Object.assign(new Error(value.detail || ""), { status: answer.status });
   return value;
 }
 
