@@ -116,15 +116,15 @@ TEXT = "Teapots are the future and everybody in this country knows it!"
 def test_a_text_has_a_real_twin_of_its_length(play: Play, tmp_path: Path) -> None:
     game = play()
     dealt(game)
-    twin = game.twin(f"{TEXT} @nobody_knows https://t.co/x", seed=7)
-    assert twin.text == f"{TEXT} @user"
+    twin = game.twin(f"{TEXT}  https://t.co/x", seed=7)
+    assert twin.text == TEXT
     tweets = {tweet.text: tweet for tweet in write_tweets(tmp_path)}
     assert abs(len(twin.real) - len(twin.text)) <= NEAR_CHARACTERS
     assert (twin.date, twin.link) == (
         tweets[twin.real].date[:10], f"https://x.com/i/status/{tweets[twin.real].id}",
     )  # fmt: skip
     # A reload shows no other one: the one that stays would be the computer's.
-    assert game.twin(f"{TEXT} @nobody_knows https://t.co/x", seed=7) == twin
+    assert game.twin(f"{TEXT}  https://t.co/x", seed=7) == twin
     assert len({game.twin(TEXT, seed).real for seed in range(20)}) > 1
 
 

@@ -233,7 +233,9 @@ def test_an_unknown_visit_becomes_a_new_one_and_the_oldest_is_forgotten() -> Non
     ("raw", "shown"),
     [
         (" The teapot  sings\nof  its tea ", "The teapot sings of its tea"),
-        ("Tea sings &amp; @Teapots and @kettle pour", "Tea sings & @Teapots and @user pour"),
+        ("Tea sings &amp; @Teapots pour it", "Tea sings & @Teapots pour it"),
+        # A handle that the real ones do not name would become @user.
+        ("Tea sings &amp; @Teapots and @kettle pour", None),
         ("The teapot sings of tea https://t.co/x", "The teapot sings of tea"),
         ("The teapot says “tea” to the 🫖", "The teapot says “tea” to the 🫖"),
         # Bytes that are no character, a control character, one that no real text has.
