@@ -18,6 +18,7 @@ from demo.checkpoints.files import (
     DIFFERENCE,
     SUMS,
     ChecksumMismatch,
+    is_whole,
     verify_checksums,
     write_checksums,
 )
@@ -26,19 +27,46 @@ from demo.generation.request import FIELDS
 from training import TrainingError
 from training.card import write_card
 from training.files import write_json
+from training.terms import Terms
 
 _PREFIX = "checkpoint-"
 
 
 class SealStates(TrainerCallback):
-    """Writes SHA256SUMS into each state, last of all: a state without it was never finished."""
+    """Writes into each state what the run is made of, and last of all SHA256SUMS: a state without
+    it was never finished."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
         """Waits for all processes: each has a file of its own in the state."""
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            write_checksums(Path(str(args.output_dir)) / f"{_PREFIX}{state.global_step}")
+            folder = _state_folder(args, state.global_step)
+            self._terms.write(folder)
+            write_checksums(folder)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any
+    ) -> None:
+        """Finds the best state of a run that goes on."""
+        find_best(args, state)
+
+
+def find_best(args: TrainingArguments, state: TrainerState) -> None:
+    """Points a run's record at its best state, which it names by a path: the run's folder may have
+    been moved. A best state that is not whole counts for nothing."""
+    state.best_model_checkpoint = None
+    if not state.best_global_step:
+        return
+    folder = _state_folder(args, state.best_global_step)
+    if is_whole(folder):
+        state.best_model_checkpoint = str(folder)
+    else:
+        print(f"The best state, {folder.name}, is not whole any more: it is left out.", flush=True)
+        state.best_metric = state.best_global_step = None
 
 
 def has_states(states: Path) -> bool:
@@ -46,10 +74,14 @@ def has_states(states: Path) -> bool:
     return bool(_newest_first(states))
 
 
-def newest_whole_state(states: Path) -> Path:
-    """The newest state whose every file is as it was saved; prints why newer ones are not used.
-    Raises TrainingError if there is none."""
-    for folder in _newest_first(states):
+def newest_whole_state(states: Path) -> Path | None:
+    """The newest state whose every file is as it was saved, None if no state was ever finished;
+    prints why newer ones are not used. Raises TrainingError if there is no state at all, or none
+    that is whole."""
+    found = _newest_first(states)
+    if not found:
+        raise TrainingError(f"There is no saved state in {states} to resume from.")
+    for folder in found:
         try:
             if not (folder / SUMS).is_file():
                 raise ChecksumMismatch(f"it has no {SUMS}, so saving it was cut short.")
@@ -59,14 +91,25 @@ def newest_whole_state(states: Path) -> Path:
         else:
             print(f"Going on from {folder.name}.", flush=True)
             return folder
-    raise TrainingError(f"There is no saved state in {states} to resume from.")
+    if any((folder / SUMS).is_file() for folder in found):
+        raise TrainingError(
+            f"No saved state in {states} is whole: delete that folder to begin again, or give "
+            "another --out."
+        )
+    print("No state was saved whole yet, so the run begins again.", flush=True)
+    return None
 
 
-def remove_newer(state: Path) -> None:
-    """Removes the states that were passed over for this one: Trainer would count them as newest."""
-    for folder in _newest_first(state.parent):
-        if _step(folder) > _step(state):
+def remove_newer(states: Path, state: Path | None) -> None:
+    """Removes the states that were passed over for this one, or all if the run begins again:
+    Trainer would count them as newest."""
+    for folder in _newest_first(states):
+        if state is None or _step(folder) > _step(state):
             shutil.rmtree(folder)
+
+
+def _state_folder(args: TrainingArguments, step: int) -> Path:
+    return Path(str(args.output_dir)) / f"{_PREFIX}{step}"
 
 
 def _newest_first(states: Path) -> list[Path]:

@@ -4,7 +4,6 @@ Every recipe is trained by `finetune` in a process of its own. The same command 
 comparison that was interrupted.
 """
 
-import dataclasses
 import json
 import shutil
 import signal
@@ -109,7 +108,7 @@ def _terms(run: Run) -> dict[str, Any]:
     """All that decides what a run learns, but for the code."""
     report = read_json(run.data / "report.json")
     terms = {
-        "recipe": dataclasses.asdict(read_recipe(run.recipe)),
+        "recipe": read_recipe(run.recipe).model_dump(mode="json"),
         "base": run.base,
         "tokens": run.tokens,
         "minutes": run.minutes,

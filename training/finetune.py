@@ -5,7 +5,6 @@ first prints and writes.
 """
 
 import contextlib
-import dataclasses
 import importlib.util
 import io
 import os
@@ -17,18 +16,23 @@ import torch
 import transformers
 import typer
 
-from demo.checkpoints.files import PERSONA
-from demo.checkpoints.persona import persona_of
 from training import TrainingError, working_tree
 from training.callbacks import StopOnSignal
-from training.checkpoints import has_states, newest_whole_state, remove_newer, write_checkpoint
+from training.checkpoints import (
+    SealStates,
+    has_states,
+    newest_whole_state,
+    remove_newer,
+    write_checkpoint,
+)
 from training.command_line import flag
 from training.documents import build_rows
-from training.files import read_json, require_writable, write_json
+from training.files import require_writable, write_json
 from training.memory import fit_to_gpu
 from training.models import load_start_model
-from training.prepare import read_texts
+from training.prepare import read_prepared
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
+from training.terms import terms_of
 from training.trainer import (
     METRIC,
     BitsTrainer,
@@ -105,31 +109,35 @@ def _run(
     recipe: Recipe, data: Path, out: Path, *, resume: bool, is_tracked: bool, **length: Any
 ) -> int:
     """Trains and writes the checkpoint; `length` is for `build_trainer`."""
-    texts = {name: read_texts(data, name) for name in ("train", "dev")}
-    if not (data / PERSONA).is_file():
-        print(f"{data} has no {PERSONA}: the checkpoint will not say whose it is.")
-    state = _state_to_resume(out / "states", resume)
+    prepared = read_prepared(data)
+    states = out / "states"
+    if not resume and has_states(states):
+        raise TrainingError(f"{states} holds an earlier run: add --resume, or give another --out.")
+    state = newest_whole_state(states) if resume else None
     require_writable(out)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
-    start = load_start_model(recipe, texts["train"])
+    start = load_start_model(recipe, prepared.train)
     recipe = fit_to_gpu(recipe, start.model)
+    terms = terms_of(recipe, start, prepared)
+    if state is not None:
+        terms.require_same(state)
     stop = StopOnSignal()
     trainer = build_trainer(
         recipe,
         start,
-        build_rows(recipe, start.tokenizer, texts["train"]),
-        texts["dev"][:DEV_TEXTS],
+        build_rows(recipe, start.tokenizer, prepared.train),
+        prepared.dev[:DEV_TEXTS],
         out,
         tracking=_track(out) if is_tracked else None,
-        callbacks=[stop],
+        callbacks=[SealStates(terms), stop],
         **length,
     )
     # All processes met when the trainer was built, so each has chosen its state by now.
-    if state is not None and is_first_process():
-        remove_newer(state)
-    trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    if is_first_process():
+        remove_newer(states, state)
+    trainer.train_from(state)
     if is_first_process():
         write_json(out / "curves.json", trainer.state.log_history)
     if stop.signal is not None:
@@ -141,8 +149,8 @@ def _run(
             out / CHECKPOINT_SUBFOLDER,
             model if recipe.lora is None else model.merge_and_unload(),
             start.tokenizer,
-            persona_of(data),
-            _metrics(recipe, trainer, data),
+            prepared.persona,
+            _metrics(recipe, trainer, prepared.report),
             None if trainer.deltas is None else trainer.deltas.deltas(),
         )
     print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
@@ -175,17 +183,7 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
             "lora": Lora(rank=lora, alpha=lora),
             "learning_rate": recipe.learning_rate * factor,
         }
-    return dataclasses.replace(recipe, **changed)
-
-
-def _state_to_resume(states: Path, resume: bool) -> Path | None:
-    """The newest whole state, if one is asked for. Raises TrainingError if there is none, or if one
-    is in the way of a fresh run."""
-    if resume:
-        return newest_whole_state(states)
-    if has_states(states):
-        raise TrainingError(f"{states} holds an earlier run: add --resume, or give another --out.")
-    return None
+    return recipe.changed(**changed)
 
 
 def _track(out: Path) -> dict[str, Any]:
@@ -198,18 +196,17 @@ def _track(out: Path) -> dict[str, Any]:
     return {"report_to": "trackio", "project": TRACKIO_PROJECT, "run_name": out.name}
 
 
-def _metrics(recipe: Recipe, trainer: BitsTrainer, data: Path) -> dict[str, Any]:
+def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> dict[str, Any]:
     """What `metrics.json` says of the run; `evaluate` and others add to it."""
     state = trainer.state
-    report = read_json(data / "report.json")
     # These quote rows; a checkpoint contains no words of its archive.
-    report.pop("first_bad_rows", None)
+    data = {name: value for name, value in report.items() if name != "first_bad_rows"}
     curve = _dev_curve(state.log_history)
     rows: Any = trainer.train_dataset
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     return {
-        "data": report,
-        "recipe": dataclasses.asdict(recipe),
+        "data": data,
+        "recipe": recipe.model_dump(mode="json"),
         "git_revision": working_tree.revision(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "training": {

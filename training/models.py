@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
     """The model that the recipe trains. Raises TrainingError if the base does not exist, is not a
     decoder or cannot be fetched."""
     if recipe.scratch is not None:
-        shape = asdict(recipe.scratch)
+        shape = recipe.scratch.model_dump()
         tokenizer = train_tokenizer(train_texts, shape.pop("vocab_size"))
         ids = dict.fromkeys(
             ("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_token_id

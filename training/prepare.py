@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import typer
 from tqdm import tqdm
 
-from demo.checkpoints.persona import InvalidPersona, Persona
+from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.judging import canonical
 from training import TrainingError
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row
-from training.files import require_writable, write_json
+from training.files import read_json, require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -165,6 +166,40 @@ def read_texts(folder: Path, name: str) -> list[str]:
     return texts
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made from, all of it read before the run's first step."""
+
+    train: list[str]
+    dev: list[str]
+    report: dict[str, Any]
+    persona: Persona
+
+
+def read_prepared(folder: Path) -> Prepared:
+    """Raises TrainingError if the folder is not what one `prepare` wrote."""
+    texts = {name: read_texts(folder, name) for name in ("train", "dev")}
+    try:
+        report = read_json(folder / "report.json")
+        for name, members in texts.items():
+            if report["splits"][name]["texts_sha256"] != texts_sha256(members):
+                raise ValueError(f"its {name}.parquet is of another archive")
+        persona = persona_of(folder)
+    except (OSError, ValueError, KeyError, TypeError, CheckpointError) as error:
+        raise TrainingError(
+            f"{folder} is not what one `python -m training prepare` wrote ({error}): run it again."
+        ) from error
+    return Prepared(texts["train"], texts["dev"], report, persona)
+
+
+def texts_sha256(texts: Sequence[str]) -> str:
+    """As the report has it of each split."""
+    sha256 = hashlib.sha256()
+    for separator, text in zip(chain([""], repeat("\n")), texts, strict=False):
+        sha256.update(f"{separator}{text}".encode())
+    return sha256.hexdigest()
+
+
 def _report(
     archive: Archive, counts: dict[str, int], splits: dict[str, list[Tweet]], seed: int
 ) -> dict[str, Any]:
@@ -182,15 +217,12 @@ def _report(
 
 
 def _split_counts(tweets: Sequence[Tweet]) -> dict[str, Any]:
-    sha256 = hashlib.sha256()
-    for separator, tweet in zip(chain([""], repeat("\n")), tweets, strict=False):
-        sha256.update(f"{separator}{tweet.text}".encode())
     return {
         "tweets": len(tweets),
         "bytes": sum(len(tweet.text.encode()) for tweet in tweets),
         "first_date": min(tweet.date for tweet in tweets),
         "last_date": max(tweet.date for tweet in tweets),
-        "texts_sha256": sha256.hexdigest(),
+        "texts_sha256": texts_sha256([tweet.text for tweet in tweets]),
     }
 
 

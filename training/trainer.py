@@ -1,6 +1,5 @@
 """Sets up transformers' Trainer for a recipe, judged by bits per byte on dev."""
 
-import dataclasses
 import math
 import os
 import time
@@ -19,13 +18,15 @@ from transformers import (
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
+    TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 
 from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
 from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples
-from training.checkpoints import SealStates
+from training.checkpoints import find_best
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
 from training.faster_training import chunk_loss, compile_layers
@@ -89,6 +90,29 @@ class BitsTrainer(Trainer):
     def stored_weights(self) -> Iterator[None]:
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
+
+    def train_from(self, state: Path | None) -> None:
+        """Trains, from that state on if there is one. Raises TrainingError if it is past the end
+        of this run."""
+        if state is None:
+            self.train()
+            return
+        saved = TrainerState.load_from_json(str(state / TRAINER_STATE_NAME))
+        if saved.global_step > self.args.max_steps:
+            raise TrainingError(
+                f"{state} is at step {saved.global_step:,} already, past the "
+                f"{self.args.max_steps:,} steps of this run: give it more tokens, steps or epochs."
+            )
+        if saved.global_step < self.args.max_steps:
+            self.train(resume_from_checkpoint=str(state))
+            return
+        # All steps are made, and only what comes after them was cut short: Trainer would make one
+        # step more.
+        self._load_from_checkpoint(str(state))
+        self.state = saved
+        find_best(self.args, saved)
+        if saved.best_model_checkpoint is not None:
+            self._load_best_model()
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -169,7 +193,7 @@ def build_trainer(
     elif max_steps is None:
         max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
     if evaluations is not None:
-        recipe = dataclasses.replace(recipe, evaluate_every=math.ceil(max_steps / evaluations))
+        recipe = recipe.changed(evaluate_every=math.ceil(max_steps / evaluations))
     trainer = BitsTrainer(
         dev_texts=dev_texts,
         tokenizer=start.tokenizer,
@@ -181,7 +205,6 @@ def build_trainer(
         eval_dataset=rows,
         data_collator=default_collate,
         callbacks=[
-            SealStates(),
             *([EarlyStoppingCallback(recipe.patience)] if recipe.patience else []),
             *([clock] if clock else []),
             *callbacks,

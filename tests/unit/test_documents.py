@@ -1,7 +1,6 @@
 """Documents and packed rows: no tweet sees another, everything but the opening is scored. And the
 original's data, with its faults, and the blocks it was cut into."""
 
-import dataclasses
 import random
 from typing import Any
 
@@ -119,7 +118,7 @@ def test_blocks_are_cut_wherever_they_end() -> None:
 
 
 def small(name: str) -> Recipe:
-    return dataclasses.replace(read_recipe(name), block_size=8)
+    return read_recipe(name).changed(block_size=16)
 
 
 def test_as_written_closes_tweets_and_as_run_does_not() -> None:
