@@ -20,6 +20,9 @@ from transformers import (
 
 # Steps that a run bounded by a clock never reaches.
 UNBOUNDED_STEPS = 1_000_000
+# The largest share of a run in which a recipe's warm-up steps may be: else a short run would end
+# before its learning rate is worth anything.
+MAX_WARM_UP = 0.1
 LOGGED = {
     "loss": "loss {:.4f}",
     "eval_bits_per_byte": "dev bits per byte {:.4f}",
@@ -55,12 +58,12 @@ class Clock(TrainerCallback):
         return max(0.0, 1 - (self._now() - self._started) / self._seconds)
 
     def learning_rate(self, step: int, warmup_steps: float) -> float:
-        """As a share of the peak: rises over the first steps (below 1: over that share of the
-        time), then falls with the time that is left."""
+        """As a share of the peak: rises over the first steps, but no longer than MAX_WARM_UP of the
+        time (below 1: over that share of the time), then falls with the time that is left."""
         left = self.left()
         if 0 < warmup_steps < 1:
             return min((1 - left) / warmup_steps, left)
-        return min((step + 1) / (warmup_steps + 1), left)
+        return min(max((step + 1) / (warmup_steps + 1), (1 - left) / MAX_WARM_UP), left)
 
 
 class Progress(TrainerCallback):

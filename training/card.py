@@ -42,6 +42,11 @@ ROWS = {
 }
 
 
+# Below so many optimizer steps, the run and its card say that little was learnt.
+FEW_STEPS = 50
+METRIC = "bits_per_byte"
+
+
 @dataclass(frozen=True)
 class Publication:
     """What the card of a checkpoint on the Hub says beside the folder's own facts.
@@ -92,7 +97,9 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         base=base,
         origin=origin,
         base_name=PACKAGED_BASE_ID if origin else recipe["base"] or "none",
-        method=METHODS[recipe["method"]],
+        method=_method(metrics),
+        warm_up=_warm_up(metrics),
+        cautions=cautions(metrics),
         # Before there were others, every recipe packed its tweets.
         rows=ROWS[recipe.get("rows", "packed")],
         plot=plot,
@@ -102,6 +109,38 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         **{"evaluation": {}, **metrics},
     )
     return f"{str(card).rstrip()}\n"
+
+
+def _method(metrics: dict[str, Any]) -> str:
+    method = metrics["recipe"]["method"]
+    # Before these were counted, nobody looked.
+    tensors, changed = (metrics["training"].get(name, 0) for name in ("tensors", "tensors_changed"))
+    if method == "full" and changed < tensors:
+        return f"{changed:,} of {tensors:,} tensors of weights fine-tuned; the rest did not change"
+    return METHODS[method]
+
+
+def _warm_up(metrics: dict[str, Any]) -> str:
+    """As long as it was in this run, which may be shorter than its recipe thinks."""
+    steps = metrics["training"].get("warmup_steps", metrics["recipe"]["warmup_steps"])
+    return (
+        f"warm-up over {100 * steps:g} % of the run" if 0 < steps < 1 else f"{steps} warm-up steps"
+    )
+
+
+def cautions(metrics: dict[str, Any]) -> list[str]:
+    """What a reader must know of a run that learnt little."""
+    training, curve = metrics["training"], metrics["curve"]
+    found = []
+    if training["steps"] < FEW_STEPS:
+        found.append(f"It was trained for {training['steps']:,} steps only, and learnt little.")
+    best = training["best_dev_bits_per_byte"]
+    if best is not None and curve[0]["tokens"] == 0 and best >= curve[0][METRIC]:
+        found.append(
+            f"Training did not help: {best:.4f} bits per byte on dev at best, and "
+            f"{curve[0][METRIC]:.4f} before it."
+        )
+    return found
 
 
 def _cell(value: float | list[float]) -> str:

@@ -14,6 +14,11 @@ def flag(name: str, help: str) -> Any:
     return typer.Option(f"--{name}", help=help)
 
 
+def number(help: str, least: float, most: float, metavar: str | None = None) -> Any:
+    """An option that takes a number from `least` to `most`."""
+    return typer.Option(help=help, min=least, max=most, metavar=metavar)
+
+
 def run_verb(
     package: str, verbs: Mapping[str, str], description: str, expected: type[Exception]
 ) -> int:

@@ -18,9 +18,10 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.files import PLOT
-from training import TrainingError
+from training import TrainingError, limits
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
+from training.command_line import number
 from training.files import (
     read_json,
     read_metrics,
@@ -62,8 +63,8 @@ def compare(
     ] = None,
     data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
     out: Annotated[Path, typer.Option(help="for runs and table")] = Path("runs/compare"),
-    tokens: Annotated[int | None, typer.Option(help="that each recipe is trained on")] = None,
-    minutes: Annotated[float | None, typer.Option(help="that each recipe trains")] = None,
+    tokens: Annotated[int | None, number("that each recipe is trained on", *limits.TOKENS)] = None,
+    minutes: Annotated[float | None, number("that each recipe trains", *limits.MINUTES)] = None,
     record_in: Annotated[
         Path | None,
         typer.Option("--record", help="a checkpoint folder whose card shows the comparison"),

@@ -15,7 +15,9 @@ from typing import Annotated
 import typer
 
 from demo.checkpoints.embedded import EMBEDDED
+from training import limits
 from training.checkpoints import record
+from training.command_line import number
 from training.files import read_json, read_metrics, resolve_folder, write_json
 from training.prepare import read_texts
 from training.sampling import draw, open_engine
@@ -52,7 +54,7 @@ def decoding(
         Path, typer.Option(help="default: embedded/", show_default=False)
     ] = EMBEDDED,
     data: Annotated[Path, typer.Option(help="the folder that prepare wrote")] = Path("data"),
-    samples: Annotated[int, typer.Option(help="texts drawn for each setting")] = 300,
+    samples: Annotated[int, number("texts drawn for each setting", *limits.SAMPLES)] = 300,
 ) -> None:
     dev = read_texts(data, "dev")
     metrics = read_metrics(checkpoint)

@@ -16,8 +16,9 @@ import torch
 import transformers
 import typer
 
-from training import TrainingError, working_tree
+from training import TrainingError, limits, working_tree
 from training.callbacks import StopOnSignal
+from training.card import cautions
 from training.checkpoints import (
     SealStates,
     has_states,
@@ -25,14 +26,14 @@ from training.checkpoints import (
     remove_newer,
     write_checkpoint,
 )
-from training.command_line import flag
+from training.command_line import flag, number
 from training.documents import build_rows
 from training.files import require_writable, write_json
 from training.memory import fit_to_gpu
 from training.models import load_start_model
 from training.prepare import read_prepared
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
-from training.terms import terms_of
+from training.terms import terms_of, weights_sha256
 from training.trainer import (
     METRIC,
     BitsTrainer,
@@ -62,19 +63,20 @@ def finetune(
     ] = None,
     lora: Annotated[
         int | None,
-        typer.Option(
+        number(
+            "train an adapter of that rank, merged at the end, instead of all weights; at "
+            f"{LORA_RATE} times the recipe's learning rate",
+            *limits.RANK,
             metavar="RANK",
-            help="train an adapter of that rank, merged at the end, instead of all weights; "
-            f"at {LORA_RATE} times the recipe's learning rate",
         ),
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option(help="end after so many tokens, not the recipe's epochs")
+        int | None, number("end after so many tokens, not the recipe's epochs", *limits.TOKENS)
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="end after so many minutes")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="end after so many steps")] = None,
+    minutes: Annotated[float | None, number("end after so many minutes", *limits.MINUTES)] = None,
+    max_steps: Annotated[int | None, number("end after so many steps", *limits.STEPS)] = None,
     evaluations: Annotated[
-        int | None, typer.Option(help="how often dev is measured on the way")
+        int | None, number("how often dev is measured on the way", *limits.EVALUATIONS)
     ] = None,
     resume: Annotated[bool, flag("resume", "go on from the last state")] = False,
     no_tracking: Annotated[bool, flag("no-tracking", "do without trackio")] = False,
@@ -120,7 +122,8 @@ def _run(
     torch.manual_seed(recipe.seed)
     start = load_start_model(recipe, prepared.train)
     recipe = fit_to_gpu(recipe, start.model)
-    terms = terms_of(recipe, start, prepared)
+    before = weights_sha256(start.model)
+    terms = terms_of(recipe, start, before, prepared)
     if state is not None:
         terms.require_same(state)
     stop = StopOnSignal()
@@ -145,12 +148,26 @@ def _run(
         return 128 + stop.signal
     if is_first_process():
         model: Any = trainer.model
+        if recipe.lora is not None:
+            model = model.merge_and_unload()
+        with trainer.stored_weights():
+            after = weights_sha256(model)
+        changed = sum(after[name] != sha256 for name, sha256 in before.items())
+        if not changed:
+            raise TrainingError(
+                f"At step {trainer.state.global_step:,} every weight is as it was before the run: "
+                "no checkpoint is written. Give the run more tokens, steps or epochs."
+            )
+        metrics = _metrics(recipe, trainer, prepared.report)
+        metrics["training"] |= {"tensors": len(before), "tensors_changed": changed}
+        for caution in cautions(metrics):
+            print(caution)
         write_checkpoint(
             out / CHECKPOINT_SUBFOLDER,
-            model if recipe.lora is None else model.merge_and_unload(),
+            model,
             start.tokenizer,
             prepared.persona,
-            _metrics(recipe, trainer, prepared.report),
+            metrics,
             None if trainer.deltas is None else trainer.deltas.deltas(),
         )
     print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
@@ -211,6 +228,8 @@ def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> di
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "training": {
             "steps": state.global_step,
+            "epochs": round(state.epoch or 0, 2),
+            "warmup_steps": trainer.args.warmup_steps,
             "tokens": round(rows.tokens * (state.epoch or 0)),
             "seconds": round(curve[-1]["seconds"]),
             "processes": processes(),

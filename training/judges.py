@@ -15,7 +15,9 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.judging import canonical, detector, originals
 from demo.judging.judges import Share
 from demo.judging.originals import Originals
+from training import limits
 from training.checkpoints import record
+from training.command_line import number
 from training.detector_training import DetectorFigures, measure_detector, train_detector
 from training.files import read_metrics, resolve_folder
 from training.prepare import SPLITS, read_texts
@@ -33,9 +35,10 @@ def judges(
     data: Annotated[Path, Option(help="what prepare wrote")] = Path("data"),
     samples: Annotated[
         int | None,
-        Option(
-            help="texts drawn to learn from, and again to measure on; default: as many as dev and "
-            "test have"
+        number(
+            "texts drawn to learn from, and again to measure on; default: as many as dev and test "
+            "have",
+            *limits.SAMPLES,
         ),
     ] = None,
 ) -> None:

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.judging import canonical
-from training import TrainingError
+from training import TrainingError, limits
 from training.archive import Archive, read_archive
 from training.archive_formats import DATE_FORMAT, Row
+from training.command_line import number
 from training.files import read_json, require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
@@ -49,7 +50,7 @@ def prepare(
     persona: Annotated[
         Path, typer.Option(help="whose tweets they are: a .toml like that one")
     ] = PERSONA,
-    seed: Annotated[int, typer.Option(help="which tweets are held back")] = 20210108,
+    seed: Annotated[int, number("which tweets are held back", *limits.SEED)] = 20210108,
 ) -> None:
     try:
         author = Persona.read(persona)

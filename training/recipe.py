@@ -114,8 +114,11 @@ class Recipe(_Settings):
         return self
 
     def changed(self, **values: Any) -> "Recipe":
-        """The same with other values, which are validated too."""
-        return Recipe.model_validate({**dict(self), **values})
+        """The same with other values. Raises TrainingError if one of them cannot be."""
+        try:
+            return Recipe.model_validate({**dict(self), **values})
+        except ValidationError as error:
+            raise TrainingError(f"The recipe: {_first_fault(error)}") from None
 
 
 def recipe_names() -> list[str]:

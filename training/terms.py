@@ -77,20 +77,23 @@ class Terms(BaseModel):
         return found
 
 
-def terms_of(recipe: Recipe, start: StartModel, prepared: Prepared) -> Terms:
-    """The terms of a run that is about to begin."""
+def terms_of(
+    recipe: Recipe, start: StartModel, weights: dict[str, str], prepared: Prepared
+) -> Terms:
+    """The terms of a run that is about to begin, `weights` being `weights_sha256` of its model."""
+    base = json.dumps([start.tokenizer.get_vocab(), weights], sort_keys=True)
     return Terms(
         tweets={"train": texts_sha256(prepared.train), "dev": texts_sha256(prepared.dev)},
         # Random weights and their tokenizer follow from the recipe and the tweets.
-        base="" if recipe.scratch is not None else _base_sha256(start),
+        base="" if recipe.scratch is not None else hashlib.sha256(base.encode()).hexdigest(),
         recipe=recipe.model_dump(mode="json", exclude=set(FREE_SETTINGS)),
         persona=prepared.persona,
     )
 
 
-def _base_sha256(start: StartModel) -> str:
-    sha256 = hashlib.sha256(json.dumps(start.tokenizer.get_vocab(), sort_keys=True).encode())
-    for name, weight in sorted(start.model.state_dict().items()):
-        sha256.update(name.encode())
-        sha256.update(weight.detach().cpu().contiguous().view(-1).numpy().data)
-    return sha256.hexdigest()
+def weights_sha256(model: Any) -> dict[str, str]:
+    """Of each tensor of weights, by its name; of tied ones once."""
+    return {
+        name: hashlib.sha256(weight.detach().cpu().contiguous().view(-1).numpy().data).hexdigest()
+        for name, weight in sorted(model.named_parameters())
+    }

@@ -25,15 +25,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples
+from training.callbacks import MAX_WARM_UP, UNBOUNDED_STEPS, Clock, Progress, Samples
+from training.card import FEW_STEPS, METRIC
 from training.checkpoints import find_best
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
 from training.faster_training import chunk_loss, compile_layers
 from training.models import StartModel
 from training.recipe import Recipe
-
-METRIC = "bits_per_byte"
 
 
 class BitsTrainer(Trainer):
@@ -192,6 +191,10 @@ def build_trainer(
         clock, max_steps = Clock(minutes), UNBOUNDED_STEPS
     elif max_steps is None:
         max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
+    warm_up: float = recipe.warmup_steps
+    if clock is None:
+        warm_up = warm_up_steps(warm_up, max_steps)
+        _say_what_is_short(recipe, max_steps, warm_up)
     if evaluations is not None:
         recipe = recipe.changed(evaluate_every=math.ceil(max_steps / evaluations))
     trainer = BitsTrainer(
@@ -200,7 +203,7 @@ def build_trainer(
         tokens_per_step=tokens_per_step,
         clock=clock,
         model=model,
-        args=_arguments(recipe, out, max_steps, tracking or {"report_to": "none"}),
+        args=_arguments(recipe, out, max_steps, warm_up, tracking or {"report_to": "none"}),
         train_dataset=rows,
         eval_dataset=rows,
         data_collator=default_collate,
@@ -227,7 +230,7 @@ def build_trainer(
 
 
 def _arguments(
-    recipe: Recipe, out: Path, max_steps: int, tracking: Mapping[str, Any]
+    recipe: Recipe, out: Path, max_steps: int, warm_up: float, tracking: Mapping[str, Any]
 ) -> TrainingArguments:
     rows, rest = divmod(recipe.batch_size, processes() * recipe.gradient_accumulation)
     if rest or not rows:
@@ -245,7 +248,7 @@ def _arguments(
         learning_rate=recipe.learning_rate,
         optim="adamw_torch_fused",
         lr_scheduler_type=recipe.scheduler,
-        warmup_steps=recipe.warmup_steps,
+        warmup_steps=warm_up,
         weight_decay=recipe.weight_decay,
         bf16=precision() == "bf16",
         fp16=precision() == "fp16",
@@ -275,6 +278,27 @@ def _arguments(
 def steps_for_tokens(tokens: int, tokens_per_step: float) -> int:
     """The fewest steps in which so many tokens are seen."""
     return max(1, math.ceil(tokens / tokens_per_step))
+
+
+def warm_up_steps(asked: float, max_steps: int) -> int:
+    """A recipe's `warmup_steps` in a run of that length: a share of it below 1, else so many steps,
+    but at most MAX_WARM_UP of the run."""
+    return int(asked * max_steps if asked < 1 else min(asked, MAX_WARM_UP * max_steps))
+
+
+def _say_what_is_short(recipe: Recipe, max_steps: int, warm_up: int) -> None:
+    if 1 <= recipe.warmup_steps != warm_up:
+        print(
+            f"Warm-up is cut from {recipe.warmup_steps:,} steps to {warm_up:,}: the run makes "
+            f"{max_steps:,}.",
+            flush=True,
+        )
+    if max_steps < FEW_STEPS:
+        print(
+            f"The run makes {max_steps:,} optimizer steps, in which little is learnt: give it more "
+            "tokens or epochs, or the recipe a smaller batch_size.",
+            flush=True,
+        )
 
 
 def processes() -> int:

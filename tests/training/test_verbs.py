@@ -19,6 +19,7 @@ from training.__main__ import main
 from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts
 
+REQUIRED = {"finetune": ["--recipe", "scratch"], "deploy": ["--space", "a/b", "--model", "a/b"]}
 CONTRACT = {
     "README.md", "SHA256SUMS", "config.json", "generation_config.json", "metrics.json",
     "model.safetensors", "persona.json", "tokenizer.json", "tokenizer_config.json",
@@ -111,10 +112,30 @@ def test_a_decoder_folder_is_fine_tuned_whole(
         "--out", tmp_path / "run", "--max-steps", 2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    # The recipe warms up for 100 steps, in the second of which hardly anything would change.
+    assert "Warm-up is cut from 100 steps to 0: the run makes 2." in done.stdout
+    assert "The run makes 2 optimizer steps, in which little is learnt" in done.stdout
     before = load_file(scratch_run / "checkpoint" / "model.safetensors")
     after = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
     assert before.keys() == after.keys()
     assert not torch.equal(before["transformer.wte.weight"], after["transformer.wte.weight"])
+
+
+def test_a_run_that_changes_nothing_writes_nothing(
+    scratch_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "still.toml"
+    recipe.write_text('method = "full"\nbase = "x"\nlearning_rate = 1e-30\nepochs = 1\n')
+    done = verb(
+        "finetune", "--recipe", recipe, "--base", scratch_run / "checkpoint", "--data", prepared,
+        "--out", tmp_path / "run", "--max-steps", 1,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        "At step 1 every weight is as it was before the run: no checkpoint is written"
+        in done.stderr
+    )
+    assert not (tmp_path / "run" / "checkpoint").exists()
 
 
 def test_an_adapter_is_merged(scratch_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -209,6 +230,39 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
 def test_a_run_has_one_length(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr("sys.argv", ["training", *arguments])
     assert main() == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["finetune", "--minutes", "-1"],
+        ["finetune", "--minutes", "0"],
+        ["finetune", "--minutes", "nan"],
+        ["finetune", "--minutes", "inf"],
+        ["finetune", "--tokens", "-5"],
+        ["finetune", "--max-steps", "0"],
+        ["finetune", "--max-steps", "1000001"],
+        ["finetune", "--evaluations", "0"],
+        ["finetune", "--lora", "0"],
+        ["compare", "full", "--minutes", "-1"],
+        ["decoding", "--samples", "0"],
+        ["judges", "--samples", "-1"],
+        ["evaluate", "--samples", "-1"],
+        ["prepare", "archive.csv", "--seed", "-1"],
+        ["deploy", "--timeout-minutes", "0"],
+    ],
+    ids=" ".join,
+)
+def test_a_number_beyond_its_limit_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    if arguments[0] in ("finetune", "deploy"):
+        arguments = [*arguments, *REQUIRED[arguments[0]]]
+    monkeypatch.setattr("sys.argv", ["training", *arguments])
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert "Invalid value for" in said
+    assert "should be greater than or equal to" in said or "should be less than" in said
 
 
 @pytest.mark.parametrize(

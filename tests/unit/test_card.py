@@ -64,6 +64,24 @@ def test_a_folder_named_like_a_known_base_is_not_taken_for_it(tmp_path: Path, na
     assert "base_model:" not in card
 
 
+def test_the_card_claims_only_what_happened(tmp_path: Path) -> None:
+    """A run of 8 steps at a warm-up of 100, which left some weights alone and helped nothing."""
+
+    def shorten(metrics: dict[str, Any]) -> None:
+        metrics["recipe"]["warmup_steps"] = 100
+        metrics["training"] |= {
+            "steps": 8, "epochs": 0.3, "warmup_steps": 0, "tensors": 272, "tensors_changed": 3,
+            "best_dev_bits_per_byte": metrics["curve"][0]["bits_per_byte"] + 1,
+        }  # fmt: skip
+
+    card = render_changed(tmp_path, shorten)
+    assert "| method | 3 of 272 tensors of weights fine-tuned; the rest did not change |" in card
+    assert "linear, 0 warm-up steps |" in card
+    assert "| epochs, steps | 0.3, 8 |" in card
+    assert "**It was trained for 8 steps only, and learnt little.**" in card
+    assert "**Training did not help: " in card
+
+
 def test_a_file_of_texts_is_not_called_a_part_of_the_archive(tmp_path: Path) -> None:
     def add_file(metrics: dict[str, Any]) -> None:
         evaluation = metrics["evaluation"]
