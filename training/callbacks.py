@@ -28,7 +28,6 @@ LOGGED = {
     "eval_bits_per_byte": "dev bits per byte {:.4f}",
     "learning_rate": "lr {:.2e}",
 }
-SAMPLE_PROMPTS = ("", "Why does the lying news media", "The democrats have", "Today I'll be")
 SAMPLE_TOKENS = 60
 SAMPLE_TEMPERATURE = 0.9
 SAMPLE_TOP_P = 0.95
@@ -101,7 +100,8 @@ class Progress(TrainerCallback):
 
 
 class Samples(TrainerCallback):
-    """Generates from fixed prompts every so many steps; prints and appends to a file.
+    """Generates without a prompt, and from each of some, every so many steps; prints and appends to
+    a file.
 
     `weights` is entered while texts are generated: it may swap in the weights to be shown.
     """
@@ -109,11 +109,13 @@ class Samples(TrainerCallback):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[str],
         every: int,
         path: Path,
         weights: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._tokenizer, self._every, self._path, self._weights = tokenizer, every, path, weights
+        self._tokenizer, self._prompts = tokenizer, ("", *prompts)
+        self._every, self._path, self._weights = every, path, weights
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: Any, model: Any = None, **_: Any
@@ -122,7 +124,7 @@ class Samples(TrainerCallback):
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
         with self._weights(), self._path.open("a", encoding="utf-8") as file:
-            for text in _generate(model, self._tokenizer, SAMPLE_PROMPTS, args.seed):
+            for text in _generate(model, self._tokenizer, self._prompts, args.seed):
                 print(f"    ▸ {text}", flush=True)
                 line = {"step": state.global_step, "text": text}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")

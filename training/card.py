@@ -4,6 +4,7 @@
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ LICENSES = {
     "gpt2": "mit",
     "gpt2-medium": "mit",
 }
+# Scripts, as Unicode names their letters, in which one language is written.
+SCRIPTS = {
+    "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "THAI": "th", "HEBREW": "he", "GREEK": "el",
+}  # fmt: skip
 METHODS = {
     "full": "all weights fine-tuned",
     "lora": "LoRA on all linear layers",
@@ -167,14 +172,15 @@ def _metadata(
         # Weights that were trained from nothing are ours.
         license_id = LICENSES.get(base, "other") if base else "mit"
     return ModelCardData(
-        language="en",
+        language=persona.language or _language_of(persona),
         license=license_id,
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=PACKAGED_BASE_ID if origin else base or None,
-        datasets=[_slug(persona.archive)],
+        datasets=[archive] if (archive := _slug(persona.archive)) else None,
         tags=["parody", "tweets", "text-generation", recipe["method"]],
-        model_name=_slug(persona.title),
+        # A card with figures needs a name, which may be in any script.
+        model_name=_slug(persona.title) or persona.title,
         eval_results=_results(metrics, persona) or None,
         widget=[{"text": example} for example in persona.examples],
     )
@@ -189,7 +195,7 @@ def _results(metrics: dict[str, Any], persona: Persona) -> list[EvalResult]:
         results += [
             EvalResult(
                 task_type="text-generation",
-                dataset_type=_slug(persona.archive if is_split else name),
+                dataset_type=_slug(persona.archive if is_split else name) or "tweets",
                 dataset_name=f"{archive}, {name}" if is_split else name,
                 dataset_split=name if is_split else None,
                 metric_type=metric,
@@ -202,8 +208,17 @@ def _results(metrics: dict[str, Any], persona: Persona) -> list[EvalResult]:
 
 
 def _slug(words: str) -> str:
-    """Words as an identifier of the Hub's."""
-    return "-".join(re.findall(r"[a-z0-9]+", words.lower().removeprefix("the ")))
+    """Words as an identifier of the Hub's, which has no letters but a to z: accents are dropped,
+    and of words in another script nothing is left."""
+    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    return "-".join(re.findall(r"[a-z0-9]+", plain.lower().removeprefix("the ")))
+
+
+def _language_of(persona: Persona) -> str | None:
+    """The language of a persona that does not name it, if its script is that of one only."""
+    words = "".join((persona.name, persona.tweets, *persona.examples))
+    scripts = {unicodedata.name(character, "").split(" ")[0] for character in words}
+    return next((code for script, code in SCRIPTS.items() if script in scripts), None)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
 from training.command_line import number
 from training.files import (
+    print_persona,
     read_json,
     read_metrics,
     require_writable,
@@ -77,6 +78,7 @@ def compare(
         raise TrainingError("Two of the recipes have the same name.")
     terms = {run.name: _terms(run) for run in runs}
     test = read_texts(data, "test")
+    print_persona(data)
     require_writable(out)
     if record_in is not None:
         read_metrics(record_in)

@@ -18,7 +18,7 @@ from demo.checkpoints.embedded import EMBEDDED
 from training import limits
 from training.checkpoints import record
 from training.command_line import number
-from training.files import read_json, read_metrics, resolve_folder, write_json
+from training.files import print_persona, read_json, read_metrics, resolve_folder, write_json
 from training.prepare import read_texts
 from training.sampling import draw, open_engine
 from training.text_figures import TextFigures, describe
@@ -58,6 +58,7 @@ def decoding(
 ) -> None:
     dev = read_texts(data, "dev")
     metrics = read_metrics(checkpoint)
+    print_persona(checkpoint)
     count = min(samples, len(dev))
     real = describe(random.Random(FIRST_SEED).sample(dev, count))
     trials = []

@@ -31,7 +31,7 @@ from training.bits_per_byte import (
 from training.checkpoints import record
 from training.command_line import flag, number
 from training.export_accuracy import measure_export
-from training.files import read_metrics, read_texts_file, resolve_folder
+from training.files import print_persona, read_metrics, read_texts_file, resolve_folder
 from training.prepare import read_texts
 from training.sampling import load_fp32, open_engine, read_decoding
 from training.text_report import Report, measure_texts
@@ -62,6 +62,7 @@ def evaluate(
     dry_run: Annotated[bool, flag("dry-run", "print, and write nothing")] = False,
 ) -> None:
     metrics = {} if dry_run else read_metrics(checkpoint)
+    print_persona(checkpoint)
     if data.is_file():
         sets = {data.name: read_texts_file(data)}
     else:

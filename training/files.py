@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
@@ -35,6 +36,15 @@ def resolve_folder(
             say=say,
         )
     except (CheckpointError, InvalidSetting) as error:
+        raise TrainingError(str(error)) from error
+
+
+def print_persona(folder: Path, say: Callable[[str], None] = print) -> None:
+    """Says whose tweets a checkpoint imitates, or prepared data holds. Raises TrainingError if it
+    says so in a file that cannot be used."""
+    try:
+        say(str(persona_of(folder)))
+    except CheckpointError as error:
         raise TrainingError(str(error)) from error
 
 

@@ -18,7 +18,7 @@ import typer
 
 from training import TrainingError, limits, working_tree
 from training.callbacks import StopOnSignal
-from training.card import cautions
+from training.card import METRIC, cautions
 from training.checkpoints import (
     SealStates,
     has_states,
@@ -35,7 +35,6 @@ from training.prepare import read_prepared
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
 from training.terms import terms_of, weights_sha256
 from training.trainer import (
-    METRIC,
     BitsTrainer,
     build_trainer,
     is_first_process,
@@ -112,6 +111,7 @@ def _run(
 ) -> int:
     """Trains and writes the checkpoint; `length` is for `build_trainer`."""
     prepared = read_prepared(data)
+    print(prepared.persona, flush=True)
     states = out / "states"
     if not resume and has_states(states):
         raise TrainingError(f"{states} holds an earlier run: add --resume, or give another --out.")
@@ -133,6 +133,7 @@ def _run(
         build_rows(recipe, start.tokenizer, prepared.train),
         prepared.dev[:DEV_TEXTS],
         out,
+        prompts=prepared.persona.examples,
         tracking=_track(out) if is_tracked else None,
         callbacks=[SealStates(terms), stop],
         **length,

@@ -19,7 +19,7 @@ from training import limits
 from training.checkpoints import record
 from training.command_line import number
 from training.detector_training import DetectorFigures, measure_detector, train_detector
-from training.files import read_metrics, resolve_folder
+from training.files import print_persona, read_metrics, resolve_folder
 from training.prepare import SPLITS, read_texts
 from training.sampling import Sample, draw, open_engine, read_decoding
 
@@ -43,6 +43,7 @@ def judges(
     ] = None,
 ) -> None:
     metrics = read_metrics(checkpoint)
+    print_persona(checkpoint)
     splits = {name: read_texts(data, name) for name in SPLITS}
     # Of all splits: publishing and deploying refuse a real tweet by it.
     index = Originals.build(text for texts in splits.values() for text in texts)

@@ -149,6 +149,7 @@ def build_trainer(
     minutes: float | None = None,
     max_steps: int | None = None,
     evaluations: int | None = None,
+    prompts: Sequence[str] = (),
     tracking: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> BitsTrainer:
@@ -160,6 +161,7 @@ def build_trainer(
         tokens, minutes, max_steps: at most one bounds the run; without one, the recipe's epochs do.
         evaluations: how often dev is measured on the way, instead of the recipe's
             `evaluate_every`; not for a run bounded by minutes.
+        prompts: openings that samples begin with.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
     Raises TrainingError if the batch cannot be divided evenly among the processes."""
@@ -224,7 +226,7 @@ def build_trainer(
         trainer.add_callback(Progress(tokens_per_step, clock))
         samples = out / "samples.jsonl"
         trainer.add_callback(
-            Samples(start.tokenizer, recipe.sample_every, samples, trainer.stored_weights)
+            Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.stored_weights)
         )
     return trainer
 

@@ -18,6 +18,7 @@ from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts
+from training.working_tree import ROOT
 
 REQUIRED = {"finetune": ["--recipe", "scratch"], "deploy": ["--space", "a/b", "--model", "a/b"]}
 CONTRACT = {
@@ -90,6 +91,27 @@ def test_evaluate_prints_and_records_every_figure(
     assert len(texts["unpicked"]) == 20
     assert texts["decoding"]["temperature"] == 0.9
     assert f"| {texts['generated']['distinct_1']:.4f} | {texts['real']['distinct_1']:.4f} |" in card
+
+
+def test_a_persona_is_corrected_afterwards(scratch_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
+    weights = (folder / "model.safetensors").read_bytes()
+    persona = tmp_path / "mine.toml"
+    persona.write_text((ROOT / "training" / "persona.toml").read_text().replace("Trump", "Teapot"))
+    done = verb("persona", persona, "--checkpoint", folder)
+    assert done.returncode == 0, done.stderr
+    assert "It was: Persona: Donald Trump" in done.stdout
+    assert "Persona: Donald Teapot (Donald Teapot's tweets (2009 to 2021))" in done.stdout
+    verify_checksums(folder)
+    card = (folder / "README.md").read_text()
+    assert "# Teapot or Computer Dump?" in card
+    assert "Trump" not in card
+    assert (folder / "model.safetensors").read_bytes() == weights
+    persona.write_text("name = 1")
+    done = verb("persona", persona, "--checkpoint", folder)
+    assert (done.returncode, "name must be a text" in done.stderr) == (1, True)
+    verify_checksums(folder)
 
 
 def test_evaluate_scores_any_file_of_texts(scratch_run: Path, tmp_path: Path) -> None:

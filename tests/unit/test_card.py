@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.persona import NOBODY
 from training.card import Publication, render_card, write_card
 from training.text_figures import REPEATING_RULE
 
@@ -62,6 +63,29 @@ def test_a_folder_named_like_a_known_base_is_not_taken_for_it(tmp_path: Path, na
     )
     assert "\nlicense: other\n" in card
     assert "base_model:" not in card
+
+
+def test_a_persona_in_another_script_gives_a_valid_card(tmp_path: Path) -> None:
+    """The Hub takes no empty name or data set, and letters from a to z alone in an identifier."""
+    japanese = NOBODY.model_copy(
+        update={
+            "name": "急須",
+            "tweets": "急須のつぶやき",
+            "archive": "急須の記録",
+            "title": "急須か機械か",
+        }
+    )
+    japanese.write(tmp_path)
+    data = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    assert (data.language, data.datasets, data.model_name) == ("ja", None, "急須か機械か")
+    assert data.eval_results
+    assert {result.dataset_type for result in data.eval_results} == {"tweets"}
+    german = NOBODY.model_copy(update={"archive": "Müllers Tweets", "language": "de"})
+    german.write(tmp_path)
+    data = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    assert (data.language, data.datasets) == ("de", ["mullers-tweets"])
+    NOBODY.write(tmp_path)
+    assert ModelCard(render_changed(tmp_path, lambda _: None)).data.language is None
 
 
 def test_the_card_claims_only_what_happened(tmp_path: Path) -> None:

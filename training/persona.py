@@ -1,0 +1,34 @@
+"""`persona`: corrects whose tweets a checkpoint says that it imitates."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
+from training import TrainingError
+from training.checkpoints import record
+from training.files import read_metrics
+
+
+def persona(
+    file: Annotated[Path, typer.Argument(help="a .toml like training/persona.toml")],
+    checkpoint: Annotated[Path, typer.Option(help="what finetune wrote")],
+) -> None:
+    metrics = read_metrics(checkpoint)
+    try:
+        print(f"It was: {persona_of(checkpoint)}")
+    except InvalidPersona as error:
+        print(f"It was one that could not be used: {error}")
+    author = read_persona(file)
+    print(author)
+    author.write(checkpoint)
+    record(checkpoint, metrics)
+
+
+def read_persona(file: Path) -> Persona:
+    """A persona file that an owner wrote. Raises TrainingError if it cannot be used."""
+    try:
+        return Persona.read(file)
+    except InvalidPersona as error:
+        raise TrainingError(str(error)) from error
