@@ -50,6 +50,11 @@ ROWS = {
 # Below so many optimizer steps, the run and its card say that little was learnt.
 FEW_STEPS = 50
 METRIC = "bits_per_byte"
+# Said by the run and its card: the texts, and the tokens of a row.
+IN_PIECES = (
+    "{:,} tweets of train are longer than the {:,} tokens of a row: they are learnt in pieces, the "
+    "last of which is closed."
+)
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,8 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
     found = []
     if training["steps"] < FEW_STEPS:
         found.append(f"It was trained for {training['steps']:,} steps only, and learnt little.")
+    if in_pieces := training.get("in_pieces"):
+        found.append(IN_PIECES.format(in_pieces, metrics["recipe"]["block_size"]))
     best = training["best_dev_bits_per_byte"]
     if best is not None and curve[0]["tokens"] == 0 and best >= curve[0][METRIC]:
         found.append(

@@ -18,7 +18,7 @@ import typer
 
 from training import TrainingError, limits, working_tree
 from training.callbacks import StopOnSignal
-from training.card import METRIC, cautions
+from training.card import IN_PIECES, METRIC, cautions
 from training.checkpoints import (
     SealStates,
     has_states,
@@ -27,10 +27,10 @@ from training.checkpoints import (
     write_checkpoint,
 )
 from training.command_line import flag, number
-from training.documents import build_rows
+from training.documents import build_rows, fit_block, tokenise
 from training.files import require_writable, write_json
 from training.memory import fit_to_gpu
-from training.models import load_start_model
+from training.models import StartModel, load_start_model
 from training.prepare import read_prepared
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
 from training.terms import terms_of, weights_sha256
@@ -121,16 +121,19 @@ def _run(
     transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     start = load_start_model(recipe, prepared.train)
-    recipe = fit_to_gpu(recipe, start.model)
+    recipe = fit_to_gpu(_fit_rows(recipe, start, prepared.train), start.model)
     before = weights_sha256(start.model)
     terms = terms_of(recipe, start, before, prepared)
     if state is not None:
         terms.require_same(state)
+    rows = build_rows(recipe, start.tokenizer, prepared.train)
+    if rows.in_pieces:
+        print(IN_PIECES.format(rows.in_pieces, recipe.block_size), flush=True)
     stop = StopOnSignal()
     trainer = build_trainer(
         recipe,
         start,
-        build_rows(recipe, start.tokenizer, prepared.train),
+        rows,
         prepared.dev[:DEV_TEXTS],
         out,
         prompts=prepared.persona.examples,
@@ -204,6 +207,21 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
     return recipe.changed(**changed)
 
 
+def _fit_rows(recipe: Recipe, start: StartModel, texts: Sequence[str]) -> Recipe:
+    """The recipe with rows that suit the lengths of the tweets; prints what that changes."""
+    lengths = [len(document.ids) for document in tokenise(texts, start.tokenizer)]
+    context = int(start.model.config.max_position_embeddings)
+    found = fit_block(recipe, lengths, context, processes())
+    if found != recipe:
+        print(
+            f"Rows have {found.block_size:,} tokens and a step {found.batch_size:,} of them, not "
+            f"{recipe.batch_size:,} of {recipe.block_size:,}: the longest tweet has "
+            f"{max(lengths):,} tokens, and the model takes {context:,}.",
+            flush=True,
+        )
+    return found
+
+
 def _track(out: Path) -> dict[str, Any]:
     """Arguments of TrainingArguments by which trackio, if it is installed, writes the run's figures
     into a local database beside the runs, or in TRACKIO_DIR. Nothing leaves the machine."""
@@ -234,6 +252,7 @@ def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> di
             "tokens": round(rows.tokens * (state.epoch or 0)),
             "seconds": round(curve[-1]["seconds"]),
             "processes": processes(),
+            "in_pieces": rows.in_pieces,
             "best_dev_bits_per_byte": state.best_metric,
             "best_step": state.best_global_step,
             "precision": f"{precision()} autocast" if precision() != "float32" else "float32",

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from demo.checkpoints.files import verify_checksums
+from tests import made_up
 from tests.training.conftest import verb
 from tests.training.forked import forked, run_verb
 from training.__main__ import main
@@ -91,6 +92,32 @@ def test_evaluate_prints_and_records_every_figure(
     assert len(texts["unpicked"]) == 20
     assert texts["decoding"]["temperature"] == 0.9
     assert f"| {texts['generated']['distinct_1']:.4f} | {texts['real']['distinct_1']:.4f} |" in card
+
+
+def test_long_posts_are_learnt_whole(tmp_path: Path) -> None:
+    """Each of five tweets of the made-up archive: longer than the recipe's rows and context."""
+    texts = [row["text"] for row in made_up.rows(400)]
+    posts = [" ".join(texts[i : i + 5]) for i in range(0, 400, 5)]
+    archive = made_up.write(
+        tmp_path / "archive.csv", [made_up.row(i, text) for i, text in enumerate(posts)]
+    )
+    assert verb("prepare", archive, "--out", tmp_path / "data").returncode == 0
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'method = "scratch"\nlearning_rate = 1e-3\nepochs = 1\nblock_size = 32\n[scratch]\n'
+        "vocab_size = 400\nn_positions = 64\nn_embd = 32\nn_layer = 1\nn_head = 2\n"
+    )
+    done = verb("finetune", "--recipe", recipe, "--data", tmp_path / "data",
+                "--out", tmp_path / "run", "--max-steps", 1, "--no-tracking")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = re.search(r"Rows have ([\d,]+) tokens and a step 1 of them, not 8 of 32", done.stdout)
+    assert said is not None, done.stdout
+    metrics = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
+    assert metrics["recipe"]["block_size"] == metrics["recipe"]["scratch"]["n_positions"]
+    assert metrics["recipe"]["block_size"] == int(said[1].replace(",", "")) > 64
+    assert metrics["training"]["in_pieces"] <= 1
+    config = json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text())
+    assert config["n_positions"] == metrics["recipe"]["block_size"]
 
 
 def test_a_persona_is_corrected_afterwards(scratch_run: Path, tmp_path: Path) -> None:
