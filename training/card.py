@@ -18,6 +18,7 @@ from training.files import read_json
 from training.recipe import PACKAGED_BASE
 from training.working_tree import ROOT
 
+EMBEDDED_CARD = ROOT / "model_card.md"
 TEMPLATE = Path(__file__).parent / "card.md"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -72,19 +73,18 @@ class Publication:
     base_is_folder: bool = False
 
 
-def write_card(folder: Path) -> None:
-    """Renders a checkpoint's card beside its weights, and the embedded one's to model_card.md."""
-    is_embedded = folder.resolve() == EMBEDDED
-    path = ROOT / "model_card.md" if is_embedded else folder / "README.md"
-    path.write_text(render_card(folder), encoding="utf-8")
-
-
-def render_card(folder: Path, publication: Publication | None = None) -> str:
+def render_card(
+    folder: Path, publication: Publication | None = None, is_embedded: bool | None = None
+) -> str:
     """The card of a checkpoint folder with the Hub's metadata as front matter.
 
     Args:
         publication: if given, the card is the one for the Hub.
+        is_embedded: whether the card lies beside `embedded/`, not in the folder; told by the folder
+            if it is not given.
     """
+    if is_embedded is None:
+        is_embedded = folder.resolve() == EMBEDDED
     published = publication or Publication("FOLDER")
     metrics = read_json(folder / "metrics.json")
     recipe = metrics["recipe"]
@@ -95,7 +95,7 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         origin = origin or SMOLLM2_135M_INSTRUCT
     plot = ""
     if (folder / PLOT).is_file():
-        plot = f"{EMBEDDED.name}/{PLOT}" if folder.resolve() == EMBEDDED else PLOT
+        plot = f"{EMBEDDED.name}/{PLOT}" if is_embedded else PLOT
     persona = persona_of(folder)
     card = ModelCard.from_template(
         _metadata(metrics, origin, persona, published),
@@ -143,7 +143,7 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
     training, curve = metrics["training"], metrics["curve"]
     found = []
     if training["steps"] < FEW_STEPS:
-        found.append(f"It was trained for {training['steps']:,} steps only, and learnt little.")
+        found.append(f"Optimizer steps: {training['steps']:,}. In so few, little is learnt.")
     if in_pieces := training.get("in_pieces"):
         found.append(IN_PIECES.format(in_pieces, metrics["recipe"]["block_size"]))
     best = training["best_dev_bits_per_byte"]
@@ -229,4 +229,4 @@ def _language_of(persona: Persona) -> str | None:
 
 
 if __name__ == "__main__":
-    write_card(EMBEDDED)
+    EMBEDDED_CARD.write_text(render_card(EMBEDDED), encoding="utf-8")

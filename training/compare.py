@@ -103,8 +103,8 @@ def compare(
     _draw(curves, out / "compare.png")
     print(table)
     if record_in is not None:
-        shutil.copyfile(out / "compare.png", record_in / PLOT)
-        record(record_in, {**read_metrics(record_in), "comparison": result})
+        metrics = {**read_metrics(record_in), "comparison": result}
+        record(record_in, metrics, {PLOT: lambda path: shutil.copyfile(out / "compare.png", path)})
 
 
 def _terms(run: Run) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented UTF-8 JSON that ends in a line break."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes indented UTF-8 JSON that ends in a line break. What was there before stays until all
+    of it is written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        part.write_text(f"{text}\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_texts_file(path: Path) -> list[str]:

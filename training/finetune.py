@@ -24,6 +24,7 @@ from training.checkpoints import (
     has_states,
     newest_whole_state,
     remove_newer,
+    require_disk,
     write_checkpoint,
 )
 from training.command_line import flag, number
@@ -141,6 +142,7 @@ def _run(
         callbacks=[SealStates(terms), stop],
         **length,
     )
+    require_disk(out, trainer.model)
     # All processes met when the trainer was built, so each has chosen its state by now.
     if is_first_process():
         remove_newer(states, state)

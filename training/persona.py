@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from demo.checkpoints.files import PERSONA
 from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from training import TrainingError
 from training.checkpoints import record
@@ -22,8 +23,7 @@ def persona(
         print(f"It was one that could not be used: {error}")
     author = read_persona(file)
     print(author)
-    author.write(checkpoint)
-    record(checkpoint, metrics)
+    record(checkpoint, metrics, {PERSONA: lambda path: author.write(path.parent)})
 
 
 def read_persona(file: Path) -> Persona:

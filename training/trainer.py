@@ -297,7 +297,7 @@ def _say_what_is_short(recipe: Recipe, max_steps: int, warm_up: int) -> None:
         )
     if max_steps < FEW_STEPS:
         print(
-            f"The run makes {max_steps:,} optimizer steps, in which little is learnt: give it more "
+            f"Optimizer steps: {max_steps:,}. In so few, little is learnt: give the run more "
             "tokens or epochs, or the recipe a smaller batch_size.",
             flush=True,
         )

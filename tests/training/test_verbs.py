@@ -1,10 +1,13 @@
 """The owner's walk: prepare → finetune → evaluate through the command line, a few steps each."""
 
+import io
 import json
 import re
+import resource
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,6 +144,65 @@ def test_a_persona_is_corrected_afterwards(scratch_run: Path, tmp_path: Path) ->
     verify_checksums(folder)
 
 
+def test_a_full_disk_is_one_sentence_and_what_was_there_stays(
+    scratch_run: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file may grow beyond a few kilobytes: as on a disk that is full."""
+    folder = tmp_path / "run"
+    shutil.copytree(scratch_run, folder)
+    before = {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
+    monkeypatch.setattr("training.judges.SHUFFLED_TEXTS", 40)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, hard))
+    try:
+        given = ["--data", prepared, "--checkpoint", folder / "checkpoint"]
+        judges = verb("judges", *given)
+        training = verb("finetune", "--recipe", "scratch", "--data", prepared,
+                        "--out", tmp_path / "new", "--max-steps", 1, "--no-tracking")  # fmt: skip
+        resumed = verb("finetune", "--recipe", "scratch", "--data", prepared,
+                       "--out", folder, "--max-steps", 12, "--no-tracking", "--resume")  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for done in (judges, training, resumed):
+        assert done.returncode == 1
+        assert "There is no space left to write" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert before == {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint", "curves.json", "samples.jsonl", "states",
+    ]  # fmt: skip
+    again = verb("finetune", "--recipe", "scratch", "--data", prepared, "--max-steps", 1,
+                 "--out", tmp_path / "new", "--no-tracking", "--resume")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_disk_that_is_too_small_is_found_out_before_the_first_step(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    done = verb("finetune", "--recipe", "scratch", "--data", prepared, "--out", tmp_path)
+    assert done.returncode == 1
+    assert re.search(r"The run needs 0\.\d GB .*, and 0\.0 GB are free", done.stderr)
+    assert "dev bits per byte" not in done.stdout
+
+
+def test_a_terminal_without_the_letters_of_a_tweet_ends_no_verb(
+    scratch_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
+    text = (ROOT / "training" / "persona.toml").read_text().replace("Trump or", "急須 or")
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    command = ["training", "persona", str(tmp_path / "mine.toml"), "--checkpoint", str(folder)]
+    monkeypatch.setattr("sys.argv", command)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main() == 0
+    terminal.flush()
+    terminal.seek(0)
+    assert "\\u6025\\u9808 or Computer Dump?" in terminal.read()
+
+
 def test_evaluate_scores_any_file_of_texts(scratch_run: Path, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("The teapot praises the kettle!\n\nAnd the ladder.\n")
     before = (scratch_run / "checkpoint" / "metrics.json").read_bytes()
@@ -163,7 +225,7 @@ def test_a_decoder_folder_is_fine_tuned_whole(
     assert done.returncode == 0, done.stderr
     # The recipe warms up for 100 steps, in the second of which hardly anything would change.
     assert "Warm-up is cut from 100 steps to 0: the run makes 2." in done.stdout
-    assert "The run makes 2 optimizer steps, in which little is learnt" in done.stdout
+    assert "Optimizer steps: 2. In so few, little is learnt" in done.stdout
     before = load_file(scratch_run / "checkpoint" / "model.safetensors")
     after = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
     assert before.keys() == after.keys()

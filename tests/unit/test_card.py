@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import NOBODY
-from training.card import Publication, render_card, write_card
+from training.card import Publication, render_card
 from training.text_figures import REPEATING_RULE
 
 
@@ -76,7 +76,7 @@ def test_a_persona_in_another_script_gives_a_valid_card(tmp_path: Path) -> None:
         }
     )
     japanese.write(tmp_path)
-    data = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    data: Any = ModelCard(render_changed(tmp_path, lambda _: None)).data
     assert (data.language, data.datasets, data.model_name) == ("ja", None, "急須か機械か")
     assert data.eval_results
     assert {result.dataset_type for result in data.eval_results} == {"tweets"}
@@ -85,7 +85,8 @@ def test_a_persona_in_another_script_gives_a_valid_card(tmp_path: Path) -> None:
     data = ModelCard(render_changed(tmp_path, lambda _: None)).data
     assert (data.language, data.datasets) == ("de", ["mullers-tweets"])
     NOBODY.write(tmp_path)
-    assert ModelCard(render_changed(tmp_path, lambda _: None)).data.language is None
+    data = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    assert data.language is None
 
 
 def test_the_card_claims_only_what_happened(tmp_path: Path) -> None:
@@ -102,8 +103,16 @@ def test_the_card_claims_only_what_happened(tmp_path: Path) -> None:
     assert "| method | 3 of 272 tensors of weights fine-tuned; the rest did not change |" in card
     assert "linear, 0 warm-up steps |" in card
     assert "| epochs, steps | 0.3, 8 |" in card
-    assert "**It was trained for 8 steps only, and learnt little.**" in card
+    assert "**Optimizer steps: 8. In so few, little is learnt.**" in card
     assert "**Training did not help: " in card
+
+
+def test_a_card_without_a_detector_says_so(tmp_path: Path) -> None:
+    card = render_changed(tmp_path, lambda metrics: metrics["judges"].pop("detector"))
+    assert "No detector: there were too few tweets" in card
+    assert "`originals.safetensors` recognises" in card
+    card = render_changed(tmp_path, lambda metrics: metrics.pop("judges"))
+    assert "### Judges" not in card
 
 
 def test_a_file_of_texts_is_not_called_a_part_of_the_archive(tmp_path: Path) -> None:
@@ -111,9 +120,7 @@ def test_a_file_of_texts_is_not_called_a_part_of_the_archive(tmp_path: Path) -> 
         evaluation = metrics["evaluation"]
         evaluation["my.txt"] = {"checkpoint": evaluation["test"]["checkpoint"]}
 
-    render_changed(tmp_path, add_file)
-    write_card(tmp_path)
-    card = ModelCard.load(tmp_path / "README.md")
+    card = ModelCard(render_changed(tmp_path, add_file))
     results = {(result.dataset_name, result.dataset_split) for result in card.data.eval_results}
     assert ("my.txt", None) in results
     assert {split for _, split in results} == {"dev", "test", "test_time", None}
