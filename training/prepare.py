@@ -18,8 +18,7 @@ from tqdm import tqdm
 from demo.checkpoints.persona import InvalidPersona, Persona
 from demo.judging import canonical
 from training import TrainingError
-from training.archive import Archive, read_archive
-from training.archive_formats import DATE_FORMAT, Row
+from training.archive import Archive, Row, read_archive
 from training.files import require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
@@ -28,6 +27,7 @@ SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 @dataclass(frozen=True, slots=True)
