@@ -19,8 +19,7 @@ from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.judging import canonical
 from training import TrainingError, limits
-from training.archive import Archive, read_archive
-from training.archive_formats import DATE_FORMAT, Row
+from training.archive import Archive, Row, read_archive
 from training.command_line import number
 from training.files import read_json, require_writable, write_json
 
@@ -30,6 +29,7 @@ SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from tests import made_up
 from tests.processes import ROOT
 from training import TrainingError, prepare
 from training.__main__ import main
-from training.archive import read_archive
-from training.archive_formats import Row
+from training.archive import Row, read_archive
 
 MEMORY_KIB = 300 * 1024
 
