@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demo.checkpoints.embedded import EMBEDDED
-from demo.checkpoints.persona import persona_of
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
@@ -37,6 +37,14 @@ def resolve_folder(
             say=say,
         )
     except (CheckpointError, InvalidSetting) as error:
+        raise TrainingError(str(error)) from error
+
+
+def read_persona(file: Path) -> Persona:
+    """A persona file that an owner wrote. Raises TrainingError if it cannot be used."""
+    try:
+        return Persona.read(file)
+    except InvalidPersona as error:
         raise TrainingError(str(error)) from error
 
 

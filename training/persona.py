@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from demo.checkpoints.files import PERSONA
-from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
-from training import TrainingError
+from demo.checkpoints.persona import InvalidPersona, persona_of
 from training.checkpoints import record
-from training.files import read_metrics
+from training.files import read_metrics, read_persona
 
 
 def persona(
@@ -24,11 +23,3 @@ def persona(
     author = read_persona(file)
     print(author)
     record(checkpoint, metrics, {PERSONA: lambda path: author.write(path.parent)})
-
-
-def read_persona(file: Path) -> Persona:
-    """A persona file that an owner wrote. Raises TrainingError if it cannot be used."""
-    try:
-        return Persona.read(file)
-    except InvalidPersona as error:
-        raise TrainingError(str(error)) from error

@@ -3,7 +3,10 @@
 The same input and seed give byte-identical output.
 """
 
+import contextlib
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
@@ -13,15 +16,16 @@ from typing import Annotated, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from demo.checkpoints.files import CheckpointError
-from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
+from demo.checkpoints.persona import NOBODY, Persona, persona_of
 from demo.judging import canonical
 from training import TrainingError, limits
 from training.archive import Archive, Row, read_archive
 from training.command_line import number
-from training.files import read_json, require_writable, write_json
+from training.files import read_json, read_persona, require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -29,6 +33,10 @@ SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
+# Of a persona that is made from an export: how many examples, and of how many texts each must be
+# the opening. In characters, the longest pair of words, and an opening without spaces.
+EXAMPLES, OPENED_TEXTS = 3, 3
+MAX_OPENING, UNSPACED_OPENING = 30, 4
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -48,14 +56,15 @@ def prepare(
     ],
     out: Annotated[Path, typer.Option(help="folder for the splits")] = Path("data"),
     persona: Annotated[
-        Path, typer.Option(help="whose tweets they are: a .toml like that one")
-    ] = PERSONA,
+        Path | None,
+        typer.Option(
+            help=f"whose tweets they are: a .toml like {PERSONA.name} in training/; default: what "
+            "an export says of its owner"
+        ),
+    ] = None,
     seed: Annotated[int, number("which tweets are held back", *limits.SEED)] = 20210108,
 ) -> None:
-    try:
-        author = Persona.read(persona)
-    except InvalidPersona as error:
-        raise TrainingError(str(error)) from error
+    given = None if persona is None else read_persona(persona)
     require_writable(out)
     with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
 
@@ -64,14 +73,59 @@ def prepare(
             bar.update(size)
 
         rows = read_archive(archive, advance)
+    author = given or find_author(rows)
     tweets, counts = clean(rows.rows)
     splits = split(tweets, seed)
+    if given is None and rows.owner is not None:
+        openings = frequent_openings([tweet.text for tweet in splits["train"]])
+        author = author.model_copy(update={"examples": openings or author.examples})
     report = _report(rows, counts, splits, seed)
     for name, members in splits.items():
         write_split(out / f"{name}.parquet", members)
     write_json(out / "report.json", report)
     author.write(out)
     print(_table(report))
+    print(author)
+
+
+def find_author(archive: Archive) -> Persona:
+    """The persona of an archive that says whose it is. Raises TrainingError if it does not."""
+    if archive.owner is None and archive.is_trumps:
+        return read_persona(PERSONA)
+    if archive.owner is not None:
+        handle = archive.owner.handle
+        for name in filter(None, (archive.owner.name, handle)):
+            # A name may hold what no page can show as a line of text.
+            with contextlib.suppress(ValidationError):
+                tweets = f"{name}'s tweets" + (f" (@{handle})" if handle else "")
+                return Persona.model_validate(
+                    {
+                        **NOBODY.model_dump(),
+                        "name": name,
+                        "tweets": tweets,
+                        "archive": f"an archive of {tweets}",
+                        "title": f"{name} or Computer Dump?",
+                    }
+                )
+    raise TrainingError(
+        f"{archive.name} does not say whose tweets it holds. Copy training/{PERSONA.name}, write "
+        "in it whose they are, and give it with --persona."
+    )
+
+
+def frequent_openings(texts: Sequence[str]) -> tuple[str, ...]:
+    """What most texts begin with, as examples: two words, or a few characters of a script that has
+    no spaces; nothing that fewer than OPENED_TEXTS begin with."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        words = " ".join(text.split()[:2])
+        counts[words if len(words) <= MAX_OPENING else text[:UNSPACED_OPENING]] += 1
+    frequent = [
+        opening
+        for opening, count in counts.most_common()
+        if count >= OPENED_TEXTS and re.fullmatch(r"[\w'’ ]+", opening)
+    ]
+    return tuple(frequent[:EXAMPLES])
 
 
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
