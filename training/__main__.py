@@ -18,6 +18,7 @@ VERBS = {
     "compare": "recipes on the same tweets and budget → bits per byte side by side",
     "blind": "a checkpoint → a sheet on which people tell its texts from tweets, and its score",
     "evaluate": "a checkpoint → perplexity and bits per byte, beside classical baselines",
+    "persona": "a persona file → a checkpoint that says whose tweets it imitates",
     "publish": "a checkpoint, or held-out tweets → a repository on the Hub, in one verified commit",
     "deploy": "this checkout and a published checkpoint → a Space on the Hub that runs",
 }

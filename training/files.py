@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
@@ -35,6 +37,23 @@ def resolve_folder(
             say=say,
         )
     except (CheckpointError, InvalidSetting) as error:
+        raise TrainingError(str(error)) from error
+
+
+def read_persona(file: Path) -> Persona:
+    """A persona file that an owner wrote. Raises TrainingError if it cannot be used."""
+    try:
+        return Persona.read(file)
+    except InvalidPersona as error:
+        raise TrainingError(str(error)) from error
+
+
+def print_persona(folder: Path, say: Callable[[str], None] = print) -> None:
+    """Says whose tweets a checkpoint imitates, or prepared data holds. Raises TrainingError if it
+    says so in a file that cannot be used."""
+    try:
+        say(str(persona_of(folder)))
+    except CheckpointError as error:
         raise TrainingError(str(error)) from error
 
 
@@ -77,8 +96,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented UTF-8 JSON that ends in a line break."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes indented UTF-8 JSON that ends in a line break. What was there before stays until all
+    of it is written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        part.write_text(f"{text}\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_texts_file(path: Path) -> list[str]:

@@ -1,0 +1,227 @@
+"""Turns a file into records: the rows of a table, the entries of JSON, or one text a record.
+
+What it is, its first characters tell. It is read in pieces: a million tweets would not fit.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import BinaryIO, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training import TrainingError
+from training.archive.encodings import MAX_LINE_CHARACTERS, open_text
+from training.archive.files import HEAD_BYTES, File
+from training.archive.json_lists import JsonReader, is_json
+from training.archive.tweets import (
+    TEXT_COLUMN,
+    Options,
+    Record,
+    is_column,
+    is_text_column,
+)
+
+# So many lines tell a table, whose rows are equally wide, from sentences with commas.
+_TABLE_LINES = 20
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_PARQUET = b"PAR1"
+_BATCH_ROWS = 1024
+# What X's exports put before their JSON.
+_SCRIPT = re.compile(r"(?:window\.YTD\.(\w+)\.part\d+|Grailbird\.data\.(tweets)_\w+)\s*=\s*")
+_TWEETS = ("tweet", "tweets", "community_tweet", "community_tweets")
+_FOREIGN = re.compile(
+    r"(?P<web_page><!doctype html|<html)|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])",
+    re.IGNORECASE,
+)
+# How files for GPT-2 mark where a text begins and ends.
+_MARK = re.compile(r"<\|(?:startoftext|endoftext)\|>")
+# A text of paragraphs: blank lines between most of what is one to four lines.
+_MIN_GAPS, _MAX_PARAGRAPH_LINES = 5, 4
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a file holds: `form` says how it was read; a record is None where it is no object."""
+
+    form: str
+    entries: Iterator[Record | None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's delimiter, and whether its first row names the columns."""
+
+    delimiter: str
+    has_header: bool = True
+
+
+@contextmanager
+def open_records(file: File, options: Options) -> Iterator[Records]:
+    """Every record of the file. Raises TrainingError if it is empty, of an unknown kind, or cut
+    short, at once or while it is read."""
+    if file.head().startswith(_PARQUET):
+        with file.open() as stream:
+            yield Records("parquet", _read_parquet(stream, file))
+    else:
+        with open_text(file, options.encoding) as beginning:
+            head, encoding = beginning.read(HEAD_BYTES), beginning.encoding
+        with open_text(file, encoding) as text:
+            yield _records_of_text(text, head, file, options)
+
+
+def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> Records:
+    if not head.strip():
+        raise TrainingError(f"{file} is empty.")
+    is_cut, head = len(head) == HEAD_BYTES, head.lstrip()
+    if script := _SCRIPT.match(head):
+        if script[1] and script[1] not in _TWEETS:
+            raise TrainingError(
+                f"{file} is the part {script[1]!r} of an X export; its tweets are in "
+                "data/tweets.js."
+            )
+        return Records("X's export", _read_json(text, file, script[0]))
+    if is_json(head):
+        return Records("JSON", _read_json(text, file))
+    if foreign := _FOREIGN.match(head):
+        raise TrainingError(f"{file} is a {foreign.lastgroup}, not an archive.".replace("_", " "))
+    if _MARK.search(head):
+        return Records("texts between <|startoftext|> and <|endoftext|>", _read_marked(text, file))
+    if table := find_table(head, is_cut):
+        form = f"a table with {_DELIMITERS[table.delimiter]}"
+        return Records(form, _read_table(text, file, table, options))
+    if _has_paragraphs(head):
+        return Records("texts with blank lines between them", _read_paragraphs(text, file))
+    return Records("a text a line", _records_of(_full_lines(text, file)))
+
+
+def find_table(head: str, is_cut: bool = False) -> Table | None:
+    """How a text is a table, if it is one: its first line names columns that we know, its rows are
+    equally wide, or it is one column in quotation marks."""
+    first = _rows(head, ",", 1)
+    for delimiter in _DELIMITERS:
+        names = next(iter(_rows(head, delimiter, 1) or [[]]))
+        if len(names) > 1 and sum(map(is_column, names)) > 1:
+            return Table(delimiter)
+    for delimiter in _DELIMITERS:
+        widths = [len(row) for row in _rows(head, delimiter, _TABLE_LINES, is_cut)]
+        if len(widths) > 1 and widths[0] > 1 and len(set(widths)) == 1:
+            return Table(delimiter)
+    rows = _rows(head, ",", _TABLE_LINES, is_cut)
+    if len(rows) > 1 and all(len(row) == 1 for row in rows):
+        if is_text_column(first[0][0]):
+            return Table(",")
+        if all(line.startswith('"') for line in head.splitlines()[: len(rows) // 2]):
+            return Table(",", has_header=False)
+    return None
+
+
+def _rows(head: str, delimiter: str, count: int, is_cut: bool = False) -> list[list[str]]:
+    """The first rows, none if they are no CSV. The last may be cut, and is left out then."""
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    try:
+        rows.extend(islice(filter(None, reader), count))
+    except csv.Error:
+        if not is_cut:
+            return []
+    return rows[:-1] if is_cut and len(rows) < count else rows
+
+
+def _full_lines(text: TextIO, file: File) -> Iterator[str]:
+    """Lines with their line breaks, each of a bounded length."""
+    while line := text.readline(MAX_LINE_CHARACTERS):
+        if len(line) == MAX_LINE_CHARACTERS:
+            raise TrainingError(
+                f"{file} has a line of more than {MAX_LINE_CHARACTERS:,} characters: "
+                "no tweet is so long."
+            )
+        yield line
+
+
+def _read_table(text: TextIO, file: File, table: Table, options: Options) -> Iterator[Record]:
+    reader = csv.reader(_full_lines(text, file), delimiter=table.delimiter, strict=True)
+    rows: Iterator[list[str]] = filter(None, reader)
+    try:
+        header = next(rows)
+        numbers = [str(number) for number in range(1, len(header) + 1)]
+        is_numbered = options.text_column in numbers and options.text_column not in header
+        if is_numbered or not table.has_header:
+            rows = chain([header], rows)
+            header = numbers if is_numbered else [TEXT_COLUMN]
+        for row in rows:
+            record: Record = dict(zip(header, row, strict=False))
+            if len(row) > len(header):
+                # As csv.DictReader has it.
+                record[None] = row[len(header) :]
+            yield record
+    except csv.Error as error:
+        raise TrainingError(
+            f"{file}, line {reader.line_num:,}: {error}. Is it cut short?"
+        ) from None
+
+
+def _read_json(text: TextIO, file: File, after: str = "") -> Iterator[Record | None]:
+    for entry in JsonReader(text, str(file), after).entries():
+        if isinstance(entry, str):
+            yield {TEXT_COLUMN: entry}
+        else:
+            yield entry if isinstance(entry, dict) else None
+
+
+def _read_parquet(stream: BinaryIO, file: File) -> Iterator[Record]:
+    # Its directory is at its end.
+    source = stream if stream.seekable() else io.BytesIO(stream.read())
+    try:
+        for batch in pq.ParquetFile(source).iter_batches(_BATCH_ROWS):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise TrainingError(f"{file} is no parquet that can be read: {error}.") from error
+
+
+def _read_marked(text: TextIO, file: File) -> Iterator[Record]:
+    rest = ""
+    for line in _full_lines(text, file):
+        *whole, rest = _MARK.split(rest + line)
+        yield from _records_of(whole)
+        if len(rest) > MAX_LINE_CHARACTERS:
+            raise TrainingError(
+                f"{file} has a text of more than {MAX_LINE_CHARACTERS:,} characters between "
+                "two marks: no tweet is so long."
+            )
+    yield from _records_of([rest])
+
+
+def _has_paragraphs(head: str) -> bool:
+    paragraphs = [part.count("\n") + 1 for part in re.split(r"\n\s*\n", _unix(head).strip())]
+    lines = sum(paragraphs)
+    is_even = lines <= _MAX_PARAGRAPH_LINES * len(paragraphs)
+    return len(paragraphs) > _MIN_GAPS and is_even and lines > len(paragraphs)
+
+
+def _read_paragraphs(text: TextIO, file: File) -> Iterator[Record]:
+    lines: list[str] = []
+    for line in _full_lines(text, file):
+        if line.strip():
+            lines.append(line)
+            if sum(map(len, lines)) > MAX_LINE_CHARACTERS:
+                raise TrainingError(f"{file} has a paragraph that is too long for a tweet.")
+        else:
+            yield from _records_of(["".join(lines)])
+            lines = []
+    yield from _records_of(["".join(lines)])
+
+
+def _records_of(texts: Iterable[str]) -> Iterator[Record]:
+    for text in texts:
+        if text.strip():
+            yield {TEXT_COLUMN: text.strip("\r\n")}
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
