@@ -7,7 +7,13 @@ from demo import log
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PLOT
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, resolve_checkpoint
-from demo.generation.engine import Engine, EngineSettings, load_engine
+from demo.generation.engine import (
+    Engine,
+    EngineSettings,
+    RemoteServer,
+    UnusableServer,
+    load_engine,
+)
 from demo.generation.profile import read_profile
 from demo.judging.judges import Judges, read_metrics
 from demo.log import say
@@ -17,7 +23,11 @@ from demo.subprocesses import NotEnoughMemory, require_memory
 
 # Of each of the two processes, in whose address space much is reserved that is never used.
 NEEDED_BYTES = 10**9
-OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory)
+OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory, UnusableServer)
+REMOTE_NOTICE = (
+    "The texts are written on another server. This page cannot verify which weights it has, or "
+    "that the same seed gives the same text there."
+)
 
 
 def main() -> int:
@@ -80,6 +90,9 @@ def load(settings: Settings) -> Loaded:
         deadline_seconds=settings.deadline_seconds,
         cache_dir=settings.cache_dir,
         zero_gpu=settings.zero_gpu,
+        server=RemoteServer(
+            settings.engine_url, settings.engine_key, settings.engine_model, settings.engine_kind
+        ),
     )
     engine: Engine
 
@@ -100,7 +113,9 @@ def load(settings: Settings) -> Loaded:
     folder = checkpoint.folder
     judges, metrics = Judges.load(folder, say), read_metrics(folder)
     plot = folder / PLOT
-    return Loaded(engine, checkpoint.notice, judges, metrics, plot if plot.is_file() else None)
+    remote = REMOTE_NOTICE if settings.engine == "remote" else ""
+    notice = f"{checkpoint.notice} {remote}".strip()
+    return Loaded(engine, notice, judges, metrics, plot if plot.is_file() else None)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from tokenizers import Tokenizer
-
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
 from demo.generation.engine import (
@@ -34,7 +32,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.generation.tokens import Progress, Tokens
+from demo.generation.tokens import Progress, Tokens, read_tokenizer
 from demo.subprocesses import address_space, memory_bytes, not_enough_memory
 
 # Activations and the cache are quantised, as the plugin does by default, but not to bfloat16: on a
@@ -95,7 +93,7 @@ class OpenVINOEngine(Engine):
         NotEnoughMemory if the worker has too little memory to start.
         """
         exported = Exported.read(folder)
-        tokenizer = _read_tokenizer(folder)
+        tokenizer = read_tokenizer(folder)
         if tokenizer.get_vocab_size() > exported.vocabulary:
             raise CheckpointError(f"The tokenizer in {folder} does not fit its model.")
         self._tokens = Tokens(tokenizer, exported.eos_token_id, exported.context_tokens)
@@ -202,14 +200,6 @@ def _reason(run: _Run, event: Event) -> FinishReason | None:
     if not run.new:
         raise EngineError(BUSY)
     return "deadline"
-
-
-def _read_tokenizer(folder: Path) -> Tokenizer:
-    # `tokenizers` raises no more specific exception.
-    try:
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:
-        raise CheckpointError(f"The tokenizer in {folder} cannot be read.") from error
 
 
 def _cache_blocks(exported: Exported, slots: int, cache_bytes: int | None) -> int:
