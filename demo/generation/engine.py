@@ -64,10 +64,12 @@ class Ending:
 @dataclass(frozen=True)
 class Chunk:
     """A piece of new text; only the last chunk of a stream has an `ending`. An empty chunk without
-    an ending is a moment at which a waiting reader may leave."""
+    an ending is a moment at which a waiting reader may leave. `ids` are those of its tokens, where
+    the engine tells them."""
 
     text: str
     ending: Ending | None = None
+    ids: tuple[int, ...] = ()
 
 
 WAITING = Chunk("")

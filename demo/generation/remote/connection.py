@@ -161,6 +161,10 @@ class Connection:
                     if heard.reason:
                         return
             reason = "ended its stream before the text"
+        except ServerAway as error:
+            if not has_begun:
+                raise
+            reason = error.reason
         except TimeoutError:
             reason = "fell silent"
         except httpx.HTTPError as error:
@@ -242,10 +246,12 @@ async def _events(answer: httpx.Response, is_alive: Callable[[], None]) -> Async
 
 
 def _read(dialect: Dialect, event: Any) -> Heard:
+    if isinstance(event, dict) and event.get("error"):
+        raise ServerAway(FAILED, "sends an error")
     try:
         heard = dialect.read(event)
         if isinstance(heard.ids, list | tuple) and isinstance(heard.text, str):
             return heard
         raise TypeError("neither ids nor text")
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ServerError(FAILED, "sends an error, or an event that is none of a text") from error
+        raise ServerError(FAILED, "sends an event that is none of a text") from error
