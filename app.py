@@ -6,10 +6,11 @@ import sys
 from demo import log
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import PLOT
-from demo.checkpoints.resolve import Checkpoint, CheckpointError, early_folder, resolve_checkpoint
-from demo.generation.engine import Engine, EngineSettings, load_engine
+from demo.checkpoints.resolve import CheckpointError, early_folder
+from demo.generation.engine import UnusableServer
 from demo.generation.profile import read_profile
 from demo.judging.judges import Judges, read_metrics
+from demo.loading import load_checkpoint
 from demo.log import say
 from demo.server.service import Loaded, Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
@@ -17,7 +18,11 @@ from demo.subprocesses import NotEnoughMemory, require_memory
 
 # Of each of the two processes, in whose address space much is reserved that is never used.
 NEEDED_BYTES = 10**9
-OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory)
+OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory, UnusableServer)
+REMOTE_NOTICE = (
+    "The texts are written on another server. This page cannot verify which weights it has, or "
+    "that the same seed gives the same text there."
+)
 
 
 def main() -> int:
@@ -73,34 +78,13 @@ def load(settings: Settings) -> Loaded:
     Raises:
         CheckpointError: there is none that can be run.
     """
-    engine_settings = EngineSettings(
-        name=settings.engine,
-        device=settings.device,
-        slots=settings.slots,
-        deadline_seconds=settings.deadline_seconds,
-        cache_dir=settings.cache_dir,
-        zero_gpu=settings.zero_gpu,
-    )
-    engine: Engine
-
-    def load_with(checkpoint: Checkpoint) -> None:
-        nonlocal engine
-        engine = load_engine(checkpoint, engine_settings, say)
-
-    checkpoint = resolve_checkpoint(
-        model_id=settings.model_id,
-        model_revision=settings.model_revision,
-        folder=settings.checkpoint,
-        embedded=EMBEDDED,
-        base_file=settings.base_file,
-        cache_dir=settings.cache_dir,
-        say=say,
-        load=load_with,
-    )
+    checkpoint, engine = load_checkpoint(settings, EMBEDDED)
     folder = checkpoint.folder
     judges, metrics = Judges.load(folder, say), read_metrics(folder)
     plot = folder / PLOT
-    return Loaded(engine, checkpoint.notice, judges, metrics, plot if plot.is_file() else None)
+    remote = REMOTE_NOTICE if settings.engine == "remote" else ""
+    notice = f"{checkpoint.notice} {remote}".strip()
+    return Loaded(engine, notice, judges, metrics, plot if plot.is_file() else None)
 
 
 if __name__ == "__main__":

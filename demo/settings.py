@@ -14,7 +14,7 @@ from typing import Any
 
 from limits import RateLimitItem
 
-from demo.generation.engine import EngineName
+from demo.generation.engine import EngineName, ServerKind
 from demo.log import Format
 from demo.server.rates import parse_rate
 
@@ -101,6 +101,29 @@ def _contact(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    if "@" in value:
+        # Not the value: a secret must not reach a log.
+        raise ValueError("must not hold a name or password; ENGINE_KEY is for secrets.")
+    if value and not re.fullmatch(
+        r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?", value, re.ASCII
+    ):
+        raise ValueError(f"is {value!r}; it must look like http://10.0.0.5:8000/v1.")
+    return value.rstrip("/")
+
+
+def _key(value: str) -> str:
+    if not re.fullmatch(r"[!-~]{0,2000}", value):
+        raise ValueError("must be at most 2,000 printable ASCII characters without spaces.")
+    return value
+
+
+def _model(value: str) -> str:
+    if not re.fullmatch(r"[ -~]{0,200}", value):
+        raise ValueError(f"is {value!r}; it must be at most 200 printable ASCII characters.")
+    return value
+
+
 def _token(value: str) -> str:
     if value and not re.fullmatch(r"[!-~]{16,200}", value):
         # Not the value: a secret must not reach a log.
@@ -123,9 +146,13 @@ class Settings:
     checkpoint: Path | None = _variable("CHECKPOINT", "", "a checkpoint folder; `MODEL_ID` wins over it", _path)
     base_file: Path | None = _variable("BASE_FILE", "", "the embedded checkpoint's base file, if it is already on this machine", _path)
     cache_dir: Path = _variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept", _path)
-    engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="")
+    engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="", remote="a completions server elsewhere, at `ENGINE_URL`")
+    engine_url: str = _variable("ENGINE_URL", "", "address of the completions server, as OpenAI's clients take it: `http://10.0.0.5:8000/v1`; required with `ENGINE=remote` ([which servers](scaling.md))", _address)
+    engine_key: str = _variable("ENGINE_KEY", "", "secret that the completions server asks for (`Authorization: Bearer …`); of our own completions server, the one it asks for", _key)
+    engine_model: str = _variable("ENGINE_MODEL", "", "the completions server's name of the model; empty: its only one", _model)
+    engine_kind: ServerKind = _choice("ENGINE_KIND", auto="by what the completions server calls itself", vllm="and what imitates it", sglang="", **{"llama-server": ""})
     device: str = _choice("DEVICE", auto="", cpu="", cuda="")
-    slots: int = _number("SLOTS", 18, 1, 64, "texts that OpenVINO writes at the same time; one in eight is kept for visitors who have none under way")
+    slots: int = _number("SLOTS", 18, 1, 512, "texts that OpenVINO writes at the same time, or that a completions server is asked for; one in eight is kept for visitors who have none under way")
     server_name: str = _variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space")
     server_port: int = _number("GRADIO_SERVER_PORT", 7_860, 1, 65_535, "port to listen on")
     root_path: str = _variable("GRADIO_ROOT_PATH", "", "path under which a proxy serves the demo, such as `/demo`, or the whole address ([how](owner.md#behind-a-proxy))", _root_path)
@@ -184,6 +211,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         values["trusted_proxies"] = 1
     if (values["engine"], values["device"]) == ("openvino", "cuda"):
         raise InvalidSetting("ENGINE is 'openvino', which runs on a CPU; DEVICE must not be cuda.")
+    if (values["engine"] == "remote") != bool(values["engine_url"]):
+        raise InvalidSetting(
+            f"ENGINE is {values['engine']!r} and ENGINE_URL {values['engine_url']!r}: a completions "
+            "server elsewhere takes ENGINE=remote and its address."
+        )
     for repository, revision in (
         ("model_id", "model_revision"),
         ("tweets_dataset", "tweets_revision"),

@@ -51,6 +51,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "jsonschema": ("checks the schemas of the OpenAPI file", "openapi-spec-validator"),
     "pytest": ("runs the tests", "unittest"),
     "gradio_client": ("calls the app as its users do", "httpx, but for what only it does"),
+    "openai": ("asks our completions server as its users do", "httpx, but for what only it does"),
     "psutil": ("memory and processes in tests and benchmarks", "/proc, on Linux"),
     "pytest-randomly": ("random order", "pytest-random-order"),
     "pytest-xdist": ("a process a core", "several pytest commands"),

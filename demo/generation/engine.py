@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -22,7 +22,9 @@ from demo.generation.request import GenerationRequest
 if TYPE_CHECKING:
     from demo.checkpoints.resolve import Checkpoint
 
-EngineName = Literal["auto", "openvino", "transformers"]
+EngineName = Literal["auto", "openvino", "transformers", "remote"]
+# Which words a completions server is asked in; "auto" goes by what it calls itself.
+ServerKind = Literal["auto", "vllm", "sglang", "llama-server"]
 FinishReason = Literal["end_of_tweet", "length", "deadline"]
 # Text is handed over at most about ten times a second: a browser that redraws at every token
 # is slower than the model, and on two cores each update slows everybody's next token.
@@ -42,6 +44,10 @@ class EngineError(RuntimeError):
     """Generation failed; the message is fit for a visitor and holds no internals."""
 
 
+class UnusableServer(RuntimeError):
+    """The completions server that the settings name can never do; the message is for the owner."""
+
+
 @dataclass(frozen=True)
 class Ending:
     """Why a text stopped and what it cost. `max_new_tokens` is the limit that applied: smaller
@@ -58,10 +64,12 @@ class Ending:
 @dataclass(frozen=True)
 class Chunk:
     """A piece of new text; only the last chunk of a stream has an `ending`. An empty chunk without
-    an ending is a moment at which a waiting reader may leave."""
+    an ending is a moment at which a waiting reader may leave. `ids` are those of its tokens, where
+    the engine tells them."""
 
     text: str
     ending: Ending | None = None
+    ids: tuple[int, ...] = ()
 
 
 WAITING = Chunk("")
@@ -195,8 +203,20 @@ def stream_many(
 
 
 @dataclass(frozen=True)
+class RemoteServer:
+    """A completions server: `url` ends where `/models` begins; `model` may be empty if it serves a
+    single one."""
+
+    url: str
+    key: str = field(default="", repr=False)
+    model: str = ""
+    kind: ServerKind = "auto"
+
+
+@dataclass(frozen=True)
 class EngineSettings:
-    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once."""
+    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once, or a
+    server elsewhere is asked for."""
 
     name: EngineName
     device: str
@@ -204,6 +224,7 @@ class EngineSettings:
     deadline_seconds: float
     cache_dir: Path
     zero_gpu: bool = False
+    server: RemoteServer = RemoteServer("")
 
 
 def load_engine(
@@ -211,7 +232,9 @@ def load_engine(
 ) -> Engine:
     """The engine that is asked for; for `auto` transformers on a GPU, OpenVINO on a CPU where it
     can run the checkpoint, else transformers. `say` is told which, and why. Raises CheckpointError
-    if the checkpoint cannot be run."""
+    if the checkpoint cannot be run, UnusableServer if the server elsewhere cannot be used."""
+    if settings.name == "remote":
+        return _load_remote(checkpoint, settings, say)
     if settings.zero_gpu:
         from demo.generation.transformers_engine import ZeroGPUEngine  # noqa: PLC0415
 
@@ -262,6 +285,22 @@ def _load_openvino(
         slots=settings.slots,
         deadline_seconds=settings.deadline_seconds,
     )
+
+
+def _load_remote(
+    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+) -> Engine:
+    from demo.generation.remote.engine import RemoteEngine  # noqa: PLC0415
+
+    engine = RemoteEngine(
+        settings.server,
+        checkpoint,
+        slots=settings.slots,
+        deadline_seconds=settings.deadline_seconds,
+        say=say,
+    )
+    say(f"Engine: {engine.identity.engine}, at ENGINE_URL, because ENGINE says so.")
+    return engine
 
 
 def _load_transformers(checkpoint: "Checkpoint", settings: EngineSettings) -> Engine:

@@ -3,14 +3,26 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from demo.checkpoints.files import CheckpointError, require_file
 from demo.generation.engine import Ending, FinishReason
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.judging.canonical import ANONYMOUS_HANDLE
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a folder; raises CheckpointError if it cannot be read."""
+    path = require_file(folder, "tokenizer.json")
+    # `tokenizers` raises no more specific exception.
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise CheckpointError(f"The tokenizer in {folder} cannot be read.") from error
 
 
 @dataclass(frozen=True)

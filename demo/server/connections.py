@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import h11
 import uvicorn
-from gradio import http_server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
@@ -67,25 +67,31 @@ class Connection(H11Protocol):
         self.transport.close()
 
 
+# What uvicorn is started with.
+OPTIONS: Mapping[str, Any] = {
+    "http": Connection,
+    "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
+    "headers": HEADERS,
+    # No route uses WebSockets.
+    "ws": "none",
+    # uvicorn would believe whatever a process on this machine says of whom it forwards.
+    "proxy_headers": False,
+    # uvicorn would set up handlers that demo/log.py does not filter.
+    "log_config": None,
+    "access_log": False,
+}
+
+
 def bound_connections() -> None:
     """Has Gradio start uvicorn with these connections; it passes no such options itself.
 
     uvicorn would choose httptools where that is installed, which reads a header line of any length.
     """
-    options: dict[str, Any] = {
-        "http": Connection,
-        "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
-        "headers": HEADERS,
-        # No route uses WebSockets.
-        "ws": "none",
-        # uvicorn would believe whatever a process on this machine says of whom it forwards.
-        "proxy_headers": False,
-        # uvicorn would set up handlers that demo/log.py does not filter.
-        "log_config": None,
-        "access_log": False,
-    }
+    # The completions server does without it.
+    from gradio import http_server  # noqa: PLC0415
+
     gradio: Any = http_server
     if getattr(gradio, "uvicorn", None) is uvicorn:
-        gradio.uvicorn = SimpleNamespace(Config=partial(uvicorn.Config, **options))
+        gradio.uvicorn = SimpleNamespace(Config=partial(uvicorn.Config, **OPTIONS))
     elif not isinstance(getattr(gradio, "uvicorn", None), SimpleNamespace):
         log.warning("This Gradio starts its server in another way: connections are not bounded.")

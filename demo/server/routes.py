@@ -13,18 +13,8 @@ from demo.server.service import Service
 
 
 def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:
-    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` with
-    the token (404 if none is set); POST `/count` with `{"text": …}`, which answers
-    `{"tokens", "limit"}`, both null while the model loads. Nothing that is sent is kept."""
-
-    async def healthz(_: Request) -> JSONResponse:
-        return JSONResponse({"status": "alive"})
-
-    # Not async: an engine may have to try before it knows.
-    def readyz(_: Request) -> JSONResponse:
-        state = service.state()
-        body = {"status": state, "notice": service.notice()}
-        return JSONResponse(body, status_code=200 if state == "ready" else 503)
+    """Those of `probe_routes`; POST `/count` with `{"text": …}`, which answers `{"tokens",
+    "limit"}`, both null while the model loads. Nothing that is sent is kept."""
 
     async def count(request: Request) -> JSONResponse:
         try:
@@ -36,6 +26,22 @@ def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]
             return JSONResponse({"tokens": None, "limit": None})
         tokens = engine.count_tokens(opening)
         return JSONResponse({"tokens": tokens, "limit": engine.context_tokens - MIN_ROOM_TOKENS})
+
+    return (*probe_routes(service, metrics_token), Route("/count", count, methods=["POST"]))
+
+
+def probe_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:
+    """GET `/healthz` and `/readyz` (503 unless a text could be written now); GET `/metrics` with
+    the token (404 if none is set)."""
+
+    async def healthz(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "alive"})
+
+    # Not async: an engine may have to try before it knows.
+    def readyz(_: Request) -> JSONResponse:
+        state = service.state()
+        body = {"status": state, "notice": service.notice()}
+        return JSONResponse(body, status_code=200 if state == "ready" else 503)
 
     # Not async: it reads files of two processes.
     def metrics(request: Request) -> Response:
@@ -52,5 +58,4 @@ def service_routes(service: Service, metrics_token: str = "") -> Sequence[Route]
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        Route("/count", count, methods=["POST"]),
     )

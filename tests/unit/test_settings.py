@@ -30,7 +30,9 @@ def test_an_empty_variable_is_an_unset_one() -> None:
 def test_every_variable_is_read() -> None:
     given = {
         "MODEL_ID": "a/b", "MODEL_REVISION": COMMIT, "CHECKPOINT": "/c", "BASE_FILE": "/d",
-        "CACHE_DIR": "/e", "ENGINE": "transformers", "DEVICE": "cpu", "SLOTS": "9",
+        "CACHE_DIR": "/e", "ENGINE": "remote", "DEVICE": "cpu", "SLOTS": "9",
+        "ENGINE_URL": "http://m:1/v1", "ENGINE_KEY": "n", "ENGINE_MODEL": "o p",
+        "ENGINE_KIND": "llama-server",
         "GRADIO_SERVER_NAME": "::1",
         "GRADIO_SERVER_PORT": "80", "QUEUE_SIZE": "7", "DEADLINE_SECONDS": "8",
         "MAX_BODY_BYTES": "2048", "TWEETS": "/f", "TWEETS_DATASET": "g/h",
@@ -112,7 +114,7 @@ def test_a_commit_may_be_written_in_capitals() -> None:
     ("name", "lowest", "highest"),
     [
         ("GRADIO_SERVER_PORT", 1, 65_535),
-        ("SLOTS", 1, 64),
+        ("SLOTS", 1, 512),
         ("QUEUE_SIZE", 1, 1_000),
         ("DEADLINE_SECONDS", 1, 3_600),
         ("MAX_BODY_BYTES", 1_024, 10_485_760),
@@ -133,6 +135,35 @@ def test_a_token_that_is_refused_is_not_repeated(token: str) -> None:
     message = refusal(METRICS_TOKEN=token)
     assert message.startswith("METRICS_TOKEN must be 16 to 200")
     assert token not in message
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "ftp://a", "http://", "http://a/v1?key=b", "http://a b", "//a/v1"]
+)
+def test_an_address_of_a_server_is_like_that_of_openais_clients(address: str) -> None:
+    assert refusal(ENGINE="remote", ENGINE_URL=address) == (
+        f"ENGINE_URL is {address!r}; it must look like http://10.0.0.5:8000/v1."
+    )
+
+
+def test_an_address_may_end_in_a_slash_and_be_of_ipv6() -> None:
+    assert read_settings({"ENGINE": "remote", "ENGINE_URL": "https://[::1]:1/v1/"}).engine_url == (
+        "https://[::1]:1/v1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ENGINE_URL", "http://me:secret@a/v1"), ("ENGINE_KEY", "my secret")]
+)
+def test_a_secret_is_not_repeated(name: str, value: str) -> None:
+    message = refusal(ENGINE="remote", **{name: value})
+    assert message.startswith(f"{name} must ")
+    assert "secret" not in message.removeprefix(name).replace("is for secrets", "")
+
+
+@pytest.mark.parametrize("environ", [{"ENGINE": "remote"}, {"ENGINE_URL": "http://a/v1"}])
+def test_a_server_elsewhere_takes_both_settings(environ: dict[str, str]) -> None:
+    assert "takes ENGINE=remote and its address" in refusal(**environ)
 
 
 def test_a_device_that_is_none_is_refused() -> None:

@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from tokenizers import Tokenizer
-
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
 from demo.generation.engine import (
@@ -34,7 +32,7 @@ from demo.generation.request import (
     GenerationRequest,
     InvalidRequest,
 )
-from demo.generation.tokens import Progress, Tokens
+from demo.generation.tokens import EncodedPrompt, Progress, Tokens, read_tokenizer
 from demo.subprocesses import address_space, memory_bytes, not_enough_memory
 
 # Activations and the cache are quantised, as the plugin does by default, but not to bfloat16: on a
@@ -95,10 +93,11 @@ class OpenVINOEngine(Engine):
         NotEnoughMemory if the worker has too little memory to start.
         """
         exported = Exported.read(folder)
-        tokenizer = _read_tokenizer(folder)
+        tokenizer = read_tokenizer(folder)
         if tokenizer.get_vocab_size() > exported.vocabulary:
             raise CheckpointError(f"The tokenizer in {folder} does not fit its model.")
-        self._tokens = Tokens(tokenizer, exported.eos_token_id, exported.context_tokens)
+        self.tokens = Tokens(tokenizer, exported.eos_token_id, exported.context_tokens)
+        self.vocabulary = exported.vocabulary
         self.context_tokens = exported.context_tokens
         self.slots = slots
         self.identity = EngineIdentity(
@@ -131,14 +130,20 @@ class OpenVINOEngine(Engine):
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        prompt = self._tokens.encode_prompt(request)
+        yield from self.stream_prompt(self.tokens.encode_prompt(request), request)
+
+    def stream_prompt(
+        self, prompt: EncodedPrompt, request: GenerationRequest
+    ) -> Generator[Chunk, None, None]:
+        """Continues a prompt of token ids, with the request's settings; each chunk has its ids. Ids
+        that the model does not know, or that do not fit its context, fail."""
         needed = len(prompt.ids) + prompt.limit
         if needed > self._cache_tokens:
             raise InvalidRequest(
                 f"Prompt and length come to {needed} tokens; this server keeps at most "
                 f"{self._cache_tokens} at a time. Shorten one of them."
             )
-        run = _Run(self._tokens, prompt, self._deadline_seconds)
+        run = _Run(self.tokens, prompt, self._deadline_seconds)
         yield from self._wait_for_worker(run)
         settings = {name: v for name, v in request.settings().items() if name != "max_new_tokens"}
         try:
@@ -149,7 +154,7 @@ class OpenVINOEngine(Engine):
             self._worker.forget(run.number)
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokens.encode(text))
+        return len(self.tokens.encode(text))
 
     def health(self) -> bool:
         """False while the worker is being restarted, or was silent for too long."""
@@ -177,11 +182,11 @@ class OpenVINOEngine(Engine):
                 event = run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
             except Empty:
                 event = _NOTHING_YET
-            piece = run.add(event.tokens)
+            piece, ids = run.add(event.tokens), tuple(event.tokens)
             if reason := _reason(run, event):
-                yield Chunk(piece + run.flush(), run.end(reason))
+                yield Chunk(piece + run.flush(), run.end(reason), ids)
                 return
-            yield Chunk(piece)
+            yield Chunk(piece, ids=ids)
 
 
 @dataclass
@@ -204,14 +209,6 @@ def _reason(run: _Run, event: Event) -> FinishReason | None:
     if not run.new:
         raise EngineError(BUSY)
     return "deadline"
-
-
-def _read_tokenizer(folder: Path) -> Tokenizer:
-    # `tokenizers` raises no more specific exception.
-    try:
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:
-        raise CheckpointError(f"The tokenizer in {folder} cannot be read.") from error
 
 
 def _cache_blocks(exported: Exported, slots: int, cache_bytes: int | None) -> int:

@@ -1,0 +1,103 @@
+"""Our CPU engine as a completions server: `python -m demo.engine_server`.
+
+It reads the demo's own settings (docs/settings.md). ENGINE_KEY is the key that it asks for.
+"""
+
+import platform
+import signal
+import sys
+import threading
+from dataclasses import replace
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from demo import log
+from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.resolve import CheckpointError
+from demo.loading import load_checkpoint
+from demo.log import say
+from demo.server.completions import completions_middleware, completions_routes, problem_response
+from demo.server.connections import OPTIONS
+from demo.server.routes import probe_routes
+from demo.server.service import Loaded, Service
+from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
+from demo.subprocesses import NotEnoughMemory
+
+# For readers to read that their texts were cut.
+LAST_WORD_SECONDS = 1
+
+
+def engine_app(service: Service, settings: Settings) -> Starlette:
+    """The ASGI app over a service whose engine is OpenVINO's."""
+    return Starlette(
+        routes=[
+            *probe_routes(service, settings.metrics_token),
+            *completions_routes(service, settings.queue_size),
+        ],
+        middleware=completions_middleware(settings.engine_key, settings.max_body_bytes),
+        exception_handlers={HTTPException: problem_response},
+    )
+
+
+def load(settings: Settings) -> Loaded:
+    """The checkpoint that the settings name, on OpenVINO."""
+    checkpoint, engine = load_checkpoint(replace(settings, engine="openvino"), EMBEDDED)
+    return Loaded(engine, checkpoint.notice)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which gives texts under way STOP_SECONDS once it is told to stop."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        options = {
+            **OPTIONS,
+            "host": settings.server_name,
+            "port": settings.server_port,
+            "timeout_graceful_shutdown": settings.stop_seconds + LAST_WORD_SECONDS,
+        }
+        super().__init__(uvicorn.Config(engine_app(service, settings), **options))
+        self._service, self._stop_seconds = service, settings.stop_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        say("Stopping.")
+        closing = threading.Timer(self._stop_seconds, self._service.close)
+        closing.daemon = True
+        closing.start()
+
+
+def main() -> int:
+    """Serves until it is told to stop; returns the exit code."""
+    try:
+        settings = read_settings()
+        if settings.engine not in ("auto", "openvino"):
+            raise InvalidSetting(f"ENGINE is {settings.engine!r}; this server runs openvino.")
+        log.set_up(settings.log_format)
+        settings.require_free_port()
+        say("Starting.", python=platform.python_version())
+        service = Service(lambda: load(settings))
+        server = Server(service, settings)
+        service.on_failure(lambda: setattr(server, "should_exit", True))
+        # uvicorn has handlers of its own meanwhile, and passes on to these what it was told.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        service.begin()
+        say(f"Running on http://{settings.server_name}:{settings.server_port}/v1")
+        try:
+            server.run()
+            # Raises what kept the engine from being loaded.
+            service.wait(0)
+        finally:
+            service.close()
+    except (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory) as error:
+        print(error, file=sys.stderr)
+        return 1
+    say("Stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

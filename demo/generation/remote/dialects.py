@@ -1,0 +1,133 @@
+"""How each kind of completions server is asked, and what its answers say.
+
+Prompts are token ids: in a prompt of text, a visitor's `<|endoftext|>` would be a control token.
+Servers that take only text (TGI, OpenVINO Model Server) are therefore of no use.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from demo.generation.engine import FinishReason, ServerKind
+from demo.generation.request import GenerationRequest
+from demo.generation.tokens import EncodedPrompt
+
+# What our own server (demo.server.completions) calls itself; it speaks as vLLM does.
+OURS = "trump-or-computer-dump"
+# Our own server's `stop_reason` of a text that took too long. No standard reason says that.
+DEADLINE = "deadline"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one event of a stream says: new token ids, their text, and why the text is over."""
+
+    ids: Sequence[int] = ()
+    text: str = ""
+    reason: FinishReason | None = None
+
+
+class Dialect(Protocol):
+    """`body` is what is sent for a text. `read` raises LookupError, TypeError or ValueError for an
+    event that is not one of a text."""
+
+    def url(self, base: str) -> str: ...
+
+    def body(
+        self, model: str, prompt: EncodedPrompt, request: GenerationRequest, eos_token_id: int
+    ) -> dict[str, Any]: ...
+
+    def read(self, event: Any) -> Heard: ...
+
+
+@dataclass(frozen=True)
+class Completions(Dialect):
+    """`/v1/completions` of vLLM, SGLang and our own server, which send ids when asked to."""
+
+    top_k_off: int
+
+    def url(self, base: str) -> str:
+        return f"{base}/completions"
+
+    def body(
+        self, model: str, prompt: EncodedPrompt, request: GenerationRequest, eos_token_id: int
+    ) -> dict[str, Any]:
+        return {
+            "model": model,
+            "prompt": prompt.ids,
+            "max_tokens": prompt.limit,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "top_k": request.top_k or self.top_k_off,
+            # A server may take its defaults from a checkpoint's generation_config.json.
+            "min_p": 0.0,
+            "repetition_penalty": request.repetition_penalty,
+            "seed": request.seed,
+            "stop_token_ids": [eos_token_id],
+            "stream": True,
+            "return_token_ids": True,
+        }
+
+    def read(self, event: Any) -> Heard:
+        # The last event may hold the usage alone.
+        for choice in event["choices"]:
+            reason = choice.get("finish_reason")
+            if reason is not None:
+                is_late = choice.get("stop_reason") == DEADLINE
+                reason = DEADLINE if is_late else _FINISH_REASONS[reason]
+            return Heard(choice.get("token_ids") or (), choice.get("text") or "", reason)
+        return Heard()
+
+
+class LlamaServer(Dialect):
+    """llama-server's own `/completion`: its `/v1/completions` sends no token ids."""
+
+    def url(self, base: str) -> str:
+        return f"{base.removesuffix('/v1')}/completion"
+
+    def body(
+        self, model: str, prompt: EncodedPrompt, request: GenerationRequest, eos_token_id: int
+    ) -> dict[str, Any]:
+        return {
+            "prompt": prompt.ids,
+            "n_predict": prompt.limit,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "top_k": request.top_k,
+            "repeat_penalty": request.repetition_penalty,
+            "seed": request.seed,
+            "stream": True,
+            "return_tokens": True,
+            # Its defaults: likely tokens only, a penalty for the last 64, a prompt's cache that
+            # has a text depend on the one before.
+            "min_p": 0.0,
+            "repeat_last_n": -1,
+            "cache_prompt": False,
+            "samplers": ["penalties", "temperature", "top_k", "top_p"],
+        }
+
+    def read(self, event: Any) -> Heard:
+        reason = _STOP_TYPES[event["stop_type"]] if event["stop"] else None
+        return Heard(event.get("tokens") or (), event.get("content") or "", reason)
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "vllm": Completions(top_k_off=0),
+    "sglang": Completions(top_k_off=-1),
+    "llama-server": LlamaServer(),
+}
+# What a server calls itself in /v1/models: its kind, and its name on the page. One that nobody
+# knows is asked as vLLM is: others imitate it.
+OWNERS: Mapping[str, tuple[ServerKind, str]] = {
+    "vllm": ("vllm", "vLLM"),
+    "sglang": ("sglang", "SGLang"),
+    "llamacpp": ("llama-server", "llama.cpp"),
+    OURS: ("vllm", "OpenVINO"),
+}
+UNKNOWN_OWNER: tuple[ServerKind, str] = ("vllm", "completions server")
+_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "end_of_tweet", "length": "length"}
+_STOP_TYPES: Mapping[str, FinishReason] = {
+    "eos": "end_of_tweet",
+    "word": "end_of_tweet",
+    "limit": "length",
+}

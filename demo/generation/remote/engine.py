@@ -1,0 +1,247 @@
+"""The engine elsewhere: asks a completions server for texts, one request for each."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from demo.checkpoints.files import CheckpointError, read_object
+from demo.checkpoints.ordinary import CONFIG, CONTEXT, TOKENIZER_CONFIG
+from demo.checkpoints.resolve import Checkpoint
+from demo.generation.engine import (
+    BUSY,
+    FAILED,
+    HEARTBEAT_SECONDS,
+    SHUTTING_DOWN,
+    WAITING,
+    Chunk,
+    Engine,
+    EngineError,
+    EngineIdentity,
+    RemoteServer,
+    UnusableServer,
+    coalesced,
+)
+from demo.generation.remote.connection import Connection, ServerAway, ServerError
+from demo.generation.remote.dialects import DIALECTS, OWNERS, UNKNOWN_OWNER, Heard
+from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
+from demo.generation.tokens import Progress, Tokens, read_tokenizer
+
+# How often the server is asked whether it is there.
+ASK_SECONDS = 2.0
+# What is written once, at the start, to see what the server's token ids mean.
+TRIAL = GenerationRequest("Today I will be", max_new_tokens=16, top_p=1.0, seed=0)
+TRIAL_SECONDS = 120.0
+
+log = logging.getLogger(__name__)
+
+
+class RemoteEngine(Engine):
+    """An `Engine` over a server that takes and gives token ids; `slots` is how many texts it is
+    asked for at once.
+
+    The weights are the server's, and what a seed promises: neither can be verified from here, as
+    the identity says. `deadline_seconds` bounds a text, every try included.
+    """
+
+    def __init__(
+        self,
+        server: RemoteServer,
+        checkpoint: Checkpoint,
+        *,
+        slots: int,
+        deadline_seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Waits for the server, however long that takes, and has it write a few tokens.
+
+        Raises UnusableServer if it can never do, such as one with another vocabulary;
+        CheckpointError if the checkpoint's tokenizer cannot be read.
+        """
+        self._tokens, self._vocabulary = _read_checkpoint(checkpoint.folder)
+        self.slots = slots
+        self._deadline_seconds = deadline_seconds
+        self._connection = Connection(server.url, server.key)
+        self._is_up = True
+        try:
+            label = self._meet(server, checkpoint.name, say)
+        except ServerError as error:
+            self.close()
+            raise UnusableServer(f"The server that ENGINE_URL names {error.reason}.") from error
+        self.context_tokens = self._tokens.context_tokens
+        self.identity = EngineIdentity(
+            # A server may call its model whatever it likes, and visitors see it.
+            checkpoint=re.sub(r"[^\w./:-]", "_", self._served.model)[:80],
+            revision="unverified",
+            engine=f"remote {label}",
+            precision="as served",
+        )
+        self._connection.start(self._watch)
+
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        prompt = self._tokens.encode_prompt(request)
+        run = _Run(self._tokens, prompt, self._deadline_seconds)
+        try:
+            yield from coalesced(self._read(run, request))
+        except ServerError as error:
+            log.warning("A text failed: the engine's server %s.", error.reason)
+            raise
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._tokens.encode(text))
+
+    def health(self) -> bool:
+        """Whether the server answered when it was last asked; it is asked all the time."""
+        return self._is_up
+
+    def close(self) -> None:
+        """Ends the texts under way; their readers are told."""
+        self._is_up = False
+        self._connection.close()
+
+    def _read(self, run: "_Run", request: GenerationRequest) -> Generator[Chunk, None, None]:
+        for heard in self._hear(run, request):
+            piece = run.add(heard.ids)
+            if heard.reason:
+                yield Chunk(piece + run.flush(), run.end(heard.reason))
+                return
+            yield Chunk(piece) if piece else WAITING
+
+    def _hear(self, run: "_Run", request: GenerationRequest) -> Generator[Heard, None, None]:
+        """What is heard of a text, at least every HEARTBEAT_SECONDS. Raises EngineError."""
+        dialect, trouble = self._dialect, ServerAway(BUSY, "gave it no turn")
+        body = dialect.body(self._served.model, run.prompt, request, self._tokens.eos_token_id)
+        tell = run.events.put
+        asked = self._connection.start(lambda: self._connection.write(dialect, body, tell))
+        asked.add_done_callback(run.events.put)
+        try:
+            while True:
+                try:
+                    event = run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
+                except Empty:
+                    event = Heard()
+                if isinstance(event, Future):
+                    raise _failure(event)
+                if isinstance(event, ServerAway):
+                    trouble, event = event, Heard()
+                self._require_tokens(run, event)
+                if not event.reason and not run.seconds_left():
+                    if not (run.new or event.ids):
+                        raise trouble
+                    event = Heard(event.ids, event.text, "deadline")
+                yield event
+        finally:
+            asked.cancel()
+
+    def _require_tokens(self, run: "_Run", heard: Heard) -> None:
+        # What was held back of a character may come at the end.
+        if heard.text and not (heard.ids or run.new):
+            raise ServerError(FAILED, "sends text without its token ids")
+        if any(type(one) is not int or not 0 <= one < self._vocabulary for one in heard.ids):
+            raise ServerError(FAILED, "sends token ids beyond the checkpoint's vocabulary")
+        if len(run.new) + len(heard.ids) > run.prompt.limit:
+            raise ServerError(FAILED, "sends more tokens than were asked for")
+
+    def _meet(self, server: RemoteServer, name: str, say: Callable[[str], None]) -> str:
+        """Waits until the server has written a trial text; returns what it is called on the page.
+        Raises ServerError if it never can."""
+        is_told = False
+        while True:
+            try:
+                self._served = self._connection.start(
+                    lambda: self._connection.look(server.model)
+                ).result()
+                kind, label = OWNERS.get(self._served.owner, UNKNOWN_OWNER)
+                self._dialect = DIALECTS[kind if server.kind == "auto" else server.kind]
+                self._bound_context()
+                self._try(name)
+                return label
+            except ServerAway as error:
+                if not is_told:
+                    say(f"Waiting for the server that ENGINE_URL names: it {error.reason}.")
+                is_told = True
+                time.sleep(ASK_SECONDS)
+
+    def _bound_context(self) -> None:
+        """A server counts the opening token and the last new one; our engines count one of them."""
+        said = self._served.context_tokens
+        if said is not None:
+            self._tokens.context_tokens = min(self._tokens.context_tokens, said - 1)
+        if self._tokens.context_tokens <= 2 * MIN_ROOM_TOKENS:
+            raise ServerError(FAILED, f"takes at most {said} tokens, which is too few")
+
+    def _try(self, name: str) -> None:
+        """Has a few tokens written, and compares their text with what the checkpoint's tokenizer
+        makes of them."""
+        run = _Run(self._tokens, self._tokens.encode_prompt(TRIAL), TRIAL_SECONDS)
+        ours = theirs = ""
+        try:
+            for heard in self._hear(run, TRIAL):
+                ours += run.add(heard.ids)
+                theirs += heard.text
+                if heard.reason:
+                    break
+        except ServerAway:
+            raise
+        except ServerError as error:
+            reason = f"was asked for a trial text from token ids, and it {error.reason}"
+            raise ServerError(str(error), reason) from error
+        if _bare(ours + run.flush()) != _bare(theirs):
+            raise ServerError(FAILED, f"has another vocabulary than the checkpoint {name}")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_SECONDS)
+            try:
+                await self._connection.look(self._served.model)
+            except ServerError as error:
+                if self._is_up:
+                    log.warning("The engine's server is away: it %s.", error.reason)
+                self._is_up = False
+            else:
+                if not self._is_up:
+                    log.warning("The engine's server is back.")
+                self._is_up = True
+
+
+@dataclass
+class _Run(Progress):
+    """One text under way, and what happens to it: in the end, that its request is over."""
+
+    events: "SimpleQueue[Heard | ServerAway | Future[Any]]" = field(default_factory=SimpleQueue)
+
+
+def _failure(asked: "Future[Any]") -> EngineError:
+    if asked.cancelled():
+        return EngineError(SHUTTING_DOWN)
+    error = asked.exception()
+    if isinstance(error, ServerError):
+        return error
+    return ServerError(FAILED, f"was not understood ({type(error).__name__})")
+
+
+def _read_checkpoint(folder: Path) -> tuple[Tokens, int]:
+    """A checkpoint's tokenizer, and how many tokens its model knows."""
+    config = read_object(folder, CONFIG)
+    tokenizer = read_tokenizer(folder)
+    eos = read_object(folder, TOKENIZER_CONFIG).get("eos_token")
+    eos_id = tokenizer.token_to_id(str(eos.get("content") if isinstance(eos, dict) else eos))
+    context = next((config[key] for key in CONTEXT if type(config.get(key)) is int), 0)
+    vocabulary = config.get("vocab_size")
+    if eos_id is None or type(vocabulary) is not int or not context:
+        raise CheckpointError(
+            f"The checkpoint {folder.name} does not say its end-of-text token, its context and the "
+            "size of its vocabulary."
+        )
+    return Tokens(tokenizer, eos_id, context), vocabulary
+
+
+def _bare(text: str) -> str:
+    """Without what servers treat differently: spaces, and characters that are not complete."""
+    return "".join(text.replace("\N{REPLACEMENT CHARACTER}", "").split())
