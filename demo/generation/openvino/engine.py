@@ -109,7 +109,7 @@ class OpenVINOEngine(Engine):
         self._deadline_seconds = deadline_seconds
         blocks = _cache_blocks(exported, slots, cache_bytes)
         self._cache_tokens = blocks * BLOCK_TOKENS
-        unwritten = self._tokens.unwritten
+        unwritten = self.tokens.unwritten
         options = {
             "source": exported.source,
             "unwritten": unwritten and [unwritten.token, sorted(unwritten.after)],
