@@ -91,7 +91,7 @@ async function send(path, body) {
   } catch {
     throw new Error("");
   }
-  if (!answer.ok) throw new Error(value.detail || "");
+  if (!answer.ok) throw Object.assign(new Error(value.detail || ""), { status: answer.status });
   return value;
 }
 
