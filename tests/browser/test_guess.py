@@ -217,6 +217,11 @@ def test_answers_and_next_stay_in_one_place(game: Page) -> None:
         places.add(round(game.locator(".cd-next").bounding_box()["y"]))
         game.keyboard.press("Enter")
     assert max(places) - min(places) <= 1
+    # Where the window is too low for the sheet: a phone held sideways, or a page zoomed in.
+    game.set_viewport_size({"width": 640, "height": 400})
+    is_asked(game)
+    box = game.locator(".cd-answers").bounding_box()
+    assert box["y"] + box["height"] <= 400
 
 
 def test_no_tweet_comes_twice_in_a_visit(game: Page) -> None:
