@@ -67,7 +67,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     page = build_page(service, profile, owner, game.why_off())
     routes = (
         *service_routes(service, settings.metrics_token),
-        *asset_routes(service),
+        *asset_routes(service, profile.persona),
         *guess_routes(game),
     )
     try:
@@ -106,6 +106,7 @@ def _open(
         page.launch(
             server_name=settings.server_name,
             server_port=settings.server_port,
+            root_path=settings.root_path,
             max_threads=settings.queue_size + SPARE_THREADS,
             mcp_server=importlib.util.find_spec("mcp") is not None,
             theme=build_theme(),
@@ -162,7 +163,7 @@ def _middleware(
             calls=calls,
             end_stream=partial(end_stream, page),
         ),
-        Middleware(Rewriting, changes=changes(profile.persona)),
+        Middleware(Rewriting, changes=changes(profile.persona, calls)),
     )
 
 

@@ -89,6 +89,12 @@ def _repository(value: str) -> str:
     return value
 
 
+def _root_path(value: str) -> str:
+    if value and not re.fullmatch(r"(https?://[\w.:\[\]-]+)?(/[\w.~-]+)*/?", value, re.ASCII):
+        raise ValueError(f"is {value!r}; it must be a path such as /demo, or a whole address.")
+    return value.rstrip("/")
+
+
 def _contact(value: str) -> str:
     if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
         raise ValueError(f"is {value!r}; it must be an https address or an e-mail address.")
@@ -122,6 +128,7 @@ class Settings:
     slots: int = _number("SLOTS", 18, 1, 64, "texts that OpenVINO writes at the same time; one in eight is kept for visitors who have none under way")
     server_name: str = _variable("GRADIO_SERVER_NAME", "127.0.0.1", "address to listen on; `0.0.0.0` on a Space")
     server_port: int = _number("GRADIO_SERVER_PORT", 7_860, 1, 65_535, "port to listen on")
+    root_path: str = _variable("GRADIO_ROOT_PATH", "", "path under which a proxy serves the demo, such as `/demo`, or the whole address ([how](owner.md#behind-a-proxy))", _root_path)
     queue_size: int = _number("QUEUE_SIZE", 80, 1, 1_000, "calls for texts that may wait or be written; one more is told when to come back")
     visitor_queue: int = _number("VISITOR_QUEUE", 60, 1, 1_000, "the same for one visitor, who is an IPv4 address or a /64 network")
     rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", parse_rate)

@@ -45,6 +45,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "mypy": ("types", "pyright"),
     "playwright": ("drives Chromium", "selenium"),
     "hypothesis": ("draws requests for the fuzz", "random, without shrinking"),
+    "jsonschema": ("checks the schemas of the OpenAPI file", "openapi-spec-validator"),
     "pytest": ("runs the tests", "unittest"),
     "gradio_client": ("calls the app as its users do", "httpx, but for what only it does"),
     "psutil": ("memory and processes in tests and benchmarks", "/proc, on Linux"),

@@ -23,6 +23,7 @@ from demo.game.tweets import (
     link_to,
     read_tweets,
 )
+from demo.game.twins import Twins, find_twins
 from demo.generation.profile import Profile
 from demo.judging.originals import window_digests
 from demo.server.service import Service
@@ -41,6 +42,8 @@ NO_TWEETS = (
 )
 UNUSABLE_TWEETS = "The guessing game is off: its real tweets could not be read."
 NOTHING_AHEAD = "The guessing game is off: here no text is written before it is asked for."
+NO_TWINS = "This text fools nobody: it is too short, too long, cut off, or much like a real tweet."
+NOT_YET = "The real tweets are still being read. Try again in a moment."
 SEEN_EVERYTHING = "You have seen every tweet there is to guess. Play again to start over."
 TOO_FEW_FOR_DAILY = "There is no Daily Ten here: it takes more real tweets than this demo has."
 DAY_OVER = "That day's ten are over. Today's are waiting for you."
@@ -97,6 +100,17 @@ class Revealed:
     today: DayCount | None = None
 
 
+@dataclass(frozen=True)
+class RealTwin:
+    """What `twin` returns: a generated text as it is shown beside a real tweet, and that tweet's
+    text, ISO date and link."""
+
+    text: str
+    real: str
+    date: str
+    link: str | None
+
+
 class Game:
     """Everything behind the page. Safe to use from many threads."""
 
@@ -118,6 +132,7 @@ class Game:
         self._tickets = Tickets()
         self._dealer: Dealer | None = None
         self._daily: DailyTen | None = None
+        self._find_twins: Callable[[str, int], Twins | None] | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -186,6 +201,18 @@ class Game:
             return replace(revealed, date=tweet.day, link=link_to(tweet, self._persona))
         return replace(revealed, source=shown.source, label=self._profile.persona.label)
 
+    def twin(self, text: str, seed: int) -> RealTwin:
+        """A real tweet to show beside a text of the model. Raises Refused if there is none."""
+        if self._off:
+            raise Refused(404, self._off)
+        if self._find_twins is None:
+            raise Refused(503, NOT_YET)
+        found = self._find_twins(text, seed)
+        if found is None:
+            raise Refused(400, NO_TWINS)
+        tweet = found.tweet
+        return RealTwin(found.text, tweet.text, tweet.day, link_to(tweet, self._persona))
+
     def leave(self) -> None:
         """Stops writing texts, within a few tokens."""
         self._closed = True
@@ -218,9 +245,13 @@ class Game:
         rng: Random = secrets.SystemRandom()
         rules = DisplayRules.from_texts(real.texts)
         allowed = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
+        # Fool a friend tells of these that they are real, so the game deals others if it can.
+        spare = [tweet for tweet in real.spare if rules.allow(tweet.text)]
         # Else /detect, which knows all real tweets, would tell what is being guessed.
         self._service.hide(
-            frozenset(digest for tweet in allowed for digest in window_digests(tweet.text))
+            frozenset(
+                digest for tweet in (*allowed, *spare) for digest in window_digests(tweet.text)
+            )
         )
         dullness = Dullness.from_texts(real.texts)
         shown = [tweet for tweet in allowed if not dullness.is_dull(tweet.text)]
@@ -235,6 +266,7 @@ class Game:
             style.learn, rng, self._service.mask,
         )  # fmt: skip
         self._daily = DailyTen(reserved, source)
+        self._find_twins = lambda text, seed: find_twins(text, seed, spare or tweets, rules)
         self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
         commissions = PoolTexts(self._pool, source), self._daily
         return Filler(self._service, *commissions, self._pause_seconds)

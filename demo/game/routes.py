@@ -1,4 +1,4 @@
-"""The game over HTTP: `POST /guess/next`, `/guess/daily` and `/guess/answer`, JSON both ways.
+"""The game over HTTP: `POST /guess/next`, `daily`, `answer` and `twin`, JSON both ways.
 
 Their bodies were checked to be objects by `demo.server.limits`. Nothing that is sent is logged.
 """
@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.game.game import DailyRound, Game, Revealed, Round
+from demo.game.game import DailyRound, Game, RealTwin, Revealed, Round
 from demo.game.tickets import Refused
 
 # A round belongs to one moment and one visitor: no cache may serve it again.
 HEADERS = {"Cache-Control": "no-store"}
 
 Body = Mapping[str, Any]
-Answer = Round | DailyRound | Revealed
+Answer = Round | DailyRound | Revealed | RealTwin
 
 
 def guess_routes(game: Game) -> Sequence[Route]:
@@ -36,10 +36,17 @@ def guess_routes(game: Game) -> Sequence[Route]:
     def answer(body: Body) -> Revealed:
         return game.answer(_text(body, "ticket"), _text(body, "guess"))
 
+    def twin(body: Body) -> RealTwin:
+        seed = body.get("seed")
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise Refused(400, "seed must be a whole number.")
+        return game.twin(_text(body, "text"), seed)
+
     return (
         _route("/guess/next", deal),
         _route("/guess/daily", daily),
         _route("/guess/answer", answer),
+        _route("/guess/twin", twin),
     )
 
 

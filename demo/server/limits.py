@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.server.calls import CALL_ROUTES, CANCEL, RESET, Calls, check_body
+from demo.server.calls import CALL_ROUTES, CANCEL, MCP_CALL, RESET, Calls, check_body
 from demo.strict_json import parse_json
 
 # Routes that Gradio has in every app and a text-only demo does not use: uploads, a proxy for files
@@ -147,6 +147,9 @@ def _names_a_host(scope: Scope) -> bool:
 
 
 def _cleaned(scope: Scope) -> Scope:
+    if get_route_path(scope) == MCP_CALL:
+        # Else the router redirects to the address with a slash, which not every client follows.
+        scope = {**scope, "path": f"{scope['path']}/"}
     headers = [(name, value) for name, value in scope["headers"] if name != PROXY_HEADER]
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     kept = [(name, value) for name, value in query if name not in ("page", "deep_link")]

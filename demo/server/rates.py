@@ -28,6 +28,8 @@ TOO_OFTEN: Mapping[Kind, str] = {
 }
 # A page's scripts, styles and fonts, which are answered from memory.
 PARTS = ("/assets/", "/static/")
+# What shows a real tweet.
+ROUNDS = ("/guess/next", "/guess/daily", "/guess/twin")
 # A refusal is sent after this delay, so that a client that retries in a loop does not keep the
 # server busy.
 REFUSAL_SECONDS = 0.25
@@ -112,7 +114,7 @@ class RateLimits:
 
 def kind_of(method: str, path: str) -> Kind:
     """What a request asks for; texts are among the calls, and so is the page itself."""
-    if path in ("/guess/next", "/guess/daily"):
+    if path in ROUNDS:
         return "rounds"
     if method == "GET" and path.startswith(PARTS):
         return "parts"

@@ -28,7 +28,7 @@ STATUS: Mapping[str, str] = {
     # In the card of a call.
     "unanswered": "The server does not answer. What you typed is still there: try again soon.",
 }
-PREVIEW_PICTURE = "A robot prints a tweet that nobody wrote, marked as parody"
+PREVIEW_PICTURE = "A robot and a tweet that it made up, labelled as AI-generated parody"
 MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
 TAGLINE = "Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
 # Under the title of a shared link.
@@ -84,6 +84,8 @@ CARD: Mapping[str, str] = {
     "history_show": "Show",
     "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
     "made_by": "Made by a computer, {0}",
+    "fool": "Fool a friend",
+    "fool_help": "A link to this text beside a real tweet: can your friend tell which is real?",
 }
 # The Share button, of cards and of the game; "saved" is said where there is a picture.
 SHARE: Mapping[str, str] = {
@@ -92,6 +94,11 @@ SHARE: Mapping[str, str] = {
     "share_copied": "Copied",
     "share_saved": "Copied; picture saved",
     "share_refused": "Your browser blocked copying",
+}
+# "Fool a friend", to the friend and to who sends the link.
+FOOL: Mapping[str, str] = {
+    "fool_text": "One of these is a real tweet. A computer wrote the other. Can you tell?",
+    "unreachable": "Can't reach the server. Try again in a moment.",
 }
 FINISH: Mapping[str, str] = {
     "end_of_tweet": "The tweet ended by itself.",
@@ -172,58 +179,88 @@ _GUESS: Mapping[str, str] = {
     "share_daily_alone": "{0} #{1} {2} you {3}",
 }
 
+
+def fool_words(persona: Persona) -> Mapping[str, str]:
+    """What the friend sees who opens a link of "Fool a friend"."""
+    return {
+        **_FOOLED,
+        **SHARE,
+        **FOOL,
+        "title": f"Which one did {persona.name} really tweet?",
+        "real": f"Real: {persona.name}, {{0}}.",
+        "real_undated": f"Real: {persona.name}.",
+        "differs": CARD["differs"],
+    }
+
+
+_FOOLED: Mapping[str, str] = {
+    "intro": (
+        "A friend sent you these. One is a real tweet. The other is AI-generated parody, perhaps "
+        "begun with a few words your friend typed. Pick the real one."
+    ),
+    "writing": "The computer is writing its tweet again…",
+    "broken": "This link is damaged. Ask your friend to send it again.",
+    "unfit": (
+        "This link can't be played: its text is not whole, mostly typed, or copied from a real "
+        "tweet. The model may have changed since it was made."
+    ),
+    "right": "Correct! You can't be fooled.",
+    "wrong": "Fooled: a computer wrote that.",
+    "real_tag": "Real tweet",
+    "typed": "Your friend typed, and the computer did not write:",
+    "link": "See the original",
+    "close": "Write one yourself",
+}
+
 # --- detect ---------------------------------------------------------------------------------
 
-DETECT_LABEL = "A tweet, from anywhere"
-DETECT_PLACEHOLDER = "Paste it here"
+DETECT_LABEL = "Paste a tweet"
+DETECT_PLACEHOLDER = "Any tweet, real or not"
 DETECT_BUTTON = "Who wrote this?"
 DETECT_INTRO = (
-    "A small classifier reads the letters and leans one way. It has learnt to tell this computer's "
-    "texts from real tweets and knows no other computer. It is wrong often; it says how often."
+    "A small classifier compares letter patterns. It only knows this demo's tweets and real ones, "
+    "so it can't spot ChatGPT. It is often wrong, and each result says how often."
 )
 DETECT: Mapping[str, str] = {
-    "probability": "{0} in 100 that a computer wrote it, if beforehand either was as likely",
-    "legend_computer": "speaks for a computer",
-    "legend_person": "speaks for a person",
+    "empty": "The verdict appears here, with the words behind it.",
+    "probability": "{0}% computer (starting from 50:50)",
+    "legend_computer": "sounds like the computer",
+    "legend_person": "sounds like a person",
 }
-DETECT_NO_TEXT = "text must be a text. Paste one."
-DETECT_NO_JUDGE = "Cannot say: this checkpoint came without a detector."
-DETECT_TOO_LONG = "text is {characters:,} characters; at most {limit:,} are judged. Shorten it."
-DETECT_TOO_SHORT = "Cannot say: it takes at least {characters} characters and {words} words."
+DETECT_NO_TEXT = "text must be text: paste some first."
+DETECT_NO_JUDGE = "Can't tell: this model came without a detector."
+DETECT_TOO_LONG = "text is too long: that's {characters:,} characters; the limit is {limit:,}."
+DETECT_TOO_SHORT = "Too short to judge: at least {characters} characters and {words} words."
+# Instead of a leaning, which could say the opposite.
+DETECT_IS_REAL = "This is a real tweet, word for word."
+DETECT_MOSTLY_REAL = "Most of this is from a real tweet, word for word."
 
 
 def detect_untrusted(trust: Trust) -> str:
     """A length at which the detector did no better than a coin."""
-    return f"Cannot say: on texts of {_characters(trust)} the detector did no better than a coin."
+    return f"Can't tell: at {_characters(trust)} it is no better than a coin flip."
 
 
 def leaning(probability: float, undecided: float) -> str:
     """Which side a probability (of a computer) leans to, never that it is so."""
-    if abs(probability - 0.5) < undecided:
+    distance = abs(probability - 0.5)
+    if distance < undecided:
         return "Could be either."
-    side = "computer" if probability > 0.5 else "person"
-    return f"{_strength(abs(probability - 0.5))} a {side}."
-
-
-def _strength(distance: float) -> str:
-    if distance < 0.15:
-        return "Leans slightly towards"
-    return "Leans towards" if distance < 0.3 else "Leans strongly towards"
+    side = "the computer" if probability > 0.5 else "a person"
+    return f"{'Possibly' if distance < 0.15 else 'Probably'} {side}."
 
 
 def trust_sentence(trust: Trust) -> str:
     """How far it goes at that length."""
-    accuracy, auc = trust.accuracy, trust.roc_auc
     return (
-        f"On {trust.real + trust.generated:,} held-back texts of {_characters(trust)} it was right "
-        f"{accuracy.value:.0%} of the time ({accuracy.low:.0%} to {accuracy.high:.0%}); a coin is "
-        f"right 50%. Its AUC there is {auc.value:.2f}."
+        f"At this length ({_characters(trust)}) it is right about {trust.accuracy.value:.0%} "
+        f"of the time, measured on {trust.real + trust.generated:,} texts; a coin flip gets 50%."
     )
 
 
 def _characters(trust: Trust) -> str:
     if trust.maximum is None:
-        return f"{trust.minimum} characters and more"
+        return f"{trust.minimum} characters or more"
     return f"{trust.minimum} to {trust.maximum} characters"
 
 

@@ -24,6 +24,8 @@ from demo.ui.results import DetectorFigures, DetectResult, PassageResult
 MAX_CHARACTERS = 1_000
 # What is within it of even odds leans to neither side.
 UNDECIDED = 0.05
+# Of a text that stands in real tweets: from the first, most of it does; from the second, all of it.
+MOSTLY, WHOLLY = 0.5, 0.95
 # Of the strongest passage: weaker ones are left unmarked, or nearly every word would be marked.
 WEAKEST_SHOWN = 0.15
 
@@ -81,7 +83,11 @@ def judge(judges: Judges, text: str) -> DetectResult:
     trust = judges.trust_in(len(bare))
     repeats = judges.repeats(text)
     verdict: Verdict | None = None
-    if judges.detector is None:
+    # Links are in no passage.
+    copied = share_of(repeats, text) * len(text) / len(bare) if bare else 0.0
+    if copied >= MOSTLY:
+        why, trust = copy.DETECT_IS_REAL if copied >= WHOLLY else copy.DETECT_MOSTLY_REAL, None
+    elif judges.detector is None:
         why, trust = copy.DETECT_NO_JUDGE, None
     elif canonical.is_too_short(bare):
         least = {"characters": canonical.MIN_CHARACTERS, "words": canonical.MIN_WORDS}
@@ -101,7 +107,7 @@ def judge(judges: Judges, text: str) -> DetectResult:
         passages=list(_passages(text, verdict)) if verdict else [],
         repeats=[list(passage) for passage in repeats],
         repeated_share=round(share, 3),
-        note=copy.repeats_note(share) if repeats else "",
+        note=copy.repeats_note(share) if repeats and copied < WHOLLY else "",
     )
 
 

@@ -18,6 +18,9 @@ from typing import Any
 
 import gradio as gr
 from gradio.state_holder import SessionState
+
+# The router's own function: a guard and the router must never see different routes.
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,15 +28,21 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.checkpoints.persona import Persona
+from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.persona import Persona, persona_of
+from demo.server.calls import Calls
 from demo.server.service import Service
 from demo.ui import copy, snippets
 from demo.ui.components import STATIC, read_static
+from demo.ui.openapi import complete_openapi
 
 log = logging.getLogger(__name__)
 
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
+# What a shared link shows: the embedded persona's title and a text of its model, or for any other
+# persona neither.
 PREVIEW = STATIC / "preview.png"
+PREVIEW_ANY = STATIC / "preview-any.png"
 # A new version of the server must be seen by the next reader of a post.
 _FRESH = {"cache-control": "public, max-age=300"}
 # How long a stopping server waits for those who still read.
@@ -70,7 +79,7 @@ def lazy_script(frontend: Path = FRONTEND) -> str:
     return read_static("gradio.js").replace("{bundle}", bundle[1])
 
 
-def changes(persona: Persona, frontend: Path = FRONTEND) -> Mapping[str, Change]:
+def changes(persona: Persona, calls: Calls, frontend: Path = FRONTEND) -> Mapping[str, Change]:
     """By path: of the page, the OpenAPI file and Gradio's two style sheets."""
     sheets = {
         f"/assets/{sheet.name}": _replacing(_BASE_SHEET)
@@ -81,7 +90,7 @@ def changes(persona: Persona, frontend: Path = FRONTEND) -> Mapping[str, Change]
         _warn("base style sheet")
     return {
         "/": lambda text, request: _with_tags(text, persona, request),
-        "/gradio_api/openapi.json": _without_upload,
+        "/gradio_api/openapi.json": lambda text, _: complete_openapi(text, calls),
         "/theme.css": _replacing(_THEME_SHEET),
         **sheets,
     }
@@ -102,13 +111,6 @@ def _replacing(pairs: Sequence[tuple[str, str]]) -> Change:
         return text
 
     return change
-
-
-def _without_upload(text: str, _: Request) -> str:
-    """The OpenAPI file without the upload, which this demo refuses."""
-    told = json.loads(text)
-    told["paths"].pop("/gradio_api/upload", None)
-    return json.dumps(told)
 
 
 def _with_tags(page: str, persona: Persona, request: Request) -> str:
@@ -137,20 +139,25 @@ def preview_tags(persona: Persona, address: str) -> str:
 
 
 def address_of(request: Request) -> str:
-    """The demo's address as the one who asks sees it, without a slash at its end.
+    """The demo's address as the one who asks sees it, with GRADIO_ROOT_PATH and without a slash at
+    its end.
 
     A proxy that speaks https to the browser says so in a header. What a visitor could put there
     reaches that visitor alone.
     """
+    root = request.scope.get("root_path", "").rstrip("/")
+    if root.startswith(("http://", "https://")):
+        return str(root)
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0].strip()
     host = request.headers.get("x-forwarded-host", request.url.netloc).split(",")[0].strip()
     safe = re.fullmatch(r"[\w.\-:\[\]]+", host)
-    return f"{'https' if scheme == 'https' else 'http'}://{host if safe else 'localhost'}"
+    return f"{'https' if scheme == 'https' else 'http'}://{host if safe else 'localhost'}{root}"
 
 
-def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]:
+def asset_routes(service: Service, persona: Persona) -> Sequence[Route]:
     """`/gradio.js`, `/preview.png`, `/plot.png` and the post at `/embed.html`."""
-    bundle = lazy_script(frontend)
+    bundle = lazy_script()
+    preview = PREVIEW if persona.title == persona_of(EMBEDDED).title else PREVIEW_ANY
 
     def plot(_: Request) -> Response:
         path = service.plot()
@@ -164,7 +171,7 @@ def asset_routes(service: Service, frontend: Path = FRONTEND) -> Sequence[Route]
 
     return (
         Route("/gradio.js", lambda _: Response(bundle, 200, _FRESH, "text/javascript")),
-        Route("/preview.png", lambda _: FileResponse(PREVIEW, headers=_DAY)),
+        Route("/preview.png", lambda _: FileResponse(preview, headers=_DAY)),
         Route("/plot.png", plot),
         Route("/embed.html", post),
     )
@@ -226,7 +233,7 @@ class Rewriting:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] == "GET"
-        change = self.changes.get(scope["path"]) if is_read else None
+        change = self.changes.get(get_route_path(scope)) if is_read else None
         if change is None:
             await self.app(scope, receive, send)
             return

@@ -15,7 +15,7 @@ from demo.ui.write import build_write_tab
 
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
-# Tweets in a round of the guessing game.
+# Tweets in a round of the guessing game, and places of its Daily Ten.
 ROUNDS = 10
 _UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
 _HEADER = """
@@ -47,9 +47,10 @@ def build_page(
             publish(checkpoint)
         _build_header(persona)
         build_component("page", "cd-notice", words=dict(copy.STATUS))
+        build_component("fool", "cd-fool", words=copy.fool_words(persona))
         with gr.Tabs(elem_id="cd-tabs"):
             with gr.Tab(copy.TABS["write"], id="write"):
-                build_write_tab(generate_many, profile)
+                build_write_tab(generate_many, profile, can_fool=not why_no_game)
             with gr.Tab(copy.TABS["guess"], id="guess"):
                 build_component(
                     "guess",

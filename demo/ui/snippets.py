@@ -22,9 +22,19 @@ EMBED_CDN = EMBED.replace(
     f"{URL}/gradio.js", f"https://gradio.s3-us-west-2.amazonaws.com/{gr.__version__}/gradio.js"
 )
 
+# The lines below the frame may be left out, or stand in a file: page.html sends them its height.
 EMBED_IFRAME = f"""\
 <iframe src="{URL}/?layout=compact" title="A language model's parody"
-        loading="lazy" width="100%" height="900" style="border: 0"></iframe>
+        allow="clipboard-write; web-share" loading="lazy"
+        width="100%" height="900" style="border: 0"></iframe>
+<script>
+  addEventListener("message", ({{ data, source }}) => {{
+    const height = Number(data && data.computerDumpHeight);
+    for (const frame of document.querySelectorAll('iframe[src^="{URL}/"]')) {{
+      if (frame.contentWindow === source && height > 0) frame.height = height;
+    }}
+  }});
+</script>
 """
 
 PYTHON = f"""\

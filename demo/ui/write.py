@@ -37,8 +37,9 @@ def moods(defaults: GenerationRequest) -> Mapping[str, GenerationRequest]:
     return {name: replace(defaults, **changes) for name, changes in MOODS.items()}
 
 
-def build_write_tab(generate_many: Endpoint, profile: Profile) -> None:
-    """Lays the tab out inside the current Blocks and wires it."""
+def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool) -> None:
+    """Lays the tab out inside the current Blocks and wires it; `can_fool` offers links for which
+    the app needs real tweets."""
     persona = profile.persona
     with gr.Column(elem_id="cd-write"):
         with gr.Column(elem_id="cd-compose"):
@@ -58,7 +59,8 @@ def build_write_tab(generate_many: Endpoint, profile: Profile) -> None:
             handle=persona.handle,
             badge=persona.badge,
             title=persona.title,
-            words={**copy.CARD, **copy.SHARE},
+            can_fool=can_fool,
+            words={**copy.CARD, **copy.SHARE, **copy.FOOL},
             finish=dict(copy.FINISH),
             colours=dict(LIGHT),
         )

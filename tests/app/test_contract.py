@@ -4,18 +4,20 @@ import asyncio
 import json
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from jsonschema import Draft202012Validator, ValidationError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
 from demo.generation.request import COUNT, FIELDS
 from demo.server.limits import NOT_JSON
-from tests.app.calls import generate, post_to, refusal_of
+from tests.app.calls import call, generate, post_to, refusal_of
 from tests.contract import CONTRACT, contract, written
 from tests.processes import HTTP, AppProcess
 from tests.scripted import REAL_TWEET
@@ -29,6 +31,52 @@ def test_names_types_defaults_and_docs_are_as_they_were_promised(
 ) -> None:
     told = written(contract(scripted_app.url))
     assert told == CONTRACT.read_text(encoding="utf-8"), "meant? `python -m tests.contract`"
+
+
+def schemas(value: Any) -> Iterator[Any]:
+    """Every schema of an OpenAPI file, wherever it stands."""
+    if isinstance(value, dict):
+        yield from (one for key, one in value.items() if key == "schema")
+        yield from value.get("schemas", {}).values()
+    for one in value.values() if isinstance(value, dict) else value:
+        if isinstance(one, dict | list):
+            yield from schemas(one)
+
+
+def test_the_openapi_file_is_valid_and_tells_results_and_what_is_required(
+    scripted_app: AppProcess,
+) -> None:
+    told = HTTP.get(f"{scripted_app.url}/gradio_api/openapi.json").json()
+    assert told["openapi"] == "3.1.0"
+    found = list(schemas(told))
+    assert len(found) > 20
+    for schema in found:
+        Draft202012Validator.check_schema(schema)
+    posts = {path: item["post"] for path, item in told["paths"].items() if "post" in item}
+    bodies = {
+        path.rpartition("/")[2]: post["requestBody"]["content"]["application/json"]["schema"]
+        for path, post in posts.items()
+    }
+    assert {name: body.get("required") for name, body in bodies.items()} == {
+        "generate": None, "generate_many": None, "detect": ["text"], "checkpoint": None,
+    }  # fmt: skip
+    # What is answered is what is told.
+    answer = told["paths"]["/gradio_api/call/detect/{event_id}"]["get"]["responses"]["200"]
+    schema = {**answer["content"]["text/event-stream"]["schema"], "components": told["components"]}
+    Draft202012Validator(schema).validate(call(scripted_app.url, "detect", text=ZEBRA)[1])
+    with pytest.raises(ValidationError, match="'text' is a required property"):
+        Draft202012Validator(schema).validate([{}])
+
+
+def test_mcp_answers_without_a_slash_too(scripted_app: AppProcess) -> None:
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    accept = {"accept": "application/json, text/event-stream"}
+    answers = [
+        HTTP.post(f"{scripted_app.url}/gradio_api/mcp{end}", json=hello, headers=accept)
+        for end in ("", "/")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].text == answers[1].text
 
 
 def test_only_what_is_documented_is_public(client: Client) -> None:
@@ -70,12 +118,12 @@ def test_one_text_that_fails_for_all_fails_the_call(client: Client) -> None:
         ("generate_many", {"count": 5}, "count is 5; it must be from 1 to 4."),
         ("generate_many", {"count": None}, "count must be a number from 1 to 4, not null."),
         ("generate_many", {"temperature": 9}, "temperature is 9; it must be from 0.1 to 1.5."),
-        ("detect", {"text": None}, "text must be a text. Paste one."),
-        ("detect", {"text": 5}, "text must be a text. Paste one."),
+        ("detect", {"text": None}, "text must be text: paste some first."),
+        ("detect", {"text": 5}, "text must be text: paste some first."),
         (
             "detect",
             {"text": "x" * 1_001},
-            "text is 1,001 characters; at most 1,000 are judged. Shorten it.",
+            "text is too long: that's 1,001 characters; the limit is 1,000.",
         ),
     ],
 )
@@ -88,7 +136,7 @@ def test_a_bad_value_is_answered_with_its_limit(
 def test_a_text_is_judged_with_its_passages_and_how_far_to_trust_it(client: Client) -> None:
     verdict = client.predict(ZEBRA, api_name="/detect")
     assert verdict["probability"] > 0.5
-    assert "towards a computer" in verdict["verdict"]
+    assert verdict["verdict"] == "Probably the computer."
     assert verdict["figures"]["roc_auc"] == [0.7, 0.6, 0.8]
     assert {p["speaks_for"] for p in verdict["passages"]} == {"computer", "person"}
 

@@ -81,6 +81,23 @@ def test_nothing_of_a_round_is_logged(app: AppProcess) -> None:
     assert record["ticket"] not in app.log()
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"text": "Teapots"}, "seed must be a whole number."),
+        ({"seed": 1}, "text must be a text."),
+        ({"text": "Teapots", "seed": 1}, "This text fools nobody"),
+    ],
+)
+def test_a_twin_of_nothing_is_refused_in_a_sentence(
+    app: AppProcess, body: dict[str, Any], sentence: str
+) -> None:
+    dealt(app)
+    answer = HTTP.post(f"{app.url}/guess/twin", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(sentence)
+
+
 def test_a_large_body_is_refused(app: AppProcess) -> None:
     answer = HTTP.post(f"{app.url}/guess/next", content=b"x" * 1_000_000)
     assert answer.status_code == 413
@@ -90,6 +107,8 @@ def test_without_tweets_the_game_says_that_it_is_off(scripted_app: AppProcess) -
     record = dealt(scripted_app)
     assert record["state"] == "off"
     assert "started without any" in record["reason"]
+    twin = HTTP.post(f"{scripted_app.url}/guess/twin", json={"text": "Teapots", "seed": 1})
+    assert (twin.status_code, twin.json()["detail"]) == (404, record["reason"])
 
 
 def test_an_unusable_folder_stops_nothing_but_the_game(tmp_path: Path) -> None:

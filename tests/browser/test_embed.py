@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from demo.ui import snippets
 from tests.browser.blog import Blog
 from tests.browser.conftest import INSECURE_HOST, cut_off
-from tests.processes import AppProcess, free_port
+from tests.processes import AppProcess, free_port, wait_until
 
 # What a host page may have said about itself, in the ways that were seen to be undone.
 HOST_STYLE = """
@@ -86,7 +86,7 @@ def test_the_whole_page_may_be_embedded(visitor: Page, blog: Blog) -> None:
     whole = snippets.EMBED.replace("<gradio-app ", '<gradio-app class="everything" ')
     page = visit(visitor, blog.post(whole))
     page.get_by_role("tab", name="Detect").click()
-    expect(page.get_by_label("A tweet, from anywhere")).to_be_visible()
+    expect(page.get_by_label("Paste a tweet")).to_be_visible()
 
 
 def test_an_embed_changes_nothing_of_its_host(visitor: Page, blog: Blog) -> None:
@@ -166,6 +166,72 @@ def test_a_demo_that_is_down_leaves_the_hosts_own_words(visitor: Page, blog: Blo
     expect(page.get_by_text("If it does not, open its own page.")).to_be_visible()
     link = page.get_by_role("link", name="open its own page")
     expect(link).to_have_attribute("href", blog.app)
+
+
+# Of a host that has rules for its own `main`, and shows posts without loading a page.
+SINGLE_PAGE = f"""
+<style>main {{ max-width: 300px; padding: 50px; display: grid; float: left; color: red }}</style>
+<script type="module" src="{snippets.URL}/gradio.js"></script>
+<div class="post"><p style="height: 4000px"></p><gradio-app src="{snippets.URL}">Far</gradio-app>
+</div>"""
+OPEN_POST = """(src) => {
+    const post = document.querySelector(".post");
+    post.innerHTML = '<div style="width: 600px"><gradio-app class="everything">Own words</gradio-app></div>';
+    post.querySelector("gradio-app").setAttribute("src", src);
+}"""  # noqa: E501
+
+
+def test_a_single_page_blogs_embed_loads_and_is_laid_out_by_its_column(
+    visitor: Page, blog: Blog
+) -> None:
+    page = visit(visitor, blog.post(SINGLE_PAGE))
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".cd-card")).to_have_count(0)
+    # After one that was never reached.
+    page.evaluate(OPEN_POST, blog.app)
+    write(page.locator("gradio-app"), "Today")
+    main = page.locator("gradio-app main").evaluate(
+        "e => { const s = getComputedStyle(e);"
+        " return [s.display, s.maxWidth, s.padding, s.float]; }"
+    )
+    assert main == ["flex", "none", "0px", "none"]
+    page.get_by_role("tab", name="Detect").click()
+    form = page.locator("#cd-detect")
+    expect(form).to_be_visible()
+    columns = form.evaluate("e => getComputedStyle(e).gridTemplateColumns")
+    assert len(columns.split()) == 1
+    assert cut_off(page) == []
+
+
+def test_where_a_policy_lets_nothing_be_drawn_the_hosts_words_stay_and_the_frame_works(
+    visitor: Page, blog: Blog
+) -> None:
+    sources = f"default-src 'unsafe-inline' {blog.app}"
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{sources}">'
+    page = visit(visitor, blog.post(policy + snippets.EMBED + snippets.EMBED_IFRAME))
+    frame = page.locator("iframe")
+    frame.scroll_into_view_if_needed()
+    inner = page.frame_locator("iframe")
+    inner.locator(".cd-card").wait_for()
+    expect(page.get_by_role("link", name="open its own page")).to_be_visible()
+    # The frame is as high as what is in it, also when that grows.
+    expect(frame).not_to_have_attribute("height", "900")
+    height = int(frame.get_attribute("height") or 0)
+    inner.get_by_text("Advanced").click()
+    # The policy keeps Playwright from waiting in the page.
+    wait_until(lambda: int(frame.get_attribute("height") or 0) > height, 30)
+    measured = inner.locator("html").evaluate("e => [e.scrollHeight, innerHeight]")
+    assert measured[0] <= measured[1]
+
+
+def test_if_nothing_is_drawn_in_time_the_hosts_words_come_back(visitor: Page, blog: Blog) -> None:
+    visitor.clock.install()
+    visitor.route("**/config*", lambda route: None)
+    page = visit(visitor, blog.post(snippets.EMBED))
+    link = page.get_by_role("link", name="open its own page")
+    expect(link).to_be_hidden()
+    page.clock.fast_forward(10_000)
+    expect(link).to_be_visible()
 
 
 def bundle_on_a_cdn(blog: Blog, snippet: str) -> str:

@@ -1,5 +1,6 @@
 """The guessing game, played in a real browser over made-up tweets."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
+from tests.browser.actions import finished
 from tests.browser.conftest import cut_off, open_page
 from tests.guessing import write_tweets
 from tests.processes import AppProcess, running_app
@@ -205,23 +207,28 @@ def test_a_day_that_is_over_is_said_and_todays_can_be_played(game: Page, app: Ap
     start(game, "The Daily Ten")
 
 
+def bottom(page: Page, selector: str) -> float:
+    """Where it ends, in the window."""
+    found: float = page.locator(selector).evaluate("e => e.getBoundingClientRect().bottom")
+    return found
+
+
 def test_answers_and_next_stay_in_one_place(game: Page) -> None:
     game.set_viewport_size({"width": 390, "height": 900})
     start(game)
     places = set()
     for _ in range(4):
         is_asked(game)
-        places.add(round(game.locator(".cd-answers").bounding_box()["y"]))
+        places.add(round(bottom(game, ".cd-answers")))
         game.keyboard.press("ArrowLeft")
         told(game)
-        places.add(round(game.locator(".cd-next").bounding_box()["y"]))
+        places.add(round(bottom(game, ".cd-next")))
         game.keyboard.press("Enter")
     assert max(places) - min(places) <= 1
     # Where the window is too low for the sheet: a phone held sideways, or a page zoomed in.
     game.set_viewport_size({"width": 640, "height": 400})
     is_asked(game)
-    box = game.locator(".cd-answers").bounding_box()
-    assert box["y"] + box["height"] <= 400
+    assert bottom(game, ".cd-answers") <= 400
 
 
 def test_no_tweet_comes_twice_in_a_visit(game: Page) -> None:
@@ -332,3 +339,73 @@ def test_the_game_fits_and_has_its_picture_taken(
     page.screenshot(path=screenshots / f"round-over-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert cut_off(page) == []
+
+
+# --- fool a friend ---
+
+
+def friend(page: Page, url: str, request: dict[str, Any]) -> Locator:
+    """Opens a link of "Fool a friend" with this request in it."""
+    packed = base64.urlsafe_b64encode(json.dumps(request).encode()).decode().rstrip("=")
+    open_page(page, f"{url}/#fool={packed}", ".cd-fool")
+    return page.locator(".cd-fool")
+
+
+def test_a_friend_is_fooled_by_a_link(game: Page, app: AppProcess, tmp_path: Path) -> None:
+    game.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    start(game)
+    game.get_by_role("tab", name="Write").click()
+    card = finished(game, "Hello")
+    card.get_by_role("button", name="Fool a friend").click()
+    expect(card.locator(".cd-fool-friend")).to_have_text("Copied")
+    words, link = game.evaluate("navigator.clipboard.readText()").split("\n")
+    assert "Can you tell?" in words
+    # What was typed cannot be read in it.
+    assert re.fullmatch(rf"{app.url}/#fool=[\w-]+", link)
+
+    page = open_page(game.context.new_page(), link, ".cd-fool-pair")
+    texts = page.locator(".cd-fool-text")
+    tweets = {tweet.text for tweet in write_tweets(tmp_path)}
+    shown = texts.all_inner_texts()
+    (fake,) = (i for i, text in enumerate(shown) if text not in tweets)
+    assert shown[fake].startswith("Hello ")
+    assert page.get_by_text("not a real tweet").count() == 0
+    texts.nth(fake).click()
+    expect(page.locator(".cd-fool-outcome")).to_have_text("Fooled: a computer wrote that.")
+    expect(texts.nth(fake)).to_have_attribute("data-truth", "computer")
+    expect(texts.nth(fake).locator("mark")).to_have_text("Hello")
+    expect(page.locator(".cd-fool-real")).to_contain_text("Real: Donald Trump, ")
+    expect(texts.nth(fake).locator("small")).to_have_text("AI-generated parody (not a real tweet)")
+    expect(texts.nth(1 - fake).locator("small")).to_have_text("Real tweet")
+    expect(page.locator(".cd-fool-typed")).to_have_text(re.compile("Your friend typed.* Hello"))
+    expect(page.locator(".cd-fool .cd-source")).to_contain_text("scripted@0123456789ab")
+    assert cut_off(page) == []
+    # The fragment is no link of ours to the writing tab.
+    expect(page.locator(".cd-card")).to_have_attribute("data-state", "empty")
+    page.get_by_role("button", name="Write one yourself").click()
+    expect(page.locator(".cd-fool")).to_be_hidden()
+    assert page.url == f"{app.url}/"
+
+
+def test_a_link_cannot_pass_off_what_its_sender_typed(visitor: Page, app: AppProcess) -> None:
+    said = "I hereby resign as a teapot, because I have never been one. " * 4
+    fool = friend(visitor, app.url, {"prompt": said, "seed": 1, "text": said, "generated": said})
+    expect(fool.locator(".cd-error")).to_be_visible()
+    fool = friend(visitor, app.url, {"prompt": said, "seed": 1})
+    expect(fool.locator(".cd-error")).to_contain_text("mostly typed")
+    expect(fool.locator(".cd-fool-pair")).to_be_hidden()
+    assert "resign" not in fool.inner_text()
+
+
+@pytest.mark.parametrize("link", ["%3Cimg%20src%3Dx%3E", "e30", "bnVsbA", ""])
+def test_a_damaged_link_says_so(visitor: Page, app: AppProcess, link: str) -> None:
+    page = open_page(visitor, f"{app.url}/#fool={link}", ".cd-fool")
+    expect(page.locator(".cd-fool .cd-error")).to_contain_text("This link is damaged")
+
+
+def test_nobody_is_fooled_without_real_tweets(visitor: Page, scripted_app: AppProcess) -> None:
+    card = finished(open_page(visitor, scripted_app.url), "Today")
+    expect(card.locator(".cd-send")).to_be_visible()
+    expect(card.locator(".cd-fool-friend")).to_be_hidden()
+    fool = friend(visitor, scripted_app.url, {"prompt": "Today", "seed": 1})
+    expect(fool.locator(".cd-error")).to_contain_text("started without any")

@@ -222,7 +222,7 @@ def test_a_verdict_that_does_not_come_says_why(
     error = page.locator("#cd-verdict .cd-error")
 
     def judge(text: str) -> None:
-        page.get_by_label("A tweet, from anywhere").fill(text)
+        page.get_by_label("Paste a tweet").fill(text)
         page.get_by_role("button", name="Who wrote this?").click()
 
     page.get_by_role("tab", name="Detect").click()
@@ -231,12 +231,12 @@ def test_a_verdict_that_does_not_come_says_why(
     expect(error).to_have_text(copy.NO_ANSWER)
     answers.clear()
     judge("Sad!")
-    expect(page.locator(".cd-verdict-words")).to_contain_text("Cannot say")
+    expect(page.locator(".cd-verdict-words")).to_contain_text("Too short to judge")
     expect(error).to_be_hidden()
     # A sentence of the server's own is shown by Gradio.
     page.locator("#cd-detect-text textarea").evaluate("e => e.removeAttribute('maxlength')")
     judge("Sad! " * 300)
-    expect(page.get_by_text("at most 1,000 are judged").first).to_be_visible()
+    expect(page.get_by_text("the limit is 1,000").first).to_be_visible()
     expect(error).to_be_hidden()
     answers["join"] = (429, bytes(Refusal("You ask a lot.", 7).response().body).decode())
     judge("Sad!")

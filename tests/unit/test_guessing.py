@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from demo.checkpoints.persona import Persona
 from demo.game.game import Game, Revealed, Round, build_game
+from demo.game.pairing import NEAR_CHARACTERS
 from demo.game.pool import Pool
 from demo.game.routes import guess_routes
 from demo.game.scores import Counts, Everyone
@@ -107,6 +108,43 @@ def test_a_generated_one_is_revealed_with_its_label_and_source(play: Play, tmp_p
     assert "temperature 0.7" in revealed.source
     assert "max_new_tokens 160" in revealed.source
     assert (revealed.right, revealed.link, revealed.date) == (True, None, "")
+
+
+TEXT = "Teapots are the future and everybody in this country knows it!"
+
+
+def test_a_text_has_a_real_twin_of_its_length(play: Play, tmp_path: Path) -> None:
+    game = play()
+    dealt(game)
+    twin = game.twin(f"{TEXT} @nobody_knows https://t.co/x", seed=7)
+    assert twin.text == f"{TEXT} @user"
+    tweets = {tweet.text: tweet for tweet in write_tweets(tmp_path)}
+    assert abs(len(twin.real) - len(twin.text)) <= NEAR_CHARACTERS
+    assert (twin.date, twin.link) == (
+        tweets[twin.real].date[:10], f"https://x.com/i/status/{tweets[twin.real].id}",
+    )  # fmt: skip
+    # A reload shows no other one: the one that stays would be the computer's.
+    assert game.twin(f"{TEXT} @nobody_knows https://t.co/x", seed=7) == twin
+    assert len({game.twin(TEXT, seed).real for seed in range(20)}) > 1
+
+
+def test_a_twin_is_no_tweet_that_the_game_deals(play: Play, tmp_path: Path) -> None:
+    folder = tmp_path / "both"
+    dev = write_tweets(folder, 100, "dev", seed=8)
+    test = write_tweets(folder, 100)
+    game = play(folder=folder)
+    dealt(game)
+    twins = {game.twin(TEXT, seed).real for seed in range(50)}
+    assert not twins & {tweet.text for tweet in test}
+    assert twins <= {tweet.text for tweet in dev}
+
+
+@pytest.mark.parametrize("text", ["Too short", f"{TEXT} And…", TEXT * 4, f"RT @a: {TEXT}"])
+def test_a_text_that_gives_itself_away_has_no_twin(play: Play, text: str) -> None:
+    game = play()
+    dealt(game)
+    with pytest.raises(Refused, match="fools nobody"):
+        game.twin(text, seed=1)
 
 
 def test_without_a_detector_nothing_is_said_of_one(play: Play) -> None:

@@ -63,6 +63,7 @@ def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> N
         ("POST", "/guess/answer", "calls"),
         ("POST", "/guess/next", "rounds"),
         ("POST", "/guess/daily", "rounds"),
+        ("POST", "/guess/twin", "rounds"),
         ("GET", "/", "calls"),
         ("GET", "/assets/index.js", "parts"),
         ("POST", "/assets/index.js", "calls"),

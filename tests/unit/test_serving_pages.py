@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gradio as gr
 import pytest
@@ -17,11 +18,15 @@ from starlette.testclient import TestClient
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.profile import read_profile
+from demo.server.service import Service
 from demo.ui import copy, embed
 from demo.ui.embed import (
     FRONTEND,
+    PREVIEW,
+    PREVIEW_ANY,
     Rewriting,
     address_of,
+    asset_routes,
     changes,
     lazy_script,
     preview_tags,
@@ -101,7 +106,7 @@ def gradio_of(folder: Path, script: str, sheet: str) -> Path:
 
 def changed(path: str, text: str, frontend: Path = FRONTEND) -> str:
     """What Gradio's answer at that path becomes."""
-    change = changes(PERSONA, frontend).get(path)
+    change = changes(PERSONA, {}, frontend).get(path)
     return change(text, request_with(host="x")) if change else text
 
 
@@ -129,7 +134,7 @@ def test_a_gradio_without_its_files_starts_too(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert lazy_script(tmp_path) == ""
-    assert len(changes(PERSONA, tmp_path)) == 3
+    assert len(changes(PERSONA, {}, tmp_path)) == 3
     assert len(caplog.messages) == 2
 
 
@@ -147,7 +152,7 @@ def test_the_installed_gradio_is_one_whose_bundle_and_sheets_are_known(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert re.search(r'import\("\./assets/[\w-]+\.js"\)', lazy_script())
-    assert len(changes(PERSONA)) == 4
+    assert len(changes(PERSONA, {})) == 4
     assert caplog.messages == []
 
 
@@ -177,6 +182,16 @@ def test_the_address_is_the_one_that_was_asked(headers: dict[str, str], address:
     assert address_of(request_with(**headers)) == address
 
 
+@pytest.mark.parametrize(
+    ("root_path", "address"),
+    [("/some/demo", "http://x/some/demo"), ("https://b.test/demo/", "https://b.test/demo")],
+)
+def test_the_address_has_the_path_that_a_proxy_serves(root_path: str, address: str) -> None:
+    request = request_with(host="x")
+    request.scope["root_path"] = root_path
+    assert address_of(request) == address
+
+
 def test_a_shared_link_shows_title_sentence_picture_and_label() -> None:
     tags = preview_tags(PERSONA, "https://a.hf.space")
     assert '<meta property="og:image" content="https://a.hf.space/preview.png">' in tags
@@ -184,6 +199,13 @@ def test_a_shared_link_shows_title_sentence_picture_and_label() -> None:
     assert "AI-generated parody" in tags
     assert "Donald Trump&#x27;s tweets" in tags
     assert copy.PREVIEW_PICTURE in tags
+
+
+@pytest.mark.parametrize(("title", "picture"), [("", PREVIEW), ("Cats or Codes?", PREVIEW_ANY)])
+def test_the_picture_names_nobody_but_the_embedded_persona(title: str, picture: Path) -> None:
+    persona = PERSONA.model_copy(update={"title": title or PERSONA.title})
+    client = TestClient(Starlette(routes=asset_routes(Service(Mock()), persona)))
+    assert client.get("/preview.png").content == picture.read_bytes()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_every_variable_is_read() -> None:
         "TWEETS_REVISION": COMMIT[::-1], "COUNTS_DATASET": "i/j", "CONTACT": "https://k/@l",
         "VISITOR_QUEUE": "6", "RATE_ALL": "11", "TRUSTED_PROXIES": "2",
         "MASK_SLURS": "0", "METRICS_TOKEN": "m" * 16, "LOG_FORMAT": "json",
-        "STOP_SECONDS": "13",
+        "STOP_SECONDS": "13", "GRADIO_ROOT_PATH": "/some/demo",
     }  # fmt: skip
     rates = {f"RATE_{kind}": f"{i}/hour" for i, kind in enumerate(KINDS, start=20)}
     settings = read_settings({**given, **rates})
@@ -69,6 +69,17 @@ def test_a_space_listens_to_the_world_unless_told_otherwise() -> None:
 @pytest.mark.parametrize("contact", ["me", "http://a", "https://", "https://a b", "a@b c", "@a"])
 def test_a_contact_is_an_https_or_an_e_mail_address(contact: str) -> None:
     assert "https address or an e-mail address" in refusal(CONTACT=contact)
+
+
+@pytest.mark.parametrize("path", ["demo", "/a b", "ftp://a/b", "//a", "/a//b", "https://"])
+def test_a_root_path_is_a_path_or_an_address(path: str) -> None:
+    assert "a path such as /demo, or a whole address" in refusal(GRADIO_ROOT_PATH=path)
+
+
+def test_a_root_path_needs_no_slash_at_its_end() -> None:
+    assert read_settings({"GRADIO_ROOT_PATH": "/some/demo/"}).root_path == "/some/demo"
+    address = "https://a.example:8080/demo"
+    assert read_settings({"GRADIO_ROOT_PATH": address}).root_path == address
 
 
 @pytest.mark.parametrize("revision", ["", "main", COMMIT[:12], COMMIT + "0", "g" * 40])

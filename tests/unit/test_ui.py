@@ -104,7 +104,8 @@ def test_every_class_that_is_styled_exists() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("cards.html", "picture.js", "share.js"), {**copy.CARD, **copy.SHARE}),
+        (("cards.html", "picture.js", "share.js"), {**copy.CARD, **copy.SHARE, **copy.FOOL}),
+        (("fool.html", "share.js"), copy.fool_words(PROFILE.persona)),
         (("guess.html", "round.js"), copy.guess_words(PROFILE.persona)),
         (("detect.html",), copy.DETECT),
         (("write.html",), copy.COUNTER),
@@ -174,22 +175,43 @@ def test_a_text_with_a_real_tweet_in_it_says_so_wherever_it_goes(engine: Scripte
 def test_a_verdict_is_never_flat_and_sums_up_its_words() -> None:
     text = "The zebra and the zoo were fuzzy and dizzy, and the jazz was all buzz"
     said = judge(scripted_judges(), text)
-    assert said.verdict == "Leans strongly towards a computer."
+    assert said.verdict == "Probably the computer."
     assert said.probability is not None
     assert 0.5 < said.probability < 1
     for passage in said.passages:
         assert text[passage.start : passage.end] == passage.text
     assert {p.speaks_for for p in said.passages} == {"computer", "person"}
-    assert "900 held-back texts of 40 characters and more" in said.trust
-    assert "70% of the time (60% to 80%)" in said.trust
+    assert said.trust.startswith("At this length (40 characters or more) it is right about 70%")
+    assert "measured on 900 texts; a coin flip gets 50%" in said.trust
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "note"),
+    [
+        (REAL_TWEET, copy.DETECT_IS_REAL, ""),
+        (f"  {REAL_TWEET} https://t.co/aaaaaaaaaa", copy.DETECT_IS_REAL, ""),
+        (f"{REAL_TWEET} and the zoo was fuzzy", copy.DETECT_MOSTLY_REAL, "word for word"),
+    ],
+)
+def test_what_is_known_to_be_real_is_not_judged_as_well(text: str, verdict: str, note: str) -> None:
+    said = judge(scripted_judges(), text)
+    assert (said.verdict, said.probability, said.passages, said.trust) == (verdict, None, [], "")
+    assert said.repeats
+    assert note in said.note
+
+
+def test_a_text_with_a_little_of_a_real_one_is_judged() -> None:
+    said = judge(scripted_judges(), f"{'The zebra and the zoo were fuzzy. ' * 4}{REAL_TWEET}")
+    assert said.verdict == "Probably the computer."
+    assert "word for word" in said.note
 
 
 @pytest.mark.parametrize(
     ("judges", "text", "why"),
     [
-        (scripted_judges(), "", "it takes at least 20 characters and 3 words"),
+        (scripted_judges(), "", "at least 20 characters and 3 words"),
         (scripted_judges(), "https://t.co/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "at least 20"),
-        (scripted_judges(), "The zebra ate all the maize", "no better than a coin"),
+        (scripted_judges(), "The zebra ate all the maize", "no better than a coin flip"),
         (Judges(), "The zebra and the zoo were fuzzy and dizzy", "without a detector"),
     ],
 )
@@ -197,7 +219,7 @@ def test_what_cannot_be_said_is_not_said(judges: Judges, text: str, why: str) ->
     said = judge(judges, text)
     assert said.probability is None
     assert said.passages == []
-    assert said.verdict.startswith("Cannot say: ")
+    assert said.verdict.startswith(("Can't tell: ", "Too short to judge: "))
     assert why in said.verdict
 
 

@@ -4,8 +4,18 @@ const root = element.closest("#computer-dump");
 // In an embed the page is somebody else's; there the element says where the app is.
 const host = element.closest("gradio-app[src]");
 const isEmbed = Boolean(host && host.getAttribute("src"));
-const configured = window.gradio_config && window.gradio_config.root;
-const base = ((isEmbed && host.getAttribute("src")) || configured || window.location.origin).replace(/\/+$/, "");
+const base = (isEmbed ? host.getAttribute("src") : ownAddress()).replace(/\/+$/, "");
+
+// The page's own address as Gradio's client resolves it: behind a proxy that hides the port or https, the
+// server knows neither.
+function ownAddress() {
+  const { root = "" } = window.gradio_config || {};
+  const address = new URL(root || "/", window.location.href);
+  if (address.hostname !== window.location.hostname) return root;
+  address.protocol = window.location.protocol;
+  address.host = window.location.host;
+  return address.href;
+}
 
 const part = (name) => element.querySelector(".cd-" + name);
 
@@ -118,13 +128,13 @@ async function copyText(text) {
   }
 }
 
-// The button says something for two seconds, and keeps the focus.
+// The button says something for as long as it takes to read, and keeps the focus.
 function say(button, sentence) {
   button.dataset.label ||= button.textContent;
   button.textContent = sentence;
   button.focus();
   clearTimeout(button.saying);
-  button.saying = setTimeout(() => { button.textContent = button.dataset.label; }, 2000);
+  button.saying = setTimeout(() => { button.textContent = button.dataset.label; }, Math.max(2000, 70 * sentence.length));
 }
 
 async function copyAndSay(button, text, done, refused) {
