@@ -39,7 +39,8 @@ READ = [
     ),
 ]  # fmt: skip
 POSTED = [
-    "/count", "/guess/next", "/guess/daily", "/guess/answer", "/guess/twin", "/login",
+    "/count", "/guess/next", "/guess/daily", "/guess/answer", "/guess/twin",
+    "/login",
     *(
         f"/gradio_api/{route}"
         for route in (

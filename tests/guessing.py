@@ -36,11 +36,9 @@ class StoryTeller(ScriptedEngine):
         return Reply(story_of(request))
 
 
-def write_tweets(folder: Path, count: int = 200, name: str = "test") -> list[Tweet]:
+def write_tweets(folder: Path, count: int = 200, name: str = "test", seed: int = 7) -> list[Tweet]:
     """Writes one split of made-up tweets, the same ones each time, and returns them."""
-    tweets = [
-        Tweet(int(row["id"]), row["date"], row["text"]) for row in made_up.rows(count, seed=7)
-    ]
+    tweets = [Tweet(int(row["id"]), row["date"], row["text"]) for row in made_up.rows(count, seed)]
     folder.mkdir(parents=True, exist_ok=True)
     write_split(folder / f"{name}.parquet", tweets)
     return tweets

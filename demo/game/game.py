@@ -131,8 +131,8 @@ class Game:
         self._off, self._pool, self._pause_seconds = off, pool or Pool(), pause_seconds
         self._tickets = Tickets()
         self._dealer: Dealer | None = None
-        self._find_twins: Callable[[str, int], Twins | None] | None = None
         self._daily: DailyTen | None = None
+        self._find_twins: Callable[[str, int], Twins | None] | None = None
         self._filler: Filler | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -245,9 +245,13 @@ class Game:
         rng: Random = secrets.SystemRandom()
         rules = DisplayRules.from_texts(real.texts)
         allowed = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
+        # Fool a friend tells of these that they are real, so the game deals others if it can.
+        spare = [tweet for tweet in real.spare if rules.allow(tweet.text)]
         # Else /detect, which knows all real tweets, would tell what is being guessed.
         self._service.hide(
-            frozenset(digest for tweet in allowed for digest in window_digests(tweet.text))
+            frozenset(
+                digest for tweet in (*allowed, *spare) for digest in window_digests(tweet.text)
+            )
         )
         dullness = Dullness.from_texts(real.texts)
         shown = [tweet for tweet in allowed if not dullness.is_dull(tweet.text)]
@@ -261,8 +265,8 @@ class Game:
             texts, rules, self._profile.defaults, deck.wants, self._repeats, dullness.is_dull,
             style.learn, rng, self._service.mask,
         )  # fmt: skip
-        self._find_twins = lambda text, seed: find_twins(text, seed, tweets, rules)
         self._daily = DailyTen(reserved, source)
+        self._find_twins = lambda text, seed: find_twins(text, seed, spare or tweets, rules)
         self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
         commissions = PoolTexts(self._pool, source), self._daily
         return Filler(self._service, *commissions, self._pause_seconds)

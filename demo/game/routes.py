@@ -1,4 +1,4 @@
-"""The game over HTTP: `POST /guess/next`, `/guess/daily`, `/guess/answer` and `/guess/twin`, JSON.
+"""The game over HTTP: `POST /guess/next`, `daily`, `answer` and `twin`, JSON both ways.
 
 Their bodies were checked to be objects by `demo.server.limits`. Nothing that is sent is logged.
 """

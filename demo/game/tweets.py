@@ -49,12 +49,13 @@ class Tweet:
 
 @dataclass(frozen=True)
 class RealTweets:
-    """The tweets of the split that is played with, the texts of all splits that were read, and
-    whose they are if the data say so."""
+    """The tweets of the split that is played with, the texts of all splits that were read, whose
+    they are if the data say so, and the tweets of the other splits, which the game never deals."""
 
     tweets: tuple[Tweet, ...]
     texts: tuple[str, ...]
     persona: Persona | None = None
+    spare: tuple[Tweet, ...] = ()
 
 
 def read_tweets(folder: Path) -> RealTweets:
@@ -70,7 +71,8 @@ def read_tweets(folder: Path) -> RealTweets:
         except InvalidPersona as error:
             raise NoTweets(f"{folder / PERSONA} cannot be used: {error}") from error
     texts = tuple(tweet.text for tweets in splits for tweet in tweets)
-    return RealTweets(tuple(splits[0]), texts, persona)
+    spare = tuple(tweet for tweets in splits[1:] for tweet in tweets)
+    return RealTweets(tuple(splits[0]), texts, persona, spare)
 
 
 def link_to(tweet: Tweet, persona: Persona) -> str | None:

@@ -15,7 +15,7 @@ from demo.ui.write import build_write_tab
 
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
-# Tweets in a round of the guessing game.
+# Tweets in a round of the guessing game, and places of its Daily Ten.
 ROUNDS = 10
 _UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
 _HEADER = """

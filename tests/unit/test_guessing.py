@@ -128,6 +128,17 @@ def test_a_text_has_a_real_twin_of_its_length(play: Play, tmp_path: Path) -> Non
     assert len({game.twin(TEXT, seed).real for seed in range(20)}) > 1
 
 
+def test_a_twin_is_no_tweet_that_the_game_deals(play: Play, tmp_path: Path) -> None:
+    folder = tmp_path / "both"
+    dev = write_tweets(folder, 100, "dev", seed=8)
+    test = write_tweets(folder, 100)
+    game = play(folder=folder)
+    dealt(game)
+    twins = {game.twin(TEXT, seed).real for seed in range(50)}
+    assert not twins & {tweet.text for tweet in test}
+    assert twins <= {tweet.text for tweet in dev}
+
+
 @pytest.mark.parametrize("text", ["Too short", f"{TEXT} And…", TEXT * 4, f"RT @a: {TEXT}"])
 def test_a_text_that_gives_itself_away_has_no_twin(play: Play, text: str) -> None:
     game = play()
