@@ -98,10 +98,10 @@ class LlamaServer(Dialect):
             "seed": request.seed,
             "stream": True,
             "return_tokens": True,
-            # Its defaults: likely tokens only, a penalty for the last 64, a prompt's cache that
-            # has a text depend on the one before.
+            # By default it drops unlikely tokens, penalises the last 64 only, and keeps a prompt's
+            # cache, by which a text depends on the one before. Newer versions refuse -1 for "all".
             "min_p": 0.0,
-            "repeat_last_n": -1,
+            "repeat_last_n": len(prompt.ids) + prompt.limit,
             "cache_prompt": False,
             "samplers": ["penalties", "temperature", "top_k", "top_p"],
         }

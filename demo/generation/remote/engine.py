@@ -76,8 +76,7 @@ class RemoteEngine(Engine):
             raise UnusableServer(f"The server that ENGINE_URL names {error.reason}.") from error
         self.context_tokens = self._tokens.context_tokens
         self.identity = EngineIdentity(
-            # A server may call its model whatever it likes, and visitors see it.
-            checkpoint=re.sub(r"[^\w./:-]", "_", self._served.model)[:80],
+            checkpoint=_shown(self._served.model),
             revision="unverified",
             engine=f"remote {label}",
             precision="as served",
@@ -240,6 +239,14 @@ def _read_checkpoint(folder: Path) -> tuple[Tokens, int]:
             "size of its vocabulary."
         )
     return Tokens(tokenizer, eos_id, context), vocabulary
+
+
+def _shown(model: str) -> str:
+    """A model's name as visitors may see it: a server calls it whatever it likes, and by default
+    after where its file lies on the server's disk."""
+    if re.match(r"[/~.]|\w:|.*\\", model):
+        model = re.split(r"[/\\]", model)[-1]
+    return re.sub(r"[^\w./:-]", "_", model)[-80:]
 
 
 def _bare(text: str) -> str:
