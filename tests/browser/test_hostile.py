@@ -88,7 +88,7 @@ def write(page: Page) -> None:
     page.get_by_text("Advanced").click()
     page.locator("#cd-seed textarea, #cd-seed input").fill(hostile("seed"))
     prompt_box(page).press("Enter")
-    expect(page.locator(".cd-card .cd-error")).to_contain_text("seed must be a number")
+    expect(page.locator(".cd-card .cd-error")).to_contain_text("seed must be a whole number")
 
 
 def guess(page: Page) -> None:
