@@ -104,7 +104,7 @@ def _visit(browser: Browser, address: str, width: int, height: int) -> Visit:
     context.add_init_script(OBSERVE)
     page = context.new_page()
     page.goto(address)
-    page.get_by_label("Your opening words").wait_for()
+    page.get_by_label("Start a tweet").wait_for()
     usable = float(page.evaluate("performance.now()"))
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(SETTLE_MILLISECONDS)

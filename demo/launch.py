@@ -37,6 +37,7 @@ from demo.ui.embed import (
     save_no_states,
 )
 from demo.ui.page import build_page
+from demo.ui.specimens import Specimens
 from demo.ui.theme import CSS_FILE, build_theme, palette_css
 
 # Threads beyond those in which texts wait and are written: for pages and their assets.
@@ -65,9 +66,14 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     game = build_game(service, profile, settings, say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.why_off())
+    specimens = Specimens(service, profile)
+    # ZeroGPU lends a GPU for what a visitor asks for, and charges the visitor for it.
+    if not settings.zero_gpu:
+        specimens.begin()
     routes = (
         *service_routes(service, settings.metrics_token),
         *asset_routes(service, profile.persona),
+        specimens.route(),
         *guess_routes(game),
     )
     try:

@@ -39,7 +39,7 @@ def fields_table() -> str:
     ]
     rows.append(
         f"| {COUNT.name} | {COUNT.maximum:g} | {COUNT.minimum:g} to {COUNT.maximum:g}, whole "
-        f"| {COUNT.help} `/generate_many` alone takes it. |"
+        f"| {COUNT.help} Only for `/generate_many`. |"
     )
     return "\n".join(["| field | default | limits | what it does |", "|---|---|---|---|", *rows])
 

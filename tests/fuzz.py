@@ -25,8 +25,8 @@ SETTINGS = {
 }
 READ = [
     "/", "/config", "/theme.css", "/gradio.js", "/plot.png", "/embed.html", "/healthz", "/readyz",
-    "/assets/{}", "/static/{}", "/{}", "/svelte/{}", "/manifest.json", "/pwa_icon/{}", "/docs",
-    "/monitoring/{}", "/favicon.ico", "/robots.txt", "/static/img/{}/..", "/openapi.json",
+    "/specimen", "/assets/{}", "/static/{}", "/{}", "/svelte/{}", "/manifest.json", "/pwa_icon/{}",
+    "/docs", "/monitoring/{}", "/favicon.ico", "/robots.txt", "/static/img/{}/..", "/openapi.json",
     *(
         f"/gradio_api/{route}"
         for route in (

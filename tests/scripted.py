@@ -49,6 +49,11 @@ REPLIES = {
     "crash": Reply("half a", error=RuntimeError("secret internals about crash")),
     "refuse": Reply("", error=EngineError("The engine is tired. Try again in a minute.")),
     "quote": Reply(f"He said: {REAL_TWEET} and left"),
+    "wordless": Reply(""),
+    "ends wordless": Reply("here"),
+    "ends wordless here": Reply(""),
+    "ends tired": Reply("here"),
+    "ends tired here": Reply("", error=EngineError("The engine is tired.")),
     "long": Reply("a tweet of many words goes on and on " * 9),
 }
 

@@ -43,14 +43,17 @@ class NumberField:
             # A huge int overflows float(), and math.isfinite with it.
             or (isinstance(value, float) and not math.isfinite(value))
         ):
+            number = "whole number" if self.whole else "number"
+            # Who typed words into a field for numbers sees them there.
+            instead = "" if isinstance(value, str) else f", not {_shown(value)}"
             raise InvalidRequest(
-                f"{self.name} must be a number from {self.minimum:g} to {self.maximum:.10g}, "
-                f"not {_shown(value)}."
+                f"{self.name} must be a {number} from {self.minimum:g} to {self.maximum:,.10g}"
+                f"{instead}."
             )
         if not self.minimum <= value <= self.maximum:
             raise InvalidRequest(
                 f"{self.name} is {_shown(value)}; it must be from "
-                f"{self.minimum:g} to {self.maximum:.10g}."
+                f"{self.minimum:g} to {self.maximum:,.10g}."
             )
         if not self.whole:
             return float(value)
@@ -63,22 +66,22 @@ FIELDS: Mapping[str, NumberField] = {
     field.name: field
     for field in (
         NumberField("max_new_tokens", "Length", 60, 1, 200, 1, True,
-                    "At most this many tokens are added; a tweet may end sooner."),
+                    "Maximum length in tokens (roughly ¾ of a word). Tweets often end sooner."),
         NumberField("temperature", "Temperature", 0.9, 0.1, 1.5, 0.05, False,
-                    "Low repeats the expected, high surprises."),
+                    "Low is predictable, high is unhinged."),
         NumberField("top_p", "Top-p", 0.95, 0.05, 1.0, 0.05, False,
-                    "Sample from the likeliest tokens that make up this share."),
+                    "Choose only among the likeliest tokens that add up to this share."),
         NumberField("top_k", "Top-k", 0, 0, 200, 1, True,
-                    "Sample from this many of the likeliest tokens; 0 is off."),
+                    "Choose only among this many likeliest tokens (0 = no limit)."),
         NumberField("repetition_penalty", "Repetition penalty", 1.0, 1.0, 2.0, 0.05, False,
-                    "Above 1, tokens that were used become less likely."),
+                    "Above 1 discourages repetition."),
         NumberField("seed", "Seed", None, 0, MAX_SEED, 1, True,
-                    "The same seed and settings give the same text; empty draws one."),
+                    "Same seed and settings, same tweet. Leave blank for a random one."),
     )
 }  # fmt: skip
 
 # How many texts one call may ask for; each text has a request of its own.
-COUNT = NumberField("count", "How many", 1, 1, 4, 1, True, "So many texts, side by side.")
+COUNT = NumberField("count", "How many", 1, 1, 4, 1, True, "How many texts to write.")
 
 
 def draw_seed() -> int:
@@ -150,4 +153,4 @@ def _shown(value: object) -> str:
         return "an integer beyond 64 bits"
     if isinstance(value, int | float):
         return str(value)
-    return f"a value of type {type(value).__name__}"
+    return "a list" if isinstance(value, list) else "an object"

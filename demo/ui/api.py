@@ -199,7 +199,8 @@ def _write(
         service.calls.end(call)
     errors = [draft.error for draft in drafts if draft.error]
     if len(errors) == len(drafts):
-        raise gr.Error(errors[0], print_exception=False)
+        # The page says it in its card, once.
+        raise gr.Error(errors[0], visible=False, print_exception=False)
 
 
 def _steps(

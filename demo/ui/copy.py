@@ -13,77 +13,76 @@ from demo.judging.judges import Trust
 
 # --- the page -------------------------------------------------------------------------------
 
+PARODY = "Parody, written by a computer."
 DISCLAIMER = (
-    "Parody. What is written here is made up by a computer: nobody said it, and none of it is "
-    "news, advice or an endorsement. Real tweets are in the guessing game alone, which says "
-    "which they are."
+    "Nobody said any of this; it is not news, advice or an endorsement. Real tweets appear only "
+    "in the Guess game, which tells you which is which."
 )
 TABS = {"write": "Write", "guess": "Guess", "detect": "Detect", "about": "About"}
 STATUS: Mapping[str, str] = {
-    "loading": "The model is loading. You can ask already: the answer comes as soon as it can.",
-    "recovering": "The model is being restarted; that takes a moment.",
-    "failed": "The model could not be loaded.",
-    "stopping": "The demo is being restarted.",
-    "unreachable": "The server does not answer.",
+    "loading": "The model is still loading. Go ahead: your tweet starts as soon as it's ready.",
+    "recovering": "The model is restarting. One moment.",
+    "failed": "The model failed to load, so nothing can be written right now.",
+    "stopping": "The demo is restarting. One moment.",
+    "unreachable": "Can't reach the server. Retrying…",
     # In the card of a call.
-    "unanswered": "The server does not answer. What you typed is still there: try again soon.",
+    "unanswered": "Can't reach the server. Your words are still here; try again in a moment.",
 }
 PREVIEW_PICTURE = "A robot and a tweet that it made up, labelled as AI-generated parody"
-MORE_ON_THE_PAGE = "Can you tell them from real ones? Play on the full page"
-TAGLINE = "Begin a tweet, and a language model fine-tuned on {persona.tweets} finishes it."
+MORE_ON_THE_PAGE = "Can you tell these from the real ones? Play the game"
+TAGLINE = "Start a tweet. An AI trained on {persona.tweets} finishes it."
 # Under the title of a shared link.
 PREVIEW = TAGLINE + " Then guess which ones are real. {persona.badge}."
 
 # --- write ----------------------------------------------------------------------------------
 
-PROMPT_LABEL = "Your opening words"
-PROMPT_PLACEHOLDER = "Leave it empty, or begin"
-GENERATE = "Generate"
+PROMPT_LABEL = "Start a tweet"
+PROMPT_PLACEHOLDER = "A few words, or none"
+GENERATE = "Finish it"
 STOP = "Stop"
 STOPPING = "Stopping…"
 CLEAR = "Clear"
 PRESET_LABEL = "Mood"
-PRESET_HELP = "Sets the numbers below. Move one yourself and it is your own mood."
+PRESET_HELP = "Sets the sliders below."
 PRESETS: Mapping[str, str] = {
-    "trained": "As trained",
+    "trained": "Default",
     "cautious": "On script",
     "bold": "Off script",
     "unhinged": "3 a.m.",
     "short": "One-liner",
 }
 ADVANCED = "Advanced"
-SEED_PLACEHOLDER = "drawn anew each time"
-KEEP_SEED = "Keep last seed"
-DRAW_SEED = "Draw a new one"
+SEED_PLACEHOLDER = "Random"
+KEEP_SEED = "Reuse last seed"
+DRAW_SEED = "Random seed"
 RESET = "Reset to defaults"
+# Said from four fifths of a limit on.
 COUNTER: Mapping[str, str] = {
-    "characters": "{0} of {1} characters",
-    "tokens": "{0} of {1} tokens",
-    "over": "more than this model can read",
+    "characters": "{0} / {1}",
+    "tokens": "{0} / {1} tokens",
+    "over": "too long for this model",
     "too_long": "too long",
 }
-LOADING = "The model is still loading. Your text starts as soon as it can."
-NO_ANSWER = (
-    "No text came: the connection was lost, or the server was restarted. "
-    "What you typed is still there, so you can try again."
-)
-CUT = (
-    "Cut off here: the connection was lost, or the server was restarted. "
-    "Continue goes on from the end of this text."
-)
+LOADING = STATUS["loading"]
+NO_ANSWER = "Nothing came back. Your words are still here; try again in a moment."
+CUT = "The connection was lost here. Continue picks up from the end of this text."
 INTERNAL_ERROR = "Something went wrong while writing. Try again in a moment."
 # What the card's scripts say.
 CARD: Mapping[str, str] = {
-    "empty": "The tweet appears here, word by word, with your own words marked.",
-    "waiting": "Waiting for the computer…",
-    "copied": "Copied, with its label",
-    "refused": "Copying was refused",
-    "linked": "Link copied",
-    "repeated": "Stands word for word in a real tweet",
-    "history": "Written on this visit: {0}",
+    "empty": "Your tweet prints here.",
+    "specimen": "A sample: this model finished the marked words when the demo started. Your turn.",
+    "waiting": "Warming up the printer…",
+    "nothing": "The computer had nothing to add. Try again, or add a word.",
+    "copied": "Copied",
+    "refused": "Blocked",
+    "linked": "Copied",
+    "repeated": "Also in a real tweet, word for word",
+    "history": "Your tweets so far ({0})",
     "history_show": "Show",
-    "differs": "The link was made with {0}; this page runs {1}. The text may differ.",
-    "made_by": "Made by a computer, {0}",
+    "history_kept": "Kept only in this tab. A reload keeps the list; closing the tab clears it.",
+    "history_not_kept": "Kept only on this page. Leaving or reloading it clears the list.",
+    "differs": "This link was made with another version of the model, so the text may differ.",
+    "made_by": "Written by a computer. {0}.",
     "fool": "Fool a friend",
     "fool_help": "A link to this text beside a real tweet: can your friend tell which is real?",
 }
@@ -101,20 +100,17 @@ FOOL: Mapping[str, str] = {
     "unreachable": "Can't reach the server. Try again in a moment.",
 }
 FINISH: Mapping[str, str] = {
-    "end_of_tweet": "The tweet ended by itself.",
-    "length": "Cut off at the length you set.",
-    "deadline": "Cut off: it took longer than one text may take.",
-    "stopped": "You stopped it.",
+    "length": "Reached the length limit.",
+    "deadline": "Stopped: this was taking too long.",
+    "stopped": "Stopped.",
 }
 QUEUE_NOTE = "You are number {0} in the queue."
-LENGTH_NOTE = (
-    "The length was cut from {asked} to {applied} tokens: a long opening leaves less room for more."
-)
+LENGTH_NOTE = "Shortened to {applied} tokens: your opening takes up the rest."
 
 
 def repeats_note(share: float) -> str:
     """Said of a text with words of a real tweet in it; `share` of its characters, in 0 to 1."""
-    return f"{max(share, 0.01):.0%} of it stands word for word in a real tweet."
+    return f"{max(share, 0.01):.0%} of this is copied word for word from a real tweet."
 
 
 # --- guess ----------------------------------------------------------------------------------
@@ -267,30 +263,29 @@ def _characters(trust: Trust) -> str:
 # --- about ----------------------------------------------------------------------------------
 
 ABOUT: Mapping[str, str] = {
-    "plot": "Training, ours and the original's: bits per byte of held-back tweets, lower is better",
+    "plot": "Training, ours and the original's: bits per byte of held-back tweets (lower: better)",
     "duplicate": "Duplicate this Space",
-    "report": "Report a text or a fault",
+    "report": "Report a problem",
     "copy": "Copy",
     "copied": "Copied",
-    "refused": "Copying was refused",
+    "refused": "Blocked",
 }
 FIGURES: Mapping[str, str] = {
-    "tweets_learnt_from": "tweets it learnt from",
-    "tweets_held_back": "tweets held back to measure it",
+    "tweets_learnt_from": "tweets it was trained on",
+    "tweets_held_back": "tweets held back to test it",
     "bits_per_byte": "bits per byte",
     "perplexity": "perplexity per token",
-    "repeats_of_generated": "its texts that repeat 8 words or 50 characters of a tweet",
-    "repeats_of_real": "real tweets that do",
+    "repeats_of_generated": "generated tweets that copy 8+ words of a real one",
+    "repeats_of_real": "real tweets that copy another",
     "detector_accuracy": "accuracy of its detector",
     "detector_roc_auc": "AUC of its detector",
 }
 PERCENTAGES = ("repeats_of_generated", "repeats_of_real", "detector_accuracy")
 # Paragraphs: what this is, and what it is not.
 WHAT_IT_IS = (
-    "A language model that was shown {persona.tweets}, from {persona.archive}, until it wrote "
-    "like that. It continues what you begin, one likely piece of a word after the other. It "
-    "knows no facts and means nothing by it.",
-    "It is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
+    "A language model trained on {persona.tweets}, from {persona.archive}. It continues your words "
+    "one likely fragment at a time. It knows no facts and has no opinions.",
+    "This is parody of a style. {persona.name} did not write, say or approve any of it. Nothing "
     "here is news, advice or an endorsement, and every text that leaves this page carries a "
     "label that says so. Please leave it on.",
     "What you type is used to write your text and then forgotten: it is not logged, stored or "

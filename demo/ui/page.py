@@ -21,11 +21,12 @@ _UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
 _HEADER = """
 <h1><b>${other}</b></h1>
 <p>${tagline}</p>
-<p class="cd-disclaimer">${disclaimer}</p>
+<p class="cd-disclaimer"><b>${parody}</b> <span>${disclaimer}</span></p>
 """
 _HEADER_OF_TWO_SIDES = _HEADER.replace("<b>", "${one} <span>or</span> <b>", 1)
-# Shown where the header is not: in an embed. page.html has its link lead to the whole page.
-_FOOTER = '<p>${disclaimer} <a target="_blank" rel="noopener">${more}</a></p>'
+# Shown where the header is not, in an embed, or is short, on a phone. page.html has the link lead
+# to the whole page.
+_FOOTER = '<p>${parody} ${disclaimer} <a target="_blank" rel="noopener">${more}</a></p>'
 
 
 def build_page(
@@ -65,7 +66,11 @@ def build_page(
             with gr.Tab(copy.TABS["about"], id="about") as about:
                 build_about_tab(about, checkpoint, persona, owner)
         build_fixed_html(
-            _FOOTER, "cd-footer", disclaimer=copy.DISCLAIMER, more=copy.MORE_ON_THE_PAGE
+            _FOOTER,
+            "cd-footer",
+            parody=copy.PARODY,
+            disclaimer=copy.DISCLAIMER,
+            more=copy.MORE_ON_THE_PAGE,
         )
     return page
 
@@ -79,5 +84,6 @@ def _build_header(persona: Persona) -> None:
         one=one,
         other=other if len(other) > UNBROKEN_CHARACTERS else other.replace(" ", _UNBROKEN_SPACE),
         tagline=copy.TAGLINE.format(persona=persona),
+        parody=copy.PARODY,
         disclaimer=copy.DISCLAIMER,
     )

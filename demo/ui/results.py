@@ -205,7 +205,6 @@ class Draft:
         if self.ahead:
             yield copy.QUEUE_NOTE.format(self.ahead)
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
-            applied, asked = self.ending.max_new_tokens, self.request.max_new_tokens
-            yield copy.LENGTH_NOTE.format(applied=applied, asked=asked)
+            yield copy.LENGTH_NOTE.format(applied=self.ending.max_new_tokens)
         if self.repeats:
             yield self._repeats_note()

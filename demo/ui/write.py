@@ -45,9 +45,8 @@ def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool
         with gr.Column(elem_id="cd-compose"):
             prompt, asking = _build_prompt()
             with gr.Row(elem_id="cd-examples"):
-                for text in persona.examples:
-                    chip = gr.Button(text, size="sm")
-                    chip.click(None, js=browser_function("give", values=text), outputs=prompt)
+                # write.html has them written at once.
+                examples = [gr.Button(text, size="sm") for text in persona.examples]
             with gr.Row(elem_id="cd-actions"):
                 start = gr.Button(copy.GENERATE, variant="primary", elem_id="cd-generate")
                 stop = gr.Button(copy.STOP, variant="stop", interactive=False, elem_id="cd-stop")
@@ -67,7 +66,8 @@ def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool
         with gr.Column(elem_id="cd-settings"):
             settings = _build_settings(cards, profile.defaults)
     blank = asdict(Draft(persona).result())
-    _wire(generate_many, (prompt, asking), settings, cards, (start, stop, clear), blank)
+    buttons = (start, stop, clear, *examples)
+    _wire(generate_many, (prompt, asking), settings, cards, buttons, blank)
 
 
 def _build_prompt() -> tuple[gr.Textbox, gr.HTML]:
@@ -159,19 +159,23 @@ def _wire(
     buttons: Sequence[gr.Button],
     blank: Mapping[str, Any],
 ) -> None:
-    """Button, Enter, links and "Continue" call one function; the rest happens in the browser.
-    `blank` is a text of which nothing has come yet."""
-    # Links and buttons put what they ask for into `asking`.
+    """Button, Enter, links, examples and "Continue" call one function; the rest happens in the
+    browser. `blank` is a text of which nothing has come yet."""
+    # Links and examples put what they ask for into `asking`.
     prompt, asking = typed
     # In the order that `/generate_many` takes them.
     fields = [prompt, *settings]
-    start, stop, clear = buttons
+    start, stop, clear, *examples = buttons
     # Not empty once Stop was pressed for what is being written.
     stopped = gr.Textbox(visible="hidden")
+    # What "Continue" asks for: one text after `carried`, with a seed of its own. What stands in the
+    # fields stays.
+    carried, one = gr.Textbox(visible="hidden"), gr.Number(1, visible="hidden")
+    no_seed = gr.Textbox(visible="hidden")
     begin: dict[str, Any] = {
         "fn": None,
         "js": browser_function("start", text=blank),
-        "inputs": [prompt, settings[0], cards],
+        "inputs": [prompt, *settings[:2], cards],
         "outputs": [cards, stopped],
     }
     # Past the API, whose endpoints have names and docs of their own.
@@ -192,17 +196,26 @@ def _wire(
     fill = browser_function("fill", names=["prompt", "count", *FIELDS], limits=LIMITS)
     inputs = [asking, *fields]
     asked = asking.ask(None, js=fill, inputs=inputs, outputs=inputs)
+    # A script asks at the last word of a text, which is before Gradio takes its call for over.
+    call["trigger_mode"] = "multiple"
     running_asked = asked.then(**begin).then(**call)
+    go_on = browser_function("carry", text=blank)
+    carrying = cards.carry(
+        None, js=go_on, inputs=[settings[1], cards], outputs=[cards, stopped, carried]
+    )
+    call["inputs"] = [carried, one, *settings[1:-1], no_seed]
+    running_carried = carrying.then(**call)
+    runs = [running, running_asked, running_carried]
     end = browser_function("end", error=copy.NO_ANSWER, cut=copy.CUT)
-    for event in (running, running_asked):
+    for event in runs:
         event.failure(None, js=end, inputs=[cards, stopped], outputs=cards)
     stop.click(
         None,
         js=browser_function("give", values=["stopped", copy.STOPPING]),
         outputs=[stopped, stop],
-        cancels=[running, running_asked],
+        cancels=runs,
     )
     empty = browser_function("give", values=["", None])
     clear.click(None, js=empty, outputs=[prompt, cards])
-    enable = browser_function("enable", stop=copy.STOP)
+    enable = browser_function("enable", stop=copy.STOP, examples=len(examples))
     cards.change(None, js=enable, inputs=cards, outputs=list(buttons))

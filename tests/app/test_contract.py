@@ -116,7 +116,7 @@ def test_one_text_that_fails_for_all_fails_the_call(client: Client) -> None:
     ("endpoint", "fields", "sentence"),
     [
         ("generate_many", {"count": 5}, "count is 5; it must be from 1 to 4."),
-        ("generate_many", {"count": None}, "count must be a number from 1 to 4, not null."),
+        ("generate_many", {"count": None}, "count must be a whole number from 1 to 4, not null."),
         ("generate_many", {"temperature": 9}, "temperature is 9; it must be from 0.1 to 1.5."),
         ("detect", {"text": None}, "text must be text: paste some first."),
         ("detect", {"text": 5}, "text must be text: paste some first."),

@@ -4,7 +4,7 @@ from playwright.sync_api import Locator, Page, expect
 
 
 def prompt_box(page: Page) -> Locator:
-    return page.get_by_label("Your opening words")
+    return page.get_by_label("Start a tweet")
 
 
 def write(page: Page, prompt: str) -> Locator:

@@ -103,6 +103,7 @@ def visitor(reused: Page) -> Page:
     if reused.url != "about:blank":
         reused.unroute_all()
         reused.goto(urljoin(reused.url, "/robots.txt"))
+        reused.evaluate("window.sessionStorage.clear()")
     context.clear_cookies()
     context.clear_permissions()
     context.set_offline(False)

@@ -60,7 +60,7 @@ def visit(page: Page, url: str) -> Page:
 def write(embed: Locator, prompt: str) -> Locator:
     """Writes a text in one embed and returns its card once it is finished."""
     embed.scroll_into_view_if_needed()
-    box = embed.get_by_label("Your opening words")
+    box = embed.get_by_label("Start a tweet")
     box.wait_for()
     embed.page.wait_for_load_state("networkidle")
     box.fill(prompt)
@@ -265,8 +265,8 @@ def test_a_frame_shows_the_compact_page_and_writes(visitor: Page, blog: Blog) ->
     frame.locator(".cd-card").wait_for()
     expect(frame.locator("#cd-header")).to_be_hidden()
     page.wait_for_load_state("networkidle")
-    frame.get_by_label("Your opening words").fill("Today")
-    frame.get_by_label("Your opening words").press("Enter")
+    frame.get_by_label("Start a tweet").fill("Today")
+    frame.get_by_label("Start a tweet").press("Enter")
     expect(frame.locator(".cd-generated")).to_contain_text("computers")
 
 
@@ -276,7 +276,7 @@ def test_an_embed_does_not_take_the_hosts_address_for_a_link_of_ours(
     page = visit(visitor, blog.post(snippets.EMBED) + "#prompt=Host&seed=1")
     page.locator(".cd-card").wait_for()
     page.wait_for_timeout(800)
-    expect(page.get_by_label("Your opening words")).to_have_value("")
+    expect(page.get_by_label("Start a tweet")).to_have_value("")
 
 
 def test_an_embed_asks_no_host_but_the_demo(visitor: Page, blog: Blog) -> None:

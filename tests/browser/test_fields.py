@@ -2,10 +2,11 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.actions import choose, finished, prompt_box
+from tests.browser.conftest import open_page
+from tests.processes import AppProcess
 
 
 def checked(page: Page) -> list[str]:
@@ -13,7 +14,7 @@ def checked(page: Page) -> list[str]:
 
 
 def test_a_mood_sets_the_numbers_and_is_seen(page: Page) -> None:
-    assert checked(page) == ["As trained"]
+    assert checked(page) == ["Default"]
     choose(page, "3 a.m.")
     expect(page.get_by_label("number input for Temperature")).to_have_value("1.5")
     assert checked(page) == ["3 a.m."]
@@ -36,37 +37,37 @@ def test_reset_brings_everything_back(page: Page) -> None:
     expect(page.get_by_label("number input for Length")).to_have_value("60")
     expect(page.get_by_label("Seed")).to_have_value("")
     expect(page.locator("#cd-count label:has(:checked)")).to_have_text("1")
-    assert checked(page) == ["As trained"]
+    assert checked(page) == ["Default"]
 
 
 def test_a_seed_is_kept_and_drawn_anew(page: Page) -> None:
     page.get_by_role("button", name="Advanced").click()
     source = finished(page, "Today").locator(".cd-source")
-    seed = re.search(r"seed (\d+)", source.inner_text())
+    seed = re.search(r"seed (\d+)", source.text_content() or "")
     assert seed
-    page.get_by_role("button", name="Keep last seed").click()
+    page.get_by_role("button", name="Reuse last seed").click()
     expect(page.get_by_label("Seed")).to_have_value(seed[1])
     expect(finished(page, "Today").locator(".cd-source")).to_contain_text(seed[0])
-    page.get_by_role("button", name="Draw a new one").click()
+    page.get_by_role("button", name="Random seed").click()
     expect(page.get_by_label("Seed")).to_have_value("")
 
 
-@pytest.mark.parametrize(
-    ("prompt", "said"),
-    [
-        ("one two three", "13 of 1,000 characters · 3 of 1008 tokens"),
-        ("🫖🇩🇰", "3 of 1,000 characters · 1 of 1008 tokens"),
-    ],
-)
-def test_characters_and_this_checkpoints_tokens_are_counted(
-    page: Page, prompt: str, said: str
-) -> None:
-    prompt_box(page).fill(prompt)
-    expect(page.locator(".cd-counter")).to_have_text(said)
-
-
-def test_an_example_is_counted_too_and_an_empty_prompt_is_not(page: Page) -> None:
-    page.get_by_role("button", name="Today I'll be").click()
-    expect(page.locator(".cd-counter")).to_contain_text("13 of 1,000 characters · 3 of")
+def test_the_counter_speaks_up_near_a_limit_alone(page: Page) -> None:
+    counter = page.locator(".cd-counter")
+    with page.expect_response("**/count"):
+        prompt_box(page).fill("x" * 799)
+    expect(counter).to_be_hidden()
+    prompt_box(page).fill("x" * 812)
+    expect(counter).to_have_text("812 / 1,000")
     page.locator("#cd-clear").click()
-    expect(page.locator(".cd-counter")).to_be_hidden()
+    expect(counter).to_be_hidden()
+
+
+def test_a_prompt_that_is_too_long_for_the_model_says_so(
+    visitor: Page, scripted_app: AppProcess
+) -> None:
+    """The server counts tokens as the model does."""
+    visitor.route("**/count", lambda route: route.fulfill(json={"tokens": 9, "limit": 8}))
+    page = open_page(visitor, scripted_app.url)
+    prompt_box(page).fill("one two three")
+    expect(page.locator(".cd-counter")).to_have_text("9 / 8 tokens · too long for this model")

@@ -81,14 +81,16 @@ def write(page: Page) -> None:
     prompt_box(page).fill("fail")
     prompt_box(page).press("Enter")
     expect(page.locator(".cd-card .cd-error")).to_contain_text("Something went wrong")
-    page.locator("#cd-examples button").first.click()
-    expect(prompt_box(page)).to_have_value(PERSONA.examples[0])
-    page.locator("#cd-examples button").last.click()
-    expect(prompt_box(page)).to_have_value(PERSONA.examples[1])
+    for i, button in enumerate(page.locator("#cd-examples button").all()):
+        expect(button).to_be_enabled()
+        button.click()
+        expect(prompt_box(page)).to_have_value(PERSONA.examples[i])
+        expect(page.locator(".cd-card")).to_have_attribute("data-state", "finished")
+        expect(page.locator(".cd-card .cd-prompt")).to_have_text(PERSONA.examples[i])
     page.get_by_text("Advanced").click()
     page.locator("#cd-seed textarea, #cd-seed input").fill(hostile("seed"))
     prompt_box(page).press("Enter")
-    expect(page.locator(".cd-card .cd-error")).to_contain_text("seed must be a number")
+    expect(page.locator(".cd-card .cd-error")).to_contain_text("seed must be a whole number")
 
 
 def guess(page: Page) -> None:

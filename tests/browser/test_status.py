@@ -9,7 +9,7 @@ from tests.browser.conftest import cut_off
 from tests.conftest import NOTICE
 from tests.processes import AppProcess, running_app
 
-LOADING = "The model is loading. You can ask already: the answer comes as soon as it can."
+LOADING = "The model is still loading. Go ahead: your tweet starts as soon as it's ready."
 
 
 def test_a_visitor_of_a_loading_page_is_told_and_answered(
@@ -20,8 +20,8 @@ def test_a_visitor_of_a_loading_page_is_told_and_answered(
         page = context.new_page()
         page.goto(app.url)
         expect(page.locator(".cd-notice")).to_have_text(LOADING)
-        page.get_by_label("Your opening words").fill("Today I'll be")
-        page.get_by_label("Your opening words").press("Enter")
+        page.get_by_label("Start a tweet").fill("Today I'll be")
+        page.get_by_label("Start a tweet").press("Enter")
         expect(page.locator(".cd-note")).to_contain_text("still loading")
         page.screenshot(path=screenshots / "loading.png", full_page=True)
         (tmp_path / "load").touch()
@@ -58,9 +58,7 @@ def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is
     assert asked == ["ready"]
     page.evaluate("delete document.hidden")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.locator(".cd-notice")).to_have_text(
-        "The model is being restarted; that takes a moment."
-    )
+    expect(page.locator(".cd-notice")).to_have_text("The model is restarting. One moment.")
     status = "ready"
     page.clock.run_for(2_000)
     expect(page.locator(".cd-notice")).to_be_hidden()

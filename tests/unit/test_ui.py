@@ -68,7 +68,7 @@ def test_a_length_that_the_context_cut_is_said(engine: ScriptedEngine) -> None:
     ending = Ending("length", 900, 40, 40, 0.1, 1.0)
     request = GenerationRequest("x", 60, seed=1)
     draft = Draft(PROFILE.persona, request, engine.identity, " y", ending)
-    assert "from 60 to 40 tokens" in draft.result().note
+    assert "Shortened to 40 tokens" in draft.result().note
 
 
 def test_a_trailing_space_is_not_shown_twice(engine: ScriptedEngine) -> None:
@@ -168,7 +168,7 @@ def test_a_text_with_a_real_tweet_in_it_says_so_wherever_it_goes(engine: Scripte
     (passage,) = last["repeats"]
     assert last["text"][slice(*passage)] == REAL_TWEET
     assert last["repeated_share"] == pytest.approx(len(REAL_TWEET) / len(last["text"]), abs=0.001)
-    assert "stands word for word in a real tweet" in last["note"]
+    assert "copied word for word from a real tweet" in last["note"]
     assert last["note"] in last["shareable"]
 
 
@@ -303,5 +303,5 @@ def test_every_colour_has_its_home_in_the_theme() -> None:
     # A post of somebody else's is not the demo's.
     assert [name for name in text if colour.search(text[name]) and name != "embed.html"] == []
     used = {name for part in text.values() for name in re.findall(r"var\(--cd-([\w-]+)\)", part)}
-    assert used - {"strength"} == set(LIGHT)
+    assert used - {"strength", "room"} == set(LIGHT)
     assert set(DARK) <= set(LIGHT)

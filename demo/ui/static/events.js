@@ -20,7 +20,7 @@ function chooseMood({ moods }, name) {
   return moods[name];
 }
 
-// What a link or "Continue" asks for, over what the fields say now; a number over its limits is ignored.
+// What a link or an example asks for, over what the fields say now; a number over its limits is ignored.
 function fill({ names, limits }, now, ...fields) {
   const ask = now.ask || {};
   const filled = names.map((name, i) => {
@@ -33,11 +33,18 @@ function fill({ names, limits }, now, ...fields) {
   return [{ ...now, ask: null }, ...filled];
 }
 
-// Cards that wait for their first words, and that nobody stopped yet.
-function start({ text }, prompt, count, cards) {
+// Cards that wait for their first words, each for so many tokens at most, and that nobody stopped yet.
+function start({ text }, prompt, count, tokens, cards) {
   if (cards && !cards.finished) return [];
   const texts = Array.from({ length: count }, () => ({ ...text, prompt, text: prompt }));
-  return [{ texts, label: text.label, finished: false }, ""];
+  return [{ texts, label: text.label, finished: false, carried: null, tokens }, ""];
+}
+
+// Goes on from the end of the card `cards.carry`. The other cards stay: cards.html shows them all.
+function carry({ text }, tokens, cards) {
+  const { texts, label, carry: at } = cards;
+  const prompt = texts[at].text;
+  return [{ texts: [{ ...text, prompt, text: prompt }], label, finished: false, carried: { texts, at }, tokens }, "", prompt];
 }
 
 // Gradio cancels in a round trip, in which more text may come, and then tells of a failure. So that it
@@ -60,9 +67,10 @@ function noVerdict({ error }) {
   return why ? [{ error: why }] : [];
 }
 
-// Which of Generate, Stop and Clear can be pressed.
-function enable({ stop }, cards) {
+// Which of Generate, Stop, Clear and the examples can be pressed.
+function enable({ stop, examples }, cards) {
   const running = Boolean(cards) && !cards.finished;
   const enabled = (interactive) => ({ __type__: "update", interactive });
-  return [enabled(!running), running ? enabled(true) : { ...enabled(false), value: stop }, enabled(!running)];
+  const others = Array.from({ length: 1 + examples }, () => enabled(!running));
+  return [enabled(!running), running ? enabled(true) : { ...enabled(false), value: stop }, ...others];
 }

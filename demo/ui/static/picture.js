@@ -110,7 +110,7 @@ function drawPicture(result) {
 
   pen.font = fonts.text;
   let drawn = 0;
-  const prompt = result.prompt.trimStart().length;
+  const prompt = result.text.slice(0, typed(result)).trimStart().length;
   text.forEach((line, i) => {
     if (i % 2 === 0) { pen.fillStyle = COLOURS.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
     const yours = line.slice(0, Math.max(0, prompt - drawn));
