@@ -380,7 +380,7 @@ def test_a_friend_is_fooled_by_a_link(game: Page, app: AppProcess, tmp_path: Pat
     expect(texts.nth(fake).locator("small")).to_have_text("AI-generated parody (not a real tweet)")
     expect(texts.nth(1 - fake).locator("small")).to_have_text("Real tweet")
     expect(page.locator(".cd-fool-typed")).to_have_text(re.compile("Your friend typed.* Hello"))
-    expect(page.locator(".cd-fool .cd-source")).to_contain_text("scripted@0123456789ab")
+    expect(page.locator(".cd-fool-source")).to_contain_text("scripted@0123456789ab")
     assert cut_off(page) == []
     found = Axe().run(page, context=".cd-fool").response["violations"]
     assert [violation["id"] for violation in found] == []
