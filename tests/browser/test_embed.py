@@ -78,7 +78,7 @@ def test_the_snippet_writes_on_another_origin_without_our_header(visitor: Page, 
     expect(page.locator("#cd-header")).to_be_hidden()
     expect(page.get_by_role("tab")).to_have_count(0)
     expect(page.locator("#cd-footer p")).to_be_visible()
-    expect(page.locator("#cd-footer p")).to_contain_text("Parody.")
+    expect(page.locator("#cd-footer p")).to_contain_text("Parody, written by a computer.")
     expect(page.get_by_text("The demo loads here.")).to_be_hidden()
 
 
