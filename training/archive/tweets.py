@@ -110,8 +110,9 @@ def unwrap(record: Record) -> Record:
             return inner
     inner = record.get("object")
     if record.get("type") in ("Create", "Announce") and inner is not None:
-        inner = inner if isinstance(inner, dict) else {}
-        return {"published": record.get("published"), "id": record.get("id"), **inner,
+        # Of a boost there is only the address.
+        post = inner if isinstance(inner, dict) else {"content": ""}
+        return {"published": record.get("published"), "id": record.get("id"), **post,
                 "type": record["type"], "to": [record.get("to"), record.get("cc")]}  # fmt: skip
     return record
 
@@ -218,15 +219,15 @@ class Tweets:
             return [], ""
         if any(re.fullmatch(r"[\d.,]+[eE]\+?\d+", value) for value in values):
             return [], "the ids were rounded by a spreadsheet"
-        numbers = set()
+        numbers = []
         for value in values:
             try:
-                numbers.add(parse_id(value))
+                numbers.append(parse_id(value))
             except ValueError:
                 continue
         if not numbers:
             return [], "the ids are no numbers"
-        if 2 * len(numbers) < len(values):
+        if 2 * len(set(numbers)) < len(numbers):
             return [], f"the column {columns[0]} has the same number many times"
         return columns, ""
 
