@@ -133,6 +133,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         f"{LAST:%a %b %d %H:%M:%S +0000 %Y}",
         f"{LAST:%d.%m.%Y %H:%M}",
         f"{LAST:%B %d, %Y %I:%M %p}",
+        f"{LAST:%y-%m-%d %H:%M}",
         f"{LAST.timestamp():.0f}",
         f"{LAST.timestamp() * 1000:.0f}",
     ],
@@ -140,6 +141,21 @@ def test_parquet_is_read(tmp_path: Path) -> None:
 def test_dates_of_any_form_are_utc(tmp_path: Path, value: str) -> None:
     columns = {"text": lambda row: row["text"], "created_at": lambda row: value}
     assert read(written(tmp_path / "a.csv", table(columns))).rows[0].date == LAST
+
+
+def test_a_row_without_a_date_is_a_tweet_without_one(tmp_path: Path) -> None:
+    first, second = read(written(tmp_path / "a.csv", "text,date\na,2020-01-02\nb,\n")).rows
+    assert (first.date, second.date) == (datetime(2020, 1, 2, tzinfo=UTC), None)
+
+
+def test_lines_of_json_may_hold_any_line_break(tmp_path: Path) -> None:
+    line = json.dumps({"text": "tea\u2028cake\x85"}, ensure_ascii=False)
+    assert texts(written(tmp_path / "a", f"\ufeff{line}\n{line}\n")) == ["tea\u2028cake\x85"] * 2
+
+
+def test_sentences_with_as_many_commas_are_no_table(tmp_path: Path) -> None:
+    lines = [f"Tea {number}, and cake" for number in range(30)]
+    assert texts(written(tmp_path / "a", "\r".join(lines))) == lines
 
 
 def test_which_number_is_the_day_the_whole_file_says(tmp_path: Path) -> None:
@@ -286,6 +302,7 @@ def test_blueskys_own_tool_writes_a_folder_that_is_read(tmp_path: Path) -> None:
     assert [row.text for row in archive.rows] == TEXTS
     assert archive.owner is not None
     assert archive.owner.name == "Tea Fan"
+    assert archive.found[-1] == "and 20 more files like these"
 
 
 @pytest.mark.parametrize(
@@ -299,6 +316,9 @@ def test_blueskys_own_tool_writes_a_folder_that_is_read(tmp_path: Path) -> None:
         (zipped({"data/like.js": "[]", "data/README.txt": "tea"}), "no tweets.js in it"),
         (zipped({"README.md": "tea", "LICENSE.txt": "tea"}), "must hold one file of tweets"),
         ("window.__THAR_CONFIG = {}", "is a script"),
+        ('<?xml version="1.0"?><rss/>', "is a file of XML"),
+        (r"{\rtf1\ansi tea}", "is a document of RTF"),
+        ('{"text": {"0": "tea", "1": "cake"}}', "orient='records'"),
         (b"PAR1" + bytes(40), "no parquet that can be read"),
         ('{"a": 1', "is not JSON: line 1: .*cut short"),
         ('{"a": 1}\n{b: 2}', "is not JSON: line 2"),

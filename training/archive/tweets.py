@@ -150,6 +150,8 @@ class Tweets:
         self._day_first = any(
             is_day_first(str(record.get(column))) for record in records for column in dates
         )
+        dates = [d for d in dates if any(is_given(record.get(d)) for record in records)]
+        # `time` beside `date` may be one of the day.
         self._dates = [d for d in dates if any(self._is_date(r.get(d)) for r in records)] or dates
         self._ids, self.id_problem = self._usable_ids()
         self._flag = next(filter(self._is_flag, self._chosen(None, "", _RETWEET)), None)
@@ -191,7 +193,8 @@ class Tweets:
             column, value = _first(record, self._texts)
             text = self._text(record, column, value)
             column, value = _first(record, self._dates)
-            when = parse_date(value, self._day_first) if column else None
+            is_dated = is_given(value) or column not in record
+            when = parse_date(value, self._day_first) if column and is_dated else None
             column = self._flag or ""
             is_retweet = self._is_retweet(record, text)
         except ValueError as error:
@@ -242,6 +245,8 @@ class Tweets:
                 value = longer.get(name, value)
         if value is None and column in record:
             return ""
+        if isinstance(value, dict):
+            raise ValueError("must be a text; pandas writes one a row with orient='records'")
         if not isinstance(value, str):
             raise ValueError("must be a text")
         try:
