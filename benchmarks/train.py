@@ -66,12 +66,13 @@ class Job:
     def recipe(self) -> Recipe:
         """Ours, at this base; as large a share of the counted steps is on rounded weights as of a
         whole run."""
-        recipe = replace(read_recipe(RECIPE), block_size=self.block_size)
+        recipe = read_recipe(RECIPE).changed(block_size=self.block_size)
         if self.base:
-            return replace(recipe, base=self.base, difference=None)
+            return recipe.changed(base=self.base, difference=None)
         assert recipe.difference is not None
         before = self.warm_up + recipe.difference.start * self.counted
-        return replace(recipe, difference=replace(recipe.difference, start=before / self.steps))
+        start = {"start": before / self.steps}
+        return recipe.changed(difference=recipe.difference.model_copy(update=start))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,11 @@ _NO_MEMORY = (
     # Of a thread that cannot be started.
     "Resource temporarily unavailable",
 )  # fmt: skip
-_NO_SPACE = ("No space left on device", "File too large", "Disk quota exceeded")
+_NO_SPACE = (
+    "No space left on device", "File too large", "Disk quota exceeded",
+    # torch's writer does not say why.
+    "PytorchStreamWriter failed writing file",
+)  # fmt: skip
 _KILLED = -9
 # What a process of ours ends with when it has too little memory.
 OUT_OF_MEMORY = errno.ENOMEM
@@ -100,6 +104,11 @@ def lacks_memory(said: str) -> bool:
     return any(sign in said for sign in _NO_MEMORY)
 
 
+def lacks_space(said: str) -> bool:
+    """The same of too little space on a disk."""
+    return any(sign in said for sign in _NO_SPACE)
+
+
 def _limit() -> str:
     return (
         f"A process may use {memory_bytes() / 1e9:.1f} GB here: raise that limit (`ulimit -v`, the "
@@ -148,7 +157,7 @@ def run_module(module: str, *arguments: str, say: Callable[[str], None]) -> None
             said = errors.read().decode("utf-8", "replace").strip()
             if process.returncode == _KILLED or lacks_memory(said):
                 raise NotEnoughMemory(f"{module} ended for lack of memory. {_limit()}")
-            if any(sign in said for sign in _NO_SPACE):
+            if lacks_space(said):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             lines = said.splitlines()
             last = lines[-1] if lines and process.returncode > 0 else ""

@@ -17,6 +17,7 @@ VERBS = {
     "judges": "a checkpoint → what tells its texts from real tweets, and those that repeat one",
     "compare": "recipes on the same tweets and budget → bits per byte side by side",
     "evaluate": "a checkpoint → perplexity and bits per byte, beside classical baselines",
+    "persona": "a persona file → a checkpoint that says whose tweets it imitates",
     "publish": "a checkpoint, or held-out tweets → a repository on the Hub, in one verified commit",
     "deploy": "this checkout and a published checkpoint → a Space on the Hub that runs",
 }

@@ -141,6 +141,12 @@ def score_texts(
         label: shown by a progress bar; without it there is no bar.
     """
     documents = tokenise(texts, tokenizer, int(model.config.max_position_embeddings))
+    cut = sum(document.ids[-1] != tokenizer.eos_token_id for document in documents)
+    if cut and label:
+        context = model.config.max_position_embeddings
+        print(
+            f"{cut:,} texts are longer than the model's {context:,} tokens: the rest is unscored."
+        )
     by_length = sorted(range(len(documents)), key=lambda i: len(documents[i].ids))
     scores: dict[int, Score] = {}
     with tqdm(total=len(documents), desc=label, unit=" texts", disable=not label) as bar:

@@ -20,12 +20,14 @@ from transformers import (
 
 # Steps that a run bounded by a clock never reaches.
 UNBOUNDED_STEPS = 1_000_000
+# The largest share of a run in which a recipe's warm-up steps may be: else a short run would end
+# before its learning rate is worth anything.
+MAX_WARM_UP = 0.1
 LOGGED = {
     "loss": "loss {:.4f}",
     "eval_bits_per_byte": "dev bits per byte {:.4f}",
     "learning_rate": "lr {:.2e}",
 }
-SAMPLE_PROMPTS = ("", "Why does the lying news media", "The democrats have", "Today I'll be")
 SAMPLE_TOKENS = 60
 SAMPLE_TEMPERATURE = 0.9
 SAMPLE_TOP_P = 0.95
@@ -55,12 +57,12 @@ class Clock(TrainerCallback):
         return max(0.0, 1 - (self._now() - self._started) / self._seconds)
 
     def learning_rate(self, step: int, warmup_steps: float) -> float:
-        """As a share of the peak: rises over the first steps (below 1: over that share of the
-        time), then falls with the time that is left."""
+        """As a share of the peak: rises over the first steps, but no longer than MAX_WARM_UP of the
+        time (below 1: over that share of the time), then falls with the time that is left."""
         left = self.left()
         if 0 < warmup_steps < 1:
             return min((1 - left) / warmup_steps, left)
-        return min((step + 1) / (warmup_steps + 1), left)
+        return min(max((step + 1) / (warmup_steps + 1), (1 - left) / MAX_WARM_UP), left)
 
 
 class Progress(TrainerCallback):
@@ -98,7 +100,8 @@ class Progress(TrainerCallback):
 
 
 class Samples(TrainerCallback):
-    """Generates from fixed prompts every so many steps; prints and appends to a file.
+    """Generates without a prompt, and from each of some, every so many steps; prints and appends to
+    a file.
 
     `weights` is entered while texts are generated: it may swap in the weights to be shown.
     """
@@ -106,11 +109,13 @@ class Samples(TrainerCallback):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[str],
         every: int,
         path: Path,
         weights: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._tokenizer, self._every, self._path, self._weights = tokenizer, every, path, weights
+        self._tokenizer, self._prompts = tokenizer, ("", *prompts)
+        self._every, self._path, self._weights = every, path, weights
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: Any, model: Any = None, **_: Any
@@ -119,7 +124,7 @@ class Samples(TrainerCallback):
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
         with self._weights(), self._path.open("a", encoding="utf-8") as file:
-            for text in _generate(model, self._tokenizer, SAMPLE_PROMPTS, args.seed):
+            for text in _generate(model, self._tokenizer, self._prompts, args.seed):
                 print(f"    ▸ {text}", flush=True)
                 line = {"step": state.global_step, "text": text}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")

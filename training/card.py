@@ -4,6 +4,7 @@
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from training.files import read_json
 from training.recipe import PACKAGED_BASE
 from training.working_tree import ROOT
 
+EMBEDDED_CARD = ROOT / "model_card.md"
 TEMPLATE = Path(__file__).parent / "card.md"
 # The Hub's name of the model inside the pinned base file.
 PACKAGED_BASE_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -27,6 +29,10 @@ LICENSES = {
     "gpt2": "mit",
     "gpt2-medium": "mit",
 }
+# Scripts, as Unicode names their letters, in which one language is written.
+SCRIPTS = {
+    "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "THAI": "th", "HEBREW": "he", "GREEK": "el",
+}  # fmt: skip
 METHODS = {
     "full": "all weights fine-tuned",
     "lora": "LoRA on all linear layers",
@@ -40,6 +46,16 @@ ROWS = {
     '"amp" deleted, only line breaks between tweets), cut where a row is full; tokens attend to '
     "the tweets before theirs in the row",
 }
+
+
+# Below so many optimizer steps, the run and its card say that little was learnt.
+FEW_STEPS = 50
+METRIC = "bits_per_byte"
+# Said by the run and its card: the texts, and the tokens of a row.
+IN_PIECES = (
+    "{:,} tweets of train are longer than the {:,} tokens of a row: they are learnt in pieces, the "
+    "last of which is closed."
+)
 
 
 @dataclass(frozen=True)
@@ -57,19 +73,18 @@ class Publication:
     base_is_folder: bool = False
 
 
-def write_card(folder: Path) -> None:
-    """Renders a checkpoint's card beside its weights, and the embedded one's to model_card.md."""
-    is_embedded = folder.resolve() == EMBEDDED
-    path = ROOT / "model_card.md" if is_embedded else folder / "README.md"
-    path.write_text(render_card(folder), encoding="utf-8")
-
-
-def render_card(folder: Path, publication: Publication | None = None) -> str:
+def render_card(
+    folder: Path, publication: Publication | None = None, is_embedded: bool | None = None
+) -> str:
     """The card of a checkpoint folder with the Hub's metadata as front matter.
 
     Args:
         publication: if given, the card is the one for the Hub.
+        is_embedded: whether the card lies beside `embedded/`, not in the folder; told by the folder
+            if it is not given.
     """
+    if is_embedded is None:
+        is_embedded = folder.resolve() == EMBEDDED
     published = publication or Publication("FOLDER")
     metrics = read_json(folder / "metrics.json")
     recipe = metrics["recipe"]
@@ -80,7 +95,7 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         origin = origin or SMOLLM2_135M_INSTRUCT
     plot = ""
     if (folder / PLOT).is_file():
-        plot = f"{EMBEDDED.name}/{PLOT}" if folder.resolve() == EMBEDDED else PLOT
+        plot = f"{EMBEDDED.name}/{PLOT}" if is_embedded else PLOT
     persona = persona_of(folder)
     card = ModelCard.from_template(
         _metadata(metrics, origin, persona, published),
@@ -92,7 +107,9 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         base=base,
         origin=origin,
         base_name=PACKAGED_BASE_ID if origin else recipe["base"] or "none",
-        method=METHODS[recipe["method"]],
+        method=_method(metrics),
+        warm_up=_warm_up(metrics),
+        cautions=cautions(metrics),
         # Before there were others, every recipe packed its tweets.
         rows=ROWS[recipe.get("rows", "packed")],
         plot=plot,
@@ -102,6 +119,40 @@ def render_card(folder: Path, publication: Publication | None = None) -> str:
         **{"evaluation": {}, **metrics},
     )
     return f"{str(card).rstrip()}\n"
+
+
+def _method(metrics: dict[str, Any]) -> str:
+    method = metrics["recipe"]["method"]
+    # Before these were counted, nobody looked.
+    tensors, changed = (metrics["training"].get(name, 0) for name in ("tensors", "tensors_changed"))
+    if method == "full" and changed < tensors:
+        return f"{changed:,} of {tensors:,} tensors of weights fine-tuned; the rest did not change"
+    return METHODS[method]
+
+
+def _warm_up(metrics: dict[str, Any]) -> str:
+    """As long as it was in this run, which may be shorter than its recipe thinks."""
+    steps = metrics["training"].get("warmup_steps", metrics["recipe"]["warmup_steps"])
+    return (
+        f"warm-up over {100 * steps:g} % of the run" if 0 < steps < 1 else f"{steps} warm-up steps"
+    )
+
+
+def cautions(metrics: dict[str, Any]) -> list[str]:
+    """What a reader must know of a run that learnt little."""
+    training, curve = metrics["training"], metrics["curve"]
+    found = []
+    if training["steps"] < FEW_STEPS:
+        found.append(f"Optimizer steps: {training['steps']:,}. In so few, little is learnt.")
+    if in_pieces := training.get("in_pieces"):
+        found.append(IN_PIECES.format(in_pieces, metrics["recipe"]["block_size"]))
+    best = training["best_dev_bits_per_byte"]
+    if best is not None and curve[0]["tokens"] == 0 and best >= curve[0][METRIC]:
+        found.append(
+            f"Training did not help: {best:.4f} bits per byte on dev at best, and "
+            f"{curve[0][METRIC]:.4f} before it."
+        )
+    return found
 
 
 def _cell(value: float | list[float]) -> str:
@@ -128,14 +179,15 @@ def _metadata(
         # Weights that were trained from nothing are ours.
         license_id = LICENSES.get(base, "other") if base else "mit"
     return ModelCardData(
-        language="en",
+        language=persona.language or _language_of(persona),
         license=license_id,
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=PACKAGED_BASE_ID if origin else base or None,
-        datasets=[_slug(persona.archive)],
+        datasets=[archive] if (archive := _slug(persona.archive)) else None,
         tags=["parody", "tweets", "text-generation", recipe["method"]],
-        model_name=_slug(persona.title),
+        # A card with figures needs a name, which may be in any script.
+        model_name=_slug(persona.title) or persona.title,
         eval_results=_results(metrics, persona) or None,
         widget=[{"text": example} for example in persona.examples],
     )
@@ -150,7 +202,7 @@ def _results(metrics: dict[str, Any], persona: Persona) -> list[EvalResult]:
         results += [
             EvalResult(
                 task_type="text-generation",
-                dataset_type=_slug(persona.archive if is_split else name),
+                dataset_type=_slug(persona.archive if is_split else name) or "tweets",
                 dataset_name=f"{archive}, {name}" if is_split else name,
                 dataset_split=name if is_split else None,
                 metric_type=metric,
@@ -163,9 +215,18 @@ def _results(metrics: dict[str, Any], persona: Persona) -> list[EvalResult]:
 
 
 def _slug(words: str) -> str:
-    """Words as an identifier of the Hub's."""
-    return "-".join(re.findall(r"[a-z0-9]+", words.lower().removeprefix("the ")))
+    """Words as an identifier of the Hub's, which has no letters but a to z: accents are dropped,
+    and of words in another script nothing is left."""
+    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    return "-".join(re.findall(r"[a-z0-9]+", plain.lower().removeprefix("the ")))
+
+
+def _language_of(persona: Persona) -> str | None:
+    """The language of a persona that does not name it, if its script is that of one only."""
+    words = "".join((persona.name, persona.tweets, *persona.examples))
+    scripts = {unicodedata.name(character, "").split(" ")[0] for character in words}
+    return next((code for script, code in SCRIPTS.items() if script in scripts), None)
 
 
 if __name__ == "__main__":
-    write_card(EMBEDDED)
+    EMBEDDED_CARD.write_text(render_card(EMBEDDED), encoding="utf-8")

@@ -3,7 +3,10 @@
 A state is sealed by checksums as it is saved, and verified before it is resumed.
 """
 
+import os
 import shutil
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +15,65 @@ import transformers
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from demo.checkpoints.difference import Differences, write_difference
-from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT
+from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT
 from demo.checkpoints.files import (
     BASE,
     DIFFERENCE,
+    METRICS,
     SUMS,
     ChecksumMismatch,
+    is_whole,
     verify_checksums,
     write_checksums,
 )
 from demo.checkpoints.persona import Persona
 from demo.generation.request import FIELDS
 from training import TrainingError
-from training.card import write_card
+from training.card import EMBEDDED_CARD, render_card
 from training.files import write_json
+from training.terms import Terms
 
+CARD = "README.md"
 _PREFIX = "checkpoint-"
+# What Trainer keeps, and the one that it is saving.
+_STATES = 3
 
 
 class SealStates(TrainerCallback):
-    """Writes SHA256SUMS into each state, last of all: a state without it was never finished."""
+    """Writes into each state what the run is made of, and last of all SHA256SUMS: a state without
+    it was never finished."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
         """Waits for all processes: each has a file of its own in the state."""
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            write_checksums(Path(str(args.output_dir)) / f"{_PREFIX}{state.global_step}")
+            folder = _state_folder(args, state.global_step)
+            self._terms.write(folder)
+            write_checksums(folder)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any
+    ) -> None:
+        """Finds the best state of a run that goes on."""
+        find_best(args, state)
+
+
+def find_best(args: TrainingArguments, state: TrainerState) -> None:
+    """Points a run's record at its best state, which it names by a path: the run's folder may have
+    been moved. A best state that is not whole counts for nothing."""
+    state.best_model_checkpoint = None
+    if not state.best_global_step:
+        return
+    folder = _state_folder(args, state.best_global_step)
+    if is_whole(folder):
+        state.best_model_checkpoint = str(folder)
+    else:
+        print(f"The best state, {folder.name}, is not whole any more: it is left out.", flush=True)
+        state.best_metric = state.best_global_step = None
 
 
 def has_states(states: Path) -> bool:
@@ -46,10 +81,14 @@ def has_states(states: Path) -> bool:
     return bool(_newest_first(states))
 
 
-def newest_whole_state(states: Path) -> Path:
-    """The newest state whose every file is as it was saved; prints why newer ones are not used.
-    Raises TrainingError if there is none."""
-    for folder in _newest_first(states):
+def newest_whole_state(states: Path) -> Path | None:
+    """The newest state whose every file is as it was saved, None if no state was ever finished;
+    prints why newer ones are not used. Raises TrainingError if there is no state at all, or none
+    that is whole."""
+    found = _newest_first(states)
+    if not found:
+        raise TrainingError(f"There is no saved state in {states} to resume from.")
+    for folder in found:
         try:
             if not (folder / SUMS).is_file():
                 raise ChecksumMismatch(f"it has no {SUMS}, so saving it was cut short.")
@@ -59,14 +98,25 @@ def newest_whole_state(states: Path) -> Path:
         else:
             print(f"Going on from {folder.name}.", flush=True)
             return folder
-    raise TrainingError(f"There is no saved state in {states} to resume from.")
+    if any((folder / SUMS).is_file() for folder in found):
+        raise TrainingError(
+            f"No saved state in {states} is whole: delete that folder to begin again, or give "
+            "another --out."
+        )
+    print("No state was saved whole yet, so the run begins again.", flush=True)
+    return None
 
 
-def remove_newer(state: Path) -> None:
-    """Removes the states that were passed over for this one: Trainer would count them as newest."""
-    for folder in _newest_first(state.parent):
-        if _step(folder) > _step(state):
+def remove_newer(states: Path, state: Path | None) -> None:
+    """Removes the states that were passed over for this one, or all if the run begins again:
+    Trainer would count them as newest."""
+    for folder in _newest_first(states):
+        if state is None or _step(folder) > _step(state):
             shutil.rmtree(folder)
+
+
+def _state_folder(args: TrainingArguments, step: int) -> Path:
+    return Path(str(args.output_dir)) / f"{_PREFIX}{step}"
 
 
 def _newest_first(states: Path) -> list[Path]:
@@ -77,6 +127,22 @@ def _newest_first(states: Path) -> list[Path]:
 def _step(folder: Path) -> int:
     number = folder.name.removeprefix(_PREFIX)
     return int(number) if number.isdecimal() and folder.is_dir() else -1
+
+
+def require_disk(out: Path, model: Any) -> None:
+    """Raises TrainingError if the disk has too little room for the states of a run of this model,
+    whose weights are in fp32, and the checkpoint that is made of it."""
+    weights = sum(weight.numel() for weight in model.parameters())
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    # A state has what is trained and Adam's two moments of it; three exist while one is saved.
+    needed = 4 * (3 * _STATES * trained + weights)
+    there = sum(path.stat().st_size for path in (out / "states").rglob("*") if path.is_file())
+    free = shutil.disk_usage(out).free
+    if needed > free + there:
+        raise TrainingError(
+            f"The run needs {needed / 1e9:.1f} GB in {out} for its states and its checkpoint, and "
+            f"{free / 1e9:.1f} GB are free: free some, or give an --out on another disk."
+        )
 
 
 def write_checkpoint(
@@ -90,33 +156,72 @@ def write_checkpoint(
     """Writes weights, config, tokenizer, decoding defaults, persona, metrics, card and checksums.
 
     With `deltas` to the packaged base, these and a `base.json` are written instead of weights,
-    config and tokenizer. Whatever the folder held is removed first: an earlier run's weights or
-    deltas would be taken for this one's.
+    config and tokenizer. Whatever the folder held is removed, once the new files are all written:
+    an earlier run's weights or deltas would be taken for this one's.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    if deltas is not None:
-        write_difference(folder / DIFFERENCE, deltas)
-        SMOLLM2_135M_INSTRUCT.write(folder / BASE)
-    else:
-        model.config.use_cache = True
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    persona.write(folder)
-    _generation_config(tokenizer).save_pretrained(folder)
-    _write_metrics(folder, metrics)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        if deltas is not None:
+            write_difference(made / DIFFERENCE, deltas)
+            SMOLLM2_135M_INSTRUCT.write(made / BASE)
+        else:
+            model.config.use_cache = True
+            model.save_pretrained(made)
+            tokenizer.save_pretrained(made)
+        persona.write(made)
+        _generation_config(tokenizer).save_pretrained(made)
+        write_json(made / METRICS, metrics)
+        (made / CARD).write_text(render_card(made), encoding="utf-8")
+        write_checksums(made)
+        if folder.exists():
+            folder.rename(Path(scratch) / "before")
+        made.rename(folder)
 
 
-def record(folder: Path, metrics: dict[str, Any]) -> None:
-    """Writes a checkpoint's metrics, its card anew from them, and its checksums."""
-    _write_metrics(folder, metrics)
+def record(
+    folder: Path,
+    metrics: dict[str, Any],
+    files: Mapping[str, Callable[[Path], object]] | None = None,
+) -> None:
+    """Writes a checkpoint's metrics and other files of it, its card anew, and its checksums: all of
+    them or, where one cannot be written, none.
+
+    Args:
+        files: by the name of each file, what writes it to a path.
+    """
+    is_embedded = folder.resolve() == EMBEDDED
+    writers: dict[str, Callable[[Path], object]] = {**(files or {})}
+    writers[METRICS] = lambda path: write_json(path, metrics)
+    made = {*writers, CARD, SUMS}
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".record-") as name:
+        scratch = Path(name)
+        # The card and the sums are made from a whole folder.
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in made:
+                _link(path, scratch / path.name)
+        for file, write in writers.items():
+            write(scratch / file)
+        card = render_card(scratch, is_embedded=is_embedded)
+        # The embedded checkpoint's card is not part of its folder.
+        if not is_embedded:
+            (scratch / CARD).write_text(card, encoding="utf-8")
+        write_checksums(scratch)
+        if is_embedded:
+            (scratch / CARD).write_text(card, encoding="utf-8")
+        os.replace(scratch / CARD, EMBEDDED_CARD if is_embedded else folder / CARD)
+        for file in (*writers, SUMS):
+            os.replace(scratch / file, folder / file)
     print(f"Recorded in {folder}.")
 
 
-def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    write_json(folder / "metrics.json", metrics)
-    write_card(folder)
-    write_checksums(folder)
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # Not every file system has links.
+        shutil.copyfile(source, target)
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerBase) -> transformers.GenerationConfig:

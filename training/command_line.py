@@ -2,16 +2,24 @@
 
 import functools
 import importlib
+import io
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
 
+from demo.subprocesses import lacks_space
+
 
 def flag(name: str, help: str) -> Any:
     """An option that is off unless it is given; typer would add `--no-NAME` by itself."""
     return typer.Option(f"--{name}", help=help)
+
+
+def number(help: str, least: float, most: float, metavar: str | None = None) -> Any:
+    """An option that takes a number from `least` to `most`."""
+    return typer.Option(help=help, min=least, max=most, metavar=metavar)
 
 
 def run_verb(
@@ -23,6 +31,10 @@ def run_verb(
     the options. The exit code is the one it returns, 1 for an `expected` error, which is printed in
     one line, 2 for wrong usage and 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may lack the letters of a tweet: better their codes than the end of a run.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app = typer.Typer(
         help=description,
         add_completion=False,
@@ -55,6 +67,17 @@ def _reporting(
             code = function(*args, **options)
         except expected as error:
             print(f"{name}: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except Exception as error:
+            # Each library that writes has an error of its own for it.
+            if not lacks_space(f"{error} {error.__cause__ or ''} {error.__context__ or ''}"):
+                raise
+            where = getattr(error, "filename", None)
+            print(
+                f"{name}: There is no space left to write {where or 'its files'}: free some, and "
+                "give the same command again. What was whole before is as it was.",
+                file=sys.stderr,
+            )
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print(f"{name}: interrupted.", file=sys.stderr)

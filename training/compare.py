@@ -4,7 +4,6 @@ Every recipe is trained by `finetune` in a process of its own. The same command 
 comparison that was interrupted.
 """
 
-import dataclasses
 import json
 import shutil
 import signal
@@ -19,10 +18,12 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.files import PLOT
-from training import TrainingError
+from training import TrainingError, limits
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
+from training.command_line import number
 from training.files import (
+    print_persona,
     read_json,
     read_metrics,
     require_writable,
@@ -63,8 +64,8 @@ def compare(
     ] = None,
     data: Annotated[Path, typer.Option(help="what prepare wrote")] = Path("data"),
     out: Annotated[Path, typer.Option(help="for runs and table")] = Path("runs/compare"),
-    tokens: Annotated[int | None, typer.Option(help="that each recipe is trained on")] = None,
-    minutes: Annotated[float | None, typer.Option(help="that each recipe trains")] = None,
+    tokens: Annotated[int | None, number("that each recipe is trained on", *limits.TOKENS)] = None,
+    minutes: Annotated[float | None, number("that each recipe trains", *limits.MINUTES)] = None,
     record_in: Annotated[
         Path | None,
         typer.Option("--record", help="a checkpoint folder whose card shows the comparison"),
@@ -77,6 +78,7 @@ def compare(
         raise TrainingError("Two of the recipes have the same name.")
     terms = {run.name: _terms(run) for run in runs}
     test = read_texts(data, "test")
+    print_persona(data)
     require_writable(out)
     if record_in is not None:
         read_metrics(record_in)
@@ -101,15 +103,15 @@ def compare(
     _draw(curves, out / "compare.png")
     print(table)
     if record_in is not None:
-        shutil.copyfile(out / "compare.png", record_in / PLOT)
-        record(record_in, {**read_metrics(record_in), "comparison": result})
+        metrics = {**read_metrics(record_in), "comparison": result}
+        record(record_in, metrics, {PLOT: lambda path: shutil.copyfile(out / "compare.png", path)})
 
 
 def _terms(run: Run) -> dict[str, Any]:
     """All that decides what a run learns, but for the code."""
     report = read_json(run.data / "report.json")
     terms = {
-        "recipe": dataclasses.asdict(read_recipe(run.recipe)),
+        "recipe": read_recipe(run.recipe).model_dump(mode="json"),
         "base": run.base,
         "tokens": run.tokens,
         "minutes": run.minutes,

@@ -10,13 +10,16 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.files import GENERATION_CONFIG
+from training import limits
 from training.checkpoints import record
-from training.files import read_json, read_metrics, resolve_folder, write_json
+from training.command_line import number
+from training.files import print_persona, read_json, read_metrics, resolve_folder, write_json
 from training.prepare import read_texts
 from training.sampling import draw, open_engine
 from training.text_figures import TextFigures, describe
@@ -25,6 +28,8 @@ TEMPERATURES = (0.8, 0.9, 1.0)
 TOP_PS = (0.9, 0.95, 1.0)
 REPETITION_PENALTIES = (1.0, 1.1)
 FIRST_SEED = 1_000_000
+# With fewer texts, the figures of one setting differ from seed to seed more than settings do.
+MIN_TEXTS = 100
 # The figures that are compared: shares, or figures that grow with one; none is 0 for real tweets.
 COMPARED = (
     "distinct_1", "distinct_2", "self_bleu", "within_280",
@@ -52,11 +57,18 @@ def decoding(
         Path, typer.Option(help="default: embedded/", show_default=False)
     ] = EMBEDDED,
     data: Annotated[Path, typer.Option(help="the folder that prepare wrote")] = Path("data"),
-    samples: Annotated[int, typer.Option(help="texts drawn for each setting")] = 300,
+    samples: Annotated[int, number("texts drawn for each setting", *limits.SAMPLES)] = 300,
 ) -> None:
     dev = read_texts(data, "dev")
     metrics = read_metrics(checkpoint)
+    print_persona(checkpoint)
     count = min(samples, len(dev))
+    if count < MIN_TEXTS:
+        print(
+            f"The defaults stay as they are: among settings compared on {count:,} texts (dev has "
+            f"{len(dev):,}) chance chooses one; {MIN_TEXTS} texts are needed."
+        )
+        return
     real = describe(random.Random(FIRST_SEED).sample(dev, count))
     trials = []
     with open_engine(resolve_folder(checkpoint)) as engine:
@@ -68,8 +80,10 @@ def decoding(
     best = min(trials, key=lambda trial: trial.distance)
     print(_table(real, trials))
     print(f"Chosen: {best}.")
-    config_path = checkpoint / "generation_config.json"
-    write_json(config_path, {**read_json(config_path), **best.decoding})
+    config_before = read_json(checkpoint / GENERATION_CONFIG)
+    config = {**config_before, **best.decoding}
+    if any(config_before.get(name) != value for name, value in best.decoding.items()):
+        forget_texts(metrics)
     metrics["decoding"] = {
         "samples": real.texts,
         "first_seed": FIRST_SEED,
@@ -80,7 +94,16 @@ def decoding(
         ],
         "chosen": dict(best.decoding),
     }
-    record(checkpoint, metrics)
+    record(checkpoint, metrics, {GENERATION_CONFIG: lambda path: write_json(path, config)})
+
+
+def forget_texts(metrics: dict[str, Any]) -> None:
+    """Removes the figures of texts that were drawn with other defaults, and says how to get new
+    ones."""
+    if metrics.pop("texts", None) is not None:
+        print("The figures of its texts were measured with other defaults: run evaluate again.")
+    if metrics.get("judges", {}).get("detector"):
+        print("The detector learnt from texts of other defaults: run judges again.")
 
 
 def settings() -> list[dict[str, float]]:

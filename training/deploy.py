@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub import get_token
 
-from training import TrainingError, working_tree
-from training.command_line import flag
+from training import TrainingError, limits, working_tree
+from training.command_line import flag, number
 from training.release.hub import Steps, connect, require_repo_id, require_token, say
 from training.release.plan import (
     SECRET,
@@ -47,7 +47,7 @@ def deploy(
         bool, flag("secret-token", f"send {SECRET} as a secret of the Space")
     ] = False,
     no_wait: Annotated[bool, flag("no-wait", "do not wait for the build")] = False,
-    timeout_minutes: Annotated[float, typer.Option(help="for the build; 30")] = 30.0,
+    timeout_minutes: Annotated[float, number("for the build", *limits.MINUTES)] = 30.0,
     dry_run: Annotated[bool, flag("dry-run", "list everything, touch nothing")] = False,
 ) -> None:
     variables = {
@@ -59,8 +59,6 @@ def deploy(
         "CONTACT": contact,
     }
     _require_possible(space, variables, hardware)
-    if not timeout_minutes > 0:
-        raise TrainingError(f"--timeout-minutes is {timeout_minutes:g}; it must be more than 0.")
     if secret_token and not os.environ.get(SECRET):
         raise TrainingError(
             f"--secret-token sends {SECRET} of this environment, where it is not set. Set it, or "

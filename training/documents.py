@@ -5,8 +5,10 @@ A document is one tweet, opened and closed by the tokenizer's end-of-text token.
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +19,11 @@ from training.recipe import Recipe
 
 # The label that cross-entropy ignores.
 UNSCORED = -100
+# The share of the documents that rows should hold whole, and how far rows may grow for it: memory
+# grows with them. All tokens in multiples of a step.
+FITTING = 0.99
+LONGEST_BLOCK = 1_024
+BLOCK_STEP = 64
 
 
 @dataclass(frozen=True)
@@ -29,15 +36,18 @@ class Document:
 
 
 def tokenise(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int | None = None
 ) -> list[Document]:
-    """One document a text, cut to `max_tokens` tokens. Control tokens typed in a text are
-    read as the characters they are."""
+    """One document a text, cut to `max_tokens` tokens if that is given. Control tokens typed in a
+    text are read as the characters they are."""
     eos = tokenizer.eos_token_id
+    if not texts:
+        return []
+    # All at once: in threads.
+    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
     documents = []
-    for text in texts:
-        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        if len(ids) + 2 <= max_tokens:
+    for text, ids in zip(texts, encoded["input_ids"], strict=True):
+        if max_tokens is None or len(ids) + 2 <= max_tokens:
             documents.append(Document([eos, *ids, eos], len(text.encode()) + 1))
         else:
             cut = ids[: max_tokens - 1]
@@ -45,12 +55,42 @@ def tokenise(
     return documents
 
 
-class TokenRows(Dataset[dict[str, Tensor]]):
-    """Rows of one length; `tokens` is how many there are in all, padding not counted. A row has
-    int64 tensors of shape (block_size,) named input_ids, labels and position_ids."""
+def fit_block(recipe: Recipe, lengths: Sequence[int], context: int, ranks: int) -> Recipe:
+    """The recipe with rows in which nearly all documents, of these lengths in tokens, fit whole.
 
-    def __init__(self, rows: Sequence[dict[str, Tensor]], tokens: int) -> None:
-        self._rows, self.tokens = rows, tokens
+    The block grows as `suitable_block` says, as far as the model's context allows; a batch keeps
+    its tokens, in a number of rows that `ranks` processes can share. A block over the context is
+    cut to it."""
+    block = min(recipe.block_size, context)
+    if recipe.rows == "packed":
+        block = max(block, min(suitable_block(lengths), context))
+    if block == recipe.block_size:
+        return recipe
+    # At least a row for each process and portion.
+    share = ranks * recipe.gradient_accumulation
+    rows = recipe.batch_size * recipe.block_size // block // share * share
+    changed: dict[str, Any] = {"block_size": block, "batch_size": max(rows, share)}
+    if recipe.scratch is not None:
+        changed["scratch"] = recipe.scratch.model_copy(update={"n_positions": context})
+    return recipe.changed(**changed)
+
+
+def suitable_block(lengths: Sequence[int]) -> int:
+    """The least multiple of BLOCK_STEP that FITTING of the lengths are within, but at most
+    LONGEST_BLOCK."""
+    if not lengths:
+        return BLOCK_STEP
+    needed = sorted(lengths)[math.ceil(FITTING * len(lengths)) - 1]
+    return min(math.ceil(needed / BLOCK_STEP) * BLOCK_STEP, LONGEST_BLOCK)
+
+
+class TokenRows(Dataset[dict[str, Tensor]]):
+    """Rows of one length; `tokens` is how many there are in all, padding not counted, `in_pieces`
+    how many documents are longer than a row. A row has int64 tensors of shape (block_size,) named
+    input_ids, labels and position_ids."""
+
+    def __init__(self, rows: Sequence[dict[str, Tensor]], tokens: int, in_pieces: int = 0) -> None:
+        self._rows, self.tokens, self.in_pieces = rows, tokens, in_pieces
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -65,7 +105,7 @@ def build_rows(
     """The texts of the train split as rows, in the way that the recipe names."""
     if recipe.rows == "notebook":
         return cut_blocks(tokenizer(notebook_text(texts))["input_ids"], recipe.block_size)
-    documents = tokenise(texts, tokenizer, recipe.block_size)
+    documents = tokenise(texts, tokenizer)
     if recipe.rows == "blocks":
         return cut_blocks([i for document in documents for i in document.ids], recipe.block_size)
     return pack_documents(documents, recipe.block_size, tokenizer.eos_token_id)
@@ -82,15 +122,24 @@ def cut_blocks(ids: Sequence[int], block_size: int) -> TokenRows:
 
 
 def pack_documents(documents: Sequence[Document], block_size: int, padding: int) -> TokenRows:
-    """Whole documents packed into rows of `block_size` tokens, longest first (best fit).
+    """Documents packed into rows of `block_size` tokens, longest first (best fit); one that is
+    longer is packed in pieces.
 
     Each document's positions start at 0, by which transformers masks attention across documents
     when `use_cache` is off. A document's opening token is never scored, since it would be predicted
-    from the document before; everything else is.
+    from the document before; everything else is, and so is each token of a piece but its first,
+    which is the last of the piece before.
     """
-    packed = _pack([document.ids for document in documents], block_size)
-    rows = [_row(members, block_size, padding) for members in packed]
-    return TokenRows(rows, sum(len(document.ids) for document in documents))
+    pieces = [piece for document in documents for piece in cut_pieces(document.ids, block_size)]
+    rows = [_row(members, block_size, padding) for members in _pack(pieces, block_size)]
+    in_pieces = sum(len(document.ids) > block_size for document in documents)
+    return TokenRows(rows, sum(map(len, pieces)), in_pieces)
+
+
+def cut_pieces(ids: list[int], block_size: int) -> list[list[int]]:
+    """Pieces of at most `block_size` tokens, each beginning with the token that the one before
+    ended with."""
+    return [ids[i : i + block_size] for i in range(0, len(ids) - 1, block_size - 1)]
 
 
 def _pack(documents: Sequence[list[int]], block_size: int) -> list[list[list[int]]]:

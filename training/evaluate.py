@@ -18,7 +18,7 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
 from demo.settings import read_settings
-from training import TrainingError
+from training import TrainingError, limits
 from training.archive import read_archive
 from training.bits_per_byte import (
     KNESER_NEY_ORDER,
@@ -30,9 +30,9 @@ from training.bits_per_byte import (
     summarise,
 )
 from training.checkpoints import record
-from training.command_line import flag
+from training.command_line import flag, number
 from training.export_accuracy import measure_export
-from training.files import read_metrics, resolve_folder
+from training.files import print_persona, read_metrics, resolve_folder
 from training.prepare import read_texts
 from training.sampling import load_fp32, open_engine, read_decoding
 from training.text_report import Report, measure_texts
@@ -57,11 +57,13 @@ def evaluate(
     no_baselines: Annotated[bool, flag("no-baselines", "score the checkpoint alone")] = False,
     no_openvino: Annotated[bool, flag("no-openvino", "leave the export unmeasured")] = False,
     samples: Annotated[
-        int, typer.Option(help="texts drawn and compared with real ones; 0 draws none")
+        int,
+        number("texts drawn and compared with real ones; 0 draws none", *limits.SAMPLES_OR_NONE),
     ] = 2_000,
     dry_run: Annotated[bool, flag("dry-run", "print, and write nothing")] = False,
 ) -> None:
     metrics = {} if dry_run else read_metrics(checkpoint)
+    print_persona(checkpoint)
     if data.is_file():
         sets = {data.name: read_file(data)}
     else:

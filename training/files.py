@@ -1,11 +1,13 @@
 """Checkpoint folders and JSON, as the verbs read and write them."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
@@ -28,6 +30,23 @@ def resolve_folder(
             say=say,
         )
     except (CheckpointError, InvalidSetting) as error:
+        raise TrainingError(str(error)) from error
+
+
+def read_persona(file: Path) -> Persona:
+    """A persona file that an owner wrote. Raises TrainingError if it cannot be used."""
+    try:
+        return Persona.read(file)
+    except InvalidPersona as error:
+        raise TrainingError(str(error)) from error
+
+
+def print_persona(folder: Path, say: Callable[[str], None] = print) -> None:
+    """Says whose tweets a checkpoint imitates, or prepared data holds. Raises TrainingError if it
+    says so in a file that cannot be used."""
+    try:
+        say(str(persona_of(folder)))
+    except CheckpointError as error:
         raise TrainingError(str(error)) from error
 
 
@@ -70,5 +89,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented UTF-8 JSON that ends in a line break."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes indented UTF-8 JSON that ends in a line break. What was there before stays until all
+    of it is written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        part.write_text(f"{text}\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ first prints and writes.
 """
 
 import contextlib
-import dataclasses
 import importlib.util
 import io
 import os
@@ -17,20 +16,26 @@ import torch
 import transformers
 import typer
 
-from demo.checkpoints.files import PERSONA
-from demo.checkpoints.persona import persona_of
-from training import TrainingError, working_tree
+from training import TrainingError, limits, working_tree
 from training.callbacks import StopOnSignal
-from training.checkpoints import has_states, newest_whole_state, remove_newer, write_checkpoint
-from training.command_line import flag
-from training.documents import build_rows
-from training.files import read_json, require_writable, write_json
+from training.card import IN_PIECES, METRIC, cautions
+from training.checkpoints import (
+    SealStates,
+    has_states,
+    newest_whole_state,
+    remove_newer,
+    require_disk,
+    write_checkpoint,
+)
+from training.command_line import flag, number
+from training.documents import build_rows, fit_block, tokenise
+from training.files import require_writable, write_json
 from training.memory import fit_to_gpu
-from training.models import load_start_model
-from training.prepare import read_texts
+from training.models import StartModel, load_start_model
+from training.prepare import read_prepared
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
+from training.terms import terms_of, weights_sha256
 from training.trainer import (
-    METRIC,
     BitsTrainer,
     build_trainer,
     is_first_process,
@@ -58,19 +63,20 @@ def finetune(
     ] = None,
     lora: Annotated[
         int | None,
-        typer.Option(
+        number(
+            "train an adapter of that rank, merged at the end, instead of all weights; at "
+            f"{LORA_RATE} times the recipe's learning rate",
+            *limits.RANK,
             metavar="RANK",
-            help="train an adapter of that rank, merged at the end, instead of all weights; "
-            f"at {LORA_RATE} times the recipe's learning rate",
         ),
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option(help="end after so many tokens, not the recipe's epochs")
+        int | None, number("end after so many tokens, not the recipe's epochs", *limits.TOKENS)
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="end after so many minutes")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="end after so many steps")] = None,
+    minutes: Annotated[float | None, number("end after so many minutes", *limits.MINUTES)] = None,
+    max_steps: Annotated[int | None, number("end after so many steps", *limits.STEPS)] = None,
     evaluations: Annotated[
-        int | None, typer.Option(help="how often dev is measured on the way")
+        int | None, number("how often dev is measured on the way", *limits.EVALUATIONS)
     ] = None,
     resume: Annotated[bool, flag("resume", "go on from the last state")] = False,
     no_tracking: Annotated[bool, flag("no-tracking", "do without trackio")] = False,
@@ -105,31 +111,42 @@ def _run(
     recipe: Recipe, data: Path, out: Path, *, resume: bool, is_tracked: bool, **length: Any
 ) -> int:
     """Trains and writes the checkpoint; `length` is for `build_trainer`."""
-    texts = {name: read_texts(data, name) for name in ("train", "dev")}
-    if not (data / PERSONA).is_file():
-        print(f"{data} has no {PERSONA}: the checkpoint will not say whose it is.")
-    state = _state_to_resume(out / "states", resume)
+    prepared = read_prepared(data)
+    print(prepared.persona, flush=True)
+    states = out / "states"
+    if not resume and has_states(states):
+        raise TrainingError(f"{states} holds an earlier run: add --resume, or give another --out.")
+    state = newest_whole_state(states) if resume else None
     require_writable(out)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
-    start = load_start_model(recipe, texts["train"])
-    recipe = fit_to_gpu(recipe, start.model)
+    start = load_start_model(recipe, prepared.train)
+    recipe = fit_to_gpu(_fit_rows(recipe, start, prepared.train), start.model)
+    before = weights_sha256(start.model)
+    terms = terms_of(recipe, start, before, prepared)
+    if state is not None:
+        terms.require_same(state)
+    rows = build_rows(recipe, start.tokenizer, prepared.train)
+    if rows.in_pieces:
+        print(IN_PIECES.format(rows.in_pieces, recipe.block_size), flush=True)
     stop = StopOnSignal()
     trainer = build_trainer(
         recipe,
         start,
-        build_rows(recipe, start.tokenizer, texts["train"]),
-        texts["dev"][:DEV_TEXTS],
+        rows,
+        prepared.dev[:DEV_TEXTS],
         out,
+        prompts=prepared.persona.examples,
         tracking=_track(out) if is_tracked else None,
-        callbacks=[stop],
+        callbacks=[SealStates(terms), stop],
         **length,
     )
+    require_disk(out, trainer.model)
     # All processes met when the trainer was built, so each has chosen its state by now.
-    if state is not None and is_first_process():
-        remove_newer(state)
-    trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    if is_first_process():
+        remove_newer(states, state)
+    trainer.train_from(state)
     if is_first_process():
         write_json(out / "curves.json", trainer.state.log_history)
     if stop.signal is not None:
@@ -137,12 +154,26 @@ def _run(
         return 128 + stop.signal
     if is_first_process():
         model: Any = trainer.model
+        if recipe.lora is not None:
+            model = model.merge_and_unload()
+        with trainer.stored_weights():
+            after = weights_sha256(model)
+        changed = sum(after[name] != sha256 for name, sha256 in before.items())
+        if not changed:
+            raise TrainingError(
+                f"At step {trainer.state.global_step:,} every weight is as it was before the run: "
+                "no checkpoint is written. Give the run more tokens, steps or epochs."
+            )
+        metrics = _metrics(recipe, trainer, prepared.report)
+        metrics["training"] |= {"tensors": len(before), "tensors_changed": changed}
+        for caution in cautions(metrics):
+            print(caution)
         write_checkpoint(
             out / CHECKPOINT_SUBFOLDER,
-            model if recipe.lora is None else model.merge_and_unload(),
+            model,
             start.tokenizer,
-            persona_of(data),
-            _metrics(recipe, trainer, data),
+            prepared.persona,
+            metrics,
             None if trainer.deltas is None else trainer.deltas.deltas(),
         )
     print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
@@ -175,17 +206,22 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
             "lora": Lora(rank=lora, alpha=lora),
             "learning_rate": recipe.learning_rate * factor,
         }
-    return dataclasses.replace(recipe, **changed)
+    return recipe.changed(**changed)
 
 
-def _state_to_resume(states: Path, resume: bool) -> Path | None:
-    """The newest whole state, if one is asked for. Raises TrainingError if there is none, or if one
-    is in the way of a fresh run."""
-    if resume:
-        return newest_whole_state(states)
-    if has_states(states):
-        raise TrainingError(f"{states} holds an earlier run: add --resume, or give another --out.")
-    return None
+def _fit_rows(recipe: Recipe, start: StartModel, texts: Sequence[str]) -> Recipe:
+    """The recipe with rows that suit the lengths of the tweets; prints what that changes."""
+    lengths = [len(document.ids) for document in tokenise(texts, start.tokenizer)]
+    context = int(start.model.config.max_position_embeddings)
+    found = fit_block(recipe, lengths, context, processes())
+    if found != recipe:
+        print(
+            f"Rows have {found.block_size:,} tokens and a step {found.batch_size:,} of them, not "
+            f"{recipe.batch_size:,} of {recipe.block_size:,}: the longest tweet has "
+            f"{max(lengths):,} tokens, and the model takes {context:,}.",
+            flush=True,
+        )
+    return found
 
 
 def _track(out: Path) -> dict[str, Any]:
@@ -198,25 +234,27 @@ def _track(out: Path) -> dict[str, Any]:
     return {"report_to": "trackio", "project": TRACKIO_PROJECT, "run_name": out.name}
 
 
-def _metrics(recipe: Recipe, trainer: BitsTrainer, data: Path) -> dict[str, Any]:
+def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> dict[str, Any]:
     """What `metrics.json` says of the run; `evaluate` and others add to it."""
     state = trainer.state
-    report = read_json(data / "report.json")
     # These quote rows; a checkpoint contains no words of its archive.
-    report.pop("first_bad_rows", None)
+    data = {name: value for name, value in report.items() if name != "first_bad_rows"}
     curve = _dev_curve(state.log_history)
     rows: Any = trainer.train_dataset
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     return {
-        "data": report,
-        "recipe": dataclasses.asdict(recipe),
+        "data": data,
+        "recipe": recipe.model_dump(mode="json"),
         "git_revision": working_tree.revision(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "training": {
             "steps": state.global_step,
+            "epochs": round(state.epoch or 0, 2),
+            "warmup_steps": trainer.args.warmup_steps,
             "tokens": round(rows.tokens * (state.epoch or 0)),
             "seconds": round(curve[-1]["seconds"]),
             "processes": processes(),
+            "in_pieces": rows.in_pieces,
             "best_dev_bits_per_byte": state.best_metric,
             "best_step": state.best_global_step,
             "precision": f"{precision()} autocast" if precision() != "float32" else "float32",

@@ -4,10 +4,10 @@ The files go into the checkpoint's folder, the figures into its `metrics.json`.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -15,15 +15,20 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.judging import canonical, detector, originals
 from demo.judging.judges import Share
 from demo.judging.originals import Originals
+from training import TrainingError, limits
 from training.checkpoints import record
+from training.command_line import number
 from training.detector_training import DetectorFigures, measure_detector, train_detector
-from training.files import read_metrics, resolve_folder
+from training.files import print_persona, read_metrics, resolve_folder
 from training.prepare import SPLITS, read_texts
 from training.sampling import Sample, draw, open_engine, read_decoding
 
 # The first seeds of the texts that the detector is trained and measured on.
 TRAINED_SEED, MEASURED_SEED = 3_000_000, 4_000_000
 FOLDS_SEED = 1
+# From fewer texts of a kind, a detector's figures say nothing: their intervals reach from chance to
+# certainty.
+MIN_TEXTS = 100
 # Real words in random order: a window found among them is a false positive.
 SHUFFLED_TEXTS, SHUFFLED_WORDS = 4_000, 200
 
@@ -33,18 +38,39 @@ def judges(
     data: Annotated[Path, Option(help="what prepare wrote")] = Path("data"),
     samples: Annotated[
         int | None,
-        Option(
-            help="texts drawn to learn from, and again to measure on; default: as many as dev and "
-            "test have"
+        number(
+            "texts drawn to learn from, and again to measure on; default: as many as dev and test "
+            "have",
+            *limits.SAMPLES,
         ),
     ] = None,
 ) -> None:
     metrics = read_metrics(checkpoint)
+    print_persona(checkpoint)
     splits = {name: read_texts(data, name) for name in SPLITS}
     # Of all splits: publishing and deploying refuse a real tweet by it.
     index = Originals.build(text for texts in splits.values() for text in texts)
     found = _false_positives(index, splits["train"])
     print(_index_line(index, found))
+    figures = {**metrics.get("judges", {}), "originals": {**asdict(index.facts), **found}}
+    files: dict[str, Callable[[Path], object]] = {originals.NAME: index.save}
+    texts = min(len(splits["dev"]), len(splits["test"]), samples or MIN_TEXTS)
+    if texts < MIN_TEXTS:
+        print(
+            f"No detector is made: from {texts:,} texts of a kind (dev has {len(splits['dev']):,}, "
+            f"test {len(splits['test']):,}) it learns chance; {MIN_TEXTS} are needed."
+        )
+    else:
+        made = _detector(checkpoint, splits, samples)
+        if made is not None:
+            files[detector.NAME], figures["detector"] = made
+    record(checkpoint, {**metrics, "judges": figures}, files)
+
+
+def _detector(
+    checkpoint: Path, splits: Mapping[str, Sequence[str]], samples: int | None
+) -> tuple[Callable[[Path], object], dict[str, Any]] | None:
+    """What saves a detector, and its figures; None, and a sentence, if none can be fitted."""
     handles = canonical.handles_in(text for texts in splits.values() for text in texts)
     decoding = read_decoding(checkpoint)
     with open_engine(resolve_folder(checkpoint)) as engine:
@@ -54,21 +80,19 @@ def judges(
             )
             for seed, split in ((TRAINED_SEED, "dev"), (MEASURED_SEED, "test"))
         )
-    judge = train_detector(splits["dev"], trained_on, FOLDS_SEED)
-    figures = measure_detector(judge, splits["test"], measured_on)
-    print(_detector_lines(figures))
-    index.save(checkpoint / originals.NAME)
-    judge.save(checkpoint / detector.NAME)
-    metrics["judges"] = {
-        "originals": {**asdict(index.facts), **found},
-        "detector": {
-            **asdict(judge.facts),
-            "decoding": decoding,
-            "first_seeds": [TRAINED_SEED, MEASURED_SEED],
-            **figures.as_dict(),
-        },
+    try:
+        judge = train_detector(splits["dev"], trained_on, FOLDS_SEED)
+        measured = measure_detector(judge, splits["test"], measured_on)
+    except TrainingError as error:
+        print(f"No detector is made: {error}")
+        return None
+    print(_detector_lines(measured))
+    return judge.save, {
+        **asdict(judge.facts),
+        "decoding": decoding,
+        "first_seeds": [TRAINED_SEED, MEASURED_SEED],
+        **measured.as_dict(),
     }
-    record(checkpoint, metrics)
 
 
 def _false_positives(index: Originals, texts: Sequence[str]) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """Estimates whether a training step fits into a GPU's memory, and splits it so that it does."""
 
-import dataclasses
 import os
 from collections.abc import Callable
 from functools import partial
@@ -85,10 +84,8 @@ def split_batch(
     for checkpointing in sorted({recipe.activation_checkpointing, True}):
         for portions in range(recipe.gradient_accumulation, rows + 1):
             if rows % portions == 0 and needed(rows // portions, checkpointing) <= room:
-                return dataclasses.replace(
-                    recipe,
-                    gradient_accumulation=portions,
-                    activation_checkpointing=checkpointing,
+                return recipe.changed(
+                    gradient_accumulation=portions, activation_checkpointing=checkpointing
                 )
     need = needed(1, True)
     raise TrainingError(

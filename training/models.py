@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.merging import build_tokenizer, read_base
 from demo.settings import read_settings
 from training import TrainingError
+from training.documents import suitable_block, tokenise
 from training.recipe import PACKAGED_BASE, Recipe
 
 
@@ -42,8 +43,11 @@ def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
     """The model that the recipe trains. Raises TrainingError if the base does not exist, is not a
     decoder or cannot be fetched."""
     if recipe.scratch is not None:
-        shape = asdict(recipe.scratch)
+        shape = recipe.scratch.model_dump()
         tokenizer = train_tokenizer(train_texts, shape.pop("vocab_size"))
+        # Nothing is there yet that would limit it: texts longer than it could not be learnt whole.
+        lengths = [len(document.ids) for document in tokenise(train_texts, tokenizer)]
+        shape["n_positions"] = max(shape["n_positions"], suitable_block(lengths))
         ids = dict.fromkeys(
             ("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_token_id
         )

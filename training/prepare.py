@@ -3,7 +3,10 @@
 The same input and seed give byte-identical output.
 """
 
+import contextlib
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
@@ -13,14 +16,16 @@ from typing import Annotated, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
+from pydantic import ValidationError
 from tqdm import tqdm
 
-from demo.checkpoints.persona import InvalidPersona, Persona
+from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.persona import NOBODY, Persona, persona_of
 from demo.judging import canonical
-from training import TrainingError
+from training import TrainingError, limits
 from training.archive import Archive, Options, Row, read_archive
-from training.command_line import flag
-from training.files import require_writable, write_json
+from training.command_line import flag, number
+from training.files import read_json, read_persona, require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -28,6 +33,10 @@ SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
+# Of a persona that is made from an export: how many examples, and of how many texts each must be
+# the opening. In characters, the longest pair of words, and an opening without spaces.
+EXAMPLES, OPENED_TEXTS = 3, 3
+MAX_OPENING, UNSPACED_OPENING = 30, 4
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -47,9 +56,13 @@ def prepare(
     ],
     out: Annotated[Path, typer.Option(help="folder for the splits")] = Path("data"),
     persona: Annotated[
-        Path, typer.Option(help="whose tweets they are: a .toml like that one")
-    ] = PERSONA,
-    seed: Annotated[int, typer.Option(help="which tweets are held back")] = 20210108,
+        Path | None,
+        typer.Option(
+            help=f"whose tweets they are: a .toml like {PERSONA.name} in training/; default: what "
+            "an export says of its owner"
+        ),
+    ] = None,
+    seed: Annotated[int, number("which tweets are held back", *limits.SEED)] = 20210108,
     text_column: Annotated[
         str | None,
         typer.Option(help="the column with the texts; its number, if the table has no header"),
@@ -60,10 +73,7 @@ def prepare(
     ] = None,
     no_replies: Annotated[bool, flag("no-replies", "leave out replies to others")] = False,
 ) -> None:
-    try:
-        author = Persona.read(persona)
-    except InvalidPersona as error:
-        raise TrainingError(str(error)) from error
+    given = None if persona is None else read_persona(persona)
     require_writable(out)
     with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
 
@@ -72,17 +82,62 @@ def prepare(
             bar.update(size)
 
         rows = read_archive(archive, advance, Options(text_column, date_column, encoding))
+    author = given or find_author(rows)
     kept = [row for row in rows.rows if not (no_replies and row.is_reply)]
     if no_replies:
         rows.left.append(f"replies: {len(rows.rows) - len(kept):,}")
     tweets, counts = clean(kept)
     splits = split(tweets, seed)
+    if given is None and rows.owner is not None:
+        openings = frequent_openings([tweet.text for tweet in splits["train"]])
+        author = author.model_copy(update={"examples": openings or author.examples})
     report = _report(rows, counts, splits, seed)
     for name, members in splits.items():
         write_split(out / f"{name}.parquet", members)
     write_json(out / "report.json", report)
     author.write(out)
     print(_table(report))
+    print(author)
+
+
+def find_author(archive: Archive) -> Persona:
+    """The persona of an archive that says whose it is. Raises TrainingError if it does not."""
+    if archive.owner is None and archive.is_trumps:
+        return read_persona(PERSONA)
+    if archive.owner is not None:
+        handle = archive.owner.handle
+        for name in filter(None, (archive.owner.name, handle)):
+            # A name may hold what no page can show as a line of text.
+            with contextlib.suppress(ValidationError):
+                tweets = f"{name}'s tweets" + (f" (@{handle})" if handle else "")
+                return Persona.model_validate(
+                    {
+                        **NOBODY.model_dump(),
+                        "name": name,
+                        "tweets": tweets,
+                        "archive": f"an archive of {tweets}",
+                        "title": f"{name} or Computer Dump?",
+                    }
+                )
+    raise TrainingError(
+        f"{archive.name} does not say whose tweets it holds. Copy training/{PERSONA.name}, write "
+        "in it whose they are, and give it with --persona."
+    )
+
+
+def frequent_openings(texts: Sequence[str]) -> tuple[str, ...]:
+    """What most texts begin with, as examples: two words, or a few characters of a script that has
+    no spaces; nothing that fewer than OPENED_TEXTS begin with."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        words = " ".join(text.split()[:2])
+        counts[words if len(words) <= MAX_OPENING else text[:UNSPACED_OPENING]] += 1
+    frequent = [
+        opening
+        for opening, count in counts.most_common()
+        if count >= OPENED_TEXTS and re.fullmatch(r"[\w'’ ]+", opening)
+    ]
+    return tuple(frequent[:EXAMPLES])
 
 
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
@@ -178,6 +233,40 @@ def read_texts(folder: Path, name: str) -> list[str]:
     return texts
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made from, all of it read before the run's first step."""
+
+    train: list[str]
+    dev: list[str]
+    report: dict[str, Any]
+    persona: Persona
+
+
+def read_prepared(folder: Path) -> Prepared:
+    """Raises TrainingError if the folder is not what one `prepare` wrote."""
+    texts = {name: read_texts(folder, name) for name in ("train", "dev")}
+    try:
+        report = read_json(folder / "report.json")
+        for name, members in texts.items():
+            if report["splits"][name]["texts_sha256"] != texts_sha256(members):
+                raise ValueError(f"its {name}.parquet is of another archive")
+        persona = persona_of(folder)
+    except (OSError, ValueError, KeyError, TypeError, CheckpointError) as error:
+        raise TrainingError(
+            f"{folder} is not what one `python -m training prepare` wrote ({error}): run it again."
+        ) from error
+    return Prepared(texts["train"], texts["dev"], report, persona)
+
+
+def texts_sha256(texts: Sequence[str]) -> str:
+    """As the report has it of each split."""
+    sha256 = hashlib.sha256()
+    for separator, text in zip(chain([""], repeat("\n")), texts, strict=False):
+        sha256.update(f"{separator}{text}".encode())
+    return sha256.hexdigest()
+
+
 def _report(
     archive: Archive, counts: dict[str, int], splits: dict[str, list[Tweet]], seed: int
 ) -> dict[str, Any]:
@@ -197,15 +286,12 @@ def _report(
 
 
 def _split_counts(tweets: Sequence[Tweet]) -> dict[str, Any]:
-    sha256 = hashlib.sha256()
-    for separator, tweet in zip(chain([""], repeat("\n")), tweets, strict=False):
-        sha256.update(f"{separator}{tweet.text}".encode())
     return {
         "tweets": len(tweets),
         "bytes": sum(len(tweet.text.encode()) for tweet in tweets),
         "first_date": min(tweet.date for tweet in tweets),
         "last_date": max(tweet.date for tweet in tweets),
-        "texts_sha256": sha256.hexdigest(),
+        "texts_sha256": texts_sha256([tweet.text for tweet in tweets]),
     }
 
 

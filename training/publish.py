@@ -14,6 +14,7 @@ from demo.checkpoints.files import METRICS
 from demo.checkpoints.hub import SETTINGS, RepoType
 from training import TrainingError, working_tree
 from training.command_line import flag
+from training.files import print_persona
 from training.release.checkpoint import (
     build_checkpoint,
     compare_with_published,
@@ -141,6 +142,7 @@ def _publish_checkpoint(
 ) -> None:
     repository = target.repository
     metrics = read_evaluated_metrics(folder)
+    print_persona(folder, say)
     remarks = require_committed(force_dirty)
     tweets = KnownTweets.of(data, folder)
     require_safe(list_files(folder), tweets)
@@ -161,6 +163,7 @@ def _publish_dataset(target: Target, data: Path) -> None:
             f"{target.repository.repo_id} holds train.parquet, from which the model learnt and "
             "which is never published: take another dataset, or delete that one."
         )
+    print_persona(data, say)
     with temporary_folder() as out:
         build_dataset(data, out)
         require_safe(list_files(out), tweets=None)

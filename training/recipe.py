@@ -2,58 +2,67 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training import TrainingError
 
 RECIPES = Path(__file__).parent / "recipes"
 # The base of a recipe that trains on the embedded checkpoint's pinned base file.
 PACKAGED_BASE = "packaged"
-_STRICT = ConfigDict(strict=True, extra="forbid")
+# Tokens in a row: attention takes memory that grows with the square of it.
+MAX_BLOCK_SIZE = 4_096
+MAX_RANK = 1_024
+# transformers' names; its others need numbers that a recipe does not have.
+Scheduler = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
+]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-@dataclass(frozen=True)
-class Lora:
+class _Settings(BaseModel):
+    """Frozen; wrong types and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Lora(_Settings):
     """Low-rank adapters (Hu et al. 2021) on all linear layers; the scale is alpha / rank."""
 
-    __pydantic_config__ = _STRICT
-
-    rank: int
-    alpha: int
+    rank: Annotated[int, Field(ge=1, le=MAX_RANK)]
+    alpha: Count
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(_Settings):
     """Trains all weights, and stores their difference to the packaged base in one bit a weight, or
     in two if the matrix's name contains one of `two_bits`. After the share `start` of the run,
     steps see the weights as they will be stored. With another base, weights are stored whole."""
 
-    __pydantic_config__ = _STRICT
-
     start: Annotated[float, Field(ge=0, le=1)]
-    two_bits: Sequence[str] = ()
+    two_bits: list[str] = []
 
 
-@dataclass(frozen=True)
-class Scratch:
-    """The shape of a GPT-2 trained from random weights, and of its byte-level BPE vocabulary."""
+class Scratch(_Settings):
+    """The shape of a GPT-2 trained from random weights, and of its byte-level BPE vocabulary: at
+    least the 256 bytes and the end-of-text token."""
 
-    __pydantic_config__ = _STRICT
+    vocab_size: Annotated[int, Field(ge=257, le=1_000_000)]
+    n_positions: Annotated[int, Field(ge=16, le=MAX_BLOCK_SIZE)]
+    n_embd: Count
+    n_layer: Count
+    n_head: Count
 
-    vocab_size: int
-    n_positions: int
-    n_embd: int
-    n_layer: int
-    n_head: int
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head})")
+        return self
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(_Settings):
     """One run.
 
     `rows` says how texts become rows: whole tweets "packed", none attending to another; running
@@ -65,29 +74,51 @@ class Recipe:
     for a CPU, and pays if a step takes seconds.
     """
 
-    __pydantic_config__ = _STRICT
-
     method: Literal["full", "lora", "scratch"]
-    learning_rate: float
-    epochs: int | float
+    learning_rate: Annotated[Positive, Field(le=1)]
+    epochs: Annotated[int | float, Field(gt=0, le=10_000, allow_inf_nan=False)]
     base: str = ""
     rows: Literal["packed", "blocks", "notebook"] = "packed"
-    block_size: int = 128
-    batch_size: int = 8
-    gradient_accumulation: int = 1
+    block_size: Annotated[int, Field(ge=16, le=MAX_BLOCK_SIZE)] = 128
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 8
+    gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = 1
     activation_checkpointing: bool = False
     compile_layers: bool = False
-    scheduler: str = "linear"
-    warmup_steps: int | float = 100
-    weight_decay: float = 0.0
-    log_every: int = 10
-    evaluate_every: int = 100
-    sample_every: int = 100
-    patience: int = 0
-    seed: int = 1
+    scheduler: Scheduler = "linear"
+    warmup_steps: Annotated[int | float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 100
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    log_every: Count = 10
+    evaluate_every: Count = 100
+    sample_every: Count = 100
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     lora: Lora | None = None
     difference: Difference | None = None
     scratch: Scratch | None = None
+
+    @model_validator(mode="after")
+    def _tables_fit_the_method(self) -> Self:
+        for part in ("lora", "scratch"):
+            if (self.method == part) != (getattr(self, part) is not None):
+                raise ValueError(f"[{part}] belongs to method = {part!r}, and only to it")
+        if self.method != "scratch" and not self.base:
+            raise ValueError(f"method = {self.method!r} needs a base")
+        if self.scratch is not None and self.block_size > self.scratch.n_positions:
+            raise ValueError(
+                f"block_size ({self.block_size}) is over n_positions ({self.scratch.n_positions})"
+            )
+        if self.difference is not None and (self.method, self.base) != ("full", PACKAGED_BASE):
+            raise ValueError(
+                f"[difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}"
+            )
+        return self
+
+    def changed(self, **values: Any) -> "Recipe":
+        """The same with other values. Raises TrainingError if one of them cannot be."""
+        try:
+            return Recipe.model_validate({**dict(self), **values})
+        except ValidationError as error:
+            raise TrainingError(f"The recipe: {_first_fault(error)}") from None
 
 
 def recipe_names() -> list[str]:
@@ -106,19 +137,16 @@ def read_recipe(name: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise TrainingError(f"{path} is not TOML: {error}.") from None
     try:
-        # As JSON, so that a table may stand for a dataclass though types are strict.
-        recipe = TypeAdapter(Recipe).validate_json(json.dumps(values, default=str))
+        # As JSON, in which a whole number may stand for a float though types are strict.
+        return Recipe.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise TrainingError(f"{path.name}: {key}: {first['msg']}.") from None
-    for part in ("lora", "scratch"):
-        if (recipe.method == part) != (getattr(recipe, part) is not None):
-            raise TrainingError(
-                f"{path.name}: [{part}] belongs to method = {part!r}, and only to it."
-            )
-    if recipe.difference is not None and (recipe.method, recipe.base) != ("full", PACKAGED_BASE):
-        raise TrainingError(
-            f"{path.name}: [difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}."
-        )
-    return recipe
+        raise TrainingError(f"{path.name}: {_first_fault(error)}") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"there is no setting {key}."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}." if key else f"{message}."

@@ -1,6 +1,5 @@
 """Sets up transformers' Trainer for a recipe, judged by bits per byte on dev."""
 
-import dataclasses
 import math
 import os
 import time
@@ -19,20 +18,21 @@ from transformers import (
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
+    TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 
 from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.callbacks import UNBOUNDED_STEPS, Clock, Progress, Samples
-from training.checkpoints import SealStates
+from training.callbacks import MAX_WARM_UP, UNBOUNDED_STEPS, Clock, Progress, Samples
+from training.card import FEW_STEPS, METRIC
+from training.checkpoints import find_best
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
 from training.faster_training import chunk_loss, compile_layers
 from training.models import StartModel
 from training.recipe import Recipe
-
-METRIC = "bits_per_byte"
 
 
 class BitsTrainer(Trainer):
@@ -90,6 +90,29 @@ class BitsTrainer(Trainer):
         with nullcontext() if self.deltas is None else self.deltas.rounded():
             yield
 
+    def train_from(self, state: Path | None) -> None:
+        """Trains, from that state on if there is one. Raises TrainingError if it is past the end
+        of this run."""
+        if state is None:
+            self.train()
+            return
+        saved = TrainerState.load_from_json(str(state / TRAINER_STATE_NAME))
+        if saved.global_step > self.args.max_steps:
+            raise TrainingError(
+                f"{state} is at step {saved.global_step:,} already, past the "
+                f"{self.args.max_steps:,} steps of this run: give it more tokens, steps or epochs."
+            )
+        if saved.global_step < self.args.max_steps:
+            self.train(resume_from_checkpoint=str(state))
+            return
+        # All steps are made, and only what comes after them was cut short: Trainer would make one
+        # step more.
+        self._load_from_checkpoint(str(state))
+        self.state = saved
+        find_best(self.args, saved)
+        if saved.best_model_checkpoint is not None:
+            self._load_best_model()
+
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> Any:
@@ -126,6 +149,7 @@ def build_trainer(
     minutes: float | None = None,
     max_steps: int | None = None,
     evaluations: int | None = None,
+    prompts: Sequence[str] = (),
     tracking: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> BitsTrainer:
@@ -137,6 +161,7 @@ def build_trainer(
         tokens, minutes, max_steps: at most one bounds the run; without one, the recipe's epochs do.
         evaluations: how often dev is measured on the way, instead of the recipe's
             `evaluate_every`; not for a run bounded by minutes.
+        prompts: openings that samples begin with.
         tracking: arguments of `TrainingArguments` for a tracker, if there is one.
 
     Raises TrainingError if the batch cannot be divided evenly among the processes."""
@@ -168,20 +193,23 @@ def build_trainer(
         clock, max_steps = Clock(minutes), UNBOUNDED_STEPS
     elif max_steps is None:
         max_steps = math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
+    warm_up: float = recipe.warmup_steps
+    if clock is None:
+        warm_up = warm_up_steps(warm_up, max_steps)
+        _say_what_is_short(recipe, max_steps, warm_up)
     if evaluations is not None:
-        recipe = dataclasses.replace(recipe, evaluate_every=math.ceil(max_steps / evaluations))
+        recipe = recipe.changed(evaluate_every=math.ceil(max_steps / evaluations))
     trainer = BitsTrainer(
         dev_texts=dev_texts,
         tokenizer=start.tokenizer,
         tokens_per_step=tokens_per_step,
         clock=clock,
         model=model,
-        args=_arguments(recipe, out, max_steps, tracking or {"report_to": "none"}),
+        args=_arguments(recipe, out, max_steps, warm_up, tracking or {"report_to": "none"}),
         train_dataset=rows,
         eval_dataset=rows,
         data_collator=default_collate,
         callbacks=[
-            SealStates(),
             *([EarlyStoppingCallback(recipe.patience)] if recipe.patience else []),
             *([clock] if clock else []),
             *callbacks,
@@ -198,13 +226,13 @@ def build_trainer(
         trainer.add_callback(Progress(tokens_per_step, clock))
         samples = out / "samples.jsonl"
         trainer.add_callback(
-            Samples(start.tokenizer, recipe.sample_every, samples, trainer.stored_weights)
+            Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.stored_weights)
         )
     return trainer
 
 
 def _arguments(
-    recipe: Recipe, out: Path, max_steps: int, tracking: Mapping[str, Any]
+    recipe: Recipe, out: Path, max_steps: int, warm_up: float, tracking: Mapping[str, Any]
 ) -> TrainingArguments:
     rows, rest = divmod(recipe.batch_size, processes() * recipe.gradient_accumulation)
     if rest or not rows:
@@ -222,7 +250,7 @@ def _arguments(
         learning_rate=recipe.learning_rate,
         optim="adamw_torch_fused",
         lr_scheduler_type=recipe.scheduler,
-        warmup_steps=recipe.warmup_steps,
+        warmup_steps=warm_up,
         weight_decay=recipe.weight_decay,
         bf16=precision() == "bf16",
         fp16=precision() == "fp16",
@@ -252,6 +280,27 @@ def _arguments(
 def steps_for_tokens(tokens: int, tokens_per_step: float) -> int:
     """The fewest steps in which so many tokens are seen."""
     return max(1, math.ceil(tokens / tokens_per_step))
+
+
+def warm_up_steps(asked: float, max_steps: int) -> int:
+    """A recipe's `warmup_steps` in a run of that length: a share of it below 1, else so many steps,
+    but at most MAX_WARM_UP of the run."""
+    return int(asked * max_steps if asked < 1 else min(asked, MAX_WARM_UP * max_steps))
+
+
+def _say_what_is_short(recipe: Recipe, max_steps: int, warm_up: int) -> None:
+    if 1 <= recipe.warmup_steps != warm_up:
+        print(
+            f"Warm-up is cut from {recipe.warmup_steps:,} steps to {warm_up:,}: the run makes "
+            f"{max_steps:,}.",
+            flush=True,
+        )
+    if max_steps < FEW_STEPS:
+        print(
+            f"Optimizer steps: {max_steps:,}. In so few, little is learnt: give the run more "
+            "tokens or epochs, or the recipe a smaller batch_size.",
+            flush=True,
+        )
 
 
 def processes() -> int:

@@ -29,6 +29,7 @@ _URL_CHARACTERS = r"[\w.~:/?#\[\]@!$&()*+,;=%-]*"
 _LINK = re.compile(
     rf"https://[\w.-]+(:\d+)?/{_URL_CHARACTERS}{re.escape(PLACE_OF_ID)}{_URL_CHARACTERS}", re.ASCII
 )
+_LANGUAGE = re.compile("[a-z]{2,3}")
 # Of what a file says, at most so many characters are repeated in a message.
 _SHOWN_CHARACTERS = 60
 
@@ -71,6 +72,12 @@ def _examples(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def _language(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and _LANGUAGE.fullmatch(value)):
+        raise ValueError("must be an ISO 639 code of two or three letters, such as ja.")
+    return value
+
+
 Line = Annotated[str, BeforeValidator(_line)]
 
 
@@ -81,7 +88,8 @@ class Persona(BaseModel):
     to 2021"), `archive` where they come from. `title` heads the page, `author` and `handle` sign
     the card: of something that nobody takes for the person. `label` goes with every text that
     leaves the page, `badge` is its short form. `examples` are openings to begin with. `link` is
-    where a real tweet can be read, with `{id}` in place of its id.
+    where a real tweet can be read, with `{id}` in place of its id, `language` the tweets' language
+    as an ISO 639 code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +104,11 @@ class Persona(BaseModel):
     badge: Line
     examples: Annotated[tuple[Line, ...], BeforeValidator(_examples)]
     link: Annotated[str, BeforeValidator(_link)] = f"https://x.com/i/status/{PLACE_OF_ID}"
+    language: Annotated[str | None, BeforeValidator(_language)] = None
+
+    def __str__(self) -> str:
+        """In a line, for a terminal."""
+        return f"Persona: {self.name} ({self.tweets}); its page is headed “{self.title}”."
 
     @classmethod
     def read(cls, path: Path) -> Self:

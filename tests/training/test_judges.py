@@ -17,6 +17,7 @@ def test_a_checkpoint_gets_its_judges_and_their_figures(
     scratch_run: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.judges.SHUFFLED_TEXTS", 400)
+    monkeypatch.setattr("training.judges.MIN_TEXTS", 12)
     folder = tmp_path / "checkpoint"
     shutil.copytree(scratch_run / "checkpoint", folder)
     done = verb("judges", "--checkpoint", folder, "--data", prepared, "--samples", 12)
@@ -42,3 +43,18 @@ def test_a_checkpoint_gets_its_judges_and_their_figures(
     verify_checksums(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"| all | {overall['real']} | {overall['generated']} |" in card
+
+
+def test_of_few_tweets_the_index_alone_is_made(
+    scratch_run: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.judges.SHUFFLED_TEXTS", 40)
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
+    done = verb("judges", "--checkpoint", folder, "--data", prepared)
+    assert done.returncode == 0, done.stderr
+    assert "No detector is made: from 14 texts of a kind (dev has 14, test 14)" in done.stdout
+    assert (folder / originals.NAME).is_file()
+    assert not (folder / detector.NAME).exists()
+    verify_checksums(folder)
+    assert "No detector: there were too few" in (folder / "README.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from demo.checkpoints.files import SUMS, write_checksums
+from tests import made_up
 from tests.processes import free_port
 from tests.training.conftest import verb
 from tests.training.forked import Training, forked, run_verb
@@ -101,6 +103,35 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert seconds == sorted(seconds)
 
 
+def test_a_run_does_not_go_on_with_other_tweets(
+    command: list[object], undisturbed: Path, tmp_path: Path
+) -> None:
+    """Nor with another rate, nor beyond its end; and a finished one makes no step more."""
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    made = (out / "checkpoint" / "model.safetensors").read_bytes()
+    other = tmp_path / "other"
+    archive = made_up.write(tmp_path / "archive.csv", made_up.rows(300, seed=1))
+    assert verb("prepare", archive, "--out", other).returncode == 0
+    resumed = [*command, "--out", out, "--resume"]
+    done = verb(*resumed, "--data", other)
+    assert done.returncode == 1
+    assert "made of something else: the tweets of train are others" in done.stderr
+    assert "Only these may change: the recipe's epochs" in done.stderr
+    done = verb(*resumed, "--max-steps", 6)
+    assert done.returncode == 1
+    assert "at step 9 already, past the 6 steps" in done.stderr
+    (other / "report.json").write_bytes((Path(str(command[4])) / "report.json").read_bytes())
+    done = verb(*command, "--data", other, "--out", tmp_path / "mixed")
+    assert "is not what one `python -m training prepare` wrote" in done.stderr
+
+    (out / "checkpoint" / "model.safetensors").unlink()
+    done = verb(*resumed)
+    assert done.returncode == 0, done.stderr
+    assert "step     1" not in done.stdout
+    assert (out / "checkpoint" / "model.safetensors").read_bytes() == made
+
+
 @contextmanager
 def two_processes(*arguments: object) -> Iterator[tuple[Training, Training]]:
     """The verb in two processes, with the variables that torchrun sets. torchrun itself imports
@@ -125,7 +156,9 @@ def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Pat
         code, printed = first.finish()
         assert code == second.finish()[0] == 128 + signal.SIGTERM
     (step,) = re.findall(r"Stopped at step (\d+); go on with --resume", printed)
-    assert newest_whole_state(tmp_path / "states").name == f"checkpoint-{step}"
+    newest = newest_whole_state(tmp_path / "states")
+    assert newest is not None
+    assert newest.name == f"checkpoint-{step}"
 
 
 def test_two_processes_learn_what_one_does(

@@ -1,10 +1,13 @@
 """The owner's walk: prepare → finetune → evaluate through the command line, a few steps each."""
 
+import io
 import json
 import re
+import resource
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +16,15 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from demo.checkpoints.files import verify_checksums
+from tests import made_up
 from tests.training.conftest import verb
 from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts
+from training.working_tree import ROOT
 
+REQUIRED = {"finetune": ["--recipe", "scratch"], "deploy": ["--space", "a/b", "--model", "a/b"]}
 CONTRACT = {
     "README.md", "SHA256SUMS", "config.json", "generation_config.json", "metrics.json",
     "model.safetensors", "persona.json", "tokenizer.json", "tokenizer_config.json",
@@ -91,6 +97,112 @@ def test_evaluate_prints_and_records_every_figure(
     assert f"| {texts['generated']['distinct_1']:.4f} | {texts['real']['distinct_1']:.4f} |" in card
 
 
+def test_long_posts_are_learnt_whole(tmp_path: Path) -> None:
+    """Each of five tweets of the made-up archive: longer than the recipe's rows and context."""
+    texts = [row["text"] for row in made_up.rows(400)]
+    posts = [" ".join(texts[i : i + 5]) for i in range(0, 400, 5)]
+    archive = made_up.write(
+        tmp_path / "archive.csv", [made_up.row(i, text) for i, text in enumerate(posts)]
+    )
+    assert verb("prepare", archive, "--out", tmp_path / "data").returncode == 0
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'method = "scratch"\nlearning_rate = 1e-3\nepochs = 1\nblock_size = 32\n[scratch]\n'
+        "vocab_size = 400\nn_positions = 64\nn_embd = 32\nn_layer = 1\nn_head = 2\n"
+    )
+    done = verb("finetune", "--recipe", recipe, "--data", tmp_path / "data",
+                "--out", tmp_path / "run", "--max-steps", 1, "--no-tracking")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = re.search(r"Rows have ([\d,]+) tokens and a step 1 of them, not 8 of 32", done.stdout)
+    assert said is not None, done.stdout
+    metrics = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
+    assert metrics["recipe"]["block_size"] == metrics["recipe"]["scratch"]["n_positions"]
+    assert metrics["recipe"]["block_size"] == int(said[1].replace(",", "")) > 64
+    assert metrics["training"]["in_pieces"] <= 1
+    config = json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text())
+    assert config["n_positions"] == metrics["recipe"]["block_size"]
+
+
+def test_a_persona_is_corrected_afterwards(scratch_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
+    weights = (folder / "model.safetensors").read_bytes()
+    persona = tmp_path / "mine.toml"
+    persona.write_text((ROOT / "training" / "persona.toml").read_text().replace("Trump", "Teapot"))
+    done = verb("persona", persona, "--checkpoint", folder)
+    assert done.returncode == 0, done.stderr
+    assert "It was: Persona: Donald Trump" in done.stdout
+    assert "Persona: Donald Teapot (Donald Teapot's tweets (2009 to 2021))" in done.stdout
+    verify_checksums(folder)
+    card = (folder / "README.md").read_text()
+    assert "# Teapot or Computer Dump?" in card
+    assert "Trump" not in card
+    assert (folder / "model.safetensors").read_bytes() == weights
+    persona.write_text("name = 1")
+    done = verb("persona", persona, "--checkpoint", folder)
+    assert (done.returncode, "name must be a text" in done.stderr) == (1, True)
+    verify_checksums(folder)
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_there_stays(
+    scratch_run: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file may grow beyond a few kilobytes: as on a disk that is full."""
+    folder = tmp_path / "run"
+    shutil.copytree(scratch_run, folder)
+    before = {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
+    monkeypatch.setattr("training.judges.SHUFFLED_TEXTS", 40)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, hard))
+    try:
+        given = ["--data", prepared, "--checkpoint", folder / "checkpoint"]
+        judges = verb("judges", *given)
+        training = verb("finetune", "--recipe", "scratch", "--data", prepared,
+                        "--out", tmp_path / "new", "--max-steps", 1, "--no-tracking")  # fmt: skip
+        resumed = verb("finetune", "--recipe", "scratch", "--data", prepared,
+                       "--out", folder, "--max-steps", 12, "--no-tracking", "--resume")  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for done in (judges, training, resumed):
+        assert done.returncode == 1
+        assert "There is no space left to write" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert before == {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint", "curves.json", "samples.jsonl", "states",
+    ]  # fmt: skip
+    again = verb("finetune", "--recipe", "scratch", "--data", prepared, "--max-steps", 1,
+                 "--out", tmp_path / "new", "--no-tracking", "--resume")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_disk_that_is_too_small_is_found_out_before_the_first_step(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    done = verb("finetune", "--recipe", "scratch", "--data", prepared, "--out", tmp_path)
+    assert done.returncode == 1
+    assert re.search(r"The run needs 0\.\d GB .*, and 0\.0 GB are free", done.stderr)
+    assert "dev bits per byte" not in done.stdout
+
+
+def test_a_terminal_without_the_letters_of_a_tweet_ends_no_verb(
+    scratch_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(scratch_run / "checkpoint", folder)
+    text = (ROOT / "training" / "persona.toml").read_text().replace("Trump or", "急須 or")
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    command = ["training", "persona", str(tmp_path / "mine.toml"), "--checkpoint", str(folder)]
+    monkeypatch.setattr("sys.argv", command)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main() == 0
+    terminal.flush()
+    terminal.seek(0)
+    assert "\\u6025\\u9808 or Computer Dump?" in terminal.read()
+
+
 def test_evaluate_scores_any_file_of_texts(scratch_run: Path, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("The teapot praises the kettle!\n\nAnd the ladder.\n")
     before = (scratch_run / "checkpoint" / "metrics.json").read_bytes()
@@ -111,10 +223,30 @@ def test_a_decoder_folder_is_fine_tuned_whole(
         "--out", tmp_path / "run", "--max-steps", 2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    # The recipe warms up for 100 steps, in the second of which hardly anything would change.
+    assert "Warm-up is cut from 100 steps to 0: the run makes 2." in done.stdout
+    assert "Optimizer steps: 2. In so few, little is learnt" in done.stdout
     before = load_file(scratch_run / "checkpoint" / "model.safetensors")
     after = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
     assert before.keys() == after.keys()
     assert not torch.equal(before["transformer.wte.weight"], after["transformer.wte.weight"])
+
+
+def test_a_run_that_changes_nothing_writes_nothing(
+    scratch_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "still.toml"
+    recipe.write_text('method = "full"\nbase = "x"\nlearning_rate = 1e-30\nepochs = 1\n')
+    done = verb(
+        "finetune", "--recipe", recipe, "--base", scratch_run / "checkpoint", "--data", prepared,
+        "--out", tmp_path / "run", "--max-steps", 1,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        "At step 1 every weight is as it was before the run: no checkpoint is written"
+        in done.stderr
+    )
+    assert not (tmp_path / "run" / "checkpoint").exists()
 
 
 def test_an_adapter_is_merged(scratch_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -209,6 +341,39 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
 def test_a_run_has_one_length(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr("sys.argv", ["training", *arguments])
     assert main() == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["finetune", "--minutes", "-1"],
+        ["finetune", "--minutes", "0"],
+        ["finetune", "--minutes", "nan"],
+        ["finetune", "--minutes", "inf"],
+        ["finetune", "--tokens", "-5"],
+        ["finetune", "--max-steps", "0"],
+        ["finetune", "--max-steps", "1000001"],
+        ["finetune", "--evaluations", "0"],
+        ["finetune", "--lora", "0"],
+        ["compare", "full", "--minutes", "-1"],
+        ["decoding", "--samples", "0"],
+        ["judges", "--samples", "-1"],
+        ["evaluate", "--samples", "-1"],
+        ["prepare", "archive.csv", "--seed", "-1"],
+        ["deploy", "--timeout-minutes", "0"],
+    ],
+    ids=" ".join,
+)
+def test_a_number_beyond_its_limit_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    if arguments[0] in ("finetune", "deploy"):
+        arguments = [*arguments, *REQUIRED[arguments[0]]]
+    monkeypatch.setattr("sys.argv", ["training", *arguments])
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert "Invalid value for" in said
+    assert "should be greater than or equal to" in said or "should be less than" in said
 
 
 @pytest.mark.parametrize(

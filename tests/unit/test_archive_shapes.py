@@ -79,6 +79,7 @@ def zstandard(content: bytes) -> bytes:
         lambda content: tarred("tweets.csv", content),
         lambda content: gzip.compress(tarred("tweets.csv", content)),
         lambda content: lzma.compress(tarred("a/tweets.csv", content)),
+        lambda content: zipped({"a\\tweets.csv": content, "a\\README.txt": b"tea"}),
         lambda content: zipped({"tweets.csv.gz": gzip.compress(content)}),
         lambda content: zipped({"__MACOSX/._tweets.csv": b"\0", "tweets.csv": content}),
         lambda content: tarred("tweets.zip", zipped({"tweets.csv": content})),
@@ -103,6 +104,7 @@ def test_what_a_file_is_its_content_says_not_its_name(
         table({c: lambda row, c=c: row[c] for c in ("id", "text")}, "\t").encode(),  # type: ignore[misc]
         table({"Tweet": lambda row: row["text"]}).encode(),
         "\n".join(f'"{text}"' for text in TEXTS).encode(),
+        f"sep=,\r\n{CSV}".encode(),
         "\n".join(map(json.dumps, ROWS)).encode(),
         json.dumps(ROWS, indent=1).strip("[]").encode(),
         json.dumps({"meta": [1], "data": ROWS}).encode(),

@@ -7,12 +7,20 @@ import pytest
 from transformers import TrainerControl
 
 from training.callbacks import Clock
-from training.trainer import steps_for_tokens
+from training.trainer import steps_for_tokens, warm_up_steps
 
 
 @pytest.mark.parametrize(("tokens", "steps"), [(1, 1), (1_000, 1), (1_001, 2), (5_000, 5)])
 def test_so_many_tokens_are_the_fewest_steps_that_see_them(tokens: int, steps: int) -> None:
     assert steps_for_tokens(tokens, 1_000.0) == steps
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_run", "steps"),
+    [(100, 8, 0), (100, 157, 15), (100, 5_000, 100), (0.1, 8, 0), (0.1, 733, 73), (0.5, 8, 4)],
+)
+def test_warm_up_is_bounded_by_the_run(asked: float, of_run: int, steps: int) -> None:
+    assert warm_up_steps(asked, of_run) == steps
 
 
 class Hands:
@@ -40,6 +48,15 @@ def test_the_learning_rate_warms_up_and_then_falls_with_the_time_that_is_left() 
     assert clock.learning_rate(500, 3) == pytest.approx(0.25)
     hands.seconds += 90
     assert clock.learning_rate(501, 3) == 0
+
+
+def test_a_tenth_of_the_time_is_enough_for_warming_up() -> None:
+    hands = Hands()
+    clock = begun(hands)
+    hands.seconds += 6
+    assert clock.learning_rate(0, 999) == pytest.approx(0.5)
+    hands.seconds += 6
+    assert clock.learning_rate(1, 999) == pytest.approx(0.9)
 
 
 def test_a_share_of_the_time_may_be_for_warming_up() -> None:

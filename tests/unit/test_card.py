@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from demo.checkpoints.embedded import EMBEDDED
-from training.card import Publication, render_card, write_card
+from demo.checkpoints.persona import NOBODY
+from training.card import Publication, render_card
 from training.text_figures import REPEATING_RULE
 
 
@@ -64,14 +65,62 @@ def test_a_folder_named_like_a_known_base_is_not_taken_for_it(tmp_path: Path, na
     assert "base_model:" not in card
 
 
+def test_a_persona_in_another_script_gives_a_valid_card(tmp_path: Path) -> None:
+    """The Hub takes no empty name or data set, and letters from a to z alone in an identifier."""
+    japanese = NOBODY.model_copy(
+        update={
+            "name": "急須",
+            "tweets": "急須のつぶやき",
+            "archive": "急須の記録",
+            "title": "急須か機械か",
+        }
+    )
+    japanese.write(tmp_path)
+    data: Any = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    assert (data.language, data.datasets, data.model_name) == ("ja", None, "急須か機械か")
+    assert data.eval_results
+    assert {result.dataset_type for result in data.eval_results} == {"tweets"}
+    german = NOBODY.model_copy(update={"archive": "Müllers Tweets", "language": "de"})
+    german.write(tmp_path)
+    data = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    assert (data.language, data.datasets) == ("de", ["mullers-tweets"])
+    NOBODY.write(tmp_path)
+    data = ModelCard(render_changed(tmp_path, lambda _: None)).data
+    assert data.language is None
+
+
+def test_the_card_claims_only_what_happened(tmp_path: Path) -> None:
+    """A run of 8 steps at a warm-up of 100, which left some weights alone and helped nothing."""
+
+    def shorten(metrics: dict[str, Any]) -> None:
+        metrics["recipe"]["warmup_steps"] = 100
+        metrics["training"] |= {
+            "steps": 8, "epochs": 0.3, "warmup_steps": 0, "tensors": 272, "tensors_changed": 3,
+            "best_dev_bits_per_byte": metrics["curve"][0]["bits_per_byte"] + 1,
+        }  # fmt: skip
+
+    card = render_changed(tmp_path, shorten)
+    assert "| method | 3 of 272 tensors of weights fine-tuned; the rest did not change |" in card
+    assert "linear, 0 warm-up steps |" in card
+    assert "| epochs, steps | 0.3, 8 |" in card
+    assert "**Optimizer steps: 8. In so few, little is learnt.**" in card
+    assert "**Training did not help: " in card
+
+
+def test_a_card_without_a_detector_says_so(tmp_path: Path) -> None:
+    card = render_changed(tmp_path, lambda metrics: metrics["judges"].pop("detector"))
+    assert "No detector: there were too few tweets" in card
+    assert "`originals.safetensors` recognises" in card
+    card = render_changed(tmp_path, lambda metrics: metrics.pop("judges"))
+    assert "### Judges" not in card
+
+
 def test_a_file_of_texts_is_not_called_a_part_of_the_archive(tmp_path: Path) -> None:
     def add_file(metrics: dict[str, Any]) -> None:
         evaluation = metrics["evaluation"]
         evaluation["my.txt"] = {"checkpoint": evaluation["test"]["checkpoint"]}
 
-    render_changed(tmp_path, add_file)
-    write_card(tmp_path)
-    card = ModelCard.load(tmp_path / "README.md")
+    card = ModelCard(render_changed(tmp_path, add_file))
     results = {(result.dataset_name, result.dataset_split) for result in card.data.eval_results}
     assert ("my.txt", None) in results
     assert {split for _, split in results} == {"dev", "test", "test_time", None}

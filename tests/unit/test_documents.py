@@ -1,7 +1,6 @@
 """Documents and packed rows: no tweet sees another, everything but the opening is scored. And the
 original's data, with its faults, and the blocks it was cut into."""
 
-import dataclasses
 import random
 from typing import Any
 
@@ -15,6 +14,8 @@ from training.documents import (
     UNSCORED,
     build_rows,
     cut_blocks,
+    cut_pieces,
+    fit_block,
     notebook_text,
     pack_documents,
     tokenise,
@@ -76,6 +77,42 @@ def test_every_document_is_packed_whole_and_once() -> None:
     assert sorted(packed) == sorted(document.ids for document in documents)
 
 
+def test_a_document_longer_than_a_row_is_learnt_to_its_end() -> None:
+    """Its pieces overlap in one token, which is scored once; the last holds the closing one."""
+    documents = tokenise([" ".join(TEXTS[:3]), TEXTS[3]], TOKENIZER)
+    rows = pack_documents(documents, 64, EOS)
+    assert rows.in_pieces == 1
+    assert rows.tokens < sum(len(document.ids) for document in documents) + len(rows)
+    scored = torch.cat([rows[i]["labels"] for i in range(len(rows))])
+    scored = scored[scored != UNSCORED]
+    assert sorted(scored.tolist()) == sorted(i for one in documents for i in one.ids[1:])
+    assert (scored == EOS).sum() == 2
+    assert [len(piece) for piece in cut_pieces(list(range(9)), 5)] == [5, 5]
+    assert cut_pieces(list(range(9)), 5)[1] == [4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "context", "block", "batch"),
+    [
+        ([30] * 99 + [900], 1_024, 128, 32),  # one in a hundred does not count
+        ([30] * 90 + [300] * 10, 1_024, 320, 12),
+        ([5_000] * 10, 8_192, 1_024, 4),
+        ([300] * 10, 200, 200, 20),
+        ([30] * 10, 96, 96, 42),
+        ([], 1_024, 128, 32),
+    ],
+)
+def test_rows_suit_the_lengths_of_the_documents(
+    lengths: list[int], context: int, block: int, batch: int
+) -> None:
+    recipe = read_recipe("gpt2")
+    found = fit_block(recipe, lengths, context, ranks=1)
+    assert (found.block_size, found.batch_size) == (block, batch)
+    found = fit_block(recipe, lengths, context, ranks=8)
+    assert found.batch_size % 8 == 0
+    assert fit_block(read_recipe("original-as-run"), lengths, 1_024, 1).block_size == 128
+
+
 def test_all_but_the_opening_token_and_the_padding_is_scored() -> None:
     documents = tokenise(TEXTS, TOKENIZER, 64)
     rows = pack_documents(documents, 64, EOS)
@@ -119,7 +156,7 @@ def test_blocks_are_cut_wherever_they_end() -> None:
 
 
 def small(name: str) -> Recipe:
-    return dataclasses.replace(read_recipe(name), block_size=8)
+    return read_recipe(name).changed(block_size=16)
 
 
 def test_as_written_closes_tweets_and_as_run_does_not() -> None:

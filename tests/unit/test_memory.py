@@ -1,6 +1,5 @@
 """A step is cut until it fits, and what is learnt stays the same."""
 
-import dataclasses
 from functools import partial
 from unittest.mock import patch
 
@@ -12,7 +11,7 @@ from tests.processes import free_port
 from tests.training.forked import forked
 from training import TrainingError
 from training.memory import smallest_free_memory, split_batch, step_bytes
-from training.recipe import Difference, Recipe, read_recipe
+from training.recipe import Difference, Lora, Recipe, read_recipe
 
 GIB = 2**30
 MEDIUM_WEIGHTS = 354_823_168
@@ -36,10 +35,7 @@ def test_the_step_fits_and_its_batch_stays_the_same(room: float, ranks: int) -> 
     rows, rest = divmod(found.batch_size, ranks * found.gradient_accumulation)
     assert rest == 0
     assert needed(rows, found.activation_checkpointing) <= room * GIB
-    assert (
-        dataclasses.replace(found, gradient_accumulation=1, activation_checkpointing=False)
-        == RECIPE
-    )
+    assert found.changed(gradient_accumulation=1, activation_checkpointing=False) == RECIPE
 
 
 def test_accumulation_comes_before_checkpointing() -> None:
@@ -55,7 +51,7 @@ def test_what_never_fits_is_refused_with_what_to_do() -> None:
 
 
 def test_weights_rounded_to_deltas_need_two_copies_more() -> None:
-    rounded = dataclasses.replace(RECIPE, difference=Difference(start=0.5))
+    rounded = RECIPE.changed(base="packaged", difference=Difference(start=0.5))
     assert needed(1, False, rounded) - needed(1, False) == 8 * MEDIUM_WEIGHTS
 
 
@@ -85,7 +81,7 @@ def test_all_processes_count_on_the_gpu_with_the_least_room() -> None:
 
 
 def test_an_adapter_needs_less() -> None:
-    adapter = dataclasses.replace(RECIPE, method="lora")
+    adapter = RECIPE.changed(method="lora", lora=Lora(rank=8, alpha=8))
     room = needed(1, False, adapter)
     assert needed(1, False) - room == 12 * MEDIUM_WEIGHTS
     fits = partial(needed, recipe=adapter)

@@ -79,6 +79,14 @@ def test_what_is_no_persona_is_refused(tmp_path: Path, text: str) -> None:
         persona_of(tmp_path)
 
 
+@pytest.mark.parametrize("language", ["Japanese", "", "JA", 5])
+def test_a_language_is_a_code(tmp_path: Path, language: object) -> None:
+    with pytest.raises(InvalidPersona, match=r"persona\.json: language must be an ISO 639 code"):
+        Persona.read(written(tmp_path, language=language))
+    assert Persona.read(written(tmp_path, language="ja")).language == "ja"
+    assert Persona.read(written(tmp_path)).language is None
+
+
 def test_every_text_is_labelled_in_the_personas_words(
     tmp_path: Path, engine: ScriptedEngine
 ) -> None:

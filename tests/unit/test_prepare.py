@@ -13,13 +13,14 @@ from tests import made_up
 from tests.processes import ROOT
 from training import TrainingError, prepare
 from training.__main__ import main
-from training.archive import Row, read_archive
+from training.archive import Archive, Owner, Row, read_archive
 
 MEMORY_KIB = 300 * 1024
 
 
-def run(archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("sys.argv", ["training", "prepare", str(archive), "--out", str(out)])
+def run(archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    command = ["training", "prepare", str(archive), "--out", str(out), *options]
+    monkeypatch.setattr("sys.argv", command)
     return main()
 
 
@@ -44,6 +45,56 @@ def test_the_same_input_gives_identical_bytes(
     ]
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+OWNER = Owner("Ann Teapot", "teapot")
+
+
+def archive_of(owner: Owner | None = None, is_trumps: bool = False) -> Archive:
+    return Archive("tweets.zip", "0", owner=owner, is_trumps=is_trumps)
+
+
+def test_whose_tweets_they_are_is_never_guessed() -> None:
+    """An export names its owner, the archive's columns are its own, and all else must say."""
+    found = prepare.find_author(archive_of(OWNER))
+    assert (found.name, found.title) == ("Ann Teapot", "Ann Teapot or Computer Dump?")
+    assert found.tweets == "Ann Teapot's tweets (@teapot)"
+    assert "Trump" not in str(found.model_dump())
+    assert "generated" in found.label
+    unshowable = prepare.find_author(archive_of(Owner("<b>Ann\u202e", "teapot")))
+    assert unshowable.name == "teapot"
+    assert prepare.find_author(archive_of(is_trumps=True)).name == "Donald Trump"
+    # A single author's posts may come in the archive's columns too.
+    assert prepare.find_author(archive_of(OWNER, is_trumps=True)).name == "Ann Teapot"
+    for nobodys in (archive_of(), archive_of(Owner("<", ">"))):
+        with pytest.raises(TrainingError, match=r"tweets\.zip does not say whose .* --persona"):
+            prepare.find_author(nobodys)
+
+
+def test_examples_are_what_several_tweets_begin_with() -> None:
+    texts = ["My kettle sings"] * 3 + ["My kettle", "@ann says", "Once only", "<b> x"] * 2
+    texts += [
+        f"今日はとても{n}番目の急須の話をしながら長い一日を楽しく過ごしました" for n in range(4)
+    ]
+    assert prepare.frequent_openings(texts) == ("My kettle", "今日はと")
+    assert prepare.frequent_openings(["no two", "are alike"]) == ()
+
+
+def test_a_file_of_lines_must_say_whose_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(row["text"] for row in made_up.rows(60)), encoding="utf-8")
+    assert run(lines, tmp_path / "out", monkeypatch) == 1
+    assert "lines.txt does not say whose tweets it holds" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "persona.json").exists()
+    persona = ("--persona", str(prepare.PERSONA))
+    assert run(lines, tmp_path / "out", monkeypatch, *persona) == 0
+    assert "Persona: Donald Trump" in capsys.readouterr().out
+    assert run(made_up.write(tmp_path / "a.csv", made_up.rows(60)), tmp_path, monkeypatch) == 0
+    other = [{"when": row["date"], "text": row["text"]} for row in made_up.rows(60)]
+    (tmp_path / "other.json").write_text(json.dumps(other), encoding="utf-8")
+    assert run(tmp_path / "other.json", tmp_path, monkeypatch) == 1
 
 
 def test_every_dropped_row_is_counted(tmp_path: Path) -> None:
@@ -139,7 +190,8 @@ def test_a_plain_text_keeps_its_last_lines_for_test_time(
 ) -> None:
     lines = [made_up.sentence(random.Random(seed)) for seed in range(100)]
     (tmp_path / "tweets.txt").write_text("\n".join(lines), encoding="utf-8")
-    assert run(tmp_path / "tweets.txt", tmp_path / "out", monkeypatch) == 0
+    persona = ("--persona", str(prepare.PERSONA))
+    assert run(tmp_path / "tweets.txt", tmp_path / "out", monkeypatch, *persona) == 0
     assert prepare.read_texts(tmp_path / "out", "test_time") == lines[-10:]
     assert "none: by the order of the archive" in capsys.readouterr().out
 

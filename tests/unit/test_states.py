@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from demo.checkpoints.files import SUMS
+from demo.checkpoints.persona import NOBODY
 from training import TrainingError
-from training.checkpoints import SealStates, has_states, newest_whole_state, remove_newer
+from training.checkpoints import SealStates, find_best, has_states, newest_whole_state, remove_newer
+from training.terms import Terms
+
+TERMS = Terms(tweets={"train": "0"}, base="1", recipe={"learning_rate": 0.1}, persona=NOBODY)
 
 
 def save(states: Path, step: int, sealed: bool = True) -> Path:
@@ -19,7 +23,7 @@ def save(states: Path, step: int, sealed: bool = True) -> Path:
     if sealed:
         arguments: Any = SimpleNamespace(output_dir=str(states))
         state: Any = SimpleNamespace(global_step=step, is_world_process_zero=True)
-        SealStates().on_save(arguments, state, control=None)
+        SealStates(TERMS).on_save(arguments, state, control=None)
     return folder
 
 
@@ -49,16 +53,59 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(
     said = capsys.readouterr().out
     assert "checkpoint-20 is passed over: " in said
     assert "Going on from checkpoint-10." in said
-    remove_newer(before)
+    remove_newer(tmp_path, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10"]
 
 
 def test_where_none_is_whole_none_is_removed(tmp_path: Path) -> None:
-    kept = save(tmp_path, 10, sealed=False)
-    with pytest.raises(TrainingError, match="no saved state"):
+    kept = save(tmp_path, 10)
+    (kept / "optimizer.pt").unlink()
+    with pytest.raises(TrainingError, match="No saved state in .* is whole: delete that folder"):
         newest_whole_state(tmp_path)
     assert kept.is_dir()
     assert has_states(tmp_path)
+
+
+def test_a_run_whose_first_save_was_cut_short_begins_again(tmp_path: Path) -> None:
+    save(tmp_path, 10, sealed=False)
+    assert newest_whole_state(tmp_path) is None
+    remove_newer(tmp_path, None)
+    assert not has_states(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"tweets": {"train": "9"}}, "the tweets of train are others"),
+        ({"base": "9"}, "the base or its tokenizer is another"),
+        ({"recipe": {"learning_rate": 0.2}}, "learning_rate was 0.1 and is 0.2"),
+        ({"recipe": {}}, "learning_rate was 0.1 and is null"),
+        ({"persona": NOBODY.model_copy(update={"name": "A. Teapot"})}, "the persona was nobody"),
+    ],
+)
+def test_a_state_is_gone_on_from_with_what_it_was_made_of(
+    tmp_path: Path, other: dict[str, Any], says: str
+) -> None:
+    state = save(tmp_path, 10)
+    TERMS.require_same(state)
+    with pytest.raises(TrainingError, match=f"checkpoint-10 was made of something else: {says}"):
+        TERMS.model_copy(update=other).require_same(state)
+    (state / "terms.json").unlink()
+    with pytest.raises(TrainingError, match="does not say what it was made of"):
+        TERMS.require_same(state)
+
+
+def test_the_best_state_is_found_where_the_run_was_moved_to(tmp_path: Path) -> None:
+    best = save(tmp_path, 10)
+    arguments: Any = SimpleNamespace(output_dir=str(tmp_path))
+    state: Any = SimpleNamespace(
+        best_global_step=10, best_metric=1.0, best_model_checkpoint="/before/checkpoint-10"
+    )
+    find_best(arguments, state)
+    assert (state.best_model_checkpoint, state.best_metric) == (str(best), 1.0)
+    (best / "model.safetensors").write_text("damaged")
+    find_best(arguments, state)
+    assert (state.best_model_checkpoint, state.best_metric) == (None, None)
 
 
 def test_other_folders_are_no_states(tmp_path: Path) -> None:

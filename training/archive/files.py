@@ -142,7 +142,8 @@ def _members_of_zip(file: File, opened: ExitStack) -> list[File]:
                 # An unknown compression, or a password.
                 raise TrainingError(f"{file} could not be unpacked: {error}.") from error
 
-        found = File(info.filename, info.compress_size, unpack, str(file))
+        # Windows' own packer writes backslashes.
+        found = File(info.filename.replace("\\", "/"), info.compress_size, unpack, str(file))
         return found
 
     return [member(info) for info in infos]

@@ -42,6 +42,8 @@ _FOREIGN = re.compile(
 )
 # How files for GPT-2 mark where a text begins and ends.
 _MARK = re.compile(r"<\|(?:startoftext|endoftext)\|>")
+# What Excel reads, and some programs write, before a table.
+_SEPARATOR = re.compile(r"sep=(.)\r?\n")
 # A text of paragraphs: blank lines between most of what is one to four lines.
 _MIN_GAPS, _MAX_PARAGRAPH_LINES = 5, 4
 
@@ -93,6 +95,9 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
         raise TrainingError(f"{file} is a {foreign.lastgroup}, not an archive.".replace("_", " "))
     if _MARK.search(head):
         return Records("texts between <|startoftext|> and <|endoftext|>", _read_marked(text, file))
+    if separator := _SEPARATOR.match(head):
+        text.readline()
+        return Records("a table of Excel", _read_table(text, file, Table(separator[1]), options))
     if table := find_table(head, is_cut):
         form = f"a table with {_DELIMITERS[table.delimiter]}"
         return Records(form, _read_table(text, file, table, options))

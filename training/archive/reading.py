@@ -49,8 +49,9 @@ _ANY = Options()
 class Archive:
     """What was read: valid `rows`, `bad` ones, and the sha256 of the input's bytes.
 
-    `owner` is whose tweets they are, if the archive says so. `found` and `left` say in a line each
-    which files were read and how, and what was not taken from them.
+    `owner` is whose tweets they are, if the archive says so; `is_trumps` whether it is the Trump
+    Twitter Archive. `found` and `left` say in a line each which files were read and how, and what
+    was not taken from them.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Archive:
     rows: list[Row] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     owner: Owner | None = None
+    is_trumps: bool = False
     found: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
@@ -152,6 +154,7 @@ class _Reading:
         self._private += tweets.private
         self._cleaned += tweets.cleaned
         archive.owner = archive.owner or tweets.author
+        archive.is_trumps = tweets.is_trumps and not is_one_of_many
         how = "; ".join(filter(None, (records.form, tweets.columns, tweets.id_problem)))
         self._files += 1
         if self._files <= MAX_FILES_FOUND:

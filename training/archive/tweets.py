@@ -39,6 +39,10 @@ _REPLY_TO = (
     "inreplytouseridstr", "inreplytouserid", "inreplytoscreenname", "inreplytoaccountid",
     "inreplytostatusidstr", "inreplytostatusid", "inreplytoid", "inreplyto", "reply",
 )  # fmt: skip
+# The columns of the Trump Twitter Archive.
+TRUMP_ARCHIVE = {
+    "id", "text", "isRetweet", "isDeleted", "device", "favorites", "retweets", "date", "isFlagged"
+}  # fmt: skip
 _MARKUP = re.compile(r"</?(?:p|br|a|span)\b[^>]*>", re.IGNORECASE)
 _MARKS = re.compile(r"\A\s*(?:<\|startoftext\|>)+|(?:<\|endoftext\|>)+\s*\Z")
 # All that Unicode calls control characters but white space.
@@ -166,9 +170,16 @@ class Tweets:
 
     @property
     def columns(self) -> str:
-        """Which columns are read, for the report."""
+        """Which columns are read, for the report; "" if there is only one."""
+        if len(self._columns) == 1:
+            return ""
         found = {"text": self._texts, "date": self._dates, "id": self._ids}
         return ", ".join(f"{what} from {names[0]}" for what, names in found.items() if names)
+
+    @property
+    def is_trumps(self) -> bool:
+        """Whether the columns are those of the Trump Twitter Archive, and no others."""
+        return set(self._columns) == TRUMP_ARCHIVE
 
     @property
     def author(self) -> Owner | None:
@@ -259,7 +270,8 @@ class Tweets:
             value = _CONTROLS.sub("", value)
         if "<|" in value:
             value = _MARKS.sub("", value)
-        if _plain(column) == "content" and _MARKUP.search(value):
+        is_markup = value.startswith("<p") or _plain(column) == "content"
+        if is_markup and _MARKUP.search(value):
             value = plain_text(value)
         return value
 
