@@ -32,6 +32,8 @@ _LISTED = 8
 _LINK = re.compile(r"https?://\S+")
 # So many characters of a long post are enough to know it by.
 _KEY_CHARACTERS = 40
+# X cuts a text at 280 characters, at 140 of Japanese and the like.
+_CUT_CHARACTERS = 130
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ def base_name(file: File) -> str:
 def read_owner(files: Iterable[File]) -> Owner | None:
     """Whose archive it is, from the files that say so; None if none does."""
     for file in files:
-        with open_text(file, None) as text:
-            content = text.read(MAX_OWNER_CHARACTERS)
         try:
+            with open_text(file, None) as text:
+                content = text.read(MAX_OWNER_CHARACTERS)
             found = _owner(json.loads(re.sub(r"^[^\[{]*", "", content).rstrip().rstrip(";")))
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, TrainingError):
             continue
         if found:
             return found
@@ -155,11 +157,15 @@ class Notes:
 
     def complete(self, tweet: str) -> str:
         """The whole text of which the tweet is the beginning, or the tweet."""
-        if not self.count:
+        start = _comparable(html.unescape(tweet))
+        beginning = start.removesuffix("…").rstrip()
+        # A short tweet may begin like a long post, and be another.
+        if start == beginning and len(tweet) < _CUT_CHARACTERS:
             return tweet
-        beginning = _comparable(html.unescape(tweet)).removesuffix("…").rstrip()
-        for text in self._by_key.get(_key(beginning), ()):
+        notes = self._by_key.get(_key(beginning), [])
+        for text in notes:
             if len(text) > len(beginning) and _comparable(text).startswith(beginning):
+                notes.remove(text)
                 self.used += 1
                 # A tweet has entities, a note has none, and the canonical text unescapes once.
                 return html.escape(text, quote=False)

@@ -26,7 +26,7 @@ from training import TrainingError
 
 # Tweets pack to a tenth or a twentieth. What unpacks to more than both of these is no archive.
 MAX_RATIO = 200
-FREE_BYTES = 64 << 20
+FREE_BYTES = 16 << 20
 # csv.gz in a zip is two.
 MAX_LAYERS = 4
 MAX_FILES = 200_000
@@ -142,7 +142,8 @@ def _members_of_zip(file: File, opened: ExitStack) -> list[File]:
                 # An unknown compression, or a password.
                 raise TrainingError(f"{file} could not be unpacked: {error}.") from error
 
-        found = File(info.filename, info.compress_size, unpack, str(file))
+        # Windows' own packer writes backslashes.
+        found = File(info.filename.replace("\\", "/"), info.compress_size, unpack, str(file))
         return found
 
     return [member(info) for info in infos]

@@ -36,11 +36,14 @@ _BATCH_ROWS = 1024
 _SCRIPT = re.compile(r"(?:window\.YTD\.(\w+)\.part\d+|Grailbird\.data\.(tweets)_\w+)\s*=\s*")
 _TWEETS = ("tweet", "tweets", "community_tweet", "community_tweets")
 _FOREIGN = re.compile(
-    r"(?P<web_page><!doctype html|<html)|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])",
+    r"(?P<web_page><!doctype html|<html)|(?P<file_of_XML><\?xml)|(?P<document_of_RTF>\{\\rtf)"
+    r"|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])",
     re.IGNORECASE,
 )
 # How files for GPT-2 mark where a text begins and ends.
 _MARK = re.compile(r"<\|(?:startoftext|endoftext)\|>")
+# What Excel reads, and some programs write, before a table.
+_SEPARATOR = re.compile(r"sep=(.)\r?\n")
 # A text of paragraphs: blank lines between most of what is one to four lines.
 _MIN_GAPS, _MAX_PARAGRAPH_LINES = 5, 4
 
@@ -92,6 +95,9 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
         raise TrainingError(f"{file} is a {foreign.lastgroup}, not an archive.".replace("_", " "))
     if _MARK.search(head):
         return Records("texts between <|startoftext|> and <|endoftext|>", _read_marked(text, file))
+    if separator := _SEPARATOR.match(head):
+        text.readline()
+        return Records("a table of Excel", _read_table(text, file, Table(separator[1]), options))
     if table := find_table(head, is_cut):
         form = f"a table with {_DELIMITERS[table.delimiter]}"
         return Records(form, _read_table(text, file, table, options))
@@ -109,8 +115,10 @@ def find_table(head: str, is_cut: bool = False) -> Table | None:
         if len(names) > 1 and sum(map(is_column, names)) > 1:
             return Table(delimiter)
     for delimiter in _DELIMITERS:
-        widths = [len(row) for row in _rows(head, delimiter, _TABLE_LINES, is_cut)]
-        if len(widths) > 1 and widths[0] > 1 and len(set(widths)) == 1:
+        rows = _rows(head, delimiter, _TABLE_LINES, is_cut)
+        is_even = len(rows) > 1 and len(rows[0]) > 1 and len(set(map(len, rows))) == 1
+        # A comma of a sentence has a space behind it.
+        if is_even and not all(cell[:1] == " " for row in rows for cell in row[1:]):
             return Table(delimiter)
     rows = _rows(head, ",", _TABLE_LINES, is_cut)
     if len(rows) > 1 and all(len(row) == 1 for row in rows):
