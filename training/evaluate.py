@@ -18,7 +18,8 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
 from demo.settings import read_settings
-from training import limits
+from training import TrainingError, limits
+from training.archive import read_archive
 from training.bits_per_byte import (
     KNESER_NEY_ORDER,
     Figure,
@@ -31,7 +32,7 @@ from training.bits_per_byte import (
 from training.checkpoints import record
 from training.command_line import flag, number
 from training.export_accuracy import measure_export
-from training.files import print_persona, read_metrics, read_texts_file, resolve_folder
+from training.files import print_persona, read_metrics, resolve_folder
 from training.prepare import read_texts
 from training.sampling import load_fp32, open_engine, read_decoding
 from training.text_report import Report, measure_texts
@@ -50,7 +51,7 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Option(
-            help="what prepare wrote, or one file of texts (.txt, .jsonl, .json, .csv, .parquet)"
+            help="what prepare wrote, or one file of texts of any kind that prepare reads"
         ),
     ] = Path("data"),
     no_baselines: Annotated[bool, flag("no-baselines", "score the checkpoint alone")] = False,
@@ -64,7 +65,7 @@ def evaluate(
     metrics = {} if dry_run else read_metrics(checkpoint)
     print_persona(checkpoint)
     if data.is_file():
-        sets = {data.name: read_texts_file(data)}
+        sets = {data.name: read_file(data)}
     else:
         sets = {name: read_texts(data, name) for name in HELD_OUT}
     scorers: dict[str, Scorer] = {}
@@ -119,6 +120,16 @@ def evaluate(
             + ("GPU" if torch.cuda.is_available() else "no GPU"),
         }
         record(checkpoint, metrics)
+
+
+def read_file(path: Path) -> list[str]:
+    """The texts of a file as they are, empty ones left out. Raises TrainingError if it cannot be
+    read, or holds no text."""
+    rows = read_archive(str(path), lambda size, total: None).rows
+    texts = [row.text for row in rows if row.text.strip()]
+    if not texts:
+        raise TrainingError(f"{path} holds no text.")
+    return texts
 
 
 def _table(figures: Figures) -> str:

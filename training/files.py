@@ -1,23 +1,16 @@
-"""Checkpoint folders, JSON and files of texts, as the verbs read and write them."""
+"""Checkpoint folders and JSON, as the verbs read and write them."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
-
-TEXT_SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".parquet")
 
 
 def resolve_folder(
@@ -105,40 +98,3 @@ def write_json(path: Path, value: Any) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def read_texts_file(path: Path) -> list[str]:
-    """The texts of a file, empty ones left out: lines of a .txt, or the `text` of each row or
-    object. Raises TrainingError if it does not exist, has another ending, or holds no text."""
-    if path.suffix.lower() not in TEXT_SUFFIXES:
-        raise TrainingError(f"{path} must end in one of {', '.join(TEXT_SUFFIXES)}.")
-    try:
-        texts = _read_texts(path)
-    except FileNotFoundError:
-        raise TrainingError(f"There is no {path}.") from None
-    except (KeyError, TypeError):
-        raise TrainingError(f"{path} has no `text` column.") from None
-    except (pa.ArrowInvalid, ValueError, csv.Error, OSError) as error:
-        raise TrainingError(f"{path} could not be read: {error}.") from error
-    if any(not isinstance(text, str) for text in texts):
-        raise TrainingError(f"{path} holds values that are not texts.")
-    found = [text for text in texts if text.strip()]
-    if not found:
-        raise TrainingError(f"{path} holds no text.")
-    return found
-
-
-def _read_texts(path: Path) -> list[Any]:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return list(pq.read_table(path)["text"].to_pylist())
-    content = path.read_bytes().decode("utf-8-sig")
-    if suffix == ".csv":
-        return [row["text"] for row in csv.DictReader(io.StringIO(content, newline=""))]
-    if suffix == ".txt":
-        return content.splitlines()
-    if suffix == ".json":
-        entries = json.loads(content)
-    else:
-        entries = [json.loads(line) for line in content.splitlines() if line.strip()]
-    return [entry if isinstance(entry, str) else entry["text"] for entry in entries]

@@ -23,8 +23,8 @@ from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import NOBODY, Persona, persona_of
 from demo.judging import canonical
 from training import TrainingError, limits
-from training.archive import Archive, Row, read_archive
-from training.command_line import number
+from training.archive import Archive, Options, Row, read_archive
+from training.command_line import flag, number
 from training.files import read_json, read_persona, require_writable, write_json
 
 # Whose tweets they are, unless another file is given.
@@ -52,7 +52,7 @@ class Tweet:
 def prepare(
     archive: Annotated[
         str,
-        typer.Argument(help="CSV, JSON, X's export, lines; .gz, .zip; path, https:// or hf://"),
+        typer.Argument(help="a file or folder of any kind, X's export too; or https://, hf://"),
     ],
     out: Annotated[Path, typer.Option(help="folder for the splits")] = Path("data"),
     persona: Annotated[
@@ -63,6 +63,15 @@ def prepare(
         ),
     ] = None,
     seed: Annotated[int, number("which tweets are held back", *limits.SEED)] = 20210108,
+    text_column: Annotated[
+        str | None,
+        typer.Option(help="the column with the texts; its number, if the table has no header"),
+    ] = None,
+    date_column: Annotated[str | None, typer.Option(help="the column with the dates")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="of a text that is not in Unicode: cp1252, shift_jis, …")
+    ] = None,
+    no_replies: Annotated[bool, flag("no-replies", "leave out replies to others")] = False,
 ) -> None:
     given = None if persona is None else read_persona(persona)
     require_writable(out)
@@ -72,9 +81,12 @@ def prepare(
             bar.total = total
             bar.update(size)
 
-        rows = read_archive(archive, advance)
+        rows = read_archive(archive, advance, Options(text_column, date_column, encoding))
     author = given or find_author(rows)
-    tweets, counts = clean(rows.rows)
+    kept = [row for row in rows.rows if not (no_replies and row.is_reply)]
+    if no_replies:
+        rows.left.append(f"replies: {len(rows.rows) - len(kept):,}")
+    tweets, counts = clean(kept)
     splits = split(tweets, seed)
     if given is None and rows.owner is not None:
         openings = frequent_openings([tweet.text for tweet in splits["train"]])
@@ -266,6 +278,8 @@ def _report(
         "rows": len(archive.rows) + len(archive.bad),
         "bad_rows": len(archive.bad),
         "first_bad_rows": [str(bad) for bad in archive.bad[:10]],
+        "found": archive.found,
+        "left": archive.left,
         "counts": counts,
         "splits": {name: _split_counts(members) for name, members in splits.items()},
     }
@@ -283,6 +297,8 @@ def _split_counts(tweets: Sequence[Tweet]) -> dict[str, Any]:
 
 def _table(report: dict[str, Any]) -> str:
     lines = [f"{report['archive']}  sha256 {report['archive_sha256'][:12]}…  seed {report['seed']}"]
+    lines += [f"  {found}" for found in report["found"]]
+    lines += [f"  left out: {left}" for left in report["left"]]
     lines += [f"{'rows':<20}{report['rows']:>9,}", f"{'bad rows':<20}{report['bad_rows']:>9,}"]
     lines += [f"  {bad}" for bad in report["first_bad_rows"]]
     lines += [f"{name:<20}{count:>9,}" for name, count in report["counts"].items()]

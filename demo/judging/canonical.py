@@ -5,12 +5,14 @@
 1. Skip retweets, also those made by hand (`RT @…` or `"@…`), and texts that the collecting API cut
    off (they end in `…`, alone or before links).
 2. Unescape HTML entities once, and normalise Unicode to NFC.
-3. Remove links.
+3. Remove links. One ends at white space, or where letters begin that addresses are not written in:
+   Japanese goes on right after a link.
 4. Replace a handle by `@user` if fewer than 20 tweets mention it, whatever its case.
 5. Collapse white space to single spaces and strip the ends. Quotation marks, case, emoji and
    hashtags stay.
 6. Skip what has fewer than 20 characters, or fewer than three words that have a letter and are
-   neither handles nor hashtags.
+   neither handles nor hashtags. Of scripts without spaces between words, words are those of UAX 29,
+   and a character counts twice, as X counts it.
 
 A change here changes every figure: `VERSION` must change with it.
 """
@@ -22,17 +24,35 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import regex
+
 VERSION = 1
 MIN_CHARACTERS = 20
 MIN_WORDS = 3
 MIN_HANDLE_ROWS = 20
 ANONYMOUS_HANDLE = "@user"
 
-LINK = re.compile(r"https?://\S+|pic\.twitter\.com/\S+")
-HANDLE = re.compile(r"@\w{1,15}")
+# The scripts that are written without spaces between words, and their punctuation.
+_UNSPACED = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+    r"\u3000-\u303f\u30fb\u30fc\uff01-\uffef"
+)
+# No part of an address: other letters than Latin, Greek and Cyrillic ones, and that punctuation.
+_NO_ADDRESS = rf"[[\p{{L}}--\p{{Latin}}--\p{{Greek}}--\p{{Cyrillic}}]{_UNSPACED}]"
+# A host may have any letters before its last dot.
+_HOST = r"(?:[^\s/?#\p{P}][^\s/?#、。]*\.(?=[A-Za-z]))?"
+LINK = regex.compile(
+    rf"https?://(?:{_HOST}[^\s{_NO_ADDRESS}]+)|pic\.twitter\.com/[^\s{_NO_ADDRESS}]+",
+    regex.VERSION1,
+)
+HANDLE = regex.compile(rf"@[\w--[{_UNSPACED}]]{{1,15}}", regex.VERSION1)
 _MANUAL_RETWEET = re.compile(r"RT @|[\"“”„«'‘’]@")
-_CUT_OFF = re.compile(rf"…(?:\s*(?:{LINK.pattern}))*\s*$")
+_CUT_OFF = regex.compile(rf"…(?:\s*(?:{LINK.pattern}))*\s*$", regex.VERSION1)
+# Not by `regex`, for which the second half of an emoji is a letter.
 _HAS_LETTER = re.compile(r"[^\W\d_]")
+_IN_UNSPACED = regex.compile(rf"[{_UNSPACED}]", regex.VERSION1)
+# Where a word begins or ends by UAX 29.
+_WORD_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 
 
 class Word(NamedTuple):
@@ -51,9 +71,10 @@ def split_words(text: str) -> list[Word]:
     ]
 
 
-def blank(pattern: re.Pattern[str], text: str) -> str:
+def blank(pattern: regex.Pattern[str], text: str) -> str:
     """Replaces every match by as many spaces, so that offsets stay valid."""
-    return pattern.sub(lambda match: " " * len(match[0]), text)
+    blanked: str = pattern.sub(lambda match: " " * len(match[0]), text)
+    return blanked
 
 
 def is_manual_retweet(raw: str) -> bool:
@@ -68,7 +89,8 @@ def is_cut_off(raw: str) -> bool:
 
 def strip_links(raw: str) -> str:
     """Unescapes HTML entities once, normalises to NFC and removes links (rules 2 and 3)."""
-    return LINK.sub("", unicodedata.normalize("NFC", html.unescape(raw)))
+    bare: str = LINK.sub("", unicodedata.normalize("NFC", html.unescape(raw)))
+    return bare
 
 
 def public_handles(texts: Iterable[str]) -> frozenset[str]:
@@ -101,7 +123,18 @@ def clean(text: str, handles: frozenset[str]) -> str:
 
 def is_too_short(text: str) -> bool:
     """Whether rule 6 skips the text."""
-    return len(text) < MIN_CHARACTERS or sum(map(_is_word, text.split())) < MIN_WORDS
+    length = len(text) + len(_IN_UNSPACED.findall(text))
+    return length < MIN_CHARACTERS or sum(map(_count_words, text.split())) < MIN_WORDS
+
+
+def _count_words(token: str) -> int:
+    """The words with a letter between two white spaces: one, where there are spaces between
+    words."""
+    if not _is_word(token):
+        return 0
+    if not _IN_UNSPACED.search(token):
+        return 1
+    return sum(_HAS_LETTER.search(piece) is not None for piece in _WORD_BOUNDARY.split(token))
 
 
 def _is_word(token: str) -> bool:

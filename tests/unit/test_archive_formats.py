@@ -1,15 +1,18 @@
 """Bringing one's own archive: X's export, as a file and in its zip, and plain text."""
 
+import html
+import json
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import made_up
 from training import TrainingError
-from training.archive import Archive, read_archive
+from training.archive import Archive, Owner, read_archive
 
 
 def read(path: Path) -> Archive:
@@ -167,3 +170,106 @@ def test_of_a_plain_text_each_line_is_a_tweet(tmp_path: Path, name: str, ending:
 def test_a_plain_text_may_begin_as_another_kind_does(tmp_path: Path, first: str) -> None:
     rows = read(written(tmp_path / "tweets.txt", f"{first}\nAnother line, of tea, and cake")).rows
     assert [row.text for row in rows][0] == first
+
+
+def note(text: str) -> dict[str, Any]:
+    return {"noteTweet": {"noteTweetId": "9", "core": {"text": text}}}
+
+
+@pytest.mark.parametrize("ending", ["… https://t.co/abc", "…", ""])
+def test_a_long_post_gets_its_whole_text(tmp_path: Path, ending: str) -> None:
+    whole = f"{'Tea & cake, and more of it. ' * 15}The end."
+    cut = whole[:270].strip().replace("&", "&amp;") + ending
+    entries = [*made_up.export(3), {"tweet": made_up.exported(made_up.row(7, cut))}]
+    notes = [note(whole), note("A post whose tweet is not there")]
+    files = {
+        "data/tweets.js": made_up.as_script(entries),
+        "data/note-tweet.js": made_up.as_script(notes, "note_tweet.part0"),
+    }
+    archive = read(zipped(tmp_path / "export.zip", files))
+    assert html.unescape(archive.rows[-1].text) == whole
+    assert "long posts given their whole text: 1" in archive.found
+    assert "long posts without a tweet: 1" in archive.left
+
+
+def test_of_an_edited_tweet_the_last_version_stays(tmp_path: Path) -> None:
+    entries = made_up.export(3)
+    first, last = (entry["tweet"] for entry in entries[:2])
+    both = [first["id_str"], last["id_str"]]
+    first["edit_info"] = {"initial": {"editTweetIds": both[:1]}}
+    last["edit_info"] = {"edit": {"initialTweetId": both[0], "editControlInitial": {
+        "editTweetIds": both}}}  # fmt: skip
+    archive = read(written(tmp_path / "tweets.js", made_up.as_script(entries)))
+    assert [str(row.id) for row in archive.rows] == [both[1], entries[2]["tweet"]["id_str"]]
+    assert archive.left == ["earlier versions of edited tweets: 1"]
+
+
+def test_an_unzipped_export_is_read_by_its_folder_or_by_its_tweets(tmp_path: Path) -> None:
+    parts = [made_up.export(5, seed) for seed in range(3)]
+    account = [{"account": {"username": "teafan", "accountId": "5", "accountDisplayName": "Tea"}}]
+    files = {
+        "data/tweets.js": made_up.as_script(parts[0]),
+        "data/tweets-part1.js": made_up.as_script(parts[1], "tweets.part1"),
+        "data/community-tweet.js": made_up.as_script(parts[2], "community_tweet.part0"),
+        "data/account.js": made_up.as_script(account, "account.part0"),
+        "data/deleted-tweets.js": made_up.as_script(made_up.export(3), "deleted_tweets.part0"),
+        "Your archive.html": "<html>",
+    }
+    for name, text in files.items():
+        path = tmp_path / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written(path, text)
+    expected = [entry["tweet"]["full_text"] for part in parts for entry in part]
+    prefixed = {f"twitter-2026/{name}": text for name, text in files.items()}
+    for source in (
+        tmp_path / "export",
+        tmp_path / "export/data",
+        tmp_path / "export/data/tweets.js",
+        zipped(tmp_path / "a.zip", prefixed),
+    ):
+        archive = read(source)
+        assert [row.text for row in archive.rows] == expected
+        assert archive.owner == Owner("Tea", "teafan", "5")
+        assert "deleted-tweets.js" in archive.left[0]
+
+
+def test_an_export_of_2012_to_2018_is_read_month_by_month(tmp_path: Path) -> None:
+    tweets = [
+        {"id_str": "1", "text": "Tea", "created_at": "2013-02-01 10:00:00 +0000"},
+        {"id_str": "2", "text": "@you yes", "created_at": "2013-03-01 10:00:00 +0000",
+         "in_reply_to_user_id": 9},
+        {"id_str": "3", "text": "RT", "created_at": "2013-03-02 10:00:00 +0000",
+         "retweeted_status": {"id_str": "8"}},
+    ]  # fmt: skip
+    files = {
+        "data/js/user_details.js": 'var user_details = {"screen_name": "teafan", "id": "5"}',
+        "data/js/tweets/2013_03.js": f"Grailbird.data.tweets_2013_03 =\n {json.dumps(tweets[1:])}",
+        "data/js/tweets/2013_02.js": f"Grailbird.data.tweets_2013_02 =\n {json.dumps(tweets[:1])}",
+        "tweets.csv": "tweet_id,text\n1,Tea\n",
+        "README.txt": "About tea",
+    }
+    archive = read(zipped(tmp_path / "a.zip", files))
+    assert [row.id for row in archive.rows] == [1, 2, 3]
+    assert [row.is_reply for row in archive.rows] == [False, True, False]
+    assert [row.is_retweet for row in archive.rows] == [False, False, True]
+    assert archive.owner == Owner("teafan", "teafan", "5")
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_an_export_may_have_lost_its_first_words(tmp_path: Path, is_wrapped: bool) -> None:
+    entries = made_up.export(5)
+    tweets = entries if is_wrapped else [entry["tweet"] for entry in entries]
+    path = written(tmp_path / "tweets.json", json.dumps(tweets))
+    assert read(path).rows == read(written(tmp_path / "t.js", made_up.as_script(entries))).rows
+
+
+def test_a_thread_is_no_reply(tmp_path: Path) -> None:
+    entries = made_up.export(2)
+    for entry, to in zip(entries, ("5", "6"), strict=True):
+        entry["tweet"]["in_reply_to_user_id_str"] = to
+    account = made_up.as_script(
+        [{"account": {"username": "me", "accountId": "5"}}], "account.part0"
+    )
+    files = {"data/tweets.js": made_up.as_script(entries), "data/account.js": account}
+    rows = read(zipped(tmp_path / "a.zip", files)).rows
+    assert [row.is_reply for row in rows] == [False, True]

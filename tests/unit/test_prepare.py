@@ -204,6 +204,22 @@ def test_of_an_export_a_retweet_is_counted_as_one(tmp_path: Path) -> None:
     assert (counts["retweets"], counts["retweets by hand"], counts["kept"]) == (1, 0, 50)
 
 
+def test_replies_are_left_out_if_asked_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = made_up.rows(60)
+    records += [made_up.row(60 + n, f"@you {made_up.sentence(random.Random(n))}") for n in range(7)]
+    archive = made_up.write(tmp_path / "a.csv", records)
+    arguments = ["training", "prepare", str(archive), "--no-replies", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert main() == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["counts"]["kept"], report["left"]) == (60, ["replies: 7"])
+    printed = capsys.readouterr().out
+    assert "a.csv: 67 tweets (a table with commas; text from text, date from date" in printed
+    assert "left out: replies: 7" in printed
+
+
 def test_twenty_thousand_tweets_stay_small_in_memory(tmp_path: Path) -> None:
     """Kept signatures and 5-grams alone once took some 15 KB a tweet."""
     archive = made_up.write(tmp_path / "a.csv", list(made_up.varied(20_000)))

@@ -114,11 +114,11 @@ def base_name(file: File) -> str:
 def read_owner(files: Iterable[File]) -> Owner | None:
     """Whose archive it is, from the files that say so; None if none does."""
     for file in files:
-        with open_text(file, None) as text:
-            content = text.read(MAX_OWNER_CHARACTERS)
         try:
+            with open_text(file, None) as text:
+                content = text.read(MAX_OWNER_CHARACTERS)
             found = _owner(json.loads(re.sub(r"^[^\[{]*", "", content).rstrip().rstrip(";")))
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, TrainingError):
             continue
         if found:
             return found

@@ -26,7 +26,7 @@ from training import TrainingError
 
 # Tweets pack to a tenth or a twentieth. What unpacks to more than both of these is no archive.
 MAX_RATIO = 200
-FREE_BYTES = 64 << 20
+FREE_BYTES = 16 << 20
 # csv.gz in a zip is two.
 MAX_LAYERS = 4
 MAX_FILES = 200_000

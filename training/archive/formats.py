@@ -36,7 +36,8 @@ _BATCH_ROWS = 1024
 _SCRIPT = re.compile(r"(?:window\.YTD\.(\w+)\.part\d+|Grailbird\.data\.(tweets)_\w+)\s*=\s*")
 _TWEETS = ("tweet", "tweets", "community_tweet", "community_tweets")
 _FOREIGN = re.compile(
-    r"(?P<web_page><!doctype html|<html)|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])",
+    r"(?P<web_page><!doctype html|<html)|(?P<file_of_XML><\?xml)|(?P<document_of_RTF>\{\\rtf)"
+    r"|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])",
     re.IGNORECASE,
 )
 # How files for GPT-2 mark where a text begins and ends.
@@ -109,8 +110,10 @@ def find_table(head: str, is_cut: bool = False) -> Table | None:
         if len(names) > 1 and sum(map(is_column, names)) > 1:
             return Table(delimiter)
     for delimiter in _DELIMITERS:
-        widths = [len(row) for row in _rows(head, delimiter, _TABLE_LINES, is_cut)]
-        if len(widths) > 1 and widths[0] > 1 and len(set(widths)) == 1:
+        rows = _rows(head, delimiter, _TABLE_LINES, is_cut)
+        is_even = len(rows) > 1 and len(rows[0]) > 1 and len(set(map(len, rows))) == 1
+        # A comma of a sentence has a space behind it.
+        if is_even and not all(cell[:1] == " " for row in rows for cell in row[1:]):
             return Table(delimiter)
     rows = _rows(head, ",", _TABLE_LINES, is_cut)
     if len(rows) > 1 and all(len(row) == 1 for row in rows):

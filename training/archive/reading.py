@@ -37,6 +37,8 @@ Progress = Callable[[int, int | None], None]
 MAX_BAD_SHARE = 0.01
 # Some 200 bytes of memory each; nobody has tweeted so much.
 MAX_ROWS = 5_000_000
+# More files than these are counted, not named.
+MAX_FILES_FOUND = 20
 # So many records tell which columns a file has, and how it writes its dates and ids.
 _SAMPLE = 1_000
 _READ_BYTES = 1 << 20
@@ -99,7 +101,7 @@ class _Reading:
     def __init__(self, archive: Archive, options: Options) -> None:
         self._archive, self._options = archive, options
         self._notes = Notes(())
-        self._records = 0
+        self._files = self._records = 0
         self._replaced: set[int] = set()
         self._private = self._cleaned = 0
 
@@ -131,6 +133,8 @@ class _Reading:
             "long posts without a tweet": self._notes.count - self._notes.used,
         }
         archive.rows = kept
+        if self._files > MAX_FILES_FOUND:
+            archive.found.append(f"and {self._files - MAX_FILES_FOUND:,} more files like these")
         archive.left += [f"{what}: {count:,}" for what, count in counts.items() if count]
         if self._notes.used:
             archive.found.append(f"long posts given their whole text: {self._notes.used:,}")
@@ -152,7 +156,10 @@ class _Reading:
         archive.owner = archive.owner or tweets.author
         archive.is_trumps = tweets.is_trumps and not is_one_of_many
         how = "; ".join(filter(None, (records.form, tweets.columns, tweets.id_problem)))
-        archive.found.append(f"{base_name(file)}: {len(archive.rows) - before:,} tweets ({how})")
+        self._files += 1
+        if self._files <= MAX_FILES_FOUND:
+            read = f"{len(archive.rows) - before:,} tweets"
+            archive.found.append(f"{base_name(file)}: {read} ({how})")
 
     def _add(
         self, file: File, entries: Iterable[Record | None], tweets: Tweets, is_one_of_many: bool

@@ -114,8 +114,9 @@ def unwrap(record: Record) -> Record:
             return inner
     inner = record.get("object")
     if record.get("type") in ("Create", "Announce") and inner is not None:
-        inner = inner if isinstance(inner, dict) else {}
-        return {"published": record.get("published"), "id": record.get("id"), **inner,
+        # Of a boost there is only the address.
+        post = inner if isinstance(inner, dict) else {"content": ""}
+        return {"published": record.get("published"), "id": record.get("id"), **post,
                 "type": record["type"], "to": [record.get("to"), record.get("cc")]}  # fmt: skip
     return record
 
@@ -153,6 +154,8 @@ class Tweets:
         self._day_first = any(
             is_day_first(str(record.get(column))) for record in records for column in dates
         )
+        dates = [d for d in dates if any(is_given(record.get(d)) for record in records)]
+        # `time` beside `date` may be one of the day.
         self._dates = [d for d in dates if any(self._is_date(r.get(d)) for r in records)] or dates
         self._ids, self.id_problem = self._usable_ids()
         self._flag = next(filter(self._is_flag, self._chosen(None, "", _RETWEET)), None)
@@ -199,7 +202,8 @@ class Tweets:
             column, value = _first(record, self._texts)
             text = self._text(record, column, value)
             column, value = _first(record, self._dates)
-            when = parse_date(value, self._day_first) if column else None
+            is_dated = is_given(value) or column not in record
+            when = parse_date(value, self._day_first) if column and is_dated else None
             column = self._flag or ""
             is_retweet = self._is_retweet(record, text)
         except ValueError as error:
@@ -227,15 +231,15 @@ class Tweets:
             return [], ""
         if any(re.fullmatch(r"[\d.,]+[eE]\+?\d+", value) for value in values):
             return [], "the ids were rounded by a spreadsheet"
-        numbers = set()
+        numbers = []
         for value in values:
             try:
-                numbers.add(parse_id(value))
+                numbers.append(parse_id(value))
             except ValueError:
                 continue
         if not numbers:
             return [], "the ids are no numbers"
-        if 2 * len(numbers) < len(values):
+        if 2 * len(set(numbers)) < len(numbers):
             return [], f"the column {columns[0]} has the same number many times"
         return columns, ""
 
@@ -250,6 +254,8 @@ class Tweets:
                 value = longer.get(name, value)
         if value is None and column in record:
             return ""
+        if isinstance(value, dict):
+            raise ValueError("must be a text; pandas writes one a row with orient='records'")
         if not isinstance(value, str):
             raise ValueError("must be a text")
         try:

@@ -71,10 +71,16 @@ def _export_date(text: str) -> datetime:
 def _any_date(text: str, day_first: bool) -> datetime:
     # What a text leaves out, dateutil takes from the default: then it is no whole date.
     defaults = (datetime(2000, 1, 1), datetime(2001, 2, 2))
+    # 16-11-09 is ISO's order with half a year.
+    year_first = re.match(r"\d\d-\d\d-\d\d\b", text) is not None
     try:
         found: list[datetime] = [
             parser.parse(
-                text, default=default, dayfirst=day_first, tzinfos=lambda _, offset: offset
+                text,
+                default=default,
+                dayfirst=day_first,
+                yearfirst=year_first,
+                tzinfos=lambda _, offset: offset,
             )
             for default in defaults
         ]
