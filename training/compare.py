@@ -31,10 +31,12 @@ from training.files import (
     write_json,
 )
 from training.prepare import read_texts
-from training.recipe import read_recipe
+from training.recipe import Recipe, read_recipe
 from training.sampling import load_fp32
 
 EVALUATIONS = 6
+# A run ends with a whole step: at so many of them, budgets differ by a twentieth at most.
+MIN_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def compare(
     runs = [Run(one, out / Path(one).stem, data, base, tokens, minutes) for one in recipes]
     if len({run.name for run in runs}) < len(runs):
         raise TrainingError("Two of the recipes have the same name.")
+    if tokens is not None:
+        require_equal_budgets({run.name: read_recipe(run.recipe) for run in runs}, tokens)
     terms = {run.name: _terms(run) for run in runs}
     test = read_texts(data, "test")
     print_persona(data)
@@ -105,6 +109,17 @@ def compare(
     if record_in is not None:
         metrics = {**read_metrics(record_in), "comparison": result}
         record(record_in, metrics, {PLOT: lambda path: shutil.copyfile(out / "compare.png", path)})
+
+
+def require_equal_budgets(recipes: Mapping[str, Recipe], tokens: int) -> None:
+    """Raises TrainingError if a recipe's steps are so large that it would see more tokens."""
+    steps = {name: recipe.batch_size * recipe.block_size for name, recipe in recipes.items()}
+    largest = max(steps, key=lambda name: steps[name])
+    if tokens < MIN_STEPS * steps[largest]:
+        raise TrainingError(
+            f"--tokens {tokens:,} is too few to give the recipes equal shares: a step of {largest} "
+            f"is {steps[largest]:,} tokens. Give at least {MIN_STEPS * steps[largest]:,}."
+        )
 
 
 def _terms(run: Run) -> dict[str, Any]:
@@ -199,13 +214,14 @@ def render(result: Mapping[str, Any]) -> str:
         "with 95 % bootstrap intervals. The difference is paired, ours less this: below 0, ours "
         "is better.",
         "",
-        "| recipe | minutes | dev at the end | test | 95 % | difference | 95 % |",
-        "|---|---:|---:|---:|---|---:|---|",
+        "| recipe | tokens | minutes | dev at the end | test | 95 % | difference | 95 % |",
+        "|---|---:|---:|---:|---:|---|---:|---|",
     ]
     for name, one in result["runs"].items():
         last, test, less = one["curve"][-1], one["test"], one["ours_less_this"]
         lines.append(
-            f"| {name} | {last['seconds'] / 60:.0f} | {last['bits_per_byte']:.4f} "
+            f"| {name} | {last['tokens']:,} | {last['seconds'] / 60:.0f} "
+            f"| {last['bits_per_byte']:.4f} "
             f"| **{test['bits_per_byte']:.4f}** | {test['low']:.4f} to {test['high']:.4f} "
             + (f"| {less[0]:+.4f} | {less[1]:+.4f} to {less[2]:+.4f} |" if less else "| | |")
         )

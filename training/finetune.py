@@ -5,9 +5,11 @@ first prints and writes.
 """
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import os
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ import torch
 import transformers
 import typer
 
+from demo.checkpoints.resolve import RUNS_FOLDER
 from training import TrainingError, limits, working_tree
 from training.callbacks import StopOnSignal
 from training.card import IN_PIECES, METRIC, cautions
@@ -43,8 +46,7 @@ from training.trainer import (
     processes,
 )
 
-CHECKPOINT_SUBFOLDER = "checkpoint"
-# The dev tweets that the best state is chosen by.
+# So many tweets of dev choose the best state.
 DEV_TEXTS = 400
 # An adapter learns best at about ten times the rate that suits all weights (Schulman et al. 2025,
 # "LoRA Without Regret").
@@ -135,7 +137,7 @@ def _run(
         recipe,
         start,
         rows,
-        prepared.dev[:DEV_TEXTS],
+        sample_dev(prepared.dev, recipe.seed),
         out,
         prompts=prepared.persona.examples,
         tracking=_track(out) if is_tracked else None,
@@ -169,14 +171,14 @@ def _run(
         for caution in cautions(metrics):
             print(caution)
         write_checkpoint(
-            out / CHECKPOINT_SUBFOLDER,
+            out / RUNS_FOLDER,
             model,
             start.tokenizer,
             prepared.persona,
             metrics,
             None if trainer.deltas is None else trainer.deltas.deltas(),
         )
-    print(f"The checkpoint is in {out / CHECKPOINT_SUBFOLDER}.")
+    print(f"The checkpoint is in {out / RUNS_FOLDER}.")
     return 0
 
 
@@ -209,6 +211,12 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
     return recipe.changed(**changed)
 
 
+def sample_dev(texts: Sequence[str], seed: int) -> list[str]:
+    """The tweets that choose the best state, drawn from all of dev: its first are its oldest, which
+    are shorter than later ones."""
+    return random.Random(seed).sample(texts, min(DEV_TEXTS, len(texts)))
+
+
 def _fit_rows(recipe: Recipe, start: StartModel, texts: Sequence[str]) -> Recipe:
     """The recipe with rows that suit the lengths of the tweets; prints what that changes."""
     lengths = [len(document.ids) for document in tokenise(texts, start.tokenizer)]
@@ -231,6 +239,9 @@ def _track(out: Path) -> dict[str, Any]:
         return {"report_to": "none"}
     folder = os.environ.setdefault("TRACKIO_DIR", str(out.parent / "trackio"))
     print(f"Tracked in {folder}; to look: TRACKIO_DIR={folder} trackio show", flush=True)
+    for name in ("trackio", "trackio.run", "trackio.utils"):
+        # It prints that it uploads, though it does not, and how to look without that folder.
+        vars(importlib.import_module(name))["print"] = lambda *_, **__: None
     return {"report_to": "trackio", "project": TRACKIO_PROJECT, "run_name": out.name}
 
 

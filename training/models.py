@@ -1,5 +1,6 @@
 """Loads the model that a run starts from: the packaged base, any decoder, or random weights."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from httpx2 import HTTPError
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import get_session
 from tokenizers import ByteLevelBPETokenizer
 from transformers import (
     AutoModelForCausalLM,
@@ -29,6 +34,10 @@ from demo.settings import read_settings
 from training import TrainingError
 from training.documents import suitable_block, tokenise
 from training.recipe import PACKAGED_BASE, Recipe
+
+# How long the Hub may take to say that it is there.
+HUB_SECONDS = 10
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(?<!\.gguf)")
 
 
 @dataclass(frozen=True)
@@ -61,17 +70,34 @@ def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """A decoder in fp32 from a folder, a Hub id or a GGUF file that transformers reads: safetensors
     only, no remote code. Raises TrainingError if it does not exist, is not a decoder, or has no
     end-of-text token."""
+    is_id = not Path(source).exists() and _HUB_ID.fullmatch(source) is not None
+    # The client would try again for half a minute, for one file after another.
+    is_offline = is_id and not _hub_answers()
     try:
-        model, tokenizer = (_from_gguf if source.endswith(".gguf") else _from_folder)(source)
+        folder = snapshot_download(source, local_files_only=True) if is_offline else source
+        model, tokenizer = (_from_gguf if source.endswith(".gguf") else _from_folder)(folder)
     except Exception as error:
         # If transformers cannot read a GGUF's architecture or quantisation, it may raise any type.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if is_offline:
+            reason = (
+                "it is no folder here, and the Hub cannot be reached. --base packaged trains the "
+                "embedded checkpoint's own base, which comes from the package index."
+            )
         raise TrainingError(f"The base {source!r} could not be loaded: {reason}") from error
     if tokenizer.eos_token_id is None:
         raise TrainingError(f"The tokenizer of {source!r} has no eos_token to close a tweet with.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _hub_answers() -> bool:
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except (HTTPError, OfflineModeIsEnabled):
+        return False
+    return True
 
 
 def _from_folder(source: str) -> tuple[Any, Any]:

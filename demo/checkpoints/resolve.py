@@ -35,17 +35,19 @@ from demo.checkpoints.persona import persona_of
 __all__ = ["Checkpoint", "CheckpointError", "early_folder", "resolve_checkpoint"]
 
 HUB_PATIENCE_SECONDS = 30.0
+# Where a training run puts its checkpoint, inside the run's own folder.
+RUNS_FOLDER = "checkpoint"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """An ordinary, verified checkpoint folder, and how its texts name it.
 
-    `name` is a Hub id, a folder's name or "embedded"; `revision` a commit, or the first 12
-    hexadecimal digits of the weights' sha256. `notice` says why this one runs rather than the one
-    that was asked for, and is shown on the page. `fingerprint` is a hash of config, tokenizer and
-    weights. `writable` says that an export may be written into the folder: not in the Hub
-    client's cache.
+    `name` is a Hub id, a folder's or its run's name, or "embedded"; `revision` a commit, or the
+    first 12 hexadecimal digits of the weights' sha256. `notice` says why this one runs rather than
+    the one that was asked for, and is shown on the page. `fingerprint` is a hash of config,
+    tokenizer and weights. `writable` says that an export may be written into the folder: not in the
+    Hub client's cache.
     """
 
     folder: Path
@@ -171,7 +173,7 @@ class _Opener:
         ordinary, fingerprint = self._merge_if_difference(folder, sums)
         return Checkpoint(
             ordinary,
-            folder.resolve().name,
+            _name(folder.resolve()),
             revision[:12],
             fingerprint=fingerprint,
             writable=os.access(ordinary, os.W_OK),
@@ -212,6 +214,12 @@ class _Opener:
             require_ordinary(folder, name)
             names &= {weights.name for weights in weights_of(folder)} | set(DEFINING)
         return {name: listed.get(name) or sha256(files[name]) for name in names}
+
+
+def _name(folder: Path) -> str:
+    """How texts name a folder. Every run writes `RUN/checkpoint`, which says nothing; its run
+    does."""
+    return folder.parent.name if folder.name == RUNS_FOLDER and folder.parent.name else folder.name
 
 
 def _digest(*parts: str) -> str:

@@ -55,7 +55,7 @@ def test_two_recipes_are_trained_scored_and_shown(
         (tmp_path / f"{name}.toml").write_text(SMALL.format(rate=rate))
     recipes = [tmp_path / "eager.toml", tmp_path / "timid.toml"]
     command = ["compare", *recipes, "--data", prepared, "--out", tmp_path / "out"]
-    done = verb(*command, "--tokens", 20_000)
+    done = verb(*command, "--tokens", 21_000)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "compare.json").read_text())
     eager, timid = (result["runs"][name] for name in ("eager", "timid"))
@@ -71,7 +71,7 @@ def test_two_recipes_are_trained_scored_and_shown(
     assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert f"**{eager['test']['bits_per_byte']:.4f}**" in (tmp_path / "out/compare.md").read_text()
 
-    again = verb(*command, "--tokens", 20_000)
+    again = verb(*command, "--tokens", 21_000)
     assert again.stdout.count("is trained already") == 2
 
     names = list(map(str, recipes))
@@ -79,7 +79,7 @@ def test_two_recipes_are_trained_scored_and_shown(
         compare(names, data=prepared, out=tmp_path / "out", tokens=30_000)
     recipes[1].write_text(SMALL.format(rate=1e-4))
     with pytest.raises(TrainingError, match=r"timid holds .* on other terms \(recipe\)"):
-        compare(names, data=prepared, out=tmp_path / "out", tokens=20_000)
+        compare(names, data=prepared, out=tmp_path / "out", tokens=21_000)
 
 
 @pytest.mark.slow
@@ -115,6 +115,7 @@ def test_what_cannot_be_compared_is_said(
     command = ["training", "compare", "--data", str(prepared), "--out", str(tmp_path)]
     for recipes, message in (
         (["gpt2", "none"], "There is no recipe 'none'"),
+        (["scratch", "gpt2"], "a step of gpt2 is 4,096 tokens. Give at least 81,920"),
         (["gpt2", "gpt2"], "Two of the recipes have the same name"),
     ):
         monkeypatch.setattr("sys.argv", [*command, *recipes, "--tokens", "1000"])

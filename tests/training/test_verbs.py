@@ -307,6 +307,7 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--recipe", "none"], "There is no recipe 'none'; there are embedded, full, gpt2, "),
+        (["--recipe", "gpt2", "--base", "a/b"], "cannot be reached. --base packaged trains"),
         (["--recipe", "gpt2", "--base", "/no/such"], "The base '/no/such' could not be loaded"),
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
         (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),

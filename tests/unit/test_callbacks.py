@@ -7,6 +7,7 @@ import pytest
 from transformers import TrainerControl
 
 from training.callbacks import Clock
+from training.finetune import sample_dev
 from training.trainer import steps_for_tokens, warm_up_steps
 
 
@@ -21,6 +22,16 @@ def test_so_many_tokens_are_the_fewest_steps_that_see_them(tokens: int, steps: i
 )
 def test_warm_up_is_bounded_by_the_run(asked: float, of_run: int, steps: int) -> None:
     assert warm_up_steps(asked, of_run) == steps
+
+
+def test_the_best_state_is_chosen_on_tweets_of_all_times() -> None:
+    """dev is sorted by id, and the first tweets of an archive are its shortest."""
+    dev = [str(number) for number in range(1_200)]
+    chosen = sample_dev(dev, seed=1)
+    assert len(set(chosen)) == 400
+    assert 500 < sum(map(int, chosen)) / 400 < 700
+    assert chosen == sample_dev(dev, seed=1) != sample_dev(dev, seed=2)
+    assert sorted(sample_dev(dev[:9], seed=1)) == dev[:9]
 
 
 class Hands:

@@ -120,7 +120,7 @@ def test_a_file_of_texts_is_not_called_a_part_of_the_archive(tmp_path: Path) -> 
         evaluation = metrics["evaluation"]
         evaluation["my.txt"] = {"checkpoint": evaluation["test"]["checkpoint"]}
 
-    card = ModelCard(render_changed(tmp_path, add_file))
+    card: Any = ModelCard(render_changed(tmp_path, add_file))
     results = {(result.dataset_name, result.dataset_split) for result in card.data.eval_results}
     assert ("my.txt", None) in results
     assert {split for _, split in results} == {"dev", "test", "test_time", None}

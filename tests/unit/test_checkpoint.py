@@ -65,6 +65,11 @@ def test_a_folder_is_named_after_itself_and_its_weights(noise_folder: Path) -> N
     assert (chosen.revision, chosen.notice) == (digest[:12], "")
 
 
+def test_a_runs_checkpoint_is_named_after_the_run(noise_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(noise_folder, tmp_path / "kettle" / "checkpoint")
+    assert resolve(tmp_path, folder=copy).name == "kettle"
+
+
 def test_a_fingerprint_tells_weights_configs_and_tokenizers_apart(tmp_path: Path) -> None:
     def fingerprint(folder: Path) -> str:
         return resolve(folder, folder=folder).fingerprint
