@@ -76,6 +76,7 @@ def main() -> int:
         if settings.engine not in ("auto", "openvino"):
             raise InvalidSetting(f"ENGINE is {settings.engine!r}; this server runs openvino.")
         log.set_up(settings.log_format)
+        log.keep_words_out()
         settings.require_free_port()
         say("Starting.", python=platform.python_version())
         service = Service(lambda: load(settings))

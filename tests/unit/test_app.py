@@ -14,6 +14,7 @@ from demo.checkpoints.files import CheckpointError, file_sha256, write_checksums
 from demo.checkpoints.hub import Snapshot
 from demo.settings import read_settings
 from tests import tiny
+from tests.completions import serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -77,3 +78,13 @@ def test_an_engine_that_stands_in_for_openvino_says_how_many_texts_it_writes(
     assert loaded.engine.identity.engine.startswith("transformers")
     assert loaded.engine.slots == 1
     loaded.engine.close()
+
+
+def test_a_server_elsewhere_that_can_never_do_is_its_owners_to_mend(
+    variables: dict[str, str], fluent_folder: Path
+) -> None:
+    remote = {"ENGINE": "remote", "CHECKPOINT": str(fluent_folder)}
+    with serving() as server:
+        server.look = lambda request: request.answer(401)
+        with pytest.raises(app.OWNERS_TO_MEND, match="answers 401: check ENGINE_KEY"):
+            app.load(read_settings({**variables, **remote, "ENGINE_URL": server.url}))

@@ -207,7 +207,8 @@ def _require_answer(answer: httpx.Response, kind: str) -> None:
     if status == 404:
         raise ServerError(UNUSABLE, "answers 404: ENGINE_URL must end where /models begins")
     if status >= 500:
-        raise ServerError(FAILED, f"answers {status}")
+        # Ray Serve's answer when a replica dies before it has begun.
+        raise ServerAway(FAILED, f"answers {status}")
     if status != 200:
         raise ServerError(UNUSABLE, f"answers {status}")
     found = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -35,6 +35,9 @@ from demo.generation.tokens import Progress, Tokens, read_tokenizer
 
 # How often the server is asked whether it is there.
 ASK_SECONDS = 2.0
+# It counts as away once it failed so often in a row: of several behind one address, the others may
+# still write.
+FAILURES = 2
 # What is written once, at the start, to see what the server's token ids mean.
 TRIAL = GenerationRequest("Today I will be", max_new_tokens=16, top_p=1.0, seed=0)
 TRIAL_SECONDS = 120.0
@@ -195,18 +198,20 @@ class RemoteEngine(Engine):
             raise ServerError(FAILED, f"has another vocabulary than the checkpoint {name}")
 
     async def _watch(self) -> None:
+        failures = 0
         while True:
             await asyncio.sleep(ASK_SECONDS)
             try:
                 await self._connection.look(self._served.model)
             except ServerError as error:
-                if self._is_up:
+                failures += 1
+                if failures == FAILURES:
                     log.warning("The engine's server is away: it %s.", error.reason)
-                self._is_up = False
             else:
-                if not self._is_up:
+                if failures >= FAILURES:
                     log.warning("The engine's server is back.")
-                self._is_up = True
+                failures = 0
+            self._is_up = failures < FAILURES
 
 
 @dataclass
