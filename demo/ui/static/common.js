@@ -60,6 +60,11 @@ function filled(sentence, ...values) {
   return sentence.replace(/\{(\d)\}/g, (_, place) => values[place]);
 }
 
+// An ISO date as people write it.
+function longDate(day) {
+  return new Date(day).toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" });
+}
+
 function put(target, text) {
   if (target.textContent !== text) target.textContent = text;
   target.hidden = !text;

@@ -80,7 +80,3 @@ function streakNow() {
   const { streak, last } = diary();
   return [utcDay(), dayBefore(utcDay())].includes(last) ? streak : 0;
 }
-
-function longDate(day) {
-  return new Date(day).toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" });
-}
