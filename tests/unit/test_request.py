@@ -43,7 +43,7 @@ def test_beyond_a_limit_the_field_the_value_and_the_limits_are_named(field: Numb
     for value in (field.minimum - 1, field.maximum + 1):
         message = refusal(**{field.name: value})
         assert message.startswith(f"{field.name} is {value}; it must be from ")
-        assert message.endswith(f"{field.minimum:g} to {field.maximum:.10g}.")
+        assert message.endswith(f"{field.minimum:g} to {field.maximum:,.10g}.")
 
 
 @fields
@@ -59,6 +59,13 @@ def test_a_monstrous_integer_is_refused_in_a_short_sentence(field: NumberField) 
 
 def test_no_number_is_refused_where_none_is_drawn() -> None:
     assert "not null" in refusal(temperature=None)
+
+
+def test_a_refusal_names_no_type_of_python() -> None:
+    said = "must be a whole number from 0 to 2,147,483,647"
+    assert refusal(seed="abc") == f"seed {said}."
+    assert refusal(seed=[1]) == f"seed {said}, not a list."
+    assert refusal(seed={}) == f"seed {said}, not an object."
 
 
 def test_whole_numbers_stay_whole() -> None:
