@@ -98,7 +98,7 @@ def test_a_text_comes_in_pieces_and_says_how_it_ended(opened: Open) -> None:
     assert text_of(iter([*pieces, last])) == tiny.SENTENCE
     assert last.ending is not None
     assert (last.ending.reason, last.ending.new_tokens) == ("end_of_tweet", len(sentence_ids()) + 1)
-    assert last.ending.prompt_tokens == len(opened()._tokens.encode(ASK.prompt))
+    assert last.ending.prompt_tokens == opened().count_tokens(ASK.prompt)
 
 
 def test_it_may_end_at_its_length_within_a_character(opened: Open) -> None:
