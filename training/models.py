@@ -11,7 +11,7 @@ import torch
 from httpx2 import HTTPError
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import OfflineModeIsEnabled
-from huggingface_hub.utils import get_session
+from huggingface_hub.utils._http import get_session
 from tokenizers import ByteLevelBPETokenizer
 from transformers import (
     AutoModelForCausalLM,
