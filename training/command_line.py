@@ -1,5 +1,6 @@
 """`python -m PACKAGE VERB`: each verb is a typed function of the module with its name."""
 
+import contextlib
 import functools
 import importlib
 import io
@@ -34,7 +35,9 @@ def run_verb(
     for stream in (sys.stdout, sys.stderr):
         # A terminal may lack the letters of a tweet: better their codes than the end of a run.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            # A file that has become a pipe since it was opened cannot be asked where it stands.
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors="backslashreplace")
     app = typer.Typer(
         help=description,
         add_completion=False,

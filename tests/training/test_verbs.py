@@ -268,13 +268,15 @@ def test_an_adapter_is_merged(scratch_run: Path, prepared: Path, tmp_path: Path)
 def stopped(arguments: list[object], number: signal.Signals) -> int:
     """Runs a verb, sends the signal at its first step, and returns the step it stopped at."""
     with forked(run_verb, *arguments) as process:
-        while not (line := process.output.readline()).startswith("step"):
-            assert line or process.poll() is None
+        printed = [process.output.readline()]
+        while not printed[-1].startswith("step"):
+            assert printed[-1] or process.poll() is None, "".join(printed)[-2_000:]
+            printed.append(process.output.readline())
         process.send_signal(number)
-        code, printed = process.finish()
-    assert code == 128 + number, printed
-    step = re.search(r"Stopped at step (\d+); go on with --resume", printed)
-    assert step is not None, printed
+        code, rest = process.finish()
+    assert code == 128 + number, rest
+    step = re.search(r"Stopped at step (\d+); go on with --resume", rest)
+    assert step is not None, rest
     return int(step[1])
 
 
