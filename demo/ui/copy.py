@@ -16,7 +16,7 @@ from demo.judging.judges import Trust
 PARODY = "Parody, written by a computer."
 DISCLAIMER = (
     "Nobody said any of this; it is not news, advice or an endorsement. Real tweets appear only "
-    "in the Guess game, which tells you which is which."
+    "in the two games, which tell you which is which."
 )
 TABS = {"write": "Write", "guess": "Guess", "detect": "Detect", "about": "About"}
 STATUS: Mapping[str, str] = {
