@@ -109,6 +109,8 @@ def test_an_embed_is_served_under_the_path(
         blog.app = proxied[0]
         visitor.goto(blog.post(snippets.EMBED))
         finished(visitor, "Today")
+        # The next test begins on a page of this one's site.
+        visitor.goto("about:blank")
     finally:
         blog.close()
 

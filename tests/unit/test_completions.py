@@ -259,7 +259,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "unknown": (BODY | {"beams": 4}, "beams: Extra inputs are not permitted."),
     "length": (BODY | {"max_tokens": 201}, "max_tokens is 201; it must be from 1 to 200."),
     "top_k": (BODY | {"top_k": -2}, "top_k is -2; it must be from 0 to 200."),
-    "seed": (BODY | {"seed": 2**40}, "seed is 1099511627776; it must be from 0 to 2147483647."),
+    "seed": (BODY | {"seed": 2**40}, "seed is 1099511627776; it must be from 0 to 2,147,483,647."),
     "control": (BODY | {"prompt": "a\x00"}, "prompt contains the control character U+0000."),
 }
 
