@@ -28,7 +28,6 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "repeats_of_generated": ("texts", "verbatim", "generated"),
     "repeats_of_real": ("texts", "verbatim", "real"),
     "detector_accuracy": ("judges", "detector", "overall", "accuracy", "value"),
-    "detector_roc_auc": ("judges", "detector", "overall", "roc_auc", "value"),
 }
 
 

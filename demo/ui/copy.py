@@ -277,8 +277,7 @@ FIGURES: Mapping[str, str] = {
     "perplexity": "perplexity per token",
     "repeats_of_generated": "generated tweets that copy 8+ words of a real one",
     "repeats_of_real": "real tweets that copy another",
-    "detector_accuracy": "accuracy of its detector",
-    "detector_roc_auc": "AUC of its detector",
+    "detector_accuracy": "how often its detector is right (a coin: 50 %)",
 }
 PERCENTAGES = ("repeats_of_generated", "repeats_of_real", "detector_accuracy")
 # Paragraphs: what this is, and what it is not.
