@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from demo.ui.embed import FRONTEND
+from demo.ui.theme import LIGHT
 from tests.browser.actions import finished, prompt_box, several, write
 from tests.browser.conftest import open_page
 from tests.processes import AppProcess
@@ -23,6 +24,12 @@ const fill = CanvasRenderingContext2D.prototype.fillText;
 CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
   window.drawn.push(text);
   return fill.call(this, text, x, y);
+};
+window.bars = [];
+const bar = CanvasRenderingContext2D.prototype.fillRect;
+CanvasRenderingContext2D.prototype.fillRect = function (...place) {
+  window.bars.push(this.fillStyle);
+  return bar.apply(this, place);
 };
 """
 
@@ -143,10 +150,11 @@ def test_what_was_typed_outlives_a_reload(page: Page) -> None:
 
 def test_the_visits_texts_are_listed_shown_again_and_forgotten(page: Page) -> None:
     finished(page, "First")
-    finished(page, "Second")
+    finished(page, "Second @user")
     page.get_by_text("Your tweets so far (2)").click()
     entries = page.locator(".cd-history-list li")
-    expect(entries.nth(0)).to_contain_text("Second")
+    expect(entries.nth(0)).to_contain_text("Second @user")
+    expect(entries.nth(0).locator(".cd-redacted")).to_have_text("user")
     entries.nth(1).get_by_role("button", name="Show").click()
     expect(page.locator(".cd-card .cd-prompt")).to_have_text("First")
     page.get_by_role("button", name="Clear list").click()
@@ -173,11 +181,13 @@ def test_a_picture_holds_text_label_and_origin(
 ) -> None:
     context.add_init_script(RECORD_DRAWING)
     page = open_page(context.new_page(), scripted_app.url)
-    card = finished(page, f"Today {'a' * 90} 🫖")
+    card = finished(page, f"Today @user {'a' * 90} 🫖")
     with page.expect_download() as download:
         card.get_by_role("button", name="Share").click()
     robot = page.locator(".cd-avatar :is(circle, path, rect)")
     assert page.evaluate("window.shapes") == robot.count() > 0
+    # The handle that nobody is to read.
+    assert page.evaluate("window.bars").count(LIGHT["ink"]) == 1
     assert re.fullmatch(r"computer-dump-\d+\.png", download.value.suggested_filename)
     path = tmp_path / "card.png"
     download.value.save_as(path)

@@ -45,12 +45,13 @@ function putMarked(target, text, passages) {
 }
 
 // What the data have in place of most handles is drawn as if it were blacked out, and copied as it is.
+const REDACTED = /@(user)\b/g;
 function redact(target) {
   const walker = document.createTreeWalker(target, NodeFilter.SHOW_TEXT);
   const texts = [];
   while (walker.nextNode()) texts.push(walker.currentNode);
   for (const text of texts) {
-    const pieces = text.data.split(/@(user)\b/);
+    const pieces = text.data.split(REDACTED);
     const drawn = (piece, i) => (i % 2 ? ["@", make("span", { className: "cd-redacted" }, piece)] : piece);
     if (pieces.length > 1) text.replaceWith(...pieces.flatMap(drawn));
   }

@@ -116,6 +116,11 @@ function drawPicture(result) {
     const yours = line.slice(0, Math.max(0, prompt - drawn));
     if (yours && !RIGHT_TO_LEFT.test(result.text)) { pen.fillStyle = COLOURS.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
     say(fonts.text, "ink", line.trimEnd(), left, y + 31);
+    // Blacked out as on the page.
+    for (const { index } of line.matchAll(REDACTED)) {
+      const width = (text) => pen.measureText(text).width;
+      pen.fillRect(left + width(line.slice(0, index + 1)), y + 12, width(line.slice(index + 1, index + 5)), 38);
+    }
     drawn += line.length;
     y += 60;
   });
