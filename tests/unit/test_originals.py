@@ -118,6 +118,7 @@ def test_many_texts_stay_within_the_size_and_say_what_that_costs(tmp_path: Path)
     assert few_rate <= 1.01e-6 < 1e-3 < many_rate
 
 
+@pytest.mark.slow
 def test_the_default_size_is_at_most_two_megabytes_for_any_number_of_texts(tmp_path: Path) -> None:
     words = [str(number) for number in range(600_000)]
     texts = (" ".join(words[begin : begin + 6_000]) for begin in range(0, len(words), 6_000))
