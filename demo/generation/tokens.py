@@ -36,7 +36,7 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class Unwritten:
-    """A token that is not written after any of certain others, all by their ids."""
+    """A token id, and the ids after which no engine of ours may write it."""
 
     token: int
     after: frozenset[int]

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -69,10 +70,9 @@ class Specimens:
 
     def _write(self, engine: Engine, request: GenerationRequest) -> Draft:
         """The finished text; begun again as often as a visitor comes."""
-        pause = threading.Event()
         while True:
             while not self._service.is_idle():
-                pause.wait(PAUSE_SECONDS)
+                time.sleep(PAUSE_SECONDS)
             draft = Draft(self._profile.persona, request, engine.identity, mask=self._service.mask)
             with closing(engine.stream(request)) as stream:
                 for chunk in stream:

@@ -42,9 +42,9 @@ from demo.subprocesses import OUT_OF_MEMORY, lacks_memory
 PULSE_SECONDS = 1.0
 # Length of the made-up prompt that compiles the kernels before the first visitor comes.
 WARM_UP_TOKENS = 8
-# How often a text is gone back in before it ends where it would be gone back to.
+# After so many redraws, a text ends before the pair that must not be written.
 MAX_REDRAWS = 10
-# Between the seeds of a text that is gone back in: prime, and far from those of its neighbours.
+# Added to the seed for each redraw; large, so that it is not the seed of one of several texts.
 REDRAW_SEED_STRIDE = 1_000_003
 
 Command = Mapping[str, Any]
@@ -77,9 +77,9 @@ class Worker:
     fits into a step is never cut: a part of one token would be read by other kernels, too. A longer
     prompt may come to that, and leaves a companion no place in its steps.
 
-    `unwritten` is a token that is not written after certain others, and these. The pipeline cannot
-    rule that out, so it stops there; the text is then gone back in to before the pair, and goes on
-    from there with another seed that follows from its own.
+    `unwritten` is a token, and the tokens after which it must not be written. The pipeline cannot
+    rule out a pair, so it stops at the token. The worker then drops the pair and continues the text
+    from there, with a seed that follows from the text's own.
     """
 
     def __init__(self, pipeline: Any, exported: Exported, slots: int, cache_blocks: int,
