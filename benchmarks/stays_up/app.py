@@ -1,11 +1,13 @@
 """The app under trial, and what a trial says of it."""
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import httpx
 
@@ -13,6 +15,7 @@ from benchmarks import BenchmarkError
 from benchmarks.servers import Server, free_address, running
 from benchmarks.stays_up.calls import LONG, crowd, visits
 from demo.settings import VARIABLES
+from tests.guessing import write_tweets
 
 START_SECONDS = 300.0
 # A polite visitor's first word: within twice its quiet median, or so long.
@@ -48,7 +51,8 @@ class NotHere(Exception):
 @dataclass
 class App:
     """The demo under trial, and how large the trials are. The one in `server` runs with the
-    embedded checkpoint and default settings, and is started when a trial first asks for it."""
+    embedded checkpoint, default settings and a guessing game, and is started when a trial first
+    asks for it."""
 
     quick: bool
     soak_minutes: float
@@ -60,7 +64,9 @@ class App:
     def server(self) -> Server:
         """That of most trials, and another one if a trial has ended it."""
         if self._server is None or self._server.process.poll() is not None:
-            self._server = self.stack.enter_context(started())
+            folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+            write_tweets(folder)
+            self._server = self.stack.enter_context(started(variables={"TWEETS": str(folder)}))
             # The engine's buffers grow to their size while it first writes much.
             crowd(self._server.url, 8 if self.quick else 60, **LONG)
         return self._server

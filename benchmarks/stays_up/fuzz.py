@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from benchmarks.servers import Server
 from benchmarks.stays_up.app import FLAT, SCRIPTED, App, Row, started
 from tests.fuzz import CANARY, SETTINGS, WAYS, requests, status
+from tests.guessing import write_tweets
 
 # A status for a request that breaks something, unless it is 503.
 BROKEN = 500
@@ -22,8 +23,14 @@ ECHOED = 422
 def fuzz(app: App) -> Iterator[Row]:
     """Over a scripted model, for it is the server that is tried."""
     with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "gradio"
-        variables = {**SETTINGS, "GRADIO_TEMP_DIR": str(kept), "TRUSTED_PROXIES": "0"}
+        kept, tweets = Path(folder) / "gradio", Path(folder) / "data"
+        write_tweets(tweets)
+        variables = {
+            **SETTINGS,
+            "GRADIO_TEMP_DIR": str(kept),
+            "TRUSTED_PROXIES": "0",
+            "TWEETS": str(tweets),
+        }
         with started(SCRIPTED, variables) as server:
             seen, memory = _sent(server, 2_000 if app.quick else 100_000)
             lives = httpx.get(f"{server.url}/healthz", timeout=10).is_success
