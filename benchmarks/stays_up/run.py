@@ -141,7 +141,8 @@ def render(lines: Mapping[str, Sequence[Line]], about: str) -> list[str]:
 
 
 def _line(name: str, row: Row) -> Line:
-    texts = (
-        " ".join(text.replace("|", "\\|").split()) for text in (row.what, row.measured, row.bar)
-    )
-    return (name, *texts, HELD[row.held], today())
+    return (name, *map(_cell, (row.what, row.measured, row.bar)), HELD[row.held], today())
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
