@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
-import pytest
 from gradio_client import Client
-from playwright.sync_api import sync_playwright
 
+from benchmarks import BenchmarkError
+from benchmarks.page import browser
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import FLAT, App, NotHere, Row
+from benchmarks.stays_up.app import FLAT, App, Row
 from benchmarks.stays_up.crowds import ROUTES
 from tests.browser.actions import write
-from tests.browser.conftest import browser_arguments, executable
 
 # Until then, somebody might still open the stream.
 UNREAD_SECONDS = 5.0
@@ -41,7 +40,7 @@ def abandoned(app: App) -> Iterator[Row]:
     for way, leave in WAYS.items():
         try:
             yield _left(app, way, leave)
-        except NotHere as reason:
+        except BenchmarkError as reason:
             yield Row(f"calls abandoned: {way}", str(reason), "", None)
 
 
@@ -171,20 +170,14 @@ def _other(url: str) -> bool:
 
 def _closed_tabs(url: str, count: int) -> int:
     count = max(2, count // CALLS_FOR_A_TAB)
-    try:
-        path = executable()
-    except pytest.skip.Exception as reason:
-        raise NotHere(str(reason)) from None
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(browser_arguments()))
+    with browser() as opened:
         for _ in range(count):
             proxied = {"x-forwarded-for": calls.headers()["x-forwarded-for"]}
-            page = browser.new_page(extra_http_headers=proxied)
+            page = opened.new_page(extra_http_headers=proxied)
             page.goto(url)
             card = write(page, "Today")
             card.locator(".cd-generated", has_text=re.compile(r"\w")).wait_for()
             page.close()
-        browser.close()
     return count
 
 

@@ -1,6 +1,7 @@
 """The verb: every trial in its order, and the table that comes of them."""
 
 import signal
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,20 +74,21 @@ def stays_up(
     lines = kept_lines(written) if written else {}
     if only and written and written.exists() and not lines:
         raise BenchmarkError(
-            f"{written} was measured on another machine: run all trials, or name another folder "
-            "with --results."
+            f"The rows of {written} are from another machine: run all trials, or name another "
+            "folder with --results."
         )
     load, has_missed = OutsideLoad(), False
     with ExitStack() as stack:
         app = App(quick, 1.0 if quick else soak_minutes, stack)
         try:
             for name in only or TRIALS:
-                rows = []
+                begun, rows = time.monotonic(), []
                 for row in tried(TRIALS[name], app):
                     rows.append(_line(name, row))
                     has_missed = has_missed or row.held is False
                     print(f"{name}: {HELD[row.held]}: {row.what}: {row.measured}", flush=True)
                 lines[name] = rows
+                print(f"{name} took {time.monotonic() - begun:.0f} s", flush=True)
         finally:
             # Also what was measured until Ctrl-C.
             write_page(written, render(lines, describe_run("stays_up", load.cores())))
