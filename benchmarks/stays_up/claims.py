@@ -12,20 +12,20 @@ from benchmarks.measuring import ROOT, spread
 from benchmarks.stays_up.app import App, Row
 from benchmarks.stays_up.calls import told
 
-# Some of the tests do nothing but wait.
-PROCESSES = "3"
 FAULTS = ("failure", "error", "skipped")
 
 
-def claims(path: str) -> Callable[[App], Iterator[Row]]:
-    """The tests of that file, with the slow ones unless the trials are quick."""
+def claims(path: str, *, spread_out: bool = False) -> Callable[[App], Iterator[Row]]:
+    """The tests of that file, with the slow ones unless the trials are quick; `spread_out`: in
+    several processes, as they do little but wait."""
 
     def trial(app: App) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             chosen = "not slow" if app.quick else ""
-            options = ("-q", "-n", PROCESSES, "--dist", "load", "-m", chosen)
-            command = [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", path]
+            options = ("-q", "-m", chosen, f"--junitxml={report}")
+            options += ("-n", "3", "--dist", "load") if spread_out else ("-n", "0")
+            command = [sys.executable, "-m", "pytest", *options, path]
             subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
             yield from rows(path, list(ElementTree.parse(report).iter("testcase")))
 

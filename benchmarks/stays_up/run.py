@@ -37,7 +37,7 @@ TRIALS: Mapping[str, Trial] = {
     "soak": soak.soak,
     "engine_killed": ends.killed,
     "engine_stopped": ends.stopped,
-    "network": claims("tests/browser/test_network.py"),
+    "network": claims("tests/browser/test_network.py", spread_out=True),
     "hub": claims("tests/hub/test_hub.py"),
     "disk": scarcity.disk,
     "home": scarcity.home,
