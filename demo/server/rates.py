@@ -124,7 +124,7 @@ class Rates:
         now = self._clock()
         used = [(window, visitor) for window in self._each[kind]]
         used += [(window, "all") for window in self._all[kind]]
-        seconds = max(window.wait(key, cost, now) for window, key in used)
+        seconds = max((window.wait(key, cost, now) for window, key in used), default=0.0)
         if seconds:
             return Refusal(TOO_OFTEN[kind], math.ceil(seconds))
         for window, key in used:
