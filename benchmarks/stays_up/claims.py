@@ -23,8 +23,8 @@ def claims(path: str, *, spread_out: bool = False) -> Callable[[App], Iterator[R
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             chosen = "not slow" if app.quick else ""
-            options = ("-q", "-m", chosen, f"--junitxml={report}")
-            options += ("-n", "3", "--dist", "load") if spread_out else ("-n", "0")
+            options = ["-q", "-m", chosen, f"--junitxml={report}"]
+            options += ["-n", "3", "--dist", "load"] if spread_out else ["-n", "0"]
             command = [sys.executable, "-m", "pytest", *options, path]
             subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
             yield from rows(path, list(ElementTree.parse(report).iter("testcase")))
