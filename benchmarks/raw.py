@@ -212,9 +212,8 @@ def compare_logits(workers: dict[Peer, Worker], rows: Mapping[Peer, Row]) -> Non
         correlation = float(np.corrcoef(worker.logits[0], reference[0])[0, 1])
         rows[peer].correlation = correlation
         if not correlation >= LEAST_CORRELATION:
-            rows[
-                peer
-            ].note = f"Wrong logits: their correlation with transformers' is {correlation:.3f}."
+            found = f"their correlation with transformers' is {correlation:.3f}"
+            rows[peer].note = f"Wrong logits: {found}."
             del workers[peer]
 
 
