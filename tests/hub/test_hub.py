@@ -36,9 +36,7 @@ def one_hub() -> Iterator[Hub]:
 @pytest.fixture
 def hub(one_hub: Hub) -> Hub:
     """The Hub, up and well-behaved."""
-    one_hub.fault = ""
-    one_hub.broken.clear()
-    one_hub.served.clear()
+    one_hub.reset()
     one_hub.start()
     return one_hub
 

@@ -72,12 +72,19 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     )
 
 
-@pytest.fixture
-def hub() -> Iterator[Hub]:
+@pytest.fixture(scope="module")
+def one_hub() -> Iterator[Hub]:
     hub = Hub()
-    hub.start()
     yield hub
     hub.stop()
+
+
+@pytest.fixture
+def hub(one_hub: Hub) -> Hub:
+    """The Hub, up and empty."""
+    one_hub.reset()
+    one_hub.start()
+    return one_hub
 
 
 @pytest.fixture
@@ -423,14 +430,17 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_there(
     publisher: Publisher, hub: Hub
 ) -> None:
     hub.broken["upload"] = Broken("stalled")
-    process = publisher.start(*publisher.arguments())
+    process = publisher.fork(*publisher.arguments())
     wait_for_step(hub, "broken", process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 130
-    assert errors.endswith(
-        f"{MADE} Run the same command again; it goes on from what is there.\n"
-        "publish: interrupted.\n"
+    assert process.wait(10) == 130
+    assert (
+        (publisher.home / "output")
+        .read_text()
+        .endswith(
+            f"{MADE} Run the same command again; it goes on from what is there.\n"
+            "publish: interrupted.\n"
+        )
     )
 
 
