@@ -47,14 +47,6 @@ def one_hub() -> Iterator[SpaceHub]:
 
 
 @pytest.fixture
-def hub(one_hub: SpaceHub) -> SpaceHub:
-    """The Hub, up and empty."""
-    one_hub.reset()
-    one_hub.start()
-    return one_hub
-
-
-@pytest.fixture
 def running(hub: SpaceHub, scripted_app: AppProcess) -> SpaceHub:
     """The same, whose Spaces are the real app over a scripted engine."""
     hub.build = lambda *_: scripted_app.url

@@ -1,7 +1,6 @@
 """The game's tweets from a dataset, and its counts in one."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,6 @@ from tests.hub.server import READER, WRITER, Broken, Hub, Repo
 COUNTS = "alice/counts"
 TWEETS = "alice/tweets"
 KEPT = b'{"answers": 10, "right": 5, "detector_answers": 8, "detector_right": 4}'
-
-
-@pytest.fixture(scope="module")
-def one_hub() -> Iterator[Hub]:
-    hub = Hub()
-    yield hub
-    hub.stop()
-
-
-@pytest.fixture
-def hub(one_hub: Hub) -> Hub:
-    """The Hub, up and empty."""
-    one_hub.reset()
-    one_hub.start()
-    return one_hub
 
 
 @pytest.fixture

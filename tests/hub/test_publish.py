@@ -11,7 +11,6 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,21 +69,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         make_checkpoint(folder / "better", data, bits=1.2),
         make_project(folder / "project"),
     )
-
-
-@pytest.fixture(scope="module")
-def one_hub() -> Iterator[Hub]:
-    hub = Hub()
-    yield hub
-    hub.stop()
-
-
-@pytest.fixture
-def hub(one_hub: Hub) -> Hub:
-    """The Hub, up and empty."""
-    one_hub.reset()
-    one_hub.start()
-    return one_hub
 
 
 @pytest.fixture
