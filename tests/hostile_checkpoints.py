@@ -1,4 +1,4 @@
-"""Hostile checkpoints, and a start with one in a process that may take little memory and time.
+"""Hostile checkpoints, and starts with them in a process that may take little memory and time.
 
 Each function spoils an ordinary tiny checkpoint; `CASES` says what is said of it.
 """
@@ -49,15 +49,25 @@ class Outcome:
     figures: dict[str, Any]
 
 
-def start(folder: Path, results: Connection) -> None:
-    """Does what a start does up to a loaded model, and sends its Outcome; what is no refusal of
-    ours goes up. For a process of its own: its limits stay."""
+def serve() -> None:
+    """For a process of its own: does with each checkpoint what a start does, within limits of time
+    and memory. Its standard input is the connection from which it is told which, and into which it
+    sends the Outcome; what is no refusal of ours ends it."""
     here = Path("/proc/self/statm")
     pages = int(here.read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + MORE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    signal.alarm(SECONDS)
     torch.set_num_threads(1)
+    with Connection(os.dup(0)) as line:
+        while True:
+            start, folder = line.recv()
+            signal.alarm(SECONDS)
+            line.send(start(folder))
+            signal.alarm(0)
+
+
+def load(folder: Path) -> Outcome:
+    """A start up to a loaded model."""
     said: list[str] = []
     try:
         read_profile(folder)
@@ -68,19 +78,18 @@ def start(folder: Path, results: Connection) -> None:
         judges, metrics = Judges.load(folder, said.append), read_metrics(folder)
         if judges.detector:
             judges.detector.judge("Tea for everybody")
-        results.send(Outcome("", tuple(said), figures(metrics)))
+        return Outcome("", tuple(said), figures(metrics))
     except SAFE as error:
-        results.send(Outcome(str(error), tuple(said), {}))
+        return Outcome(str(error), tuple(said), {})
 
 
-def start_export(folder: Path, results: Connection) -> None:
+def check_export(folder: Path) -> Outcome:
     """The same for an export that a checkpoint ships, up to where OpenVINO would read it."""
-    signal.alarm(SECONDS)
     try:
         require_ordinary_export(folder, Exported.read(folder).vocabulary)
-        results.send(Outcome("", (), {}))
+        return Outcome("", (), {})
     except SAFE as error:
-        results.send(Outcome(str(error), (), {}))
+        return Outcome(str(error), (), {})
 
 
 def sparse(path: Path, size: int, start: bytes = b"") -> None:

@@ -1,6 +1,5 @@
 """Real processes for tests: started on a free port, watched, ended."""
 
-import multiprocessing
 import os
 import runpy
 import signal
@@ -8,24 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection
 from pathlib import Path
-from unittest.mock import patch
 
 import httpx
 
+from tests.forking import Forked
+
 ROOT = Path(__file__).parent.parent
-FORKSERVER = multiprocessing.get_context("forkserver")
-# A process has one such server, whoever starts it: what all forks need is named here.
-FORKSERVER.set_forkserver_preload(
-    ["training.finetune", "tests.hostile_checkpoints", "demo.launch", "tests.scripted"]
-)
-# Off the Hub, and on one thread, since a tiny model only loses by sharing.
-FORKSERVER_VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 # Settings of whoever runs the tests must not reach the app under test.
 _SETTINGS = (
     "GRADIO_", "MODEL_", "CHECKPOINT", "BASE_FILE", "ENGINE", "DEVICE", "SLOTS", "QUEUE_",
@@ -38,49 +29,6 @@ RATES = dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"),
 # certificates for a twentieth of a second. A connection that is kept may be closed by the server
 # just when it is used again. Machines that run tests are busy.
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
-
-
-class Forked:
-    """A process that runs a function of this project, used like a `subprocess.Popen`.
-
-    It is forked from a server that has imported torch, transformers, Gradio and our code once,
-    which takes far longer than most tests. What it prints goes into a file or pipe.
-    """
-
-    def __init__(
-        self, output: Path | Connection, run: Callable[..., object], *args: object
-    ) -> None:
-        with patch.dict(os.environ, FORKSERVER_VARIABLES):
-            forkserver.ensure_running()
-        self._process = FORKSERVER.Process(target=_enter, args=(output, run, args))
-        self._process.start()
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
-        return self._process.exitcode
-
-    def wait(self, timeout: float) -> int | None:
-        self._process.join(timeout)
-        return self.poll()
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        self._process.kill()
-
-
-def _enter(output: Path | Connection, run: Callable[..., object], args: Sequence[object]) -> None:
-    with output.open("wb") if isinstance(output, Path) else output as opened:
-        os.dup2(opened.fileno(), 1)
-        os.dup2(opened.fileno(), 2)
-    os.chdir(ROOT)
-    run(*args)
 
 
 @dataclass(frozen=True)

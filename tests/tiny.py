@@ -17,8 +17,10 @@ from transformers import (
 
 from demo.checkpoints.difference import write_difference
 from demo.checkpoints.embedded import BaseFile
-from demo.checkpoints.files import file_sha256, read_object, write_checksums
+from demo.checkpoints.files import CheckpointError, file_sha256, read_object, write_checksums
 from demo.checkpoints.merging import Decoder
+from demo.generation.openvino.export import export
+from demo.subprocesses import ModuleFailed
 from training.models import train_tokenizer
 
 SENTENCE = "The café counts 😀 teapots: naïve 🫖🫖, says the 🇩🇰 harbor – tremendous!"
@@ -62,6 +64,15 @@ def read(folder: Path) -> Decoder:
     config = read_object(folder, "config.json")
     weights = load_file(folder / "model.safetensors")
     return Decoder(config, weights, GPT2Tokenizer.from_pretrained(folder))
+
+
+def export_here(_module: str, folder: str, out: str, source: str, **_: Any) -> None:
+    """Stands for `demo.generation.openvino.exported.run_module`, whose process imports torch and
+    transformers for each export."""
+    try:
+        export(Path(folder), Path(out), source=source)
+    except CheckpointError as error:
+        raise ModuleFailed(str(error)) from error
 
 
 def write_fluent(folder: Path) -> Path:

@@ -1,5 +1,4 @@
-"""A game's counts or tweets, in a process of its own: the real client reads HF_ENDPOINT once, when
-it is imported.
+"""The life of a game's counts or tweets: of a process of its own, for the real client remembers.
 
 `counts DATASET ANSWERS` counts so many right answers, one before the Hub was asked, and stops.
 `two DATASET` is two processes that share a dataset: A answers three times and stops while B runs,
@@ -7,17 +6,22 @@ then B answers four times and stops. `tweets DATASET REVISION` fetches. Each pri
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from demo.checkpoints.hub import HubError, fetch_files
+from demo.game import scores
 from demo.game.scores import Counts
 from demo.game.tweets import FILES, read_tweets
+from tests.hub.repositories import State
+from tests.hub.verbs import client_of
 
 PATIENCE_SECONDS = 30.0
+# How long the counts may take to stop.
+STOP_SECONDS = 2.0
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -72,11 +76,13 @@ def tweets(dataset: str, revision: str) -> dict[str, Any]:
         return {"error": str(error)}
 
 
-if __name__ == "__main__":
-    what, *arguments = sys.argv[1:]
+def live(hub: State, home: Path, token: str, what: str, *arguments: str) -> None:
+    """One of these lives, by the client of `hub`."""
     lives: dict[str, Callable[..., dict[str, Any]]] = {
         "counts": count,
         "two": two,
         "tweets": tweets,
     }
-    print(json.dumps(lives[what](*arguments)))
+    scores.STOP_SECONDS = STOP_SECONDS
+    with client_of(hub, home, token):
+        print(json.dumps(lives[what](*arguments)))

@@ -11,9 +11,10 @@ from typing import Any
 from demo.checkpoints.files import write_checksums
 from demo.judging.originals import NAME, Originals
 from tests import made_up, tiny
+from tests.forking import Forked
 from tests.hub.server import Hub
 from tests.hub.verbs import Done, fork, run_here, start_process
-from tests.processes import ROOT, Forked
+from tests.processes import ROOT
 from training import prepare
 
 REPO = "alice/parody"
@@ -78,8 +79,7 @@ class Publisher:
         )
 
     def fork(self, *arguments: str) -> Forked:
-        """The verb in a forked process, to be killed."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        """The verb in a forked process, to be killed or interrupted."""
         return fork(self.hub, self.home, "publish", *arguments)
 
     def arguments(self, checkpoint: Path | None = None) -> list[str]:

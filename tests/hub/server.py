@@ -10,7 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
 import uvicorn
 from starlette.applications import Starlette
@@ -49,6 +49,14 @@ class Hub(State):
         self.port = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+
+    def reset(self) -> None:
+        """Everything is as in a new one, but for its port."""
+        for one in fields(self):
+            if one.default_factory is not MISSING:
+                setattr(self, one.name, one.default_factory())
+            elif one.name != "port":
+                setattr(self, one.name, one.default)
 
     def __del__(self) -> None:
         # Of one that was never started.

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 from demo.checkpoints.files import file_sha256
+from demo.generation.openvino.export import export
 from tests import tiny
 from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub
-from tests.hub.verbs import Done, run_here, start_process, wait_for_step
+from tests.hub.verbs import Done, fork, run_here, start_process, wait_for_step
 from tests.processes import ROOT, AppProcess, free_port
 from training import TrainingError
+from training.files import resolve_folder
 from training.release import plan
 from training.release.space import Space as DeployedSpace
 from training.release.space import authorization_for
@@ -37,10 +39,9 @@ NOWHERE = "0" * 40
 AGAIN = "Run the same command again; it goes on from what is there."
 
 
-@pytest.fixture
-def hub() -> Iterator[SpaceHub]:
+@pytest.fixture(scope="module")
+def one_hub() -> Iterator[SpaceHub]:
     hub = SpaceHub()
-    hub.start()
     yield hub
     hub.stop()
 
@@ -94,7 +95,12 @@ def whole_checkout(deploy: Callable[..., Done], monkeypatch: pytest.MonkeyPatch)
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A published checkpoint's files, and some that no demo reads."""
     folder = tiny.write(tmp_path_factory.mktemp("published"), tiny.gpt2())
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    export(folder, folder / "openvino", source=resolve_folder(folder).fingerprint)
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     return {**files, "README.md": b"a card", "pytorch_model.bin": b"pickled"}
 
 
@@ -520,18 +526,19 @@ def test_a_hub_that_is_lost_while_a_space_is_built_is_asked_again_and_then_given
     assert hub.steps.count("runtime") == 5
 
 
-def test_ctrl_c_tells_what_was_done(
-    hub: SpaceHub, start: Callable[..., "subprocess.Popen[str]"]
-) -> None:
+def test_ctrl_c_tells_what_was_done(hub: SpaceHub, tmp_path: Path) -> None:
     hub.broken["commit"] = Broken("stalled")
-    process = start()
-    wait_for_step(hub, "commit", process)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "made the public Space alice/parody" in err
-    assert "'commit to alice/parody' is not known" in err
-    assert "Traceback" not in err
+    process = fork(hub, tmp_path, "deploy", "--space", SPACE)
+    try:
+        wait_for_step(hub, "commit", process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+    said = (tmp_path / "output").read_text()
+    assert "made the public Space alice/parody" in said
+    assert "'commit to alice/parody' is not known" in said
+    assert "Traceback" not in said
 
 
 def test_only_a_private_space_is_shown_the_owners_token() -> None:

@@ -27,23 +27,6 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def one_hub() -> Iterator[Hub]:
-    hub = Hub()
-    yield hub
-    hub.stop()
-
-
-@pytest.fixture
-def hub(one_hub: Hub) -> Hub:
-    """The Hub, up and well-behaved."""
-    one_hub.fault = ""
-    one_hub.broken.clear()
-    one_hub.served.clear()
-    one_hub.start()
-    return one_hub
-
-
-@pytest.fixture(scope="module")
 def client(one_hub: Hub, noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     client = Client(one_hub, noise, tmp_path_factory.mktemp("home"))
     yield client

@@ -11,7 +11,6 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,14 +69,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         make_checkpoint(folder / "better", data, bits=1.2),
         make_project(folder / "project"),
     )
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    hub = Hub()
-    hub.start()
-    yield hub
-    hub.stop()
 
 
 @pytest.fixture
@@ -423,14 +414,17 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_there(
     publisher: Publisher, hub: Hub
 ) -> None:
     hub.broken["upload"] = Broken("stalled")
-    process = publisher.start(*publisher.arguments())
+    process = publisher.fork(*publisher.arguments())
     wait_for_step(hub, "broken", process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 130
-    assert errors.endswith(
-        f"{MADE} Run the same command again; it goes on from what is there.\n"
-        "publish: interrupted.\n"
+    assert process.wait(10) == 130
+    assert (
+        (publisher.home / "output")
+        .read_text()
+        .endswith(
+            f"{MADE} Run the same command again; it goes on from what is there.\n"
+            "publish: interrupted.\n"
+        )
     )
 
 

@@ -10,17 +10,18 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from huggingface_hub import constants
 
+from tests import tiny
+from tests.forking import Forked
 from tests.hub.repositories import State
 from tests.hub.server import WRITER, Hub
-from tests.processes import Forked
 from training import __main__ as command_line
 from training import working_tree
 
@@ -38,6 +39,26 @@ def run_here(
     """Runs `python -m training *arguments` in this process, to its end, in a working tree with
     these uncommitted changes. Waits between retries are cut short."""
     out, err = io.StringIO(), io.StringIO()
+    with ExitStack() as stack:
+        stack.enter_context(client_of(hub, home, token))
+        stack.enter_context(patch.object(sys, "argv", ["training", *arguments]))
+        exports = "demo.generation.openvino.exported.run_module"
+        stack.enter_context(patch(exports, tiny.export_here))
+        stack.enter_context(patch.object(working_tree, "changed", lambda: list(uncommitted)))
+        stack.enter_context(patch.object(time, "sleep", lambda s: _sleep(min(s, 0.01))))
+        stack.enter_context(redirect_stdout(out))
+        stack.enter_context(redirect_stderr(err))
+        stack.enter_context(warnings.catch_warnings())
+        # The client's own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        code = command_line.main()
+    assert "Traceback" not in err.getvalue(), err.getvalue()
+    return Done(arguments, code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def client_of(hub: State, home: Path, token: str) -> Iterator[None]:
+    """Within it, the client in this process is that of `hub`, with its caches in `home`."""
     settings = {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
@@ -50,17 +71,7 @@ def run_here(
             stack.enter_context(patch.object(constants, name, value))
         environment = {"HF_TOKEN": token, "CACHE_DIR": str(home / "cache")}
         stack.enter_context(patch.dict(os.environ, environment))
-        stack.enter_context(patch.object(sys, "argv", ["training", *arguments]))
-        stack.enter_context(patch.object(working_tree, "changed", lambda: list(uncommitted)))
-        stack.enter_context(patch.object(time, "sleep", lambda s: _sleep(min(s, 0.01))))
-        stack.enter_context(redirect_stdout(out))
-        stack.enter_context(redirect_stderr(err))
-        stack.enter_context(warnings.catch_warnings())
-        # The client's own.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        code = command_line.main()
-    assert "Traceback" not in err.getvalue(), err.getvalue()
-    return Done(arguments, code, out.getvalue(), err.getvalue())
+        yield
 
 
 def start_process(
@@ -81,13 +92,17 @@ def start_process(
 
 
 def fork(hub: Hub, home: Path, *arguments: str) -> Forked:
-    """`run_here` in a forked process, for tests that only kill it."""
+    """`run_here` in a forked process, for tests that kill or interrupt it; what it says in the end
+    is in the file `output` of `home`."""
+    home.mkdir(parents=True, exist_ok=True)
     address = State(port=hub.port, xet=hub.xet)
     return Forked(home / "output", _run_and_exit, address, home, *arguments)
 
 
 def _run_and_exit(hub: State, home: Path, *arguments: str) -> None:
-    sys.exit(run_here(hub, home, *arguments).returncode)
+    done = run_here(hub, home, *arguments)
+    print(done.stdout, done.stderr, sep="", end="")
+    sys.exit(done.returncode)
 
 
 def wait_for_step(hub: Hub, step: str, process: "subprocess.Popen[str] | Forked") -> None:

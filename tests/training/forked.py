@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
 from typing import TextIO
 
-from tests.processes import FORKSERVER, Forked
+from tests.forking import Forked
 from training import __main__ as command_line
 
 
@@ -17,9 +18,8 @@ class Training(Forked):
     """A process that runs a function; what it prints is read from `output`."""
 
     def __init__(self, run: Callable[..., object], *args: object, **variables: str) -> None:
-        reader, writer = FORKSERVER.Pipe(duplex=False)
+        reader, writer = Pipe(duplex=False)
         super().__init__(writer, _with_variables, variables, run, args)
-        writer.close()
         self.output: TextIO = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
         reader.close()
 

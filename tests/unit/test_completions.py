@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from demo.generation.engine import (
 )
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.export import export
+from demo.generation.openvino.exported import exported_folder
 from demo.generation.remote.engine import RemoteEngine
 from demo.generation.request import GenerationRequest
 from demo.generation.tokens import EncodedPrompt, Tokens, read_tokenizer
@@ -38,6 +40,7 @@ from demo.settings import Settings, read_settings
 from tests import tiny
 from tests.processes import HTTP, ROOT, command_environment, free_port, wait_until
 from tests.scripted import ScriptedEngine
+from training.files import resolve_folder
 
 KEY = "k" * 20
 BODY: dict[str, Any] = {"prompt": [0, 52, 257], "max_tokens": 5}
@@ -363,10 +366,13 @@ def test_no_body_is_answered_with_a_failure(held: Held, body: object) -> None:
 # --- as a process ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("exports_here")
 def test_it_serves_until_it_is_told_to_stop(noise_folder: Path, tmp_path: Path) -> None:
     """And imports neither Gradio nor torch: an engine's machine needs no more than the engine."""
     port = str(free_port())
-    variables = {"CHECKPOINT": str(noise_folder), "CACHE_DIR": str(tmp_path / "cache")}
+    cache, folder = tmp_path / "cache", shutil.copytree(noise_folder, tmp_path / "noise")
+    exported_folder(resolve_folder(folder, cache), cache, print)
+    variables = {"CHECKPOINT": str(folder), "CACHE_DIR": str(cache)}
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "demo.engine_server"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

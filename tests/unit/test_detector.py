@@ -4,6 +4,7 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ TEXTS = (
 def _sentences(count: int, seed: int, ending: str = "!") -> list[str]:
     chance = random.Random(seed)
     return [made_up.sentence(chance).rstrip("!") + ending for _ in range(count)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_regularisations() -> Iterator[None]:
+    """Cross-validation has two to choose from, which takes a third of the time of seven."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.detector_training.REGULARISATIONS", (0.1, 100.0))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """A hostile checkpoint is refused in one sentence, soon, and in little memory; nothing of it runs.
 
-Each start is a process of its own with limits for time and memory, which ends where it breaks one.
+The starts are made in a process with limits for time and memory, which ends where one breaks them.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,29 +18,38 @@ from demo.checkpoints.weights import load_model
 from demo.generation.openvino.export import export
 from tests import hostile_checkpoints as hostile
 from tests import tiny
+from tests.forking import Forked
 from tests.hostile_checkpoints import SECONDS, Outcome, spoiled
-from tests.processes import FORKSERVER, Forked
 
-Run = Callable[[Path, Callable[[Path, Connection], None]], Outcome]
+Run = Callable[[Path, Callable[[Path], Outcome]], Outcome]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a start in a process of its own."""
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs a start in a process of its own, which is replaced if a checkpoint ends it."""
+    output = tmp_path_factory.mktemp("starts") / "output"
+    processes: list[tuple[Forked, Connection]] = []
 
-    def run_one(folder: Path, start: Callable[[Path, Connection], None]) -> Outcome:
-        receiver, sender = FORKSERVER.Pipe(duplex=False)
-        process = Forked(tmp_path / "output", start, folder, sender)
-        sender.close()
-        with receiver:
-            try:
-                outcome: Outcome = receiver.recv()
-            except EOFError:
-                pytest.fail(f"The process ended ({process.wait(60)}); it had {SECONDS} seconds.")
-        assert process.wait(60) == 0
+    def run_one(folder: Path, start: Callable[[Path], Outcome]) -> Outcome:
+        if not processes:
+            ours, theirs = Pipe()
+            with theirs:
+                processes.append((Forked(output, hostile.serve, given=theirs), ours))
+        process, line = processes[-1]
+        line.send((start, folder))
+        try:
+            outcome: Outcome = line.recv()
+        except (EOFError, ConnectionResetError):
+            processes.clear()
+            code, said = process.wait(60), output.read_text(encoding="utf-8")[-2_000:]
+            pytest.fail(f"The process ended ({code}); it had {SECONDS} seconds.\n{said}")
         return outcome
 
-    return run_one
+    yield run_one
+    for process, line in processes:
+        line.close()
+        process.kill()
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +60,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, noise_folder: Path) -> Pa
 
 
 def test_an_ordinary_one_is_taken_within_the_same_limits(run: Run, noise_folder: Path) -> None:
-    outcome = run(noise_folder, hostile.start)
+    outcome = run(noise_folder, hostile.load)
     assert (outcome.refusal, outcome.said) == ("", ())
 
 
@@ -59,7 +69,7 @@ def test_a_hostile_file_is_refused_in_a_sentence(
     run: Run, noise_folder: Path, tmp_path: Path, case: str
 ) -> None:
     spoil, sentence = hostile.REFUSED[case]
-    outcome = run(spoiled(noise_folder, tmp_path / "hostile", spoil), hostile.start)
+    outcome = run(spoiled(noise_folder, tmp_path / "hostile", spoil), hostile.load)
     assert_is_sentence(outcome.refusal, sentence)
 
 
@@ -68,7 +78,7 @@ def test_what_is_not_needed_is_neither_read_nor_run(
     run: Run, noise_folder: Path, tmp_path: Path, case: str
 ) -> None:
     folder = spoiled(noise_folder, tmp_path / "hostile", hostile.TAKEN[case])
-    outcome = run(folder, hostile.start)
+    outcome = run(folder, hostile.load)
     assert outcome.refusal == ""
     assert set(outcome.figures.values()) == {None}
 
@@ -78,7 +88,7 @@ def test_a_judge_that_lies_is_left_out(
     run: Run, noise_folder: Path, tmp_path: Path, case: str
 ) -> None:
     folder = spoiled(noise_folder, tmp_path / "hostile", hostile.WITHOUT_THE_JUDGE[case])
-    outcome = run(folder, hostile.start)
+    outcome = run(folder, hostile.load)
     assert outcome.refusal == ""
     assert [sentence.endswith("is used without.") for sentence in outcome.said] == [True]
 
@@ -87,7 +97,7 @@ def test_what_nobody_reads_is_not_hashed_though_it_is_listed(
     run: Run, noise_folder: Path, tmp_path: Path
 ) -> None:
     folder = spoiled(noise_folder, tmp_path / "hostile", hostile.listed_junk, with_sums=True)
-    assert run(folder, hostile.start).refusal == ""
+    assert run(folder, hostile.load).refusal == ""
 
 
 def test_a_config_that_asks_for_far_more_than_its_weights_is_refused_before_it_is_built(
@@ -109,11 +119,11 @@ def test_a_hostile_export_is_not_given_to_openvino(
     spoil, sentence = hostile.EXPORTS[case]
     folder = spoiled(exported, tmp_path / "openvino", spoil)
     write_checksums(folder) if case in ("entities", "a loop") else (folder / "SHA256SUMS").touch()
-    assert_is_sentence(run(folder, hostile.start_export).refusal, sentence)
+    assert_is_sentence(run(folder, hostile.check_export).refusal, sentence)
 
 
 def test_an_export_of_ours_is(run: Run, exported: Path) -> None:
-    assert run(exported, hostile.start_export) == Outcome("", (), {})
+    assert run(exported, hostile.check_export) == Outcome("", (), {})
 
 
 @pytest.mark.parametrize(

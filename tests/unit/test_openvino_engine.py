@@ -451,34 +451,28 @@ def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
     assert worker().pid != process.pid
 
 
-def test_a_worker_that_hangs_is_killed_and_replaced(exported_noise: Path) -> None:
-    engine = opened(exported_noise, stall_seconds=4)
+def test_a_worker_that_hangs_is_killed_and_replaced_and_one_without_work_is_not(
+    exported_noise: Path,
+) -> None:
+    engine = opened(exported_noise, stall_seconds=3)
     process = worker()
+    time.sleep(4.5)
+    assert engine.health()
+    assert worker().pid == process.pid, "It had no work."
     process.suspend()
     with pytest.raises(EngineError, match="being restarted"):
         list(engine.stream(LONG))
     assert told(engine.stream(ASK))[0]
-    assert worker().pid != process.pid
-
-
-def test_a_worker_that_hangs_is_noticed_though_nobody_waits_for_it(exported_noise: Path) -> None:
-    """And from then on the engine is not healthy before another worker is ready."""
-    engine = opened(exported_noise, stall_seconds=4)
-    process = worker()
-    process.suspend()
+    replaced = worker()
+    assert replaced.pid != process.pid
+    # It is noticed though nobody waits for a text, and from then on the engine is not healthy
+    # before another worker is ready.
+    replaced.suspend()
     assert eventually(lambda: not engine.health(), seconds=10)
     while not engine.health():
         time.sleep(0.005)
-    assert worker().pid != process.pid
+    assert worker().pid != replaced.pid
     assert told(engine.stream(ASK))[0]
-
-
-def test_a_worker_without_work_is_not_taken_for_one_that_hangs(exported_noise: Path) -> None:
-    engine = opened(exported_noise, stall_seconds=2.5)
-    process = worker()
-    time.sleep(4)
-    assert engine.health()
-    assert worker().pid == process.pid
 
 
 @pytest.mark.usefixtures("impatient")

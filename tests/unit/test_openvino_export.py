@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from demo.checkpoints.files import write_checksums
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.generation.openvino import export as exporting
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.openvino.graph import Precision
@@ -242,13 +244,21 @@ def test_two_starts_at_once_make_one_whole_export(tiny_folder: Path, tmp_path: P
     exported_model(tiny_folder, tmp_path, lambda said: pytest.fail(said))
 
 
-def test_what_cannot_be_exported_ends_in_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("exports_here")
+def test_what_cannot_be_exported_ends_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tiny.write(tmp_path / "checkpoint", tiny.gpt2())
     folder = changed_config(model, activation_function="relu")
     with pytest.raises(
         CheckpointError, match=r"^OpenVINO cannot run \w+: Its activation_function is relu"
     ):
         exported_model(folder, tmp_path, lambda _: None)
+    # So does the process that exports.
+    monkeypatch.setattr("demo.subprocesses.end_with_parent", lambda: None)
+    monkeypatch.setattr("sys.argv", ["export", str(folder), str(tmp_path / "out"), ""])
+    with pytest.raises(SystemExit, match=r"^Its activation_function is relu"):
+        runpy.run_path(exporting.__file__, run_name="__main__")
 
 
 @pytest.fixture
