@@ -314,7 +314,6 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
         (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),
         (["--recipe", "scratch", "--resume"], "no saved state"),
-        (["--recipe", "scratch", "--resume", "--minutes", "1"], "--minutes is for one process"),
         (["--recipe", "scratch", "--minutes", "1", "--evaluations", "2"], "--evaluations needs"),
         (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
     ],
