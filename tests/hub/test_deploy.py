@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from demo.checkpoints.files import file_sha256
+from demo.checkpoints.persona import NOBODY
 from tests import tiny
 from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
 from tests.hub.spaces import Space, SpaceHub
@@ -244,6 +245,7 @@ def test_a_dry_run_touches_nothing_and_needs_no_token(
     assert done.returncode == 0, done.stderr
     assert hub.steps == ["info"]
     assert not hub.spaces
+    assert "Persona: nobody in particular" in done.stdout
     for told in (
         f"MODEL_REVISION={repo.commit}",
         "Hardware: cpu-upgrade",
@@ -254,6 +256,19 @@ def test_a_dry_run_touches_nothing_and_needs_no_token(
         "nothing was touched",
     ):
         assert told in done.stdout  # fmt: skip
+
+
+def test_whose_tweets_the_space_imitates_is_said(
+    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    assert "Persona: Donald Trump" in deploy("--dry-run").stdout
+    ann = NOBODY.model_copy(update={"name": "Ann Teapot"}).model_dump_json()
+    hub.repos[MODEL] = Repo({**checkpoint, "persona.json": ann.encode()})
+    assert "Persona: Ann Teapot" in deploy("--model", MODEL, "--dry-run").stdout
+    hub.repos[MODEL] = Repo({**checkpoint, "persona.json": b"{}"})
+    refused = deploy("--model", MODEL)
+    assert "persona.json lacks name" in refused.stderr
+    assert (refused.returncode, hub.spaces) == (1, {})
 
 
 def test_a_tag_that_moves_changes_nothing_until_the_next_deploy(
