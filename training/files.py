@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,16 @@ def require_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise TrainingError(f"Cannot write to {folder}: {error.strerror}.") from error
+
+
+@contextmanager
+def written_aside(folder: Path) -> Iterator[Path]:
+    """A folder to write files into, which replace those of `folder` once all of them are written.
+    If that fails or is interrupted, what was there before stays."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as name:
+        yield Path(name)
+        for path in sorted(Path(name).iterdir()):
+            os.replace(path, folder / path.name)
 
 
 def rounded(values: Any) -> Any:

@@ -25,7 +25,13 @@ from demo.judging import canonical
 from training import TrainingError, limits
 from training.archive import Archive, Options, Row, read_archive
 from training.command_line import flag, number
-from training.files import read_json, read_persona, require_writable, write_json
+from training.files import (
+    read_json,
+    read_persona,
+    require_writable,
+    write_json,
+    written_aside,
+)
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -92,10 +98,11 @@ def prepare(
         openings = frequent_openings([tweet.text for tweet in splits["train"]])
         author = author.model_copy(update={"examples": openings or author.examples})
     report = _report(rows, counts, splits, seed)
-    for name, members in splits.items():
-        write_split(out / f"{name}.parquet", members)
-    write_json(out / "report.json", report)
-    author.write(out)
+    with written_aside(out) as made:
+        for name, members in splits.items():
+            write_split(made / f"{name}.parquet", members)
+        write_json(made / "report.json", report)
+        author.write(made)
     print(_table(report))
     print(author)
 

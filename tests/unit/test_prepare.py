@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -45,6 +46,23 @@ def test_the_same_input_gives_identical_bytes(
     ]
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_was_prepared_before_stays_if_it_cannot_all_be_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: BaseException,
+) -> None:
+    out = tmp_path / "out"
+    assert run(made_up.write(tmp_path / "a.csv", made_up.rows(60)), out, monkeypatch) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr(prepare, "write_json", Mock(side_effect=fault))
+    other = made_up.write(tmp_path / "b.csv", made_up.rows(90, seed=1))
+    assert run(other, out, monkeypatch) == (1 if isinstance(fault, OSError) else 130)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert "no space left" in capsys.readouterr().err or isinstance(fault, KeyboardInterrupt)
 
 
 OWNER = Owner("Ann Teapot", "teapot")
