@@ -27,7 +27,12 @@ _OUTBOX = "outbox.json"
 _BLUESKY = re.compile(r"(?:.*/)?app\.bsky\.feed\.post/[\w.~-]+\.json")
 _OWNERS = ("account.js", "manifest.js", "user_details.js", "actor.json", "self.json")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
-_ABOUT = re.compile(r"(read[-_ ]?me|licen[cs]e|notice|copying|changelog|requirements).*", re.I)
+# What lies beside tables, and on the Hub and Kaggle describes them.
+_ABOUT = re.compile(
+    r"(read[-_ ]?me|licen[cs]e|notice|copying|changelog|requirements"
+    r"|dataset[-_](infos?|metadata)|state\.json).*",
+    re.IGNORECASE,
+)
 _LISTED = 8
 _LINK = re.compile(r"https?://\S+")
 # So many characters of a long post are enough to know it by.
@@ -86,12 +91,10 @@ def _tweets_among(files: Sequence[File], name: str) -> list[File]:
     ):
         if chosen:
             return chosen
-    tables = [file for file in files if file.name.lower().endswith(_TABLES)]
-    # Only without a table: a README often lies beside one.
-    texts = [f for f in files if f.name.lower().endswith(".txt") and not _ABOUT.match(base_name(f))]
-    packed = [file for file in files if file.name.lower().endswith((".gz", ".bz2", ".xz", ".zip"))]
-    alone = [file for file in files if len(files) == 1 and not _ABOUT.match(base_name(file))]
-    found = tables or texts or packed or alone
+    likely = [file for file in files if not _ABOUT.match(base_name(file))]
+    endings = (_TABLES, ".txt", (".gz", ".bz2", ".xz", ".zip"))
+    by_kind = ([file for file in likely if file.name.lower().endswith(one)] for one in endings)
+    found = next(filter(None, by_kind), likely if len(files) == 1 else [])
     if len({PurePosixPath(file.name).suffix.lower() for file in found}) != 1:
         raise TrainingError(
             f"{name} must hold one file of tweets (.csv, .json, .jsonl, .parquet, .txt), several "

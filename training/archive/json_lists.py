@@ -12,7 +12,10 @@ from training import TrainingError
 MAX_ENTRY_CHARACTERS = 1 << 22
 _CHUNK_CHARACTERS = 1 << 16
 # Under which name an object holds its list: Mastodon's outbox, X's API, and what people write.
-_LISTS = ("orderedItems", "data", "tweets", "statuses", "posts", "items", "results", "records")
+_LISTS = (
+    "orderedItems", "data", "tweets", "statuses", "posts", "items", "results", "records",
+    "messages",
+)  # fmt: skip
 # No tweet begins like this; `[1/3] My thread` is a line of text.
 _START = re.compile(r'\{\s*"|\[\s*["{\[]')
 
@@ -74,6 +77,10 @@ class JsonReader:
             return
         yield self._value()
         while self._take(",]") == ",":
+            # Who writes by hand leaves a comma at the end.
+            if self._peek() == "]":
+                self._take("]")
+                return
             yield self._value()
 
     def _object(self, record: dict[str, Any]) -> Generator[Any, None, int]:
@@ -89,6 +96,13 @@ class JsonReader:
             if name in _LISTS and self._peek() == "[":
                 lists += 1
                 yield from self._list()
+            elif name in _LISTS and self._peek() == "{":
+                record[name] = {}
+                lists += yield from self._object(record[name])
+            elif name.isdecimal() and self._peek() == "{":
+                # By the id of each.
+                lists += 1
+                yield self._value()
             else:
                 record[name] = self._value()
             if self._peek() != "}":
