@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import NOBODY, Persona, persona_of
@@ -81,13 +80,7 @@ def prepare(
 ) -> None:
     given = None if persona is None else read_persona(persona)
     require_writable(out)
-    with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
-
-        def advance(size: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(size)
-
-        rows = read_archive(archive, advance, Options(text_column, date_column, encoding))
+    rows = read_archive(archive, Options(text_column, date_column, encoding))
     author = given or find_author(rows)
     kept = [row for row in rows.rows if not (no_replies and row.is_reply)]
     if no_replies:

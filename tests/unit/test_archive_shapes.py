@@ -28,7 +28,7 @@ LAST = datetime.strptime(ROWS[-1]["date"], made_up.DATE_FORMAT).replace(tzinfo=U
 
 
 def read(path: Path, **options: str) -> Archive:
-    return read_archive(str(path), lambda size, total: None, Options(**options))
+    return read_archive(str(path), Options(**options))
 
 
 def texts(path: Path, **options: str) -> list[str]:

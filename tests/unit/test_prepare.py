@@ -26,7 +26,7 @@ def run(archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *options: str
 
 
 def loaded(tmp_path: Path, records: list[dict[str, str]]) -> list[Row]:
-    return read_archive(str(made_up.write(tmp_path / "a.csv", records)), lambda n, total: None).rows
+    return read_archive(str(made_up.write(tmp_path / "a.csv", records))).rows
 
 
 def test_the_same_input_gives_identical_bytes(
@@ -217,7 +217,7 @@ def test_a_plain_text_keeps_its_last_lines_for_test_time(
 def test_of_an_export_a_retweet_is_counted_as_one(tmp_path: Path) -> None:
     entries = [*made_up.export(50), made_up.exported(made_up.row(50, "RT @a: some good tea"))]
     (tmp_path / "tweets.js").write_text(made_up.as_script(entries))
-    rows = read_archive(str(tmp_path / "tweets.js"), lambda n, total: None).rows
+    rows = read_archive(str(tmp_path / "tweets.js")).rows
     _, counts = prepare.clean(rows)
     assert (counts["retweets"], counts["retweets by hand"], counts["kept"]) == (1, 0, 50)
 

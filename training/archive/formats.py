@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from training import TrainingError
 from training.archive.encodings import MAX_LINE_CHARACTERS, open_text
 from training.archive.files import HEAD_BYTES, File
-from training.archive.json_lists import JsonReader, is_json
+from training.archive.json_lists import SCRIPT, JsonReader, is_json
 from training.archive.tweets import (
     TEXT_COLUMN,
     Options,
@@ -32,8 +32,6 @@ _TABLE_LINES = 20
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _PARQUET = b"PAR1"
 _BATCH_ROWS = 1024
-# What X's exports put before their JSON.
-_SCRIPT = re.compile(r"(?:window\.YTD\.(\w+)\.part\d+|Grailbird\.data\.(tweets)_\w+)\s*=\s*")
 _TWEETS = ("tweet", "tweets", "community_tweet", "community_tweets")
 _FOREIGN = re.compile(
     r"(?P<web_page><!doctype html|<html)|(?P<file_of_XML><\?xml)|(?P<document_of_RTF>\{\\rtf)"
@@ -92,13 +90,13 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
     if not head.strip():
         raise TrainingError(f"{file} is empty.")
     is_cut, head = len(head) == HEAD_BYTES, head.lstrip()
-    if script := _SCRIPT.match(head):
-        if script[1] and script[1] not in _TWEETS:
+    if (script := SCRIPT.match(head)) and script["part"]:
+        if script["part"] not in _TWEETS:
             raise TrainingError(
-                f"{file} is the part {script[1]!r} of an X export; its tweets are in "
+                f"{file} is the part {script['part']!r} of an X export; its tweets are in "
                 "data/tweets.js."
             )
-        return Records("X's export", _read_json(text, file, script[0]))
+        return Records("X's export", _read_json(text, file))
     if is_json(head):
         return Records("JSON", _read_json(text, file))
     if foreign := _FOREIGN.match(head):
@@ -186,8 +184,8 @@ def _read_table(text: TextIO, file: File, table: Table, options: Options) -> Ite
         ) from None
 
 
-def _read_json(text: TextIO, file: File, after: str = "") -> Iterator[Record | None]:
-    for entry in JsonReader(text, str(file), after).entries():
+def _read_json(text: TextIO, file: File) -> Iterator[Record | None]:
+    for entry in JsonReader(text, str(file)).entries():
         if isinstance(entry, str):
             yield {TEXT_COLUMN: entry}
         else:
