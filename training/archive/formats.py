@@ -6,6 +6,7 @@ What it is, its first characters tell. It is read in pieces: a million tweets wo
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from training.archive.tweets import (
 
 # So many lines tell a table, whose rows are equally wide, from sentences with commas.
 _TABLE_LINES = 20
+# What `csv` says where a quotation mark is never closed.
+_UNENDED = "end of data"
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _PARQUET = b"PAR1"
 _BATCH_ROWS = 1024
@@ -60,16 +63,23 @@ class Records:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's delimiter, whether its first row names the columns, and what stands before a
-    quotation mark inside a text where that is not doubled."""
+    """A table's delimiter, whether its first row names the columns, what stands before a quotation
+    mark inside a text where that is not doubled, and whether such marks mean anything."""
 
     delimiter: str
     has_header: bool = True
     escape: str | None = None
+    is_quoted: bool = True
 
     def rows(self, lines: Iterable[str]) -> Any:
         """A reader of the rows; it raises csv.Error."""
-        return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            escapechar=self.escape,
+            quoting=csv.QUOTE_MINIMAL if self.is_quoted else csv.QUOTE_NONE,
+            strict=True,
+        )
 
 
 @contextmanager
@@ -119,7 +129,10 @@ def find_table(head: str, is_cut: bool = False) -> Table | None:
     """How a text is a table, if it is one: its first line names columns that we know, its rows are
     equally wide, or it is one column in quotation marks."""
     escape = "\\" if _ESCAPED.search(head) else None
-    kinds = [Table(delimiter, escape=escape) for delimiter in _DELIMITERS]
+    kinds = [
+        Table(delimiter, escape=escape, is_quoted=delimiter != "\t" or _is_quoted(head, is_cut))
+        for delimiter in _DELIMITERS
+    ]
     for table in kinds:
         names = next(iter(_rows(head, table, 1)), [])
         if len(names) > 1 and sum(map(is_column, names)) > 1:
@@ -137,6 +150,16 @@ def find_table(head: str, is_cut: bool = False) -> Table | None:
         if all(line.startswith('"') for line in head.splitlines()[: len(rows) // 2]):
             return replace(kinds[0], has_header=False)
     return None
+
+
+def _is_quoted(head: str, is_cut: bool) -> bool:
+    """Whether quotation marks of a table with tabs mean anything: a text is often written as it
+    is."""
+    try:
+        deque(Table("\t").rows(io.StringIO(head, newline="")), maxlen=0)
+    except csv.Error as error:
+        return is_cut and _UNENDED in str(error)
+    return True
 
 
 def _rows(head: str, table: Table, count: int, is_cut: bool = False) -> list[list[str]]:
@@ -179,9 +202,10 @@ def _read_table(text: TextIO, file: File, table: Table, options: Options) -> Ite
                 record[None] = row[len(header) :]
             yield record
     except csv.Error as error:
-        raise TrainingError(
-            f"{file}, line {reader.line_num:,}: {error}. Is it cut short?"
-        ) from None
+        hint = 'A quotation mark inside a text must be doubled ("").'
+        if _UNENDED in str(error):
+            hint = "Is it cut short?"
+        raise TrainingError(f"{file}, line {reader.line_num:,}: {error}. {hint}") from None
 
 
 def _read_json(text: TextIO, file: File) -> Iterator[Record | None]:

@@ -14,7 +14,7 @@ _CHUNK_CHARACTERS = 1 << 16
 # Under which name an object holds its list: Mastodon's outbox, X's API, and what people write.
 _LISTS = (
     "orderedItems", "data", "tweets", "statuses", "posts", "items", "results", "records",
-    "messages",
+    "messages", "feed",
 )  # fmt: skip
 # What X's exports put before their JSON, and the name of the part.
 SCRIPT = re.compile(

@@ -27,11 +27,13 @@ TEXT_COLUMN = "text"
 # Names of columns without case and punctuation, the likeliest first.
 _TEXT = (
     "fulltext", "text", "tweet", "tweets", "tweettext", "content", "rawcontent", "body",
-    "posttext", "statustext", "post", "status", "message", "caption",
+    "posttext", "statustext", "post", "status", "message", "caption", "texto", "texte", "本文",
+    "ツイート本文", "ツイート", "内容",
 )  # fmt: skip
 _DATE = (
     "createdat", "date", "timestamp", "published", "publishedat", "datetime", "created",
     "postedat", "createdutc", "tweetcreatedat", "tweetdate", "posttime", "postdate", "time",
+    "datum", "fecha", "日時", "投稿日時", "日付",
 )  # fmt: skip
 _ID = ("idstr", "id", "tweetidstr", "tweetid", "statusid", "postid")
 _RETWEET = ("isretweet", "isrt", "isrepost", "repostflag", "retweet")
@@ -114,10 +116,15 @@ def is_text_column(name: str) -> bool:
 
 
 def unwrap(record: Record) -> Record:
-    """The tweet itself: exports from 2019 on, Bluesky's API and a Fediverse outbox wrap it."""
-    for name in ("tweet", "communityTweet", "status", "value"):
+    """The tweet itself: exports from 2019 on, the APIs of X and Bluesky and a Fediverse outbox wrap
+    it."""
+    for name in ("tweet", "communityTweet", "status", "data", "value"):
         if isinstance(inner := record.get(name), dict):
             return inner
+    post = record.get("post")
+    if isinstance(post, dict) and isinstance(post.get("record"), dict):
+        # In Bluesky's feed, a repost has a reason to be there.
+        return {**post["record"], "type": "Announce" if record.get("reason") else "Create"}
     inner = record.get("object")
     if record.get("type") in ("Create", "Announce") and inner is not None:
         # Of a boost there is only the address.
