@@ -587,26 +587,27 @@ def recorder(visits: list[str]) -> type[http.server.BaseHTTPRequestHandler]:
     return Recorder
 
 
-def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> None:
-    """Each wrong value, in a copy of this checkout's few files that count."""
+def test_a_readme_without_the_gradio_that_is_pinned_is_refused(tmp_path: Path) -> None:
+    """Or without front matter; the rest of that the Hub checks."""
     for name in ("README.md", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     good = (tmp_path / "README.md").read_text(encoding="utf-8")
     render_space_readme(tmp_path, "", "", [], "")
-    wrong = {
-        "colorFrom: indigo": ("colorFrom: orange", "colorFrom: Input should be 'red', 'yellow'"),
-        "emoji: 🦜": ("emoji: X", "emoji: String should match pattern"),
-        "sdk_version: 6.31.0": ("sdk_version: 6.30.0", "requirements.txt pins gradio to 6.31.0"),
-        'python_version: "3.12"': ("python_version: 3.10", "should be a valid string, not 3.1"),
-        "app_file: app.py": ("app_file: main.py", "app_file: Input should be 'app.py', not 'main"),
-        "sdk: gradio": ("sdk: docker", "sdk: Input should be 'gradio', not 'docker'"),
-        "disable_embedding: false": ("disable_embedding: true", "should be False, not True"),
-        "short_description: A": (f"short_description: {'A' * 60}", "at most 60 characters"),
-        "license: mit": ("licence: mit", "licence: Extra inputs are not permitted, not 'mit'"),
-        "title: Trump": ("tags: Trump", "title: Field required"),
-        "suggested_hardware: cpu-basic": ("suggested_hardware: cpu", "suggested_hardware: Input"),
-    }
-    for line, (instead, sentence) in wrong.items():
-        (tmp_path / "README.md").write_text(good.replace(line, instead, 1), encoding="utf-8")
-        with pytest.raises(TrainingError, match=re.escape(sentence)):
+    for wrong, sentence in (
+        (re.sub("sdk_version: .*", "sdk_version: 6.30.0", good), "requirements.txt pins gradio"),
+        (good.lstrip("-\n"), "has no front matter"),
+        (good.replace("tags:", "tags: [", 1), "is no YAML"),
+    ):
+        (tmp_path / "README.md").write_text(wrong, encoding="utf-8")
+        with pytest.raises(TrainingError, match=sentence):
             render_space_readme(tmp_path, "", "", [], "")
+
+
+def test_a_readme_that_the_hub_refuses_changes_nothing(
+    hub: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    hub.broken["validate"] = refusal(400, "colorFrom must be one of red, yellow")
+    done = deploy()
+    assert "Could not have the Hub check README.md" in done.stderr
+    assert done.stderr.endswith("Nothing on the Hub was changed.\n")
+    assert (done.returncode, hub.spaces) == (1, {})
