@@ -5,6 +5,12 @@ An archive enters, a checkpoint folder leaves. Each verb is a function in the mo
 must not import training; it knows nothing of Gradio, or of how a checkpoint is served.
 """
 
+from demo.checkpoints.files import CheckpointError
+
 
 class TrainingError(RuntimeError):
     """Ends a verb with exit code 1; the message is one sentence that says what to mend."""
+
+
+# What the demo says of a checkpoint that it cannot use is such a sentence too.
+EXPECTED = TrainingError, CheckpointError

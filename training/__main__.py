@@ -3,7 +3,7 @@
 import os
 import sys
 
-from training import TrainingError
+from training import EXPECTED
 from training.command_line import run_verb
 
 # OpenMP reads it when a verb imports torch. Threads that wait by spinning made a run several times
@@ -25,7 +25,7 @@ VERBS = {
 
 
 def main() -> int:
-    return run_verb("training", VERBS, __doc__ or "", TrainingError)
+    return run_verb("training", VERBS, __doc__ or "", EXPECTED)
 
 
 if __name__ == "__main__":

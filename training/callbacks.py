@@ -33,6 +33,11 @@ SAMPLE_TEMPERATURE = 0.9
 SAMPLE_TOP_P = 0.95
 
 
+def seconds_measured(state: TrainerState) -> float:
+    """The seconds of training until the last time that dev was measured; 0 if it never was."""
+    return max((float(entry.get("seconds", 0)) for entry in state.log_history), default=0.0)
+
+
 class Clock(TrainerCallback):
     """Ends a run when its minutes are over, with a last evaluation and a saved state.
 
@@ -43,9 +48,10 @@ class Clock(TrainerCallback):
         self._seconds, self._now = 60 * minutes, now
         self._started = now()
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """The minutes count from here."""
-        self._started = self._now()
+    def on_train_begin(self, args: Any, state: TrainerState, *_: Any, **__: Any) -> None:
+        """The minutes count from here, less those that the run took until its state was
+        measured."""
+        self._started = self._now() - seconds_measured(state)
 
     def on_step_end(self, args: Any, state: Any, control: TrainerControl, **_: Any) -> None:
         """Asks Trainer to evaluate, save and stop."""

@@ -171,7 +171,7 @@ def write_checkpoint(
             model.save_pretrained(made)
             tokenizer.save_pretrained(made)
         persona.write(made)
-        _generation_config(tokenizer).save_pretrained(made)
+        _generation_config(model, tokenizer).save_pretrained(made)
         write_json(made / METRICS, metrics)
         (made / CARD).write_text(render_card(made), encoding="utf-8")
         write_checksums(made)
@@ -224,12 +224,16 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _generation_config(tokenizer: PreTrainedTokenizerBase) -> transformers.GenerationConfig:
-    """Decoding defaults with which a plain pipeline("text-generation") just works."""
+def _generation_config(
+    model: Any, tokenizer: PreTrainedTokenizerBase
+) -> transformers.GenerationConfig:
+    """Decoding defaults with which a plain pipeline("text-generation") just works: it samples as
+    the demo does, and leaves half of the context to the prompt."""
+    longest = int(FIELDS["max_new_tokens"].default or 0)
     eos = tokenizer.eos_token_id
     return transformers.GenerationConfig(
         do_sample=True,
-        max_new_tokens=int(FIELDS["max_new_tokens"].default or 0),
+        max_new_tokens=min(longest, model.config.max_position_embeddings // 2),
         temperature=FIELDS["temperature"].default,
         top_p=FIELDS["top_p"].default,
         top_k=0,

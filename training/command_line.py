@@ -12,6 +12,8 @@ import typer
 
 from demo.subprocesses import lacks_space
 
+Expected = type[Exception] | tuple[type[Exception], ...]
+
 
 def flag(name: str, help: str) -> Any:
     """An option that is off unless it is given; typer would add `--no-NAME` by itself."""
@@ -23,9 +25,7 @@ def number(help: str, least: float, most: float, metavar: str | None = None) -> 
     return typer.Option(help=help, min=least, max=most, metavar=metavar)
 
 
-def run_verb(
-    package: str, verbs: Mapping[str, str], description: str, expected: type[Exception]
-) -> int:
+def run_verb(package: str, verbs: Mapping[str, str], description: str, expected: Expected) -> int:
     """Runs the verb that the command line names; `verbs` has a line of help for each.
 
     The function `prepare` of `training/prepare.py` is the verb `prepare`, and its parameters are
@@ -59,9 +59,7 @@ def run_verb(
     return 0
 
 
-def _reporting(
-    function: Callable[..., Any], name: str, expected: type[Exception]
-) -> Callable[..., None]:
+def _reporting(function: Callable[..., Any], name: str, expected: Expected) -> Callable[..., None]:
     """The function with its expected errors as one line on stderr and an exit code."""
 
     @functools.wraps(function)

@@ -168,12 +168,9 @@ def _train(run: Run) -> None:
         command += ["--base", run.base]
     if run.tokens is not None:
         command += ["--tokens", str(run.tokens), "--evaluations", str(EVALUATIONS)]
-        command += ["--resume"] if has_states(run.folder / "states") else []
     else:
-        # A stopped clock cannot be resumed, so an unfinished run starts again.
         command += ["--minutes", str(run.minutes)]
-        shutil.rmtree(run.folder / "states", ignore_errors=True)
-        (run.folder / "samples.jsonl").unlink(missing_ok=True)
+    command += ["--resume"] if has_states(run.folder / "states") else []
     print(f"\n{run.name}:", flush=True)
     # Ctrl-C reaches finetune too, which then saves its state: wait for that.
     handler = signal.signal(signal.SIGINT, lambda *_: None)
@@ -182,8 +179,7 @@ def _train(run: Run) -> None:
     finally:
         signal.signal(signal.SIGINT, handler)
     if code:
-        how = "continues it" if run.minutes is None else "starts this recipe again"
-        message = f"{run.name} ended with code {code}; the same command {how}."
+        message = f"{run.name} ended with code {code}; the same command continues it."
         if code == 128 + signal.SIGINT:
             print(message)
             raise KeyboardInterrupt

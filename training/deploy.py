@@ -111,6 +111,7 @@ def _push(repository: Repository, request: Request, folder: Path, sends_token: b
     if head is None:
         plan = make_plan(api, steps, request)
         plan.write(folder)
+        repository.check_card(folder)
         variables = dict(plan.variables)
         head = create_space(repository, request.private, request.hardware, variables)
     else:
@@ -121,6 +122,7 @@ def _push(repository: Repository, request: Request, folder: Path, sends_token: b
             set_before = {n: v.value for n, v in api.get_space_variables(space_id).items()}
         plan = make_plan(api, steps, request, set_before, there.hardware)
         plan.write(folder)
+        repository.check_card(folder)
         variables = {**set_before, **plan.variables}
         if request.hardware not in ("", there.hardware):
             flavor: Any = request.hardware

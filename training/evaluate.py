@@ -125,7 +125,7 @@ def evaluate(
 def read_file(path: Path) -> list[str]:
     """The texts of a file as they are, empty ones left out. Raises TrainingError if it cannot be
     read, or holds no text."""
-    rows = read_archive(str(path), lambda size, total: None).rows
+    rows = read_archive(str(path)).rows
     texts = [row.text for row in rows if row.text.strip()]
     if not texts:
         raise TrainingError(f"{path} holds no text.")

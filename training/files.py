@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from demo.checkpoints.embedded import EMBEDDED
-from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
-from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
+from demo.checkpoints.persona import persona_of
+from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError
 
@@ -17,37 +19,26 @@ def resolve_folder(
     folder: Path, cache_dir: Path | None = None, say: Callable[[str], None] = print
 ) -> Checkpoint:
     """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
-    kept in `cache_dir` or where the settings say. Raises TrainingError if it cannot be used."""
+    kept in `cache_dir` or where the settings say. Raises CheckpointError if it cannot be used."""
     try:
         settings = read_settings()
-        return resolve_checkpoint(
-            model_id="",
-            model_revision="",
-            folder=folder,
-            embedded=EMBEDDED,
-            base_file=settings.base_file,
-            cache_dir=cache_dir or settings.cache_dir,
-            say=say,
-        )
-    except (CheckpointError, InvalidSetting) as error:
+    except InvalidSetting as error:
         raise TrainingError(str(error)) from error
-
-
-def read_persona(file: Path) -> Persona:
-    """A persona file that an owner wrote. Raises TrainingError if it cannot be used."""
-    try:
-        return Persona.read(file)
-    except InvalidPersona as error:
-        raise TrainingError(str(error)) from error
+    return resolve_checkpoint(
+        model_id="",
+        model_revision="",
+        folder=folder,
+        embedded=EMBEDDED,
+        base_file=settings.base_file,
+        cache_dir=cache_dir or settings.cache_dir,
+        say=say,
+    )
 
 
 def print_persona(folder: Path, say: Callable[[str], None] = print) -> None:
-    """Says whose tweets a checkpoint imitates, or prepared data holds. Raises TrainingError if it
+    """Says whose tweets a checkpoint imitates, or prepared data holds. Raises CheckpointError if it
     says so in a file that cannot be used."""
-    try:
-        say(str(persona_of(folder)))
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
+    say(str(persona_of(folder)))
 
 
 def require_writable(folder: Path) -> None:
@@ -60,6 +51,16 @@ def require_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise TrainingError(f"Cannot write to {folder}: {error.strerror}.") from error
+
+
+@contextmanager
+def written_aside(folder: Path) -> Iterator[Path]:
+    """A folder to write files into, which replace those of `folder` once all of them are written.
+    If that fails or is interrupted, what was there before stays."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as name:
+        yield Path(name)
+        for path in sorted(Path(name).iterdir()):
+            os.replace(path, folder / path.name)
 
 
 def rounded(values: Any) -> Any:

@@ -86,8 +86,8 @@ def finetune(
     """Trains and writes the checkpoint. Returns 0, or 143 or 130 if a signal ended it early."""
     if sum(bound is not None for bound in (tokens, minutes, max_steps)) > 1:
         raise typer.BadParameter("give one of --tokens, --minutes and --max-steps.")
-    if minutes is not None and (resume or processes() > 1):
-        raise TrainingError("--minutes is for one process that runs through: give --tokens.")
+    if minutes is not None and processes() > 1:
+        raise TrainingError("--minutes is for one process: give --tokens.")
     if minutes is not None and evaluations is not None:
         raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
     with _only_first_process_prints():

@@ -97,7 +97,7 @@ def _detector(
 
 def _false_positives(index: Originals, texts: Sequence[str]) -> dict[str, int]:
     """How many windows of shuffled words were looked up, and how many were found."""
-    words = [word for text in texts for word in text.split()]
+    words = [word.text for text in texts for word in canonical.split_words(text)]
     rng = random.Random(FOLDS_SEED)
     asked = found = 0
     for _ in range(SHUFFLED_TEXTS):

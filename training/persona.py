@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from demo.checkpoints.files import PERSONA
-from demo.checkpoints.persona import InvalidPersona, persona_of
+from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from training.checkpoints import record
-from training.files import read_metrics, read_persona
+from training.files import read_metrics
 
 
 def persona(
@@ -20,6 +20,6 @@ def persona(
         print(f"It was: {persona_of(checkpoint)}")
     except InvalidPersona as error:
         print(f"It was one that could not be used: {error}")
-    author = read_persona(file)
+    author = Persona.read(file)
     print(author)
     record(checkpoint, metrics, {PERSONA: lambda path: author.write(path.parent)})

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.persona import NOBODY, Persona, persona_of
@@ -25,7 +24,12 @@ from demo.judging import canonical
 from training import TrainingError, limits
 from training.archive import Archive, Options, Row, read_archive
 from training.command_line import flag, number
-from training.files import read_json, read_persona, require_writable, write_json
+from training.files import (
+    read_json,
+    require_writable,
+    write_json,
+    written_aside,
+)
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -73,15 +77,9 @@ def prepare(
     ] = None,
     no_replies: Annotated[bool, flag("no-replies", "leave out replies to others")] = False,
 ) -> None:
-    given = None if persona is None else read_persona(persona)
+    given = None if persona is None else Persona.read(persona)
     require_writable(out)
-    with tqdm(unit="B", unit_scale=True, desc="reading") as bar:
-
-        def advance(size: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(size)
-
-        rows = read_archive(archive, advance, Options(text_column, date_column, encoding))
+    rows = read_archive(archive, Options(text_column, date_column, encoding))
     author = given or find_author(rows)
     kept = [row for row in rows.rows if not (no_replies and row.is_reply)]
     if no_replies:
@@ -92,10 +90,11 @@ def prepare(
         openings = frequent_openings([tweet.text for tweet in splits["train"]])
         author = author.model_copy(update={"examples": openings or author.examples})
     report = _report(rows, counts, splits, seed)
-    for name, members in splits.items():
-        write_split(out / f"{name}.parquet", members)
-    write_json(out / "report.json", report)
-    author.write(out)
+    with written_aside(out) as made:
+        for name, members in splits.items():
+            write_split(made / f"{name}.parquet", members)
+        write_json(made / "report.json", report)
+        author.write(made)
     print(_table(report))
     print(author)
 
@@ -103,7 +102,7 @@ def prepare(
 def find_author(archive: Archive) -> Persona:
     """The persona of an archive that says whose it is. Raises TrainingError if it does not."""
     if archive.owner is None and archive.is_trumps:
-        return read_persona(PERSONA)
+        return Persona.read(PERSONA)
     if archive.owner is not None:
         handle = archive.owner.handle
         for name in filter(None, (archive.owner.name, handle)):
@@ -235,28 +234,36 @@ def read_texts(folder: Path, name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is made from, all of it read before the run's first step."""
+    """What one `prepare` wrote: splits by name, each as the report describes it."""
 
-    train: list[str]
-    dev: list[str]
+    texts: dict[str, list[str]]
     report: dict[str, Any]
     persona: Persona
 
+    @property
+    def train(self) -> list[str]:
+        return self.texts["train"]
 
-def read_prepared(folder: Path) -> Prepared:
-    """Raises TrainingError if the folder is not what one `prepare` wrote."""
-    texts = {name: read_texts(folder, name) for name in ("train", "dev")}
+    @property
+    def dev(self) -> list[str]:
+        return self.texts["dev"]
+
+
+def read_prepared(folder: Path, names: Sequence[str] = ("train", "dev")) -> Prepared:
+    """Reads these splits. Raises TrainingError if the folder is not what one `prepare` wrote: a
+    split of another archive, or under another's name, among them."""
     try:
         report = read_json(folder / "report.json")
-        for name, members in texts.items():
-            if report["splits"][name]["texts_sha256"] != texts_sha256(members):
-                raise ValueError(f"its {name}.parquet is of another archive")
-        persona = persona_of(folder)
+        texts = {name: read_texts(folder, name) for name in names}
+        for name in names:
+            if report["splits"][name]["texts_sha256"] != texts_sha256(texts[name]):
+                raise ValueError(f"its {name}.parquet is of another archive, or another split")
+        return Prepared(texts, report, persona_of(folder))
     except (OSError, ValueError, KeyError, TypeError, CheckpointError) as error:
         raise TrainingError(
-            f"{folder} is not what one `python -m training prepare` wrote ({error}): run it again."
+            f"{folder} is not what one `python -m training prepare` wrote ({error}): run it, or "
+            "name its folder by --data."
         ) from error
-    return Prepared(texts["train"], texts["dev"], report, persona)
 
 
 def texts_sha256(texts: Sequence[str]) -> str:

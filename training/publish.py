@@ -237,6 +237,7 @@ def _push(target: Target, head: Head | None, folder: Path, title: str) -> None:
     if target.dry_run:
         say("A dry run: nothing was pushed.")
         return
+    repository.check_card(folder)
     commit = repository.push(folder, head or repository.create(target.private), title)
     repository.tag(commit, target.tag)
     _say_settings(repository, commit)

@@ -21,8 +21,8 @@ FREE_SETTINGS = frozenset({
     "log_every", "evaluate_every", "sample_every", "patience",
 })  # fmt: skip
 MAY_CHANGE = (
-    "the recipe's epochs, patience and *_every, --tokens, --max-steps, --evaluations, and the "
-    "number of processes"
+    "the recipe's epochs, patience and *_every, --tokens, --max-steps, --minutes, --evaluations, "
+    "and the number of processes"
 )
 
 

@@ -25,7 +25,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from training import TrainingError
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.callbacks import MAX_WARM_UP, UNBOUNDED_STEPS, Clock, Progress, Samples
+from training.callbacks import (
+    MAX_WARM_UP,
+    UNBOUNDED_STEPS,
+    Clock,
+    Progress,
+    Samples,
+    seconds_measured,
+)
 from training.card import FEW_STEPS, METRIC
 from training.checkpoints import find_best
 from training.deltas import RoundDeltas, due_after
@@ -64,8 +71,7 @@ class BitsTrainer(Trainer):
         now = time.monotonic()
         if self._began is None:
             # The first evaluation comes before the first step, also after a resume.
-            known = [entry["seconds"] for entry in self.state.log_history if "seconds" in entry]
-            self._began = now - max(known, default=0.0)
+            self._began = now - seconds_measured(self.state)
         model: Any = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()

@@ -21,7 +21,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import regex
@@ -33,10 +33,8 @@ MIN_HANDLE_ROWS = 20
 ANONYMOUS_HANDLE = "@user"
 
 # The scripts that are written without spaces between words, and their punctuation.
-_UNSPACED = (
-    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-    r"\u3000-\u303f\u30fb\u30fc\uff01-\uffef"
-)
+_UNSPACED_LETTERS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_UNSPACED = rf"{_UNSPACED_LETTERS}\u3000-\u303f\u30fb\u30fc\uff01-\uffef"
 # No part of an address: other letters than Latin, Greek and Cyrillic ones, and that punctuation.
 _NO_ADDRESS = rf"[[\p{{L}}--\p{{Latin}}--\p{{Greek}}--\p{{Cyrillic}}]{_UNSPACED}]"
 # A host may have any letters before its last dot.
@@ -51,6 +49,7 @@ _CUT_OFF = regex.compile(rf"…(?:\s*(?:{LINK.pattern}))*\s*$", regex.VERSION1)
 # Not by `regex`, for which the second half of an emoji is a letter.
 _HAS_LETTER = re.compile(r"[^\W\d_]")
 _IN_UNSPACED = regex.compile(rf"[{_UNSPACED}]", regex.VERSION1)
+_UNSPACED_LETTER = regex.compile(rf"[{_UNSPACED_LETTERS}]", regex.VERSION1)
 # Where a word begins or ends by UAX 29.
 _WORD_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 
@@ -64,11 +63,26 @@ class Word(NamedTuple):
 
 
 def split_words(text: str) -> list[Word]:
-    """Splits a text at white space into words with their offsets, skipping links."""
+    """Splits a text into words with their offsets, skipping links: at white space, and between two
+    white spaces as UAX 29 does if there are letters of scripts without spaces."""
     return [
-        Word(match[0], match.start(), match.end())
+        Word(piece, start, start + len(piece))
         for match in re.finditer(r"\S+", blank(LINK, text))
+        for start, piece in _pieces(match[0], match.start())
     ]
+
+
+def _pieces(token: str, start: int) -> Iterator[tuple[int, str]]:
+    """What is between two white spaces, in words, each with its offset."""
+    for piece in _WORD_BOUNDARY.split(token) if is_unspaced(token) else [token]:
+        if piece:
+            yield start, piece
+            start += len(piece)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether there is a letter of a script that is written without spaces between words."""
+    return not text.isascii() and _UNSPACED_LETTER.search(text) is not None
 
 
 def blank(pattern: regex.Pattern[str], text: str) -> str:
@@ -132,9 +146,7 @@ def _count_words(token: str) -> int:
     words."""
     if not _is_word(token):
         return 0
-    if not _IN_UNSPACED.search(token):
-        return 1
-    return sum(_HAS_LETTER.search(piece) is not None for piece in _WORD_BOUNDARY.split(token))
+    return sum(_HAS_LETTER.search(piece) is not None for _, piece in _pieces(token, 0))
 
 
 def _is_word(token: str) -> bool:

@@ -5,7 +5,9 @@ space make no difference.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -123,7 +125,7 @@ class Detector:
                 characters[offset : offset + starts] += parts[begin : begin + starts] / length
             begin += starts
         characters[1] += characters[0]
-        ends = np.cumsum([len(word.text) + 1 for word in words])
+        ends = np.cumsum([len(piece) for piece in _spaced(words)])
         return [float(share.sum()) for share in np.split(characters[1:], ends)[:-1]]
 
 
@@ -136,7 +138,13 @@ def features(text: str) -> Features:
 
 
 def _line(words: list[Word]) -> str:
-    return f" {' '.join(word.text for word in words)} "
+    return f" {''.join(_spaced(words))}"
+
+
+def _spaced(words: list[Word]) -> Iterator[str]:
+    """The words, each with a space after it unless the next one follows at once."""
+    for word, after in zip_longest(words, words[1:]):
+        yield word.text if after and after.start == word.end else f"{word.text} "
 
 
 def _hash_ngrams(line: str) -> list[np.ndarray]:

@@ -6,8 +6,10 @@ index contains it, and nobody can list what it contains.
 A *window* begins at a word and takes as many whole words as make 8 words or 50 characters,
 whichever comes first, so any run of a tweet's words that is that long contains one of its windows.
 Words are compared without case and without anything but letters and digits; characters are counted
-in what remains, with one space between words; links and handles are skipped. A text too short for a
-window (under 8 words and 50 characters) is one window as a whole: only an equal text repeats it.
+in what remains, with one space between words; links and handles are skipped. Words of a script
+without spaces, of mostly one character each, are not counted: some 25 of them make a window. A text
+too short for a window (under 8 words and 50 characters) is one window as a whole: only an equal
+text repeats it.
 Every figure of "8 words or 50 characters" in this project means these windows.
 """
 
@@ -24,7 +26,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from demo.judging import files
-from demo.judging.canonical import HANDLE, Word, blank, split_words
+from demo.judging.canonical import HANDLE, Word, blank, is_unspaced, split_words
 
 NAME = "originals.safetensors"
 KIND = "originals 1"
@@ -161,12 +163,17 @@ def _windows(text: str) -> list[Window]:
         if (bare := _bare(word.text))
     ]
     line = " ".join(word.text for word in words)
-    # Where each word ends in the line.
+    # Where each word ends in the line, and how many there are until then.
     ends = list(accumulate((len(word.text) + 1 for word in words), initial=-1))[1:]
+    counts = list(accumulate(not is_unspaced(word.text) for word in words))
     windows = []
-    begin = 0
+    begin = before = 0
     for first, word in enumerate(words):
-        last = min(first + WINDOW_WORDS - 1, bisect_left(ends, begin + WINDOW_CHARACTERS))
+        last = min(
+            bisect_left(counts, before + WINDOW_WORDS),
+            bisect_left(ends, begin + WINDOW_CHARACTERS),
+        )
+        before = counts[first]
         if last >= len(words):
             break
         windows.append(Window(_digest(line[begin : ends[last]]), word.start, words[last].end))

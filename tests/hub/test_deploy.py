@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from demo.checkpoints.files import file_sha256
+from demo.checkpoints.persona import NOBODY
 from demo.generation.openvino.export import export
 from tests import tiny
 from tests.hub.server import READER, STRANGER, WRITER, Broken, InXet, Repo
@@ -250,6 +251,7 @@ def test_a_dry_run_touches_nothing_and_needs_no_token(
     assert done.returncode == 0, done.stderr
     assert hub.steps == ["info"]
     assert not hub.spaces
+    assert "Persona: nobody in particular" in done.stdout
     for told in (
         f"MODEL_REVISION={repo.commit}",
         "Hardware: cpu-upgrade",
@@ -260,6 +262,19 @@ def test_a_dry_run_touches_nothing_and_needs_no_token(
         "nothing was touched",
     ):
         assert told in done.stdout  # fmt: skip
+
+
+def test_whose_tweets_the_space_imitates_is_said(
+    hub: SpaceHub, deploy: Callable[..., Done], checkpoint: dict[str, bytes]
+) -> None:
+    assert "Persona: Donald Trump" in deploy("--dry-run").stdout
+    ann = NOBODY.model_copy(update={"name": "Ann Teapot"}).model_dump_json()
+    hub.repos[MODEL] = Repo({**checkpoint, "persona.json": ann.encode()})
+    assert "Persona: Ann Teapot" in deploy("--model", MODEL, "--dry-run").stdout
+    hub.repos[MODEL] = Repo({**checkpoint, "persona.json": b"{}"})
+    refused = deploy("--model", MODEL)
+    assert "persona.json lacks name" in refused.stderr
+    assert (refused.returncode, hub.spaces) == (1, {})
 
 
 def test_a_tag_that_moves_changes_nothing_until_the_next_deploy(
@@ -579,26 +594,27 @@ def recorder(visits: list[str]) -> type[http.server.BaseHTTPRequestHandler]:
     return Recorder
 
 
-def test_front_matter_that_the_hub_would_not_take_is_named(tmp_path: Path) -> None:
-    """Each wrong value, in a copy of this checkout's few files that count."""
+def test_a_readme_without_the_gradio_that_is_pinned_is_refused(tmp_path: Path) -> None:
+    """Or without front matter; the rest of that the Hub checks."""
     for name in ("README.md", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     good = (tmp_path / "README.md").read_text(encoding="utf-8")
     render_space_readme(tmp_path, "", "", [], "")
-    wrong = {
-        "colorFrom: indigo": ("colorFrom: orange", "colorFrom: Input should be 'red', 'yellow'"),
-        "emoji: 🦜": ("emoji: X", "emoji: String should match pattern"),
-        "sdk_version: 6.31.0": ("sdk_version: 6.30.0", "requirements.txt pins gradio to 6.31.0"),
-        'python_version: "3.12"': ("python_version: 3.10", "should be a valid string, not 3.1"),
-        "app_file: app.py": ("app_file: main.py", "app_file: Input should be 'app.py', not 'main"),
-        "sdk: gradio": ("sdk: docker", "sdk: Input should be 'gradio', not 'docker'"),
-        "disable_embedding: false": ("disable_embedding: true", "should be False, not True"),
-        "short_description: A": (f"short_description: {'A' * 60}", "at most 60 characters"),
-        "license: mit": ("licence: mit", "licence: Extra inputs are not permitted, not 'mit'"),
-        "title: Trump": ("tags: Trump", "title: Field required"),
-        "suggested_hardware: cpu-basic": ("suggested_hardware: cpu", "suggested_hardware: Input"),
-    }
-    for line, (instead, sentence) in wrong.items():
-        (tmp_path / "README.md").write_text(good.replace(line, instead, 1), encoding="utf-8")
-        with pytest.raises(TrainingError, match=re.escape(sentence)):
+    for wrong, sentence in (
+        (re.sub("sdk_version: .*", "sdk_version: 6.30.0", good), "requirements.txt pins gradio"),
+        (good.lstrip("-\n"), "has no front matter"),
+        (good.replace("tags:", "tags: [", 1), "is no YAML"),
+    ):
+        (tmp_path / "README.md").write_text(wrong, encoding="utf-8")
+        with pytest.raises(TrainingError, match=sentence):
             render_space_readme(tmp_path, "", "", [], "")
+
+
+def test_a_readme_that_the_hub_refuses_changes_nothing(
+    hub: SpaceHub, deploy: Callable[..., Done]
+) -> None:
+    hub.broken["validate"] = refusal(400, "colorFrom must be one of red, yellow")
+    done = deploy()
+    assert "Could not have the Hub check README.md" in done.stderr
+    assert done.stderr.endswith("Nothing on the Hub was changed.\n")
+    assert (done.returncode, hub.spaces) == (1, {})

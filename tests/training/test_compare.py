@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -97,12 +98,14 @@ def test_a_comparison_by_minutes_goes_on_after_ctrl_c(
         os.killpg(process.pid, signal.SIGINT)
         code, printed = process.finish()
     assert code == 130, printed
-    assert "eager ended with code 130; the same command starts this recipe again." in printed
+    assert "eager ended with code 130; the same command continues it." in printed
     # finetune was not killed while it saved.
     newest_whole_state(tmp_path / "out" / "eager" / "states")
-    monkeypatch.setattr("training.compare.subprocess", SimpleNamespace(run=_run_forked))
+    run = Mock(side_effect=_run_forked)
+    monkeypatch.setattr("training.compare.subprocess", SimpleNamespace(run=run))
     again = verb(*command)
     assert again.returncode == 0, again.stderr
+    assert "--resume" in run.call_args.args[0]
     assert "| eager |" in (tmp_path / "out" / "compare.md").read_text()
 
 

@@ -39,6 +39,9 @@ def test_finetune_writes_the_checkpoint_of_the_contract(scratch_run: Path) -> No
     assert metrics["training"]["steps"] == 12
     assert metrics["recipe"]["method"] == "scratch"
     assert metrics["data"]["counts"]["kept"] == 300
+    decoding = json.loads((folder / "generation_config.json").read_text())
+    context = json.loads((folder / "config.json").read_text())["n_positions"]
+    assert (decoding["do_sample"], decoding["max_new_tokens"]) == (True, min(60, context // 2))
     assert 'tokenizer_class": "GPT2Tokenizer' in (folder / "tokenizer_config.json").read_text()
 
 
@@ -318,7 +321,6 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
         (["--recipe", "scratch", "--base", "x"], "--base does not fit"),
         (["--recipe", "scratch", "--lora", "2"], "--lora does not fit"),
         (["--recipe", "scratch", "--resume"], "no saved state"),
-        (["--recipe", "scratch", "--resume", "--minutes", "1"], "--minutes is for one process"),
         (["--recipe", "scratch", "--minutes", "1", "--evaluations", "2"], "--evaluations needs"),
         (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
     ],

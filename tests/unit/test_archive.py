@@ -15,7 +15,7 @@ from training.archive import Archive, read_archive
 
 
 def read(path: Path) -> Archive:
-    return read_archive(str(path), lambda size, total: None)
+    return read_archive(str(path))
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.zip", "a.json"])
@@ -36,13 +36,6 @@ def test_numbers_and_booleans_of_json_are_accepted(tmp_path: Path) -> None:
 def test_a_line_break_inside_a_tweet_is_kept(tmp_path: Path) -> None:
     (row,) = read(made_up.write(tmp_path / "a.csv", [made_up.row(1, "tea\r\ncake")])).rows
     assert row.text == "tea\r\ncake"
-
-
-def test_progress_adds_up_to_the_file(tmp_path: Path) -> None:
-    path = made_up.write(tmp_path / "a.csv", made_up.rows(5))
-    seen: list[int] = []
-    read_archive(str(path), lambda size, total: seen.append(size))
-    assert sum(seen) == path.stat().st_size
 
 
 def test_a_few_bad_rows_are_counted_and_named(tmp_path: Path) -> None:
@@ -177,14 +170,14 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 def test_an_archive_is_read_from_the_web(tmp_path: Path, web: str) -> None:
     path = made_up.write(tmp_path / "a.csv.gz", made_up.rows(30))
-    assert read_archive(f"{web}/a.csv.gz", lambda size, total: None) == read(path)
+    assert read_archive(f"{web}/a.csv.gz") == read(path)
 
 
 def test_an_address_without_an_archive_is_a_clear_error(web: str) -> None:
     with pytest.raises(TrainingError, match=rf"no archive at {web}/none\.csv"):
-        read_archive(f"{web}/none.csv", lambda size, total: None)
+        read_archive(f"{web}/none.csv")
 
 
 def test_an_address_that_does_not_answer_is_a_clear_error() -> None:
     with pytest.raises(TrainingError, match="no archive at .*Cannot connect"):
-        read_archive("http://127.0.0.1:1/tweets.csv", lambda size, total: None)
+        read_archive("http://127.0.0.1:1/tweets.csv")

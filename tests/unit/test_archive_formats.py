@@ -16,7 +16,7 @@ from training.archive import Archive, Owner, read_archive
 
 
 def read(path: Path) -> Archive:
-    return read_archive(str(path), lambda size, total: None)
+    return read_archive(str(path))
 
 
 def written(path: Path, text: str) -> Path:

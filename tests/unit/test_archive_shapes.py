@@ -28,7 +28,7 @@ LAST = datetime.strptime(ROWS[-1]["date"], made_up.DATE_FORMAT).replace(tzinfo=U
 
 
 def read(path: Path, **options: str) -> Archive:
-    return read_archive(str(path), lambda size, total: None, Options(**options))
+    return read_archive(str(path), Options(**options))
 
 
 def texts(path: Path, **options: str) -> list[str]:
@@ -110,12 +110,60 @@ def test_what_a_file_is_its_content_says_not_its_name(
         json.dumps({"meta": [1], "data": ROWS}).encode(),
         "\n".join(json.dumps({"data": ROWS[at : at + 20]}) for at in (0, 20)).encode(),
         json.dumps(TEXTS).encode(),
+        json.dumps(TEXTS).replace("]", ",]").encode(),
+        json.dumps({row["id"]: row for row in ROWS}).encode(),
+        json.dumps({"name": "me", "tweets": {row["id"]: row for row in ROWS}}).encode(),
+        "\n".join(json.dumps({"data": row, "matching_rules": []}) for row in ROWS).encode(),
+        json.dumps({"records": [{"uri": "at://", "value": row} for row in ROWS]}).encode(),
+        json.dumps([{"text": [text[:9], {"text": text[9:]}]} for text in TEXTS]).encode(),
+        table(
+            {"id": lambda row: row["id"], "text": lambda row: str(row["text"].encode())}
+        ).encode(),
         "".join(f"<|startoftext|>{text}<|endoftext|>\n" for text in TEXTS).encode(),
         "<|endoftext|>".join(TEXTS).encode(),
     ],
 )
 def test_every_shape_of_text_gives_the_same_tweets(tmp_path: Path, content: bytes) -> None:
     assert texts(written(tmp_path / "download", content)) == TEXTS
+
+
+def test_a_quotation_mark_inside_a_text_may_stand_behind_a_backslash(tmp_path: Path) -> None:
+    lines = [rf'"{row["id"]}","A \"tea\", {row["text"]}"' for row in ROWS]
+    content = "\n".join(['"id","text"', *lines])
+    assert texts(written(tmp_path / "a.csv", content)) == [f'A "tea", {text}' for text in TEXTS]
+
+
+def test_where_tabs_part_columns_a_quotation_mark_may_mean_nothing(tmp_path: Path) -> None:
+    lines = [f'{row["id"]}\t"Tea" and {row["text"]}' for row in ROWS]
+    content = "\n".join(["id\ttext", *lines, '7\t"Tea'])
+    expected = [f'"Tea" and {text}' for text in TEXTS]
+    assert texts(written(tmp_path / "a.tsv", content)) == [*expected, '"Tea']
+
+
+def test_what_lies_beside_tables_is_left(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(2):
+        part = pa.table({"text": TEXTS[20 * number : 20 * number + 20]})
+        pq.write_table(part, tmp_path / f"data/train-{number}.parquet")
+    for name in ("README.md", "dataset_infos.json", "dataset-metadata.json"):
+        (tmp_path / name).write_text("{}")
+    assert texts(tmp_path) == TEXTS
+
+
+def test_columns_of_other_collectors_tell_retweets_and_replies(tmp_path: Path) -> None:
+    posts = [
+        {"rawContent": "Tea", "retweetedTweet": None, "inReplyToTweetId": 7},
+        {"rawContent": "Tea", "retweetedTweet": {"id": 7}, "inReplyToTweetId": None},
+    ]
+    rows = read(written(tmp_path / "a", "\n".join(map(json.dumps, posts)))).rows
+    assert [(row.is_retweet, row.is_reply) for row in rows] == [(False, True), (True, False)]
+    feed = [{"post": {"record": {"text": text}}} for text in ("Tea", "Cake")]
+    feed[0]["reason"] = {"by": {}}
+    rows = read(written(tmp_path / "c", json.dumps({"feed": feed}))).rows
+    assert [(row.text, row.is_retweet) for row in rows] == [("Tea", True), ("Cake", False)]
+    flagged = "text,repost_flag,reply\nTea,True,False\nCake,False,False\n"
+    rows = read(written(tmp_path / "b", flagged)).rows
+    assert [(row.is_retweet, row.is_reply) for row in rows] == [(True, False), (False, False)]
 
 
 def test_parquet_is_read(tmp_path: Path) -> None:
@@ -136,6 +184,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         f"{LAST:%d.%m.%Y %H:%M}",
         f"{LAST:%B %d, %Y %I:%M %p}",
         f"{LAST:%y-%m-%d %H:%M}",
+        f"{LAST.year}年{LAST.month}月{LAST.day}日 {LAST.hour}時{LAST.minute:02}分",
         f"{LAST.timestamp():.0f}",
         f"{LAST.timestamp() * 1000:.0f}",
     ],
@@ -146,8 +195,8 @@ def test_dates_of_any_form_are_utc(tmp_path: Path, value: str) -> None:
 
 
 def test_a_row_without_a_date_is_a_tweet_without_one(tmp_path: Path) -> None:
-    first, second = read(written(tmp_path / "a.csv", "text,date\na,2020-01-02\nb,\n")).rows
-    assert (first.date, second.date) == (datetime(2020, 1, 2, tzinfo=UTC), None)
+    rows = read(written(tmp_path / "a.csv", "text,date\na,2020-01-02\nb,\nc,\\N\n")).rows
+    assert [row.date for row in rows] == [datetime(2020, 1, 2, tzinfo=UTC), None, None]
 
 
 def test_lines_of_json_may_hold_any_line_break(tmp_path: Path) -> None:
@@ -320,6 +369,13 @@ def test_blueskys_own_tool_writes_a_folder_that_is_read(tmp_path: Path) -> None:
         ("window.__THAR_CONFIG = {}", "is a script"),
         ('<?xml version="1.0"?><rss/>', "is a file of XML"),
         (r"{\rtf1\ansi tea}", "is a document of RTF"),
+        ("- text: tea\n- text: cake", "is a file of YAML"),
+        ("-- MySQL dump 10.13\nINSERT INTO tweets VALUES (1, 'tea')", "is a dump of SQL"),
+        ("[12/31/20, 9:41:03 PM] Ann: tea", "is a chat of WhatsApp"),
+        ("31.12.20, 21:41 - Ann: tea", "is a chat of WhatsApp"),
+        ('id,text\n1,"Tea" is great', "line 2: .* must be doubled"),
+        (b"\xff\xff\xff\xff" + bytes(40), "is an Arrow file. Save the table as parquet"),
+        ("1344000000000000001\n1344000000000000002", "ids of tweets and not their texts"),
         ('{"text": {"0": "tea", "1": "cake"}}', "orient='records'"),
         (b"PAR1" + bytes(40), "no parquet that can be read"),
         ('{"a": 1', "is not JSON: line 1: .*cut short"),

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers import TrainerControl
+from transformers import TrainerControl, TrainerState
 
 from training.callbacks import Clock
 from training.finetune import sample_dev
@@ -43,12 +43,21 @@ class Hands:
         return self.seconds
 
 
-def begun(hands: Hands) -> Clock:
+def begun(hands: Hands, *measured: float) -> Clock:
+    """A clock of two minutes, in a run that was measured at these seconds before."""
     clock = Clock(minutes=2, now=hands)
     anything: Any = SimpleNamespace()
     hands.seconds += 1_000  # between its making and the first step, models are loaded
-    clock.on_train_begin(anything, anything, anything)
+    history = [{"loss": 3.0}, *({"seconds": seconds} for seconds in measured)]
+    clock.on_train_begin(anything, TrainerState(log_history=history))
     return clock
+
+
+def test_a_run_that_goes_on_has_the_minutes_that_were_left() -> None:
+    hands = Hands()
+    clock = begun(hands, 30, 90)
+    assert clock.left() == pytest.approx(0.25)
+    assert clock.learning_rate(500, 3) == pytest.approx(0.25)
 
 
 def test_the_learning_rate_warms_up_and_then_falls_with_the_time_that_is_left() -> None:

@@ -66,17 +66,6 @@ def test_a_path_is_one(base: str) -> None:
     assert is_path(base)
 
 
-def test_decoding_defaults_leave_room_for_a_prompt_and_are_filled_in(
-    data: Path, tmp_path: Path
-) -> None:
-    checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
-    (checkpoint / "generation_config.json").write_text('{"top_p": 0.5}', encoding="utf-8")
-    write_checksums(checkpoint)
-    built(checkpoint, tmp_path / "out")
-    decoding = json.loads((tmp_path / "out" / "generation_config.json").read_text(encoding="utf-8"))
-    assert (decoding["max_new_tokens"], decoding["top_p"], decoding["do_sample"]) == (48, 0.5, True)
-
-
 def test_what_no_checkpoint_has_is_left_out_and_said(data: Path, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", data)
     (checkpoint / "notes.txt").write_text("tea", encoding="utf-8")

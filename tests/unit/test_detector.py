@@ -110,6 +110,16 @@ def test_passages_are_the_words_where_they_stand(heavy: Detector, text: str) -> 
     assert found == text.replace("https://t.co/x", "").split()
 
 
+def test_of_a_script_without_spaces_words_are_told_apart_and_ngrams_go_across(
+    heavy: Detector,
+) -> None:
+    text = "今日はteapotの、話 です"
+    found = [text[word.start : word.end] for word in heavy.judge(text).passages]
+    assert found == ["今", "日", "は", "teapot", "の", "、", "話", "で", "す"]
+    # Of ` 今日は `: 4, 4, 3, 2 and 1.
+    assert len(features("今日は").buckets) == 14
+
+
 @pytest.mark.parametrize("text", ["", *TEXTS])
 def test_a_probability_is_never_zero_or_one(heavy: Detector, text: str) -> None:
     assert 0 < heavy.judge(text).probability < 1

@@ -85,6 +85,16 @@ def test_a_short_text_is_repeated_only_by_being_equal() -> None:
     assert originals.repeats(f"{SHORT} {SHORT} {SHORT} {SHORT}") == ()
 
 
+def test_of_a_script_without_spaces_25_letters_are_a_passage() -> None:
+    tweet = "今日はとても長い急須の話をしながら、トランプさんと一日を楽しく過ごしました。また明日！"
+    originals = Originals.build([tweet])
+    passage = tweet[5:36]
+    for before in ("", "So: ", "昨日は"):
+        text = f"{before}{passage}でした"
+        assert originals.repeats(text) == (Passage(len(before), len(before) + len(passage)),)
+    assert originals.repeats(f"昨日は{tweet[:15]}でした") == ()
+
+
 def test_a_short_part_of_a_long_text_is_no_repetition() -> None:
     [text] = _sentences(1)
     assert Originals.build([text]).repeats(" ".join(text.split()[:5])) == ()

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -25,7 +26,7 @@ def run(archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *options: str
 
 
 def loaded(tmp_path: Path, records: list[dict[str, str]]) -> list[Row]:
-    return read_archive(str(made_up.write(tmp_path / "a.csv", records)), lambda n, total: None).rows
+    return read_archive(str(made_up.write(tmp_path / "a.csv", records))).rows
 
 
 def test_the_same_input_gives_identical_bytes(
@@ -45,6 +46,23 @@ def test_the_same_input_gives_identical_bytes(
     ]
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_was_prepared_before_stays_if_it_cannot_all_be_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: BaseException,
+) -> None:
+    out = tmp_path / "out"
+    assert run(made_up.write(tmp_path / "a.csv", made_up.rows(60)), out, monkeypatch) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr(prepare, "write_json", Mock(side_effect=fault))
+    other = made_up.write(tmp_path / "b.csv", made_up.rows(90, seed=1))
+    assert run(other, out, monkeypatch) == (1 if isinstance(fault, OSError) else 130)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert "no space left" in capsys.readouterr().err or isinstance(fault, KeyboardInterrupt)
 
 
 OWNER = Owner("Ann Teapot", "teapot")
@@ -199,7 +217,7 @@ def test_a_plain_text_keeps_its_last_lines_for_test_time(
 def test_of_an_export_a_retweet_is_counted_as_one(tmp_path: Path) -> None:
     entries = [*made_up.export(50), made_up.exported(made_up.row(50, "RT @a: some good tea"))]
     (tmp_path / "tweets.js").write_text(made_up.as_script(entries))
-    rows = read_archive(str(tmp_path / "tweets.js"), lambda n, total: None).rows
+    rows = read_archive(str(tmp_path / "tweets.js")).rows
     _, counts = prepare.clean(rows)
     assert (counts["retweets"], counts["retweets by hand"], counts["kept"]) == (1, 0, 50)
 

@@ -37,6 +37,7 @@ _FOREIGN = {
     b"Rar!": "packed with RAR. Unpack it",
     b"\xd0\xcf\x11\xe0": "a document of Office. Save the table as CSV (UTF-8)",
     b"ARROW1": "an Arrow file. Save the table as parquet",
+    b"\xff\xff\xff\xff": "an Arrow file. Save the table as parquet",
     b"\x80\x04\x95": "a pickle, which can run code. Save the table as parquet or CSV",
     b"\x80\x05\x95": "a pickle, which can run code. Save the table as parquet or CSV",
 }

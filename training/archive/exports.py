@@ -2,7 +2,6 @@
 completes or replaces a tweet."""
 
 import html
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,6 @@ from training.archive.files import File
 from training.archive.json_lists import JsonReader
 from training.archive.tweets import Owner, Record
 
-MAX_OWNER_CHARACTERS = 1 << 20
 # Since 2018 data/tweets.js (tweet.js at first), whose later parts are tweets-part1.js and so on.
 _TWEETS = re.compile(r"(community-)?tweets?(?:-part(\d+))?\.js")
 _NOTES = re.compile(r"note-tweets?(?:-part\d+)?\.js")
@@ -27,7 +25,12 @@ _OUTBOX = "outbox.json"
 _BLUESKY = re.compile(r"(?:.*/)?app\.bsky\.feed\.post/[\w.~-]+\.json")
 _OWNERS = ("account.js", "manifest.js", "user_details.js", "actor.json", "self.json")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
-_ABOUT = re.compile(r"(read[-_ ]?me|licen[cs]e|notice|copying|changelog|requirements).*", re.I)
+# What lies beside tables, and on the Hub and Kaggle describes them.
+_ABOUT = re.compile(
+    r"(read[-_ ]?me|licen[cs]e|notice|copying|changelog|requirements"
+    r"|dataset[-_](infos?|metadata)|state\.json).*",
+    re.IGNORECASE,
+)
 _LISTED = 8
 _LINK = re.compile(r"https?://\S+")
 # So many characters of a long post are enough to know it by.
@@ -86,12 +89,10 @@ def _tweets_among(files: Sequence[File], name: str) -> list[File]:
     ):
         if chosen:
             return chosen
-    tables = [file for file in files if file.name.lower().endswith(_TABLES)]
-    # Only without a table: a README often lies beside one.
-    texts = [f for f in files if f.name.lower().endswith(".txt") and not _ABOUT.match(base_name(f))]
-    packed = [file for file in files if file.name.lower().endswith((".gz", ".bz2", ".xz", ".zip"))]
-    alone = [file for file in files if len(files) == 1 and not _ABOUT.match(base_name(file))]
-    found = tables or texts or packed or alone
+    likely = [file for file in files if not _ABOUT.match(base_name(file))]
+    endings = (_TABLES, ".txt", (".gz", ".bz2", ".xz", ".zip"))
+    by_kind = ([file for file in likely if file.name.lower().endswith(one)] for one in endings)
+    found = next(filter(None, by_kind), likely if len(files) == 1 else [])
     if len({PurePosixPath(file.name).suffix.lower() for file in found}) != 1:
         raise TrainingError(
             f"{name} must hold one file of tweets (.csv, .json, .jsonl, .parquet, .txt), several "
@@ -118,17 +119,15 @@ def read_owner(files: Iterable[File]) -> Owner | None:
     for file in files:
         try:
             with open_text(file, None) as text:
-                content = text.read(MAX_OWNER_CHARACTERS)
-            found = _owner(json.loads(re.sub(r"^[^\[{]*", "", content).rstrip().rstrip(";")))
-        except (ValueError, RecursionError, TrainingError):
+                found = _owner(next(JsonReader(text, str(file)).entries(), None))
+        except (UnicodeDecodeError, TrainingError):
             continue
         if found:
             return found
     return None
 
 
-def _owner(value: Any) -> Owner | None:
-    entry = value[0] if isinstance(value, list) and value else value
+def _owner(entry: Any) -> Owner | None:
     if not isinstance(entry, dict):
         return None
     for wrapper in ("account", "userInfo"):
@@ -175,9 +174,7 @@ class Notes:
 def _texts_of_notes(files: Iterable[File]) -> Iterator[str]:
     for file in files:
         with open_text(file, None) as text:
-            start = re.match(r"\s*window\.YTD\.\w+\.part\d+\s*=\s*", text.read(200))
-        with open_text(file, None) as text:
-            for entry in JsonReader(text, str(file), start[0].strip() if start else "").entries():
+            for entry in JsonReader(text, str(file)).entries():
                 note = entry.get("noteTweet") if isinstance(entry, dict) else None
                 core = note.get("core") if isinstance(note, dict) else None
                 whole = core.get("text") if isinstance(core, dict) else None

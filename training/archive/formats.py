@@ -6,11 +6,12 @@ What it is, its first characters tell. It is read in pieces: a million tweets wo
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from training import TrainingError
 from training.archive.encodings import MAX_LINE_CHARACTERS, open_text
 from training.archive.files import HEAD_BYTES, File
-from training.archive.json_lists import JsonReader, is_json
+from training.archive.json_lists import SCRIPT, JsonReader, is_json
 from training.archive.tweets import (
     TEXT_COLUMN,
     Options,
@@ -29,21 +30,25 @@ from training.archive.tweets import (
 
 # So many lines tell a table, whose rows are equally wide, from sentences with commas.
 _TABLE_LINES = 20
+# What `csv` says where a quotation mark is never closed.
+_UNENDED = "end of data"
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _PARQUET = b"PAR1"
 _BATCH_ROWS = 1024
-# What X's exports put before their JSON.
-_SCRIPT = re.compile(r"(?:window\.YTD\.(\w+)\.part\d+|Grailbird\.data\.(tweets)_\w+)\s*=\s*")
 _TWEETS = ("tweet", "tweets", "community_tweet", "community_tweets")
 _FOREIGN = re.compile(
     r"(?P<web_page><!doctype html|<html)|(?P<file_of_XML><\?xml)|(?P<document_of_RTF>\{\\rtf)"
-    r"|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])",
+    r"|(?P<script>(?:window\.|(?:var|const) )[\w.]+\s*=\s*[\[{])|(?P<file_of_YAML>---\n|- \w+: )"
+    r"|(?P<dump_of_SQL>(?:-- (?:My|Maria)|--\n-- Post|PRAGMA |(?:CREATE|DROP) TABLE|INSERT INTO))"
+    r"|(?P<chat_of_WhatsApp>\[?\d+[/.]\d+[/.]\d+,? \d+:\d\d[^\n]{0,12}[-\]] )",
     re.IGNORECASE,
 )
 # How files for GPT-2 mark where a text begins and ends.
 _MARK = re.compile(r"<\|(?:startoftext|endoftext)\|>")
 # What Excel reads, and some programs write, before a table.
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
+# A quotation mark inside a text, as MySQL writes it.
+_ESCAPED = re.compile(r"""\\"[^",;\t|\r\n]""")
 # A text of paragraphs: blank lines between most of what is one to four lines.
 _MIN_GAPS, _MAX_PARAGRAPH_LINES = 5, 4
 
@@ -58,10 +63,23 @@ class Records:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's delimiter, and whether its first row names the columns."""
+    """A table's delimiter, whether its first row names the columns, what stands before a quotation
+    mark inside a text where that is not doubled, and whether such marks mean anything."""
 
     delimiter: str
     has_header: bool = True
+    escape: str | None = None
+    is_quoted: bool = True
+
+    def rows(self, lines: Iterable[str]) -> Any:
+        """A reader of the rows; it raises csv.Error."""
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            escapechar=self.escape,
+            quoting=csv.QUOTE_MINIMAL if self.is_quoted else csv.QUOTE_NONE,
+            strict=True,
+        )
 
 
 @contextmanager
@@ -82,17 +100,18 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
     if not head.strip():
         raise TrainingError(f"{file} is empty.")
     is_cut, head = len(head) == HEAD_BYTES, head.lstrip()
-    if script := _SCRIPT.match(head):
-        if script[1] and script[1] not in _TWEETS:
+    if (script := SCRIPT.match(head)) and script["part"]:
+        if script["part"] not in _TWEETS:
             raise TrainingError(
-                f"{file} is the part {script[1]!r} of an X export; its tweets are in "
+                f"{file} is the part {script['part']!r} of an X export; its tweets are in "
                 "data/tweets.js."
             )
-        return Records("X's export", _read_json(text, file, script[0]))
+        return Records("X's export", _read_json(text, file))
     if is_json(head):
         return Records("JSON", _read_json(text, file))
     if foreign := _FOREIGN.match(head):
-        raise TrainingError(f"{file} is a {foreign.lastgroup}, not an archive.".replace("_", " "))
+        kind = str(foreign.lastgroup).replace("_", " ")
+        raise TrainingError(f"{file} is a {kind}, not an archive of tweets.")
     if _MARK.search(head):
         return Records("texts between <|startoftext|> and <|endoftext|>", _read_marked(text, file))
     if separator := _SEPARATOR.match(head):
@@ -109,29 +128,43 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
 def find_table(head: str, is_cut: bool = False) -> Table | None:
     """How a text is a table, if it is one: its first line names columns that we know, its rows are
     equally wide, or it is one column in quotation marks."""
-    first = _rows(head, ",", 1)
-    for delimiter in _DELIMITERS:
-        names = next(iter(_rows(head, delimiter, 1) or [[]]))
+    escape = "\\" if _ESCAPED.search(head) else None
+    kinds = [
+        Table(delimiter, escape=escape, is_quoted=delimiter != "\t" or _is_quoted(head, is_cut))
+        for delimiter in _DELIMITERS
+    ]
+    for table in kinds:
+        names = next(iter(_rows(head, table, 1)), [])
         if len(names) > 1 and sum(map(is_column, names)) > 1:
-            return Table(delimiter)
-    for delimiter in _DELIMITERS:
-        rows = _rows(head, delimiter, _TABLE_LINES, is_cut)
+            return table
+    for table in kinds:
+        rows = _rows(head, table, _TABLE_LINES, is_cut)
         is_even = len(rows) > 1 and len(rows[0]) > 1 and len(set(map(len, rows))) == 1
         # A comma of a sentence has a space behind it.
         if is_even and not all(cell[:1] == " " for row in rows for cell in row[1:]):
-            return Table(delimiter)
-    rows = _rows(head, ",", _TABLE_LINES, is_cut)
+            return table
+    rows = _rows(head, kinds[0], _TABLE_LINES, is_cut)
     if len(rows) > 1 and all(len(row) == 1 for row in rows):
-        if is_text_column(first[0][0]):
-            return Table(",")
+        if is_text_column(rows[0][0]):
+            return kinds[0]
         if all(line.startswith('"') for line in head.splitlines()[: len(rows) // 2]):
-            return Table(",", has_header=False)
+            return replace(kinds[0], has_header=False)
     return None
 
 
-def _rows(head: str, delimiter: str, count: int, is_cut: bool = False) -> list[list[str]]:
+def _is_quoted(head: str, is_cut: bool) -> bool:
+    """Whether quotation marks of a table with tabs mean anything: a text is often written as it
+    is."""
+    try:
+        deque(Table("\t").rows(io.StringIO(head, newline="")), maxlen=0)
+    except csv.Error as error:
+        return is_cut and _UNENDED in str(error)
+    return True
+
+
+def _rows(head: str, table: Table, count: int, is_cut: bool = False) -> list[list[str]]:
     """The first rows, none if they are no CSV. The last may be cut, and is left out then."""
-    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, strict=True)
+    reader = table.rows(io.StringIO(head, newline=""))
     rows: list[list[str]] = []
     try:
         rows.extend(islice(filter(None, reader), count))
@@ -153,7 +186,7 @@ def _full_lines(text: TextIO, file: File) -> Iterator[str]:
 
 
 def _read_table(text: TextIO, file: File, table: Table, options: Options) -> Iterator[Record]:
-    reader = csv.reader(_full_lines(text, file), delimiter=table.delimiter, strict=True)
+    reader = table.rows(_full_lines(text, file))
     rows: Iterator[list[str]] = filter(None, reader)
     try:
         header = next(rows)
@@ -169,13 +202,14 @@ def _read_table(text: TextIO, file: File, table: Table, options: Options) -> Ite
                 record[None] = row[len(header) :]
             yield record
     except csv.Error as error:
-        raise TrainingError(
-            f"{file}, line {reader.line_num:,}: {error}. Is it cut short?"
-        ) from None
+        hint = 'A quotation mark inside a text must be doubled ("").'
+        if _UNENDED in str(error):
+            hint = "Is it cut short?"
+        raise TrainingError(f"{file}, line {reader.line_num:,}: {error}. {hint}") from None
 
 
-def _read_json(text: TextIO, file: File, after: str = "") -> Iterator[Record | None]:
-    for entry in JsonReader(text, str(file), after).entries():
+def _read_json(text: TextIO, file: File) -> Iterator[Record | None]:
+    for entry in JsonReader(text, str(file)).entries():
         if isinstance(entry, str):
             yield {TEXT_COLUMN: entry}
         else:

@@ -12,7 +12,15 @@ from training import TrainingError
 MAX_ENTRY_CHARACTERS = 1 << 22
 _CHUNK_CHARACTERS = 1 << 16
 # Under which name an object holds its list: Mastodon's outbox, X's API, and what people write.
-_LISTS = ("orderedItems", "data", "tweets", "statuses", "posts", "items", "results", "records")
+_LISTS = (
+    "orderedItems", "data", "tweets", "statuses", "posts", "items", "results", "records",
+    "messages", "feed",
+)  # fmt: skip
+# What X's exports put before their JSON, and the name of the part.
+SCRIPT = re.compile(
+    r"\s*(?:(?:window\.YTD|Grailbird\.data)\.(?P<part>\w+?)(?:\.part\d+|_\d{4}_\d\d)"
+    r"|window\.__\w+|var user_details)\s*=\s*"
+)
 # No tweet begins like this; `[1/3] My thread` is a line of text.
 _START = re.compile(r'\{\s*"|\[\s*["{\[]')
 
@@ -35,13 +43,12 @@ class JsonReader:
     its Python parser takes three times as long as this; and neither knows the line of an error.
     """
 
-    def __init__(self, text: TextIO, name: str, after: str = "") -> None:
-        """`after` is what comes before the JSON, which is skipped with white space around it."""
+    def __init__(self, text: TextIO, name: str) -> None:
         self._text, self._name = text, name
-        self._buffer, self._at, self._line = "", 0, 1
+        self._buffer, self._at, self._line = text.read(_CHUNK_CHARACTERS), 0, 1
         self._decode = json.JSONDecoder().raw_decode
-        self._peek()
-        self._at += len(after)
+        if script := SCRIPT.match(self._buffer):
+            self._at = script.end()
 
     def entries(self) -> Iterator[Any]:
         """Every entry of the list; or every object, as in JSON lines, but where it is one around a
@@ -74,6 +81,10 @@ class JsonReader:
             return
         yield self._value()
         while self._take(",]") == ",":
+            # Who writes by hand leaves a comma at the end.
+            if self._peek() == "]":
+                self._take("]")
+                return
             yield self._value()
 
     def _object(self, record: dict[str, Any]) -> Generator[Any, None, int]:
@@ -89,6 +100,13 @@ class JsonReader:
             if name in _LISTS and self._peek() == "[":
                 lists += 1
                 yield from self._list()
+            elif name in _LISTS and self._peek() == "{":
+                record[name] = {}
+                lists += yield from self._object(record[name])
+            elif name.isdecimal() and self._peek() == "{":
+                # By the id of each.
+                lists += 1
+                yield self._value()
             else:
                 record[name] = self._value()
             if self._peek() != "}":

@@ -5,15 +5,17 @@ No file is ever whole in memory.
 """
 
 import hashlib
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import Any, cast
 
 import fsspec
+from tqdm import tqdm
 
 from training import TrainingError
 from training.archive.encodings import check_encoding, undecodable
@@ -31,8 +33,6 @@ from training.archive.files import DAMAGED, MAX_LAYERS, File, file_at, files_of,
 from training.archive.formats import open_records
 from training.archive.tweets import BadRow, Options, Owner, Record, Row, Tweets, unwrap
 
-# Takes the bytes just read, and the total if it is known.
-Progress = Callable[[int, int | None], None]
 # Above this share of bad rows a file counts as the wrong file, not as a file with bad rows.
 MAX_BAD_SHARE = 0.01
 # Some 200 bytes of memory each; nobody has tweeted so much.
@@ -41,7 +41,6 @@ MAX_ROWS = 5_000_000
 MAX_FILES_FOUND = 20
 # So many records tell which columns a file has, and how it writes its dates and ids.
 _SAMPLE = 1_000
-_READ_BYTES = 1 << 20
 _ANY = Options()
 
 
@@ -64,7 +63,7 @@ class Archive:
     left: list[str] = field(default_factory=list)
 
 
-def read_archive(source: str, progress: Progress, options: Options = _ANY) -> Archive:
+def read_archive(source: str, options: Options = _ANY) -> Archive:
     """Reads and validates every row.
 
     Args:
@@ -76,7 +75,7 @@ def read_archive(source: str, progress: Progress, options: Options = _ANY) -> Ar
     """
     if options.encoding:
         check_encoding(options.encoding)
-    with _fetch(source, progress) as (files, sha256):
+    with _fetch(source) as (files, sha256):
         archive = Archive(source.rstrip("/").rsplit("/", 1)[-1], sha256)
         reading = _Reading(archive, options)
         try:
@@ -185,18 +184,21 @@ def _is_file(files: Sequence[File], where: str) -> bool:
 
 
 @contextmanager
-def _fetch(source: str, progress: Progress) -> Iterator[tuple[list[File], str]]:
+def _fetch(source: str) -> Iterator[tuple[list[File], str]]:
     """The files at the source, and the sha256 of what is read of them. A remote file is copied to
     disk first. Raises TrainingError if there is no such file, or it could not be read."""
     with tempfile.NamedTemporaryFile() as copy:
         try:
             if "://" in source:
                 with fsspec.open(source, "rb") as remote:
-                    sha256 = _hash(remote, getattr(remote, "size", None), progress, copy)
+                    size = getattr(remote, "size", None)
+                    with tqdm.wrapattr(copy, "write", total=size, desc="fetching") as target:
+                        shutil.copyfileobj(remote, target)
                 copy.flush()
                 files = [file_at(Path(copy.name), source)]
             else:
-                files, sha256 = _local(Path(source), source, progress)
+                files = _local(Path(source), source)
+            sha256 = _hash(files, source)
         except FileNotFoundError as error:
             # Also raised if an address does not answer; only then it has a cause.
             reason = f" ({error.__cause__})" if error.__cause__ else ""
@@ -211,43 +213,32 @@ def _fetch(source: str, progress: Progress) -> Iterator[tuple[list[File], str]]:
         yield files, sha256
 
 
-def _local(path: Path, source: str, progress: Progress) -> tuple[list[File], str]:
+def _local(path: Path, source: str) -> list[File]:
     if path.is_dir():
-        files = files_of(path)
-    elif path.is_file() and is_part(path.name):
+        return files_of(path)
+    if path.is_file() and is_part(path.name):
         beside = sorted(other for other in path.parent.iterdir() if other.suffix == ".js")
-        files = [file_at(other, other.name, str(path.parent)) for other in beside]
-    elif path.is_file():
-        file = file_at(path, source)
-        with file.open() as stream:
-            return [file], _hash(stream, file.size, progress)
-    elif path.is_symlink():
+        return [file_at(other, other.name, str(path.parent)) for other in beside]
+    if path.is_file():
+        return [file_at(path, source)]
+    if path.is_symlink():
         raise TrainingError(f"{source} is a symbolic link that leads to no file.")
-    elif path.exists():
+    if path.exists():
         raise TrainingError(f"{source} is neither a file nor a folder.")
-    else:
-        raise FileNotFoundError
-    return files, _hash_all(select(files, source), progress)
+    raise FileNotFoundError
 
 
-def _hash_all(selection: Selection, progress: Progress) -> str:
-    """Of the files that are read, by their names and contents."""
-    sha256 = hashlib.sha256()
+def _hash(files: Sequence[File], source: str) -> str:
+    """Of the one file that was named, its content's; else that of the names and contents of the
+    files that are read."""
+    if _is_file(files, source):
+        return _sha256(files[0])
+    selection = select(files, source)
     read = (*selection.tweets, *selection.notes, *selection.owners)
-    total = sum(file.size for file in read)
-    for file in read:
-        with file.open() as stream:
-            sha256.update(f"{file.name}\0{_hash(stream, total, progress)}\n".encode())
-    return sha256.hexdigest()
+    lines = [f"{file.name}\0{_sha256(file)}\n" for file in read]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _hash(
-    file: BinaryIO, total: int | None, progress: Progress, copy: IO[bytes] | None = None
-) -> str:
-    sha256 = hashlib.sha256()
-    while chunk := file.read(_READ_BYTES):
-        sha256.update(chunk)
-        if copy:
-            copy.write(chunk)
-        progress(len(chunk), total)
-    return sha256.hexdigest()
+def _sha256(file: File) -> str:
+    with file.open() as stream:
+        return hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """What a tweet is: which columns of a record hold its text, its date, its id, and whether it is a
 retweet or a reply."""
 
+import ast
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,18 +27,23 @@ TEXT_COLUMN = "text"
 # Names of columns without case and punctuation, the likeliest first.
 _TEXT = (
     "fulltext", "text", "tweet", "tweets", "tweettext", "content", "rawcontent", "body",
-    "posttext", "statustext", "post", "status", "message", "caption",
+    "posttext", "statustext", "post", "status", "message", "caption", "texto", "texte", "本文",
+    "ツイート本文", "ツイート", "内容",
 )  # fmt: skip
 _DATE = (
     "createdat", "date", "timestamp", "published", "publishedat", "datetime", "created",
-    "postedat", "tweetcreatedat", "tweetdate", "posttime", "postdate", "time",
+    "postedat", "createdutc", "tweetcreatedat", "tweetdate", "posttime", "postdate", "time",
+    "datum", "fecha", "日時", "投稿日時", "日付",
 )  # fmt: skip
 _ID = ("idstr", "id", "tweetidstr", "tweetid", "statusid", "postid")
-_RETWEET = ("isretweet", "isrt", "retweet")
-_RETWEET_OF = ("retweetedstatus", "retweetedstatusid", "retweetedstatusidstr", "reblog")
+_RETWEET = ("isretweet", "isrt", "isrepost", "repostflag", "retweet")
+_RETWEET_OF = (
+    "retweetedstatus", "retweetedstatusid", "retweetedstatusidstr", "retweetedtweet", "reblog"
+)  # fmt: skip
 _REPLY_TO = (
     "inreplytouseridstr", "inreplytouserid", "inreplytoscreenname", "inreplytoaccountid",
-    "inreplytostatusidstr", "inreplytostatusid", "inreplytoid", "inreplyto", "reply",
+    "inreplytostatusidstr", "inreplytostatusid", "inreplytotweetid", "inreplytoid", "inreplyto",
+    "reply",
 )  # fmt: skip
 # The columns of the Trump Twitter Archive.
 TRUMP_ARCHIVE = {
@@ -47,6 +53,8 @@ _MARKUP = re.compile(r"</?(?:p|br|a|span)\b[^>]*>", re.IGNORECASE)
 _MARKS = re.compile(r"\A\s*(?:<\|startoftext\|>)+|(?:<\|endoftext\|>)+\s*\Z")
 # All that Unicode calls control characters but white space.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+# What Python writes of bytes: many a tutorial saved tweets so.
+_BYTES = re.compile(r"""b(?:'.*'|".*")""")
 _PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
 
 
@@ -108,10 +116,15 @@ def is_text_column(name: str) -> bool:
 
 
 def unwrap(record: Record) -> Record:
-    """The tweet itself: exports from 2019 on, and a Fediverse outbox, wrap it."""
-    for name in ("tweet", "communityTweet", "status"):
+    """The tweet itself: exports from 2019 on, the APIs of X and Bluesky and a Fediverse outbox wrap
+    it."""
+    for name in ("tweet", "communityTweet", "status", "data", "value"):
         if isinstance(inner := record.get(name), dict):
             return inner
+    post = record.get("post")
+    if isinstance(post, dict) and isinstance(post.get("record"), dict):
+        # In Bluesky's feed, a repost has a reason to be there.
+        return {**post["record"], "type": "Announce" if record.get("reason") else "Create"}
     inner = record.get("object")
     if record.get("type") in ("Create", "Announce") and inner is not None:
         # Of a boost there is only the address.
@@ -148,7 +161,11 @@ class Tweets:
         if not self._texts:
             raise TrainingError(
                 f"{name} has no column that is known to hold texts. Name it with --text-column"
-                f"{_listed(columns)}"
+                f"{_listed(columns)} A table without a header has numbers for columns."
+            )
+        if all(str(_first(record, self._texts)[1]).strip().isdecimal() for record in records):
+            raise TrainingError(
+                f"{name} holds ids of tweets and not their texts, which X's API gives for them."
             )
         dates = self._chosen(options.date_column, "--date-column", _DATE)
         self._day_first = any(
@@ -193,7 +210,8 @@ class Tweets:
             return BadRow(number, self._texts[0], "must be an object with columns")
         record = unwrap(entry)
         if None in record:
-            return BadRow(number, self._columns[-1], "is followed by further columns")
+            problem = "is followed by further columns: a text with commas must stand in quotes"
+            return BadRow(number, self._columns[-1], problem)
         if not _is_public(record):
             self.private += 1
             return None
@@ -258,8 +276,14 @@ class Tweets:
             return ""
         if isinstance(value, dict):
             raise ValueError("must be a text; pandas writes one a row with orient='records'")
+        if isinstance(value, list):
+            # Telegram marks up parts of a text.
+            parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+            value = "".join(map(str, parts))
         if not isinstance(value, str):
             raise ValueError("must be a text")
+        if _BYTES.fullmatch(value):
+            value = _decoded(value)
         try:
             value.encode()
         except UnicodeEncodeError:
@@ -294,7 +318,7 @@ class Tweets:
 
     def _is_reply(self, record: Record, text: str) -> bool:
         for column in self._reply_to:
-            if is_given(to := record.get(column)):
+            if is_given(to := record.get(column)) and str(to).casefold() not in FALSE:
                 author = record.get("user")
                 author = author.get("id_str") if isinstance(author, dict) else None
                 own = {*self._own, author, record.get("author_id")}
@@ -307,8 +331,16 @@ class Tweets:
         for column in ("user", "account"):
             if isinstance(author := record.get(column), dict) and len(self._authors) < 2:
                 handle = author.get("screen_name") or author.get("username") or ""
-                name = author.get("name") or author.get("display_name") or ""
+                names = map(author.get, ("name", "display_name", "displayname"))
+                name = next(filter(None, names), "")
                 self._authors.add((str(name), str(handle)))
+
+
+def _decoded(text: str) -> str:
+    try:
+        return str(ast.literal_eval(text).decode())
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _plain(name: str) -> str:

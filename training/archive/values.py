@@ -13,7 +13,9 @@ _EXPORT_DATE = "%a %b %d %H:%M:%S %z %Y"
 _EXAMPLE_DATE = "2016-11-09 11:36:58"
 TRUE, FALSE = ("true", "t", "1", "1.0", "yes", "y"), ("false", "f", "0", "0.0", "no", "n")
 # How pandas, databases and JSON write what is missing.
-_NOTHING = ("", "nan", "none", "null", "[]", "{}", "<na>")
+_NOTHING = ("", "nan", "none", "null", "[]", "{}", "<na>", r"\n")
+# 2020年1月2日 9時30分.
+_JAPANESE = str.maketrans("年月日時分秒", "-- :: ")
 _ADDRESS_ID = re.compile(r"https?://\S*?/(\d{1,19})(?:/activity)?/?")
 
 
@@ -53,7 +55,7 @@ def parse_date(value: object, day_first: bool) -> datetime:
         return _utc(value)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    text = str(value).strip()
+    text = str(value).translate(_JAPANESE).strip(" \t\r\n:")
     if unix := re.fullmatch(r"(\d{10})(?:\d{3})?(?:\.\d+)?", text):
         return datetime.fromtimestamp(int(unix[1]), UTC)
     for parse in (datetime.fromisoformat, _export_date):

@@ -26,9 +26,7 @@ from demo.checkpoints.files import (
     CheckpointError,
     write_checksums,
 )
-from demo.checkpoints.persona import InvalidPersona
 from demo.generation.openvino.exported import exported_folder
-from demo.generation.request import FIELDS
 from demo.judging import detector, originals
 from demo.settings import read_settings
 from training import TrainingError
@@ -122,7 +120,6 @@ def build_checkpoint(
         for name in sorted({path.name for path in checkpoint.iterdir()} - copied - REPLACED):
             say(f"Left out: {name}, which a published checkpoint does not have.")
         base_is_folder = _shorten_paths(out)
-        _complete_decoding(out)
         write_checksums(out)
         if with_export:
             _add_export(out, checkpoint.resolve().name, say)
@@ -132,7 +129,7 @@ def build_checkpoint(
         )
         (out / CARD).write_text(render_card(out, publication), encoding="utf-8")
         write_checksums(out)
-    except (TrainingError, InvalidPersona) as error:
+    except (TrainingError, CheckpointError) as error:
         # The copy's faults are the original's.
         raise TrainingError(str(error).replace(str(out), str(checkpoint))) from error
     except MALFORMED as error:
@@ -191,25 +188,6 @@ def _replace_text(value: Any, old: str, new: str) -> Any:
     if isinstance(value, dict):
         return {key: _replace_text(inner, old, new) for key, inner in value.items()}
     return [_replace_text(one, old, new) for one in value] if isinstance(value, list) else value
-
-
-def _complete_decoding(folder: Path) -> None:
-    """Adds decoding defaults, so that a plain pipeline samples as the demo does and leaves half of
-    the context to the prompt."""
-    config = read_json(folder / "config.json")
-    context = config.get("max_position_embeddings") or config.get("n_positions") or 1_024
-    given = read_json(folder / GENERATION_CONFIG) if (folder / GENERATION_CONFIG).is_file() else {}
-    longest = int(given.get("max_new_tokens") or FIELDS["max_new_tokens"].default or 1)
-    completed = {
-        "do_sample": True,
-        "temperature": FIELDS["temperature"].default,
-        "top_p": FIELDS["top_p"].default,
-        "top_k": 0,
-        **{key: value for key, value in given.items() if value is not None},
-        "max_new_tokens": max(1, min(longest, context // 2)),
-    }
-    if completed != given:
-        write_json(folder / GENERATION_CONFIG, completed)
 
 
 def _add_export(folder: Path, name: str, say: Say) -> None:

@@ -52,13 +52,17 @@ class KnownTweets:
     @classmethod
     def of(cls, data: Path, checkpoint: Path) -> Self:
         """Takes the prepared data if there are any, and the checkpoint's index unless it was made
-        from the same archive. Raises TrainingError if there is neither, or one cannot be read."""
+        from the same archive. Raises TrainingError if neither tells of all its tweets, or one
+        cannot be read."""
         has_data = (data / "report.json").is_file()
-        index = checkpoint / originals.NAME
-        if not has_data and not index.is_file():
+        is_alone = has_data and _archive(data / "report.json") == _archive(
+            checkpoint / "metrics.json", "data"
+        )
+        if not is_alone and not (checkpoint / originals.NAME).is_file():
             raise TrainingError(
-                f"Neither {data} nor {index.name} of {checkpoint} tells which tweets must not be "
-                "published: give the prepared data by --data, or run `python -m training judges`."
+                f"{data} is not what {checkpoint} learnt from, which has no {originals.NAME}: "
+                "nothing tells which tweets must not be published. Give the prepared data by "
+                "--data, or run `python -m training judges`."
             )
         digests = frozenset(
             digest
@@ -66,14 +70,6 @@ class KnownTweets:
             for text in read_texts(data, name)
             for digest in window_digests(text)
         )
-        is_alone = has_data and _archive(data / "report.json") == _archive(
-            checkpoint / "metrics.json", "data"
-        )
-        if has_data and not is_alone and not index.is_file():
-            raise TrainingError(
-                f"{data} is of another archive than {checkpoint} learnt from, so it does not tell "
-                "which tweets must not be published: give that one's data by --data."
-            )
         return cls(digests, None if is_alone else _index(checkpoint))
 
     @classmethod

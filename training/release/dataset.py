@@ -3,18 +3,13 @@
 Tweets of train are never published: whoever has them can tell what the model repeats.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import DatasetCardData
 
-from demo.checkpoints.files import CheckpointError
-from demo.checkpoints.persona import Persona, persona_of
-from training import TrainingError
-from training.files import read_json, write_json
-from training.prepare import read_texts
+from training.files import write_json
+from training.prepare import Prepared, read_prepared
 
 REPORT = "report.json"
 SPLITS = ("dev", "test")
@@ -28,49 +23,27 @@ REPORTED = (
 
 def build_dataset(data: Path, out: Path) -> None:
     """Fills the empty folder `out` from prepared data. Raises TrainingError if these are no
-    prepared data, a split is not the one that the report describes."""
-    report = _read_report(data)
-    try:
-        for name in SPLITS:
-            # A train split under another name would be published otherwise.
-            digest = hashlib.sha256("\n".join(read_texts(data, name)).encode()).hexdigest()
-            if digest != report["splits"][name]["texts_sha256"]:
-                raise TrainingError(
-                    f"{data / f'{name}.parquet'} does not hold the tweets that {REPORT} tells of: "
-                    "run `python -m training prepare` again."
-                )
-            shutil.copyfile(data / f"{name}.parquet", out / f"{name}.parquet")
-        persona = persona_of(data)
-        persona.write(out)
-        write_json(out / REPORT, {key: report[key] for key in REPORTED if key in report})
-        (out / "README.md").write_text(_card(persona, report), encoding="utf-8")
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
+    prepared data, or a split is not the one that the report describes: train, say."""
+    prepared = read_prepared(data, SPLITS)
+    for name in SPLITS:
+        shutil.copyfile(data / f"{name}.parquet", out / f"{name}.parquet")
+    prepared.persona.write(out)
+    report = {key: prepared.report[key] for key in REPORTED if key in prepared.report}
+    write_json(out / REPORT, report)
+    (out / "README.md").write_text(_card(prepared), encoding="utf-8")
 
 
-def _read_report(data: Path) -> dict[str, Any]:
-    try:
-        report = read_json(data / REPORT)
-        for name in SPLITS:
-            int(report["splits"][name]["tweets"]), str(report["splits"][name]["texts_sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{data} holds no prepared data with a {REPORT}: run `python -m training prepare`, or "
-            "name its folder by --data."
-        ) from error
-    return report
-
-
-def _card(persona: Persona, report: dict[str, Any]) -> str:
+def _card(prepared: Prepared) -> str:
+    persona = prepared.persona
     files = [{"split": name, "path": f"{name}.parquet"} for name in SPLITS]
     metadata = DatasetCardData(
-        language="en",
+        language=persona.language,
         pretty_name=f"{persona.title}: held-out tweets",
         tags=["tweets"],
         task_categories=["text-generation"],
         configs=[{"config_name": "default", "data_files": files}],
     )
-    counts = "\n".join(f"| {name} | {report['splits'][name]['tweets']:,} |" for name in SPLITS)
+    counts = "\n".join(f"| {name} | {len(prepared.texts[name]):,} |" for name in SPLITS)
     return f"""---
 {metadata}
 ---

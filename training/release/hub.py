@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
 
 from demo.checkpoints.hub import is_of_this_disk
-from training import TrainingError
+from training import EXPECTED, TrainingError
 
 # Applies to a connection on which nothing moves; the client itself would wait for ever.
 REQUEST_TIMEOUT_SECONDS = 60.0
@@ -142,7 +142,7 @@ class Steps:
         inside, with the summary."""
         try:
             yield
-        except TrainingError as error:
+        except EXPECTED as error:
             raise TrainingError(f"{error}\n{self.summary()}") from error
         except KeyboardInterrupt:
             print(self.summary(), file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """What a deploy is going to do: variables, repositories at commits, and files."""
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.utils._paths import filter_repo_objects
 
-from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT
+from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT, PERSONA
 from demo.checkpoints.hub import RepoType
 from demo.settings import InvalidSetting, read_settings
 from training import TrainingError, working_tree
+from training.files import print_persona
 from training.release.checks import list_files
 from training.release.hub import Steps, say
 from training.release.space_files import HARDWARE, README, checkout_files, render_space_readme
@@ -66,6 +69,18 @@ def pin(api: HfApi, steps: Steps, repo_id: str, revision: str, repo_type: RepoTy
     if lacks:
         raise TrainingError(f"{repo_id} holds no {lacks}: the demo cannot use it. Publish it anew.")
     return Pin(repo_id, info.sha or "", names, bool(info.private or getattr(info, "gated", False)))
+
+
+def _say_persona(api: HfApi, steps: Steps, model: Pin | None) -> None:
+    """Whose tweets the Space will imitate: as its model says, or the embedded one."""
+    if model is None:
+        print_persona(EMBEDDED, say)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if PERSONA in model.files:
+            with steps.step(f"read {PERSONA} of {model.repo_id}"):
+                api.hf_hub_download(model.repo_id, PERSONA, revision=model.commit, local_dir=folder)
+        print_persona(Path(folder), say)
 
 
 def require_startable(variables: Mapping[str, str]) -> None:
@@ -136,6 +151,7 @@ def make_plan(
             "an option, or change it with `hf spaces variables`."
         ) from error
     model, tweets = pins.get("model"), pins.get("dataset")
+    _say_persona(api, steps, model)
     # Reads README and requirements too, so that both are texts.
     checkout = checkout_files()
     readme = render_space_readme(

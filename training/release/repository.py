@@ -129,6 +129,13 @@ class Repository:
         with self.steps.step("compare it with what is there"):
             return not self._differences(head.commit, folder)
 
+    def check_card(self, folder: Path) -> None:
+        """Has the Hub check the folder's card before anything is changed: it refuses the commit of
+        a wrong one, after everything was uploaded. Raises TrainingError if it is wrong."""
+        card = RepoCard((folder / README).read_text(encoding="utf-8"))
+        with self.steps.step(f"have the Hub check {README}"):
+            card.validate(repo_type=self.kind)
+
     def push(self, folder: Path, head: Head, title: str) -> str:
         """Makes main exactly the folder, as far as it is ours, in one commit; returns the commit,
         verified. Raises TrainingError if it was not pushed, or what is there now is not what was
@@ -136,11 +143,6 @@ class Repository:
         if self.is_same(head, folder):
             say("main holds these files already, by the sums that the Hub has of them")
             return head.commit
-        if (folder / README).is_file():
-            # Before the upload: the commit would be refused for it after hours.
-            with self.steps.step(f"have the Hub check {README}"):
-                card = RepoCard((folder / README).read_text(encoding="utf-8"))
-                card.validate(repo_type=self.kind)
         files = list_files(folder)
         with self.steps.step("read what is to be pushed"):
             additions = [CommitOperationAdd(name, str(path)) for name, path in files.items()]

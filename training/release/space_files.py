@@ -3,11 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from huggingface_hub import RepoCard, SpaceHardware
 from huggingface_hub.utils._fixes import yaml_dump
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from demo.checkpoints.embedded import EMBEDDED
 from training import TrainingError, working_tree
@@ -18,39 +17,6 @@ FOLDERS = ("demo", EMBEDDED.name)
 README = "README.md"
 HARDWARE = tuple(flavor.value for flavor in SpaceHardware)
 _LOCAL_LINK = re.compile(r"!?\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
-
-Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
-_EMOJI = "^[^\\x00-\\x{ff}][\u200d\ufe0f\U0001f3fb-\U0001faff]*$"
-
-
-class FrontMatter(BaseModel):
-    """What the Hub's reference allows for a Gradio Space. Checked here because the Hub ignores some
-    wrong values. Strict: an unquoted version, 3.10, is the number 3.1."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    title: str
-    emoji: Annotated[str, Field(pattern=_EMOJI)]
-    colorFrom: Color
-    colorTo: Color
-    sdk: Literal["gradio"]
-    sdk_version: str
-    python_version: Annotated[str, Field(pattern=r"^3\.\d+(\.\d+)?$")]
-    app_file: Literal["app.py"]
-    short_description: Annotated[str, Field(max_length=60)]
-    license: str = ""
-    tags: list[str] = []
-    models: list[str] = []
-    datasets: list[str] = []
-    preload_from_hub: list[str] = []
-    suggested_hardware: Annotated[SpaceHardware, Field(strict=False)] = SpaceHardware.CPU_BASIC
-    startup_duration_timeout: Annotated[str, Field(pattern=r"^\d+[smh]$")] = ""
-    pinned: bool = False
-    thumbnail: str = ""
-    header: Literal["default", "mini"] = "default"
-    fullWidth: bool = False
-    # Otherwise its embeds stay empty.
-    disable_embedding: Literal[False] = False
 
 
 def checkout_files() -> dict[str, Path]:
@@ -79,7 +45,7 @@ def render_space_readme(
 ) -> str:
     """The README that is pushed. `model` is the Hub id of the checkpoint that the Space runs, and
     `preload` what the Hub fetches while it builds the Space; empty values are left out. Raises
-    TrainingError if the Hub would not accept it."""
+    TrainingError if it has no front matter, or not the Gradio that is pinned."""
     values, body = split_front_matter((root / README).read_text(encoding="utf-8"))
     given: dict[str, Any] = {
         "models": [model] if model else None,
@@ -88,7 +54,8 @@ def render_space_readme(
         "suggested_hardware": hardware,
     }
     values |= {name: value for name, value in given.items() if value}
-    _require_accepted(values, (root / "requirements.txt").read_text(encoding="utf-8"))
+    requirements = (root / "requirements.txt").read_text(encoding="utf-8")
+    _require_pinned(values.get("sdk_version"), requirements)
     return f"---\n{yaml_dump(values, sort_keys=False, width=1_000)}---\n{_drop_dead_links(body)}"
 
 
@@ -108,20 +75,13 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     return dict(vars(card.data)), card.text
 
 
-def _require_accepted(values: dict[str, Any], requirements: str) -> None:
-    try:
-        front_matter = FrontMatter.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = str(fault["loc"][0])
-        found = f", not {values[name]!r}" if name in values else ""
-        raise TrainingError(f"README.md's front matter, {name}: {fault['msg']}{found}.") from error
+def _require_pinned(version: object, requirements: str) -> None:
+    """The rest of the front matter the Hub checks, before anything is changed."""
     pinned = re.search(r"^gradio(?:\[[\w,]*\])?==(\S+)", requirements, re.MULTILINE)
-    version = pinned[1] if pinned else "none"
-    if version != front_matter.sdk_version:
+    if pinned is None or pinned[1] != version:
         raise TrainingError(
-            f"README.md's front matter: sdk_version is {front_matter.sdk_version!r}, and "
-            f"requirements.txt pins gradio to {version}. Make them equal."
+            f"README.md's front matter: sdk_version is {version!r}, and requirements.txt pins "
+            f"gradio to {pinned[1] if pinned else 'none'}. Make them equal."
         )
 
 
