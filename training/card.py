@@ -115,6 +115,7 @@ def render_card(
         plot=plot,
         generation=read_json(folder / "generation_config.json"),
         cell=_cell,
+        interval=_interval,
         on_one_line=_on_one_line,
         **{"evaluation": {}, **metrics},
     )
@@ -159,6 +160,10 @@ def _cell(value: float | list[float]) -> str:
     if isinstance(value, list):
         return ", ".join(f"{one:.0f}" for one in value)
     return f"{value:.4f}"
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{figure['low']:.4f} to {figure['high']:.4f}"
 
 
 def _on_one_line(text: str) -> str:

@@ -3,13 +3,13 @@
 The caller keeps the texts to train on and those to measure on apart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from threadpoolctl import threadpool_limits
@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Share
 from training import TrainingError
-from training.bits_per_byte import BOOTSTRAP_RESAMPLES, CONFIDENCE
 from training.files import rounded
+from training.intervals import bootstrap_interval
 
 FOLDS = 5
 REGULARISATIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -120,20 +120,9 @@ def _length_groups(texts: Sequence[str]) -> np.ndarray:
 
 
 def _figures(real: np.ndarray, generated: np.ndarray) -> GroupFigures:
-
-    def share(statistic: Callable[..., np.ndarray]) -> Share:
-        found = bootstrap(
-            (real, generated),
-            statistic,
-            n_resamples=BOOTSTRAP_RESAMPLES,
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            vectorized=True,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        return Share(float(statistic(real, generated)), float(found.low), float(found.high))
-
-    return GroupFigures(len(real), len(generated), share(_accuracy), share(_roc_auc))
+    both = (real, generated)
+    accuracy, roc_auc = (bootstrap_interval(one, both) for one in (_accuracy, _roc_auc))
+    return GroupFigures(len(real), len(generated), accuracy, roc_auc)
 
 
 def _accuracy(real: np.ndarray, generated: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -79,3 +79,11 @@ def scratch_run(prepared: Path) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture
+def tiny_base(scratch_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for the packaged base, which takes seconds to load."""
+    monkeypatch.setattr(
+        "training.sampling.packaged_base_folder", lambda: scratch_run / "checkpoint"
+    )
