@@ -172,6 +172,7 @@ def verdict(before: Trial, nearest: Trial, gain: Share) -> str:
 def forget_texts(metrics: dict[str, Any]) -> None:
     """Removes the figures of texts that were drawn with other defaults, and says how to get new
     ones."""
+    metrics.pop("visitors", None)
     if metrics.pop("texts", None) is not None:
         print("The figures of its texts were measured with other defaults: run evaluate again.")
     if metrics.get("judges", {}).get("detector"):

@@ -111,7 +111,8 @@ def measure_gain(before: TextSet, after: TextSet, real: TextSet, choices: int) -
 
     def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray, axis: int) -> np.ndarray:
         figures = real.figures(c)
-        return distance(before.figures(a), figures) - distance(after.figures(b), figures)
+        gain = distance(before.figures(a), figures) - distance(after.figures(b), figures)
+        return np.asarray(gain)
 
     return bootstrap_interval(
         statistic,

@@ -17,7 +17,7 @@ from training.files import rounded
 TWEET_CHARACTERS = 280
 REPEATED_ORDER = 4
 NOVELTY_ORDERS = range(5, 11)
-# How `share_repeating` compares. Recorded with the figure: older ones were measured otherwise.
+# How `repeating` compares. Recorded with the figure: older ones were measured otherwise.
 REPEATING_RULE = (
     f"{WINDOW_WORDS} words or {WINDOW_CHARACTERS} characters in a row, or a shorter tweet as a "
     "whole, compared without case, punctuation, links and handles"
@@ -123,11 +123,14 @@ def novelty(texts: Iterable[str], known: Iterable[str]) -> dict[int, float]:
     return shares
 
 
-def share_repeating(texts: Iterable[str], known: Iterable[str]) -> float:
-    """The share of texts that repeat a known one: they have a window of it, as
-    `demo.judging.originals` defines windows."""
-    digests = {digest for text in known for digest in window_digests(text)}
-    return _share(not digests.isdisjoint(window_digests(text)) for text in texts)
+def repeating(texts: Iterable[str], known: frozenset[bytes]) -> list[bool]:
+    """Of each text, whether it repeats one of those with these windows: it has one of them, as
+    `demo.judging.originals` defines windows for the page too."""
+    return [not known.isdisjoint(window_digests(text)) for text in texts]
+
+
+def windows_of(texts: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(digest for text in texts for digest in window_digests(text))
 
 
 def ngrams(words: Sequence[str], n: int) -> Iterator[Gram]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.text_figures import count, describe, novelty, ratio, share_repeating
+from training.text_figures import count, describe, novelty, ratio, repeating, windows_of
 
 TEAPOTS = "The teapot counts the harbor"
 LONG = " ".join(f"word{i}" for i in range(12))
@@ -63,8 +63,8 @@ def test_novelty_is_what_no_known_text_has() -> None:
     ],
 )
 def test_verbatim_is_eight_words_or_fifty_characters(text: str, repeats: bool) -> None:
-    assert share_repeating([text], [LONG, FIFTY]) == repeats
+    assert repeating([text], windows_of([LONG, FIFTY])) == [repeats]
 
 
-def test_the_share_of_texts_that_repeat() -> None:
-    assert share_repeating([LONG, TEAPOTS, "other"], [LONG]) == pytest.approx(1 / 3)
+def test_each_text_that_repeats_is_found() -> None:
+    assert repeating([LONG, TEAPOTS, "other"], windows_of([LONG])) == [True, False, False]
