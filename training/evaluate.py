@@ -74,7 +74,8 @@ def evaluate(
     metrics = {} if dry_run else read_metrics(checkpoint)
     print_persona(checkpoint)
     # A lone file has no train split, by which the texts of a model are judged.
-    train, test = [], []
+    train: list[str] = []
+    test: list[str] = []
     if data.is_file():
         sets = {data.name: read_file(data)}
     else:
