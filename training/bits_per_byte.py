@@ -8,7 +8,7 @@ token, given the opening one, which is not scored; summed over the set and divid
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -21,10 +21,9 @@ from transformers import PreTrainedTokenizerBase
 
 from training.documents import UNSCORED, Document, tokenise
 from training.files import rounded
+from training.intervals import bootstrap_interval
 
 BATCH_TOKENS = 2_048
-BOOTSTRAP_RESAMPLES = 2_000
-CONFIDENCE = 0.95
 # The byte models' symbols: U+0000 to U+00FF for bytes, and two more that end and begin a text, so
 # that a context is a `str`. The beginning is never predicted.
 END, BEGIN = chr(256), chr(257)
@@ -78,15 +77,15 @@ def mean_bits_per_byte(scores: Sequence[Score]) -> float:
 def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
     """The set's figures, with a percentile bootstrap over its texts (Efron 1979)."""
     bits, sizes = _bits_and_bytes(scores)
-    low, high = _interval(_ratio, (bits, sizes), seed)
+    found = bootstrap_interval(_ratio, (bits, sizes), is_paired=True, seed=seed)
     tokens = sum(score.tokens for score in scores)
     return Figure(
         texts=len(scores),
         bytes=int(sizes.sum()),
         tokens=tokens,
-        bits_per_byte=mean_bits_per_byte(scores),
-        low=low,
-        high=high,
+        bits_per_byte=found.value,
+        low=found.low,
+        high=found.high,
         perplexity=math.exp(float(bits.sum()) * math.log(2) / tokens),
     )
 
@@ -99,7 +98,8 @@ def measure_gap(ours: Sequence[Score], theirs: Sequence[Score], seed: int = 0) -
         return _ratio(our_bits, our_sizes, axis) - _ratio(bits, sizes, axis)
 
     columns = (*_bits_and_bytes(ours), *_bits_and_bytes(theirs))
-    return Gap(float(gap(*columns)), *_interval(gap, columns, seed))
+    found = bootstrap_interval(gap, columns, is_paired=True, seed=seed)
+    return Gap(found.value, found.low, found.high)
 
 
 def _bits_and_bytes(scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
@@ -108,27 +108,6 @@ def _bits_and_bytes(scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
 
 def _ratio(bits: np.ndarray, sizes: np.ndarray, axis: int = -1) -> Any:
     return bits.sum(axis=axis) / sizes.sum(axis=axis)
-
-
-def _interval(statistic: Any, columns: Sequence[np.ndarray], seed: int) -> tuple[float, float]:
-    """The statistic's percentile interval; the columns have a value for each text."""
-    # scipy refuses to resample a single text.
-    if len(columns[0]) < 2:
-        return float(statistic(*columns)), float(statistic(*columns))
-    # Half a second to import, and training needs no intervals.
-    from scipy.stats import bootstrap  # noqa: PLC0415
-
-    low, high = bootstrap(
-        columns,
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=BOOTSTRAP_RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(low), float(high)
 
 
 def score_texts(
@@ -140,23 +119,69 @@ def score_texts(
         model: in eval mode, fp32; a text longer than its context is cut to it.
         label: shown by a progress bar; without it there is no bar.
     """
-    documents = tokenise(texts, tokenizer, int(model.config.max_position_embeddings))
+    scores: dict[int, Score] = {}
+    for batch in run_model(texts, model, tokenizer, label):
+        for i, document, bits in zip(batch.texts, batch.documents, batch.bits(), strict=True):
+            scores[i] = Score(bits, document.scored_bytes, len(document.ids) - 1)
+    return [scores[i] for i in range(len(texts))]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents that a model read side by side, padded on the right.
+
+    `texts` are their numbers; `ids` and `mask` are `(documents, tokens)`, and `output` is the
+    model's, for each token.
+    """
+
+    texts: Sequence[int]
+    documents: Sequence[Document]
+    ids: Tensor
+    mask: Tensor
+    output: Any
+
+    def bits(self) -> list[float]:
+        """Each document's negative log-likelihood."""
+        nats: Tensor = cross_entropy(
+            self.output.logits[:, :-1].flatten(0, 1).float(),
+            self.ids[:, 1:].masked_fill(self.mask[:, 1:] == 0, UNSCORED).flatten(),
+            ignore_index=UNSCORED,
+            reduction="none",
+        )
+        per_row: list[float] = nats.view(len(self.ids), -1).double().sum(dim=1).tolist()
+        return [value / math.log(2) for value in per_row]
+
+
+@torch.inference_mode()
+def run_model(
+    texts: Sequence[str],
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    label: str = "",
+    **options: Any,
+) -> Iterator[Batch]:
+    """What a causal language model makes of the texts, in batches of similar length; `options` are
+    the model's. The arguments are those of `score_texts`."""
+    context = int(model.config.max_position_embeddings)
+    documents = tokenise(texts, tokenizer, context)
     cut = sum(document.ids[-1] != tokenizer.eos_token_id for document in documents)
     if cut and label:
-        context = model.config.max_position_embeddings
         print(
             f"{cut:,} texts are longer than the model's {context:,} tokens: the rest is unscored."
         )
     by_length = sorted(range(len(documents)), key=lambda i: len(documents[i].ids))
-    scores: dict[int, Score] = {}
     with tqdm(total=len(documents), desc=label, unit=" texts", disable=not label) as bar:
-        for batch in _batches(by_length, documents):
-            bits = _bits([documents[i].ids for i in batch], model, tokenizer.eos_token_id)
-            for i, value in zip(batch, bits, strict=True):
-                document = documents[i]
-                scores[i] = Score(value, document.scored_bytes, len(document.ids) - 1)
-            bar.update(len(batch))
-    return [scores[i] for i in range(len(documents))]
+        for numbers in _batches(by_length, documents):
+            chosen = [documents[i] for i in numbers]
+            width = len(chosen[-1].ids)
+            fill = [width - len(document.ids) for document in chosen]
+            rows = zip(chosen, fill, strict=True)
+            ids = torch.tensor([[*d.ids, *[tokenizer.eos_token_id] * n] for d, n in rows])
+            mask = torch.tensor([[1] * (width - n) + [0] * n for n in fill])
+            ids, mask = ids.to(model.device), mask.to(model.device)
+            output = model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
+            yield Batch(numbers, chosen, ids, mask, output)
+            bar.update(len(numbers))
 
 
 def _batches(by_length: Sequence[int], documents: Sequence[Document]) -> list[list[int]]:
@@ -167,23 +192,6 @@ def _batches(by_length: Sequence[int], documents: Sequence[Document]) -> list[li
             batches.append([])
         batches[-1].append(i)
     return [batch for batch in batches if batch]
-
-
-@torch.inference_mode()
-def _bits(rows: Sequence[Sequence[int]], model: Any, padding: int) -> list[float]:
-    width = max(map(len, rows))
-    ids = torch.tensor([[*row, *[padding] * (width - len(row))] for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    ids, mask = ids.to(model.device), mask.to(model.device)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-    nats: Tensor = cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(),
-        ids[:, 1:].masked_fill(mask[:, 1:] == 0, UNSCORED).flatten(),
-        ignore_index=UNSCORED,
-        reduction="none",
-    )
-    per_row: list[float] = nats.view(len(rows), -1).double().sum(dim=1).tolist()
-    return [value / math.log(2) for value in per_row]
 
 
 class ByteModel(ABC):

@@ -110,11 +110,14 @@ def render_card(
         method=_method(metrics),
         warm_up=_warm_up(metrics),
         cautions=cautions(metrics),
+        compared_epochs=_compared_epochs(metrics),
         # Before there were others, every recipe packed its tweets.
         rows=ROWS[recipe.get("rows", "packed")],
         plot=plot,
         generation=read_json(folder / "generation_config.json"),
         cell=_cell,
+        interval=_interval,
+        rate=_rate,
         on_one_line=_on_one_line,
         **{"evaluation": {}, **metrics},
     )
@@ -155,10 +158,33 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
     return found
 
 
+def _compared_epochs(metrics: dict[str, Any]) -> float:
+    """How many epochs of this run the recipes of the comparison were given; 0 without one."""
+    if "comparison" not in metrics:
+        return 0.0
+    tokens = max(run["curve"][-1]["tokens"] for run in metrics["comparison"]["runs"].values())
+    training = metrics["training"]
+    epochs: float = training.get("epochs") or metrics["recipe"]["epochs"]
+    return float(tokens / (training["tokens"] / epochs))
+
+
 def _cell(value: float | list[float]) -> str:
     if isinstance(value, list):
         return ", ".join(f"{one:.0f}" for one in value)
     return f"{value:.4f}"
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{figure['low']:.4f} to {figure['high']:.4f}"
+
+
+def _rate(found: int, asked: int) -> str:
+    """A rate's exact 95 % interval (Clopper and Pearson 1934)."""
+    # A second to import, which not every run that renders a card should wait for.
+    from scipy.stats import binomtest  # noqa: PLC0415
+
+    interval = binomtest(found, asked).proportion_ci(method="exact")
+    return f"{interval.low:.1e} to {interval.high:.1e}"
 
 
 def _on_one_line(text: str) -> str:

@@ -1,54 +1,77 @@
 """`decoding`: which temperature, top-p and repetition penalty make texts look most like real ones.
 
-The choice goes into the checkpoint's `generation_config.json`, every setting that was tried into
-its `metrics.json`.
+What visitors get is compared: texts of the demo's engine and default length, half of them after a
+prompt. The choice goes into the checkpoint's `generation_config.json`, every setting that was tried
+into its `metrics.json`. Where chance could have made the difference, the defaults stay.
 """
 
-import itertools
-import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import GENERATION_CONFIG
+from demo.checkpoints.persona import persona_of
+from demo.judging.canonical import ANONYMOUS_HANDLE
+from demo.judging.judges import Share
 from training import limits
 from training.checkpoints import record
 from training.command_line import number
-from training.files import print_persona, read_json, read_metrics, resolve_folder, write_json
+from training.files import (
+    print_persona,
+    read_json,
+    read_metrics,
+    resolve_folder,
+    rounded,
+    write_json,
+)
 from training.prepare import read_texts
-from training.sampling import draw, open_engine
-from training.text_figures import TextFigures, describe
+from training.sampling import MAX_NEW_TOKENS, draw, load_base, open_engine, read_decoding
+from training.text_distance import (
+    COMPARED,
+    TextSet,
+    measure_distance,
+    measure_gain,
+    measure_mauve,
+    read_sets,
+)
 
-TEMPERATURES = (0.8, 0.9, 1.0)
-TOP_PS = (0.9, 0.95, 1.0)
-REPETITION_PENALTIES = (1.0, 1.1)
+NAMES = ("temperature", "top_p", "repetition_penalty")
+# Tried beside the checkpoint's own defaults.
+TRIED = ((0.8, 1.0, 1.0), (0.9, 0.95, 1.0), (0.9, 1.0, 1.0), (1.0, 0.9, 1.0), (1.0, 0.95, 1.0))
 FIRST_SEED = 1_000_000
 # With fewer texts, the figures of one setting differ from seed to seed more than settings do.
 MIN_TEXTS = 100
-# The figures that are compared: shares, or figures that grow with one; none is 0 for real tweets.
-COMPARED = (
-    "distinct_1", "distinct_2", "self_bleu", "within_280",
-    "handles", "hashtags", "exclamations", "capitals", "shouted",
-)  # fmt: skip
+# A prompt is so many of a real tweet's words, or one in so many times an example of the page.
+OPENING_WORDS = 3
+EXAMPLE_EVERY = 4
+
+Setting = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting, the figures of the texts it wrote, and their distance from real ones."""
+    """A set of texts and how it compares with the real ones; `decoding` is empty for real texts."""
 
-    decoding: Mapping[str, float]
-    figures: TextFigures
-    distance: float
+    decoding: Setting
+    figures: Mapping[str, float]
+    distance: Share
+    mauve: Share
+
+    def as_dict(self) -> dict[str, Any]:
+        intervals = {"distance": asdict(self.distance), "mauve": asdict(self.mauve)}
+        return {**self.decoding, **rounded({"figures": dict(self.figures), **intervals})}
 
     def __str__(self) -> str:
-        return (
-            f"temperature {self.decoding['temperature']:g}, top-p {self.decoding['top_p']:g}, "
-            f"repetition penalty {self.decoding['repetition_penalty']:g}"
+        if not self.decoding:
+            return "other real tweets"
+        return "{temperature:g}, top-p {top_p:g}, penalty {repetition_penalty:g}".format(
+            **self.decoding
         )
 
 
@@ -57,76 +80,131 @@ def decoding(
         Path, typer.Option(help="default: embedded/", show_default=False)
     ] = EMBEDDED,
     data: Annotated[Path, typer.Option(help="the folder that prepare wrote")] = Path("data"),
-    samples: Annotated[int, number("texts drawn for each setting", *limits.SAMPLES)] = 300,
+    samples: Annotated[
+        int | None,
+        number("texts drawn for each setting; default: as many as dev has", *limits.SAMPLES),
+    ] = None,
 ) -> None:
     dev = read_texts(data, "dev")
     metrics = read_metrics(checkpoint)
     print_persona(checkpoint)
-    count = min(samples, len(dev))
+    count = min(samples or len(dev), len(dev))
     if count < MIN_TEXTS:
         print(
             f"The defaults stay as they are: among settings compared on {count:,} texts (dev has "
             f"{len(dev):,}) chance chooses one; {MIN_TEXTS} texts are needed."
         )
         return
-    real = describe(random.Random(FIRST_SEED).sample(dev, count))
-    trials = []
+    # Before the texts are drawn: it may have to be fetched.
+    base = load_base()
+    chance = random.Random(FIRST_SEED)
+    real = chance.sample(dev, count)
+    train = read_texts(data, "train")
+    # Its distance is what chance alone makes.
+    others = chance.sample(train, min(count, len(train)))
+    prompts = openings(real, persona_of(checkpoint).examples)
+    own = {name: float(read_decoding(checkpoint)[name]) for name in NAMES}
+    settings = [own, *(one for one in map(_setting, TRIED) if one != own)]
+    sets: list[tuple[Sequence[str], Sequence[bool] | None]] = [(real, None), (others, None)]
     with open_engine(resolve_folder(checkpoint)) as engine:
-        for setting in settings():
+        for setting in settings:
             label = ", ".join(f"{value:g}" for value in setting.values())
-            drawn = draw(engine, [""] * count, setting, FIRST_SEED, label)
-            figures = describe([s.text for s in drawn], [s.ended for s in drawn])
-            trials.append(Trial(setting, figures, distance(figures, real)))
-    best = min(trials, key=lambda trial: trial.distance)
-    print(_table(real, trials))
-    print(f"Chosen: {best}.")
+            drawn = draw(engine, prompts, setting, FIRST_SEED, label)
+            sets.append(([one.text for one in drawn], [one.ended for one in drawn]))
+    read = read_sets(sets, *base, seed=FIRST_SEED)
+    noise, *trials = map(_trial, [{}, *settings], read[1:], [read[0]] * len(read[1:]))
+    best = min(range(len(trials)), key=lambda i: trials[i].distance.value)
+    gain = measure_gain(read[2], read[2 + best], read[0], max(1, len(trials) - 1))
+    is_sure = gain.low > 0
+    chosen = settings[best if is_sure else 0]
+    print(_table(read[0], noise, trials))
+    print(verdict(trials[0], trials[best], gain))
     config_before = read_json(checkpoint / GENERATION_CONFIG)
-    config = {**config_before, **best.decoding}
-    if any(config_before.get(name) != value for name, value in best.decoding.items()):
+    config = {**config_before, "max_new_tokens": MAX_NEW_TOKENS, **chosen}
+    if any(config_before.get(name) != value for name, value in chosen.items()):
         forget_texts(metrics)
     metrics["decoding"] = {
-        "samples": real.texts,
+        "samples": count,
+        "prompted": sum(map(bool, prompts)),
         "first_seed": FIRST_SEED,
-        "real": real.as_dict(),
-        "tried": [
-            {**trial.decoding, "distance": round(trial.distance, 4), **trial.figures.as_dict()}
-            for trial in trials
-        ],
-        "chosen": dict(best.decoding),
+        "max_new_tokens": MAX_NEW_TOKENS,
+        "real": rounded(_figures(read[0])),
+        "noise": noise.as_dict(),
+        "tried": [trial.as_dict() for trial in trials],
+        "nearest": dict(settings[best]),
+        "gain": rounded(asdict(gain)),
+        "chosen": dict(chosen),
     }
     record(checkpoint, metrics, {GENERATION_CONFIG: lambda path: write_json(path, config)})
+
+
+def openings(texts: Sequence[str], examples: Sequence[str]) -> list[str]:
+    """A prompt for each text: for every second one none, for the others its own first words or an
+    example of the page, as it is where those words name nobody (`@user`)."""
+    prompts = []
+    for i, text in enumerate(texts):
+        # At least one word is left to write.
+        words = text.split()
+        own = " ".join(words[: min(OPENING_WORDS, len(words) - 1)])
+        takes_example = ANONYMOUS_HANDLE in own or i // 2 % EXAMPLE_EVERY == 0
+        if i % 2 == 0:
+            prompts.append("")
+        elif examples and takes_example:
+            prompts.append(examples[i // 2 % len(examples)])
+        else:
+            prompts.append("" if ANONYMOUS_HANDLE in own else own)
+    return prompts
+
+
+def verdict(before: Trial, nearest: Trial, gain: Share) -> str:
+    """What the comparison means for the defaults."""
+    if nearest is before:
+        return f"The defaults stay: no setting is nearer to real tweets than {before}."
+    nearer = f"{gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
+    if gain.low > 0:
+        return f"Chosen: {nearest}. It is nearer to real tweets than {before} by {nearer}."
+    return (
+        f"The defaults stay: {nearest} is nearer to real tweets than {before} by {nearer}, which "
+        "chance alone can make."
+    )
 
 
 def forget_texts(metrics: dict[str, Any]) -> None:
     """Removes the figures of texts that were drawn with other defaults, and says how to get new
     ones."""
+    metrics.pop("visitors", None)
     if metrics.pop("texts", None) is not None:
         print("The figures of its texts were measured with other defaults: run evaluate again.")
     if metrics.get("judges", {}).get("detector"):
         print("The detector learnt from texts of other defaults: run judges again.")
 
 
-def settings() -> list[dict[str, float]]:
-    names = ("temperature", "top_p", "repetition_penalty")
-    values = itertools.product(TEMPERATURES, TOP_PS, REPETITION_PENALTIES)
-    return [dict(zip(names, one, strict=True)) for one in values]
+def _setting(values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(NAMES, values, strict=True))
 
 
-def distance(figures: TextFigures, real: TextFigures) -> float:
-    """How far generated texts are from real ones: the mean relative difference, each as a share of
-    the larger value, over the compared figures and the three quantiles of length."""
-    pairs = [(getattr(figures, name), getattr(real, name)) for name in COMPARED]
-    pairs += zip(figures.length, real.length, strict=True)
-    apart = [abs(ours - theirs) / max(ours, theirs, 1e-9) for ours, theirs in pairs]
-    return math.fsum(apart) / len(apart)
+def _trial(setting: Setting, texts: TextSet, real: TextSet) -> Trial:
+    return Trial(
+        setting, _figures(texts), measure_distance(texts, real), measure_mauve(texts, real)
+    )
 
 
-def _table(real: TextFigures, trials: Sequence[Trial]) -> str:
-    def cells(figures: TextFigures) -> str:
-        return "".join(f"{getattr(figures, name):>14.4f}" for name in COMPARED)
+def _figures(texts: TextSet) -> dict[str, float]:
+    values = texts.figures(np.arange(len(texts)))
+    return dict(zip(COMPARED, values.tolist(), strict=False))
 
-    header = f"{'':<50}{'distance':>9}" + "".join(f"{name:>14}" for name in COMPARED)
-    lines = [header, f"{'real':<50}{'':>9}" + cells(real)]
-    for trial in sorted(trials, key=lambda trial: trial.distance):
-        lines.append(f"{trial!s:<50}{trial.distance:>9.4f}" + cells(trial.figures))
+
+def _table(real: TextSet, noise: Trial, trials: Sequence[Trial]) -> str:
+    def cells(figures: Mapping[str, float]) -> str:
+        return "".join(f"{figures[name]:>{len(name) + 2}.4f}" for name in COMPARED)
+
+    def shown(figure: Share) -> str:
+        return f"{figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]"
+
+    header = f"{'temperature':<34}{'distance':<26}{'MAUVE':<24}"
+    lines = [header + "".join(f"  {name}" for name in COMPARED)]
+    lines.append(f"{'real':<84}{cells(_figures(real))}")
+    for one in (noise, *sorted(trials, key=lambda trial: trial.distance.value)):
+        intervals = f"{shown(one.distance):<26}{shown(one.mauve):<24}"
+        lines.append(f"{one!s:<34}{intervals}{cells(one.figures)}")
     return "\n".join(lines)

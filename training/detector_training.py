@@ -3,22 +3,24 @@
 The caller keeps the texts to train on and those to measure on apart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Share
 from training import TrainingError
-from training.bits_per_byte import BOOTSTRAP_RESAMPLES, CONFIDENCE
 from training.files import rounded
+from training.intervals import bootstrap_interval
 
 FOLDS = 5
 REGULARISATIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -92,18 +94,30 @@ def measure_detector(
     TrainingError if there are fewer than two texts of a kind."""
     if min(len(real), len(generated)) < 2:
         raise TrainingError("The detector can only be measured on several texts of both kinds.")
-    of_real, of_generated = (
-        np.array([detector.judge(text).probability for text in texts])
-        for texts in (real, generated)
-    )
+    of_real, of_generated = (probabilities(detector, texts) for texts in (real, generated))
     real_groups, generated_groups = _length_groups(real), _length_groups(generated)
     by_length = {}
     for i, low in enumerate(LENGTH_GROUPS):
         a, b = of_real[real_groups == i], of_generated[generated_groups == i]
         if min(len(a), len(b)) >= 2:
             high = LENGTH_GROUPS[i + 1] - 1 if i + 1 < len(LENGTH_GROUPS) else None
-            by_length[f"{low}-{high}" if high else f"{low}+"] = _figures(a, b)
-    return DetectorFigures(_figures(of_real, of_generated), by_length)
+            by_length[f"{low}-{high}" if high else f"{low}+"] = compare(a, b)
+    return DetectorFigures(compare(of_real, of_generated), by_length)
+
+
+def probabilities(detector: Detector, texts: Sequence[str]) -> np.ndarray:
+    """How likely the detector thinks it that a computer wrote each text."""
+    return np.array([detector.judge(text).probability for text in texts])
+
+
+def train_likelihood_judge(real: np.ndarray, generated: np.ndarray) -> Any:
+    """A stronger judge than the detector, which cannot run beside a page: a logistic regression on
+    what two models make of a text, its bits per byte under each, `(texts, 2)`. The texts of a model
+    surprise it less than they surprise its base."""
+    judge = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    return judge.fit(
+        np.concatenate([real, generated]), np.repeat([0, 1], [len(real), len(generated)])
+    )
 
 
 def _matrix(texts: Sequence[str]) -> Any:
@@ -119,21 +133,11 @@ def _length_groups(texts: Sequence[str]) -> np.ndarray:
     return np.searchsorted(LENGTH_GROUPS, [len(text) for text in texts], side="right") - 1
 
 
-def _figures(real: np.ndarray, generated: np.ndarray) -> GroupFigures:
-
-    def share(statistic: Callable[..., np.ndarray]) -> Share:
-        found = bootstrap(
-            (real, generated),
-            statistic,
-            n_resamples=BOOTSTRAP_RESAMPLES,
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            vectorized=True,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        return Share(float(statistic(real, generated)), float(found.low), float(found.high))
-
-    return GroupFigures(len(real), len(generated), share(_accuracy), share(_roc_auc))
+def compare(real: np.ndarray, generated: np.ndarray) -> GroupFigures:
+    """How well two kinds of texts are told apart by what a judge gives each."""
+    both = (real, generated)
+    accuracy, roc_auc = (bootstrap_interval(one, both) for one in (_accuracy, _roc_auc))
+    return GroupFigures(len(real), len(generated), accuracy, roc_auc)
 
 
 def _accuracy(real: np.ndarray, generated: np.ndarray, axis: int = -1) -> np.ndarray:

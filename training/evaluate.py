@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +18,9 @@ import typer
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
+from demo.generation.profile import read_profile
 from demo.settings import read_settings
-from training import TrainingError, limits
+from training import TrainingError, limits, memorisation, text_report, visitors
 from training.archive import read_archive
 from training.bits_per_byte import (
     KNESER_NEY_ORDER,
@@ -33,11 +35,14 @@ from training.checkpoints import record
 from training.command_line import flag, number
 from training.export_accuracy import measure_export
 from training.files import print_persona, read_metrics, resolve_folder
+from training.memorisation import Model, measure_memorisation
 from training.prepare import read_texts
-from training.sampling import load_fp32, open_engine, read_decoding
-from training.text_report import Report, measure_texts
+from training.sampling import load_base, load_fp32, open_engine, read_decoding
+from training.text_report import measure_texts
+from training.visitors import draw_groups, measure_visitors
 
 HELD_OUT = ("dev", "test", "test_time")
+ZERO_SHOT = "the base, not fine-tuned"
 
 Scorer = Callable[[list[str]], list[Score]]
 # By the name of the set of texts, then by that of the model that was scored on it.
@@ -54,29 +59,38 @@ def evaluate(
             help="what prepare wrote, or one file of texts of any kind that prepare reads"
         ),
     ] = Path("data"),
-    no_baselines: Annotated[bool, flag("no-baselines", "score the checkpoint alone")] = False,
+    no_baselines: Annotated[bool, flag("no-baselines", "measure the checkpoint alone")] = False,
     no_openvino: Annotated[bool, flag("no-openvino", "leave the export unmeasured")] = False,
     samples: Annotated[
         int,
-        number("texts drawn and compared with real ones; 0 draws none", *limits.SAMPLES_OR_NONE),
+        number(
+            "texts drawn at the defaults, half of them after a prompt, and compared with real "
+            "ones; 0 draws none",
+            *limits.SAMPLES_OR_NONE,
+        ),
     ] = 2_000,
     dry_run: Annotated[bool, flag("dry-run", "print, and write nothing")] = False,
 ) -> None:
     metrics = {} if dry_run else read_metrics(checkpoint)
     print_persona(checkpoint)
+    # A lone file has no train split, by which the texts of a model are judged.
+    train: list[str] = []
+    test: list[str] = []
     if data.is_file():
         sets = {data.name: read_file(data)}
     else:
         sets = {name: read_texts(data, name) for name in HELD_OUT}
+        train, test = read_texts(data, "train"), sets["test"]
+    resolved = resolve_folder(checkpoint)
+    models: dict[str, Model] = {}
     scorers: dict[str, Scorer] = {}
-    # The baselines are trained on the train split; a lone file has none.
-    if not no_baselines and not data.is_file():
-        train = read_texts(data, "train")
+    if train and not no_baselines:
         scorers["byte unigram"] = Unigram(train).score
         scorers[f"byte {KNESER_NEY_ORDER}-gram, Kneser-Ney"] = KneserNey(train).score
-    resolved = resolve_folder(checkpoint)
-    model, tokenizer = load_fp32(resolved)
-    scorers["checkpoint"] = lambda texts: score_texts(texts, model, tokenizer, "scoring")
+        models |= _base(metrics)
+    models["checkpoint"] = model, tokenizer = load_fp32(resolved)
+    for name, one in models.items():
+        scorers[name] = partial(_score, one, name)
     figures = {
         name: {scorer: summarise(score(texts)) for scorer, score in scorers.items()}
         for name, texts in sets.items()
@@ -88,7 +102,9 @@ def evaluate(
             for name, by_scorer in figures.items()
         }
     )
-    test = sets.get("test", [])
+    if train and not no_baselines:
+        metrics["memorisation"] = measure_memorisation(models, {"train": train, "test": test})
+        print(memorisation.render(metrics["memorisation"]))
     if test and not no_openvino:
         # A dry run writes no export into the checkpoint's folder either.
         exporting = replace(resolved, writable=False) if dry_run else resolved
@@ -103,16 +119,13 @@ def evaluate(
             metrics["openvino"] = asdict(export)
     if test and samples:
         with open_engine(resolved) as engine:
-            report = measure_texts(
-                engine,
-                tokenizer,
-                read_texts(data, "train"),
-                test,
-                read_decoding(checkpoint),
-                samples,
-            )
-        print(_report_table(report))
+            groups = draw_groups(engine, read_profile(checkpoint), train, samples)
+        unprompted, decoding = groups[visitors.NO_PROMPT].samples, read_decoding(checkpoint)
+        report = measure_texts(unprompted, visitors.FIRST_SEED, decoding, train, test)
+        print(text_report.render(report))
         metrics["texts"] = asdict(report)
+        metrics["visitors"] = measure_visitors(groups, train, test)
+        print(visitors.render(metrics["visitors"]))
     if not dry_run:
         metrics["evaluated"] = {
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -120,6 +133,20 @@ def evaluate(
             + ("GPU" if torch.cuda.is_available() else "no GPU"),
         }
         record(checkpoint, metrics)
+
+
+def _score(model: Model, label: str, texts: list[str]) -> list[Score]:
+    return score_texts(texts, *model, label)
+
+
+def _base(metrics: Mapping[str, Any]) -> dict[str, Model]:
+    """What the recipe started from, if it is a model that is to be had here."""
+    source = metrics.get("recipe", {}).get("base")
+    try:
+        return {ZERO_SHOT: load_base(source)} if source else {}
+    except TrainingError as error:
+        print(f"The base was not measured: {error}")
+        return {}
 
 
 def read_file(path: Path) -> list[str]:
@@ -140,24 +167,3 @@ def _table(figures: Figures) -> str:
             perplexity = f"{figure.perplexity:>11.2f}" if scorer == "checkpoint" else ""
             lines.append(f"{line}{perplexity}")
     return "\n".join(lines)
-
-
-def _report_table(report: Report) -> str:
-    rows: list[tuple[str, Any, Any]] = [("texts", "generated", "real")]
-    rows += [(name, value, report.real[name]) for name, value in report.generated.items()]
-    real = report.novelty["real"]
-    rows += [(f"new {n}-grams", v, real[n]) for n, v in report.novelty["generated"].items()]
-    verbatim = report.verbatim
-    rows.append(("repeat train verbatim", verbatim["generated"], verbatim["real"]))
-    lines = [f"{name:<28}{_cell(ours):>22}{_cell(theirs):>22}" for name, ours, theirs in rows]
-    completed = ", ".join(
-        f"{share:.2%} of {report.prefixes[name]:,} openings of {name}"
-        for name, share in report.completed.items()
-    )
-    return "\n".join((*lines, f"completed exactly: {completed}"))
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return "/".join(f"{one:.0f}" for one in value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -19,19 +19,22 @@ from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.checkpoints.weights import load_model
 from demo.generation.engine import Engine, EngineSettings, load_engine
 from demo.generation.profile import SAMPLING, read_profile
-from demo.generation.request import GenerationRequest
+from demo.generation.request import FIELDS, GenerationRequest
 from demo.settings import read_settings
 from training import TrainingError
+from training.models import load_decoder, packaged_base_folder
+from training.recipe import PACKAGED_BASE
 
 SLOTS = 16
 DEADLINE_SECONDS = 600
-# Enough for any tweet: a text that has not ended by then does not end by itself.
-MAX_NEW_TOKENS = 160
+# As long as the texts that visitors get who choose no length.
+MAX_NEW_TOKENS = int(FIELDS["max_new_tokens"].default or 0)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One text; `ended` is whether it ended by itself, before its length was reached."""
+    """One text, which begins with its prompt; `ended` is whether it ended by itself, before its
+    length was reached."""
 
     text: str
     ended: bool
@@ -62,6 +65,15 @@ def open_engine(checkpoint: Checkpoint) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close()
+
+
+def load_base(source: str = PACKAGED_BASE) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A model before any fine-tuning, in evaluation mode; by default the embedded checkpoint's
+    base. Raises TrainingError if it cannot be had."""
+    model, tokenizer = load_decoder(
+        str(packaged_base_folder()) if source == PACKAGED_BASE else source
+    )
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
 def read_decoding(folder: Path) -> dict[str, Any]:

@@ -2,22 +2,15 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from training.files import rounded
+from training.intervals import share
+from training.sampling import Sample
+from training.text_figures import REPEATING_RULE, describe, novelty, repeating, windows_of
 
-from demo.generation.engine import Engine
-from training.sampling import draw
-from training.text_figures import REPEATING_RULE, describe, novelty, share_repeating
-
-FIRST_SEED = 2_000_000
 SHOWN = 20
-PREFIX_TOKENS = 10
-# A tweet hardly longer than its prefix would be completed by chance.
-MIN_COMPLETED_TOKENS = 10
-PREFIXES = 1_000
-GREEDY = {"top_k": 1, "temperature": 1.0, "top_p": 1.0}
 
 
 @dataclass(frozen=True)
@@ -27,9 +20,7 @@ class Report:
     generated, real: figures of equally many generated and real texts of test.
     novelty: share of n-grams that train does not have, by n, of all generated and all real ones.
     verbatim: share of all generated texts, and of all real ones, that repeat train by
-        `verbatim_rule`.
-    completed: share of training tweets, and of held-out ones, that a greedy continuation of their
-        first `prefix_tokens` tokens completes exactly; of `prefixes` tweets each.
+        `verbatim_rule`; `verbatim_intervals` has their 95 % intervals.
     unpicked: the first texts drawn.
     """
 
@@ -40,70 +31,57 @@ class Report:
     real: Mapping[str, Any]
     novelty: Mapping[str, Mapping[int, float]]
     verbatim: Mapping[str, float]
+    verbatim_intervals: Mapping[str, Mapping[str, float]]
     verbatim_rule: str
-    prefix_tokens: int
-    prefixes: Mapping[str, int]
-    completed: Mapping[str, float]
     unpicked: Sequence[str]
 
 
 def measure_texts(
-    engine: Engine,
-    tokenizer: PreTrainedTokenizerBase,
+    samples: Sequence[Sample],
+    first_seed: int,
+    decoding: Mapping[str, Any],
     train: Sequence[str],
     test: Sequence[str],
-    decoding: Mapping[str, Any],
-    count: int,
 ) -> Report:
-    """Draws `count` texts without a prompt, and continues the openings of real ones."""
-    samples = draw(engine, [""] * count, decoding, FIRST_SEED, "unprompted")
+    """Compares texts drawn without a prompt, with these seeds and settings, with real ones."""
     written = [sample.text for sample in samples]
-    compared = min(count, len(test))
+    compared = min(len(written), len(test))
     ended = [sample.ended for sample in samples[:compared]]
-    openings = {
-        name: _openings(texts, tokenizer, count)
-        for name, texts in (("train", train), ("test", test))
-    }
+    sides = {"generated": written, "real": test}
+    known = windows_of(train)
+    repeats = {name: repeating(side, known) for name, side in sides.items()}
+    verbatim = {name: share(sum(found), len(found)) for name, found in repeats.items()}
     return Report(
-        samples=count,
-        first_seed=FIRST_SEED,
+        samples=len(samples),
+        first_seed=first_seed,
         decoding=dict(decoding),
         generated=describe(written[:compared], ended).as_dict(),
-        real=describe(random.Random(FIRST_SEED).sample(test, compared)).as_dict(),
+        real=describe(random.Random(first_seed).sample(test, compared)).as_dict(),
         novelty={
-            name: {n: round(share, 4) for n, share in novelty(side, train).items()}
-            for name, side in (("generated", written), ("real", test))
+            name: {n: round(value, 4) for n, value in novelty(side, train).items()}
+            for name, side in sides.items()
         },
-        verbatim={
-            name: round(share_repeating(side, train), 4)
-            for name, side in (("generated", written), ("real", test))
-        },
+        verbatim={name: round(found.value, 4) for name, found in verbatim.items()},
+        verbatim_intervals={name: rounded(asdict(found)) for name, found in verbatim.items()},
         verbatim_rule=REPEATING_RULE,
-        prefix_tokens=PREFIX_TOKENS,
-        prefixes={name: len(found) for name, found in openings.items()},
-        completed={name: _completed(engine, found, name) for name, found in openings.items()},
         unpicked=written[:SHOWN],
     )
 
 
-def _openings(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, count: int
-) -> list[tuple[str, str]]:
-    """At most `PREFIXES` and `count` pairs of an opening and the whole text, drawn by seed."""
-    found: list[tuple[str, str]] = []
-    for text in random.Random(FIRST_SEED).sample(texts, len(texts)):
-        if len(found) == min(PREFIXES, count):
-            break
-        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        opening = str(tokenizer.decode(ids[:PREFIX_TOKENS]))
-        is_long = len(ids) >= PREFIX_TOKENS + MIN_COMPLETED_TOKENS
-        # A token can end within a character, or after a space that an opening must not end with.
-        if is_long and text.startswith(opening) and opening == opening.rstrip():
-            found.append((opening, text))
-    return found
+def render(report: Report) -> str:
+    """The report, for a terminal."""
+    rows: list[tuple[str, Any, Any]] = [("texts", "generated", "real")]
+    rows += [(name, value, report.real[name]) for name, value in report.generated.items()]
+    real = report.novelty["real"]
+    rows += [(f"new {n}-grams", v, real[n]) for n, v in report.novelty["generated"].items()]
+    verbatim = report.verbatim
+    rows.append(("repeat train verbatim", verbatim["generated"], verbatim["real"]))
+    return "\n".join(
+        f"{name:<28}{_cell(ours):>22}{_cell(theirs):>22}" for name, ours, theirs in rows
+    )
 
 
-def _completed(engine: Engine, openings: Sequence[tuple[str, str]], name: str) -> float:
-    written = draw(engine, [o for o, _ in openings], GREEDY, 0, f"openings of {name}")
-    same = sum(one.text == text for one, (_, text) in zip(written, openings, strict=True))
-    return round(same / max(1, len(openings)), 4)
+def _cell(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "/".join(f"{one:.0f}" for one in value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """What the page is built from before a checkpoint's weights are there: two of its small files."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,3 +35,18 @@ def read_profile(folder: Path) -> Profile:
         with suppress(InvalidRequest):
             defaults[name] = FIELDS[name].validate(values.get(name))
     return Profile(persona_of(folder), replace(Profile().defaults, **defaults))
+
+
+# What each mood of the page changes of the checkpoint's own defaults.
+MOODS: Mapping[str, Mapping[str, Any]] = {
+    "trained": {},
+    "cautious": {"temperature": 0.5, "top_p": 0.9},
+    "bold": {"temperature": 1.15},
+    "unhinged": {"temperature": 1.5, "top_p": 1.0},
+    "short": {"max_new_tokens": 20},
+}
+
+
+def moods(defaults: GenerationRequest) -> Mapping[str, GenerationRequest]:
+    """Each mood as the request it makes of these defaults."""
+    return {name: replace(defaults, **changes) for name, changes in MOODS.items()}

@@ -65,7 +65,7 @@ class NumberField:
 FIELDS: Mapping[str, NumberField] = {
     field.name: field
     for field in (
-        NumberField("max_new_tokens", "Length", 60, 1, 200, 1, True,
+        NumberField("max_new_tokens", "Length", 80, 1, 200, 1, True,
                     "Maximum length in tokens (roughly ¾ of a word). Tweets often end sooner."),
         NumberField("temperature", "Temperature", 0.9, 0.1, 1.5, 0.05, False,
                     "Low is predictable, high is unhinged."),

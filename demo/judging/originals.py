@@ -16,7 +16,7 @@ Every figure of "8 words or 50 characters" in this project means these windows.
 import math
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
@@ -37,7 +37,7 @@ MAX_BYTES = 2_000_000
 FALSE_POSITIVE_RATE = 1e-6
 # That rate takes 20; a file that asks for more than this was not made by `build`.
 MAX_HASHES = 64
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 
 
 class Passage(NamedTuple):
@@ -128,7 +128,8 @@ class Originals:
         are joined. Windows whose digest is in `hidden` count as not found."""
         windows = _windows(text)
         passages: list[Passage] = []
-        for window, is_found in zip(windows, self._are_found(windows), strict=True):
+        found = self.are_found(b"".join(window.digest for window in windows))
+        for window, is_found in zip(windows, found, strict=True):
             if not is_found or window.digest in hidden:
                 continue
             if passages and window.start < passages[-1].end:
@@ -137,13 +138,10 @@ class Originals:
                 passages.append(Passage(window.start, window.end))
         return tuple(passages)
 
-    def windows_found(self, text: str) -> list[bool]:
-        """Says for each window of the text, in order, whether a real tweet contains it too."""
-        return self._are_found(_windows(text))
-
-    def _are_found(self, windows: Sequence[Window]) -> list[bool]:
-        keys = _keys(b"".join(window.digest for window in windows))
-        are_found = np.ones(len(windows), dtype=bool)
+    def are_found(self, digests: bytes) -> list[bool]:
+        """Says of each digest of a window, one after another, whether it is one of a real tweet."""
+        keys = _keys(digests)
+        are_found = np.ones(len(keys), dtype=bool)
         for bits in _positions(keys, self.facts):
             are_found &= (self._bits[bits >> 3] >> (bits & 7).astype(np.uint8) & 1).astype(bool)
         found: list[bool] = are_found.tolist()
@@ -193,7 +191,7 @@ def _bare(word: str) -> str:
 
 def _digest(window: str) -> bytes:
     # A pasted text can contain half of a surrogate pair.
-    return blake2b(window.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+    return blake2b(window.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def _keys(digests: bytes) -> np.ndarray:

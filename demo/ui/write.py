@@ -1,13 +1,13 @@
 """The writing tab: an opening, its settings, and the cards that they become."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from demo.generation.profile import Profile
+from demo.generation.profile import Profile, moods
 from demo.generation.request import (
     COUNT,
     FIELDS,
@@ -22,19 +22,6 @@ from demo.ui.results import Draft
 from demo.ui.theme import LIGHT
 
 NUMBERS = tuple(name for name in FIELDS if name != "seed")
-# What each mood changes of the checkpoint's own defaults; their names are in copy.py.
-MOODS: Mapping[str, Mapping[str, Any]] = {
-    "trained": {},
-    "cautious": {"temperature": 0.5, "top_p": 0.9},
-    "bold": {"temperature": 1.15},
-    "unhinged": {"temperature": 1.5, "top_p": 1.0},
-    "short": {"max_new_tokens": 20},
-}
-
-
-def moods(defaults: GenerationRequest) -> Mapping[str, GenerationRequest]:
-    """Each mood as the request it makes of these defaults."""
-    return {name: replace(defaults, **changes) for name, changes in MOODS.items()}
 
 
 def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool) -> None:

@@ -53,7 +53,7 @@ def test_what_is_shared_ends_with_the_label_the_seed_and_the_checkpoint(client: 
 def test_a_text_names_what_it_takes_to_repeat_it(client: Client) -> None:
     result = client.predict("Today", temperature=0.5, top_k=9, seed=3, api_name="/generate")
     assert result["settings"] == {
-        "max_new_tokens": 60,
+        "max_new_tokens": 80,
         "temperature": 0.5,
         "top_p": 0.95,
         "top_k": 9,

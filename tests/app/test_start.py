@@ -137,7 +137,7 @@ def test_the_page_is_in_the_checkpoints_words_and_none_of_them_is_markup(
 def test_what_nobody_asks_for_is_sampled_as_the_checkpoint_says(real_app: AppProcess) -> None:
     """As far as it is within the limits; and the page shows the same."""
     settings = generate(real_app.url, prompt="Today", seed=1)["settings"]
-    expected = {"temperature": 1.05, "top_p": 0.7, "top_k": 0, "max_new_tokens": 60}
+    expected = {"temperature": 1.05, "top_p": 0.7, "top_k": 0, "max_new_tokens": 80}
     assert {name: settings[name] for name in expected} == expected
     config = HTTP.get(f"{real_app.url}/config").json()
     sliders = {

@@ -34,7 +34,7 @@ def test_reset_brings_everything_back(page: Page) -> None:
     page.get_by_role("button", name="Advanced").click()
     page.get_by_label("Seed").fill("9")
     page.get_by_role("button", name="Reset to defaults").click()
-    expect(page.get_by_label("number input for Length")).to_have_value("60")
+    expect(page.get_by_label("number input for Length")).to_have_value("80")
     expect(page.get_by_label("Seed")).to_have_value("")
     expect(page.locator("#cd-count label:has(:checked)")).to_have_text("1")
     assert checked(page) == ["Default"]

@@ -127,3 +127,11 @@ def scratch_run(shared: Callable[..., Path], recipe: Path, prepared: Path) -> Pa
         assert done.returncode == 0, done.stderr
 
     return shared("scratch", make) / "run"
+
+
+@pytest.fixture
+def tiny_base(scratch_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for the packaged base, which takes seconds to load."""
+    monkeypatch.setattr(
+        "training.sampling.packaged_base_folder", lambda: scratch_run / "checkpoint"
+    )

@@ -2,21 +2,35 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from demo.checkpoints.files import verify_checksums
+from demo.judging.judges import Share
 from tests.training.conftest import verb
-from training.decoding import distance, forget_texts, settings
-from training.text_figures import describe
+from training.decoding import NAMES, TRIED, Trial, forget_texts, openings, verdict
+from training.mauve import cluster, mauve
+from training.text_distance import COMPARED, TextSet, distance, measure_distance, measure_gain
 
-TEXTS = ["@teapot counts the Harbor!", "the #harbor SAYS nothing", "kettles follow kettles"]
+CHANCE = np.random.default_rng(0)
 
 
-@pytest.mark.usefixtures("short_samples")
-def test_the_setting_nearest_to_real_tweets_becomes_the_default(
+def texts(share: float, count: int = 200) -> TextSet:
+    """Texts of which this share has whatever is counted; all in one cluster and of one length."""
+    has = CHANCE.random((len(COMPARED), count)) < share
+    counts = np.stack([has, np.ones_like(has)], axis=-1).astype(float)
+    return TextSet(counts, np.full(count, 100), np.zeros(count, dtype=int))
+
+
+def trial(distance: float) -> Trial:
+    setting = dict.fromkeys(NAMES, 1.0)
+    return Trial(setting, {}, Share(distance, 0.0, 1.0), Share(0.9, 0.8, 1.0))
+
+
+@pytest.mark.usefixtures("short_samples", "tiny_base")
+def test_every_setting_is_measured_and_the_choice_recorded(
     scratch_run: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "checkpoint"
@@ -26,25 +40,76 @@ def test_the_setting_nearest_to_real_tweets_becomes_the_default(
     assert "compared on 14 texts (dev has 14) chance chooses one; 100 texts" in done.stdout
     assert (folder / "generation_config.json").read_bytes() == before
     monkeypatch.setattr("training.decoding.MIN_TEXTS", 4)
-    done = verb("decoding", "--checkpoint", folder, "--data", prepared, "--samples", 4)
+    done = verb("decoding", "--checkpoint", folder, "--data", prepared, "--samples", 12)
     assert done.returncode == 0, done.stderr
     search = json.loads((folder / "metrics.json").read_text())["decoding"]
-    assert search["samples"] == 4
-    assert len(search["tried"]) == len(settings())
-    best = min(search["tried"], key=lambda one: one["distance"])
+    assert (search["samples"], search["prompted"]) == (12, 6)
+    # The checkpoint's own defaults are one of those that are tried anyway.
+    assert len(search["tried"]) == len(TRIED)
+    best = min(search["tried"], key=lambda one: one["distance"]["value"])
+    assert search["nearest"] == {name: best[name] for name in NAMES}
+    is_sure = search["gain"]["low"] > 0
+    own = {name: search["tried"][0][name] for name in NAMES}
+    assert search["chosen"] == (search["nearest"] if is_sure else own)
     config = json.loads((folder / "generation_config.json").read_text())
-    for name, value in search["chosen"].items():
-        assert config[name] == best[name] == value
+    assert search["chosen"].items() <= config.items()
     assert config["do_sample"] is True
+    assert config["max_new_tokens"] == search["max_new_tokens"]
     verify_checksums(folder)
-    rows = (folder / "README.md").read_text().split("| repetition penalty | distance |")[1]
-    assert f"**{best['distance']:.4f}**" in rows.splitlines()[2]
+    card = (folder / "README.md").read_text()
+    assert f"**{best['distance']['value']:.4f}**" in card
+    assert f"| other real tweets | | | {search['noise']['distance']['value']:.4f} |" in card
 
 
 def test_the_distance_is_zero_only_for_the_same_figures() -> None:
-    real = describe(TEXTS)
-    assert distance(real, real) == 0
-    assert 0 < distance(replace(real, hashtags=1.0), real) < distance(describe(["a b c"]), real) < 1
+    figures = np.array([0.2, 0.4])
+    assert distance(figures, figures) == 0
+    assert distance(figures, figures[::-1]) == pytest.approx(0.5)
+    assert distance(figures[::-1], figures) == pytest.approx(0.5)
+
+
+def test_a_gain_is_sure_where_texts_differ_and_not_where_they_do_not() -> None:
+    real, far, near, same = texts(0.5), texts(0.9), texts(0.5), texts(0.5)
+    assert measure_gain(far, near, real, choices=5).low > 0
+    gain = measure_gain(same, near, real, choices=5)
+    assert gain.low < 0 < gain.high
+    alone = measure_gain(same, near, real, choices=1)
+    assert alone.high - alone.low < gain.high - gain.low
+    assert measure_distance(far, real).low > measure_distance(near, real).high
+
+
+def test_the_verdict_names_what_chance_can_make() -> None:
+    before, nearest = trial(0.2), trial(0.1)
+    assert "The defaults stay: no setting" in verdict(before, before, Share(0.0, 0.0, 0.0))
+    assert verdict(before, nearest, Share(0.1, 0.05, 0.2)).startswith("Chosen: 1, top-p 1")
+    assert "which chance alone can make" in verdict(before, nearest, Share(0.1, -0.01, 0.2))
+
+
+def test_half_of_the_texts_have_a_prompt_that_leaves_a_word_to_write() -> None:
+    prompts = openings(["The teapot counts the cups", "Too few words"] * 8, ("Today I'll be",))
+    assert prompts[::2] == [""] * 8
+    assert prompts[1::2] == ["Today I'll be", *["Too few"] * 3] * 2
+    assert openings(["a b c d e"] * 4, ())[1::2] == ["a b c"] * 2
+    assert openings(["a @user c d e"] * 4, ())[3] == ""
+    assert openings(["a @user c d e"] * 4, ("Today I'll be",))[3] == "Today I'll be"
+
+
+def test_mauve_is_one_for_equal_sets_and_less_the_further_they_are() -> None:
+    one = np.repeat(np.arange(10), 10)
+    half = np.where(np.arange(100) < 50, one, one + 10)
+    assert mauve(one, one) == pytest.approx(1)
+    assert 0.01 < mauve(one, half) < 0.9
+    assert mauve(one, one + 10) < 0.01
+    assert mauve(half, one) == pytest.approx(float(mauve(one, half)))
+    both = mauve(np.stack([one, half]), np.stack([one, one]))
+    assert both.tolist() == pytest.approx([1, float(mauve(half, one))])
+
+
+def test_texts_in_different_places_are_in_different_clusters() -> None:
+    here, there = (CHANCE.normal(place, 0.1, (40, 8)) for place in (1, -1))
+    ours, theirs, again = cluster([here, there, here], seed=0)
+    assert set(ours.tolist()).isdisjoint(theirs.tolist())
+    assert ours.tolist() == again.tolist()
 
 
 def test_figures_of_texts_are_of_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,8 +119,3 @@ def test_figures_of_texts_are_of_the_defaults(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "run evaluate again" in said
     assert "run judges again" in said
-
-
-def test_the_distance_is_symmetric() -> None:
-    one, other = describe(TEXTS), describe(TEXTS[1:])
-    assert distance(one, other) == pytest.approx(distance(other, one))

@@ -22,6 +22,7 @@ from tests.training.forked import forked, run_verb
 from training.__main__ import main
 from training.bits_per_byte import score_texts, summarise
 from training.prepare import read_texts
+from training.visitors import CONTINUED
 from training.working_tree import ROOT
 
 REQUIRED = {"finetune": ["--recipe", "scratch"], "deploy": ["--space", "a/b", "--model", "a/b"]}
@@ -92,12 +93,31 @@ def test_evaluate_prints_and_records_every_figure(
     assert f"{evaluation['test']['checkpoint']['bits_per_byte']:.4f}" in card
     assert "bits_per_byte" in card.split("---")[1]
     texts = metrics["texts"]
-    assert texts["samples"] == 24
-    assert texts["generated"]["texts"] == texts["real"]["texts"] == 14
+    assert texts["samples"] == texts["generated"]["texts"] == texts["real"]["texts"] == 12
     assert set(texts["novelty"]["real"]) == {"5", "6", "7", "8", "9", "10"}
-    assert len(texts["unpicked"]) == 20
+    assert len(texts["unpicked"]) == 12
+    for name, found in texts["verbatim_intervals"].items():
+        assert found["low"] <= texts["verbatim"][name] <= found["high"]
     assert texts["decoding"]["temperature"] == 0.9
     assert f"| {texts['generated']['distinct_1']:.4f} | {texts['real']['distinct_1']:.4f} |" in card
+    read = metrics["visitors"]
+    texts_of = {name: one["texts"] for name, one in read["groups"].items()}
+    # How many of them may be continued is up to the model.
+    texts_of.pop(CONTINUED, None)
+    assert texts_of.pop("real tweets of test") == 14
+    assert texts_of.pop("real tweets with the 20 openings") > 0
+    assert texts_of == {
+        "no prompt": 12, "the page's examples": 6, "20 openings": 6, "mood: cautious": 3,
+        "mood: bold": 3, "mood: unhinged": 3, "mood: short": 3,
+    }  # fmt: skip
+    assert read["samples"] == 24
+    for bar in read["bars"]:
+        assert f"| {bar['name']} | {bar['found']['value']:.4f} |" in card
+        assert bar["name"] in done.stdout
+    assert {(row["prefix_tokens"], row["set"]) for row in metrics["memorisation"]} == {
+        (10, "train"), (10, "test"), (50, "train"), (50, "test"),
+    }  # fmt: skip
+    assert "| 10 tokens | **this model** | train |" in card
 
 
 def test_long_posts_are_learnt_whole(tmp_path: Path) -> None:
@@ -158,7 +178,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(
     folder = tmp_path / "run"
     shutil.copytree(scratch_run, folder)
     before = {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
-    monkeypatch.setattr("training.judges.SHUFFLED_TEXTS", 40)
+    monkeypatch.setattr("training.judges.DIGEST_BATCHES", 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, hard))
     try:

@@ -17,7 +17,12 @@ from demo.judging.files import UnusableFile
 from tests import made_up
 from tests.processes import ROOT
 from training import TrainingError
-from training.detector_training import measure_detector, train_detector
+from training.detector_training import (
+    compare,
+    measure_detector,
+    train_detector,
+    train_likelihood_judge,
+)
 
 TEXTS = (
     "a", "The teapot", "  The\tteapot \n is  https://t.co/x here ", "naïve café 🫖🫖 🇩🇰",
@@ -57,6 +62,18 @@ def test_a_difference_is_learned_and_measured_on_other_texts(detector: Detector)
     assert figures.overall.accuracy.value > 0.95
     assert figures.overall.roc_auc.value > 0.99
     assert (figures.overall.real, figures.overall.generated) == (40, 40)
+
+
+def test_the_stronger_judge_tells_texts_by_how_much_less_they_surprise_their_own_model() -> None:
+    """Both models' bits per byte: alike for both kinds under the base, lower under the model."""
+    chance = np.random.default_rng(0)
+    base = chance.normal(2, 0.5, 400)
+    real = np.column_stack([base[:200] - 0.2, base[:200]])
+    generated = np.column_stack([base[200:] - 0.6, base[200:]])
+    real, generated = (one + chance.normal(0, 0.1, one.shape) for one in (real, generated))
+    judge = train_likelihood_judge(real[:100], generated[:100])
+    of_real, of_generated = (judge.predict_proba(one[100:])[:, 1] for one in (real, generated))
+    assert compare(of_real, of_generated).roc_auc.low > 0.9
 
 
 def test_the_words_that_tell_are_those_that_weigh_most(detector: Detector) -> None:

@@ -74,6 +74,15 @@ def test_half_of_what_is_shown_is_real() -> None:
     assert counts.total() == 1_000
 
 
+@pytest.mark.slow
+def test_half_of_twenty_thousand_rounds_is_real() -> None:
+    tables = (dealer([50] * 40, generated([50] * 40))[0] for _ in range(500))
+    counts = Counter(deal.shown.truth for table in tables for deal in deals(table, 40))
+    # Six standard deviations of a fair coin.
+    assert 9_576 < counts["real"] < 10_424
+    assert counts.total() == 20_000
+
+
 def test_a_length_says_nothing_even_if_it_is_rare_among_real_ones() -> None:
     table, _ = dealer([40] * 4_000 + [200] * 500, generated([40, 201] * 1_000))
     shown = [deal.shown for deal in deals(table, 800)]

@@ -1,10 +1,9 @@
 """Figures of texts, on texts small enough to count by hand."""
 
-import math
-
+import numpy as np
 import pytest
 
-from training.text_figures import describe, novelty, self_bleu, share_repeating
+from training.text_figures import count, describe, novelty, ratio, repeating, windows_of
 
 TEAPOTS = "The teapot counts the harbor"
 LONG = " ".join(f"word{i}" for i in range(12))
@@ -22,7 +21,7 @@ def test_every_share_by_hand() -> None:
     # The 4-gram "a b c d" comes twice among the 5 of its text; the first text has 2, the second 0.
     assert found.repetition == pytest.approx(1 / 7)
     assert found.within_280 == pytest.approx(2 / 3)
-    assert found.handles == found.hashtags == found.exclamations == pytest.approx(1 / 3)
+    assert found.public_handles == found.hashtags == found.exclamations == pytest.approx(1 / 3)
     assert found.shouted == pytest.approx(1 / 8)
     assert found.capitals == pytest.approx(5 / 43)
     assert found.length == pytest.approx((15.0, 15.0, 26.2))
@@ -32,25 +31,16 @@ def test_a_text_over_280_characters_is_not_within_even_if_it_ended() -> None:
     assert describe(["a" * 281, "b" * 280]).within_280 == 0.5
 
 
-def test_self_bleu_of_equal_and_of_unlike_texts() -> None:
-    words = TEAPOTS.split()
-    assert self_bleu([words, words]) == pytest.approx(1)
-    assert self_bleu([words, ["nothing", "here", "is", "alike"]]) == 0
-    assert self_bleu([words]) == 0
+def test_an_anonymous_handle_is_not_counted() -> None:
+    assert describe(["Thank you @user!", "@user and @teapot", "none"]).public_handles == 1 / 3
 
 
-def test_self_bleu_by_hand() -> None:
-    """Against "a b c d x", "a b c d e" matches 4 of 5, 3 of 4, 2 of 3 and 1 of 2 n-grams."""
-    expected = math.exp(sum(map(math.log, (4 / 5, 3 / 4, 2 / 3, 1 / 2))) / 4)
-    texts = [["a", "b", "c", "d", "e"], ["a", "b", "c", "d", "x"]]
-    assert self_bleu(texts) == pytest.approx(expected)
-
-
-def test_self_bleu_punishes_texts_shorter_than_all_others() -> None:
-    short, long = ["a", "b", "c", "d"], ["a", "b", "c", "d", "e", "f", "g", "h"]
-    both = self_bleu([short, long])
-    precise_long = math.exp(sum(map(math.log, (4 / 8, 3 / 7, 2 / 6, 1 / 5))) / 4)
-    assert both == pytest.approx((math.exp(1 - 8 / 4) + precise_long) / 2)
+def test_figures_of_resampled_texts_are_those_of_the_texts() -> None:
+    """Of a text twice and another not at all, and of each once."""
+    texts = ["AB cd!", "#efgh ij kl mn"]
+    capitals = count(texts)["capitals"][np.array([[0, 0], [0, 1]])]
+    assert ratio(capitals).tolist() == [0.5, pytest.approx(2 / 14)]
+    assert describe(texts).capitals == pytest.approx(2 / 14)
 
 
 def test_novelty_is_what_no_known_text_has() -> None:
@@ -73,8 +63,8 @@ def test_novelty_is_what_no_known_text_has() -> None:
     ],
 )
 def test_verbatim_is_eight_words_or_fifty_characters(text: str, repeats: bool) -> None:
-    assert share_repeating([text], [LONG, FIFTY]) == repeats
+    assert repeating([text], windows_of([LONG, FIFTY])) == [repeats]
 
 
-def test_the_share_of_texts_that_repeat() -> None:
-    assert share_repeating([LONG, TEAPOTS, "other"], [LONG]) == pytest.approx(1 / 3)
+def test_each_text_that_repeats_is_found() -> None:
+    assert repeating([LONG, TEAPOTS, "other"], windows_of([LONG])) == [True, False, False]

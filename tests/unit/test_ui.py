@@ -10,7 +10,7 @@ import pytest
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.engine import Ending, EngineError
-from demo.generation.profile import read_profile
+from demo.generation.profile import moods, read_profile
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.judging.judges import Judges, read_metrics
 from demo.server.service import Loaded, Service, ready
@@ -21,7 +21,6 @@ from demo.ui.components import STATIC, browser_function, read_static
 from demo.ui.detect import judge
 from demo.ui.results import Draft, TextResult
 from demo.ui.theme import CSS_FILE, DARK, LIGHT, palette_css
-from demo.ui.write import moods
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
 
 PROFILE = read_profile(EMBEDDED)
