@@ -1,7 +1,6 @@
 """The guessing game's rules, each by itself: what may be shown, what is dealt, what a ticket is."""
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from demo.game.tweets import DisplayRules, Dullness, Tweet
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
 from tests import made_up
+from tests.guessing import written
 
 REAL = ("The kettle follows the teapot, and @teapots sings: “tea” 🫖!", "A teapot paints the town.")
 IDENTITY = EngineIdentity("scripted", "0123456789ab", "script", "exact")
@@ -302,8 +302,15 @@ def test_half_begins_with_the_opening_words_of_a_real_tweet() -> None:
 
 def test_a_text_of_which_hardly_a_word_is_new_is_not_taken() -> None:
     asked = GameRequest(GenerationRequest(prompt="The kettle follows the teapot,"), opened_by=0)
-    assert SOURCE.accept(asked, "The kettle follows the teapot, and so?", IDENTITY) is None
-    taken = SOURCE.accept(asked, "The kettle follows the teapot, and so on.", IDENTITY)
+    assert (
+        SOURCE.accept(
+            asked, written(asked.request, "The kettle follows the teapot, and so?", IDENTITY)
+        )
+        is None
+    )
+    taken = SOURCE.accept(
+        asked, written(asked.request, "The kettle follows the teapot, and so on.", IDENTITY)
+    )
     assert taken
     assert (taken.text, taken.opened_by) == ("The kettle follows the teapot, and so on.", 0)
     assert taken.source.startswith("scripted@0123456789ab · script exact · seed ")
@@ -311,18 +318,18 @@ def test_a_text_of_which_hardly_a_word_is_new_is_not_taken() -> None:
 
 def test_a_text_that_repeats_a_real_one_or_has_no_twin_is_not_taken() -> None:
     asked, text = GameRequest(GenerationRequest()), "The teapot sings of tea."
-    assert SOURCE.accept(asked, text, IDENTITY)
+    assert SOURCE.accept(asked, written(asked.request, text, IDENTITY))
     repeating = replace(SOURCE, repeats=lambda text: True)
-    assert repeating.accept(asked, text, IDENTITY) is None
+    assert repeating.accept(asked, written(asked.request, text, IDENTITY)) is None
     unwanted = replace(SOURCE, is_wanted=lambda length: length != len(text))
-    assert unwanted.accept(asked, text, IDENTITY) is None
+    assert unwanted.accept(asked, written(asked.request, text, IDENTITY)) is None
 
 
 def test_a_dull_text_is_not_taken() -> None:
     asked, text = GameRequest(GenerationRequest()), "The teapot sings of tea."
     dull = replace(SOURCE, is_dull=lambda found: found == text)
-    assert dull.accept(asked, text, IDENTITY) is None
-    assert dull.accept(asked, "The kettle sings of tea.", IDENTITY)
+    assert dull.accept(asked, written(asked.request, text, IDENTITY)) is None
+    assert dull.accept(asked, written(asked.request, "The kettle sings of tea.", IDENTITY))
 
 
 def test_a_text_of_common_words_is_dull() -> None:
@@ -343,18 +350,13 @@ def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() 
     """Else the engine's work would tell that what is on the page was generated."""
     pool = Pool(capacity=4)
     for one in generated([50] * 4):
+        assert pool.want(SOURCE)
         pool.put(one)
-    woken = threading.Event()
-
-    def wait() -> None:
-        if pool.wait_for_room(lambda: False):
-            woken.set()
-
-    threading.Thread(target=wait, daemon=True).start()
+    assert pool.want(SOURCE) is None
     pool.remove(pool.texts()[0])
-    assert not woken.wait(0.1)
+    assert pool.want(SOURCE) is None
     pool.refill()
-    assert woken.wait(5)
+    assert pool.want(SOURCE)
 
 
 REAL_ONE = Shown("The teapot sings.", "real")

@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.profile import read_profile
+from demo.server.idle import IdleWriter
 from demo.server.service import Service, ready
 from demo.ui.specimens import WANTED, Specimens
 from tests.processes import wait_until
@@ -16,8 +17,9 @@ PROFILE = read_profile(EMBEDDED)
 
 
 def begun(service: Service) -> TestClient:
-    specimens = Specimens(service, PROFILE)
-    specimens.begin()
+    specimens, writer = Specimens(service, PROFILE), IdleWriter(service, pause_seconds=0.02)
+    writer.add(specimens.want)
+    writer.begin()
     return TestClient(Starlette(routes=[specimens.route()]))
 
 
