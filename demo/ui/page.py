@@ -26,7 +26,10 @@ _HEADER = """
 _HEADER_OF_TWO_SIDES = _HEADER.replace("<b>", "${one} <span>or</span> <b>", 1)
 # Shown where the header is not, in an embed, or is short, on a phone. page.html has the link lead
 # to the whole page.
-_FOOTER = '<p>${parody} ${disclaimer} <a target="_blank" rel="noopener">${more}</a></p>'
+_FOOTER = """
+<p>${parody} ${disclaimer}
+<a target="_blank" rel="noopener">Can you tell these from the real ones? Play the game</a></p>
+"""
 
 
 def build_page(
@@ -48,31 +51,35 @@ def build_page(
             publish(checkpoint)
         _build_header(persona)
         build_component("page", "cd-notice", words=dict(copy.STATUS))
-        build_component("fool", "cd-fool", words=copy.fool_words(persona))
+        build_component("fool", "cd-fool", person=persona.name)
         with gr.Tabs(elem_id="cd-tabs"):
-            with gr.Tab(copy.TABS["write"], id="write"):
+            with gr.Tab("Write", id="write"):
                 build_write_tab(generate_many, profile, can_fool=not why_no_game)
-            with gr.Tab(copy.TABS["guess"], id="guess"):
-                build_component(
-                    "guess",
-                    "cd-guess",
-                    title=persona.title,
-                    rounds=ROUNDS,
-                    off=why_no_game,
-                    words={**copy.guess_words(persona), **copy.SHARE},
-                )
-            with gr.Tab(copy.TABS["detect"], id="detect"):
+            with gr.Tab("Guess", id="guess"):
+                _build_guess_tab(persona, why_no_game)
+            with gr.Tab("Detect", id="detect"):
                 build_detect_tab(detect)
-            with gr.Tab(copy.TABS["about"], id="about") as about:
+            with gr.Tab("About", id="about") as about:
                 build_about_tab(about, checkpoint, persona, owner)
-        build_fixed_html(
-            _FOOTER,
-            "cd-footer",
-            parody=copy.PARODY,
-            disclaimer=copy.DISCLAIMER,
-            more=copy.MORE_ON_THE_PAGE,
-        )
+        build_fixed_html(_FOOTER, "cd-footer", parody=copy.PARODY, disclaimer=copy.DISCLAIMER)
     return page
+
+
+def _build_guess_tab(persona: Persona, why_no_game: str) -> None:
+    if why_no_game:
+        build_fixed_html('<p class="cd-quiet cd-message">${why}</p>', "cd-guess", why=why_no_game)
+        return
+    real, _, computer = persona.title.rstrip("?").rpartition(" or ")
+    build_component(
+        "guess",
+        "cd-guess",
+        title=persona.title,
+        person=persona.name,
+        rounds=ROUNDS,
+        # The two sides of its title, if it has two.
+        real=real or persona.name,
+        computer=computer or "Computer",
+    )
 
 
 def _build_header(persona: Persona) -> None:

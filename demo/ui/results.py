@@ -21,10 +21,10 @@ class TextResult:
     """One text so far, as `/generate` sends it.
 
     `text` is `prompt` and `generated`; `shareable` is the text with its label. In all but `prompt`
-    slurs are masked. `finish_reason` is
-    None until the text is finished; it is "error" if `error` says why it failed (the page puts
-    "stopped" there itself). `settings` is None if the request was refused. `repeats` are offsets
-    in `text`, in characters; `repeated_share` is their part of it, in 0 to 1.
+    slurs are masked. `finish_reason` is None until the text is finished; it is "error" if `error`
+    says why it failed (the page puts "stopped" there itself). `settings` is None if the request was
+    refused. `repeats` are offsets in `text`, in characters; `repeated_share` is their part of it,
+    in 0 to 1.
     """
 
     text: str
@@ -138,12 +138,10 @@ class Draft:
 
     @property
     def opening(self) -> str:
-        """The words that the text begins with."""
         return self.request.opening if self.request else ""
 
     @property
     def text(self) -> str:
-        """The opening and what was added, as one text."""
         return self.opening + self.generated
 
     @property
@@ -158,7 +156,6 @@ class Draft:
         return replace(longer, repeats=judges.repeats(longer.text)) if chunk.ending else longer
 
     def result(self) -> TextResult:
-        """The text so far as the API returns it."""
         request, identity, ending = self.request, self.identity, self.ending
         share = share_of(self.repeats, self.text)
         return TextResult(
@@ -201,10 +198,11 @@ class Draft:
         if self.error or self.request is None:
             return
         if self.identity is None:
-            yield copy.LOADING
+            yield copy.STATUS["loading"]
         if self.ahead:
-            yield copy.QUEUE_NOTE.format(self.ahead)
+            yield f"You are number {self.ahead} in the queue."
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
-            yield copy.LENGTH_NOTE.format(applied=self.ending.max_new_tokens)
+            tokens = self.ending.max_new_tokens
+            yield f"Shortened to {tokens} tokens: your opening takes up the rest."
         if self.repeats:
             yield self._repeats_note()

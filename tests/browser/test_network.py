@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from demo.server.rates import Refusal
 from demo.ui import copy, snippets
+from demo.ui.write import CUT
 from tests.app.calls import post
 from tests.browser.actions import finished, prompt_box, write
 from tests.browser.blog import Blog
@@ -63,7 +64,7 @@ class Visit:
     def cut_card(self) -> Locator:
         """The card, once it says that its text was cut."""
         card = self.page.locator(".cd-card")
-        expect(card.locator(".cd-error")).to_have_text(copy.CUT, timeout=10_000)
+        expect(card.locator(".cd-error")).to_have_text(CUT, timeout=10_000)
         expect(card.locator(".cd-generated")).to_contain_text("word word")
         expect(self.page.locator("#cd-generate")).to_be_enabled()
         expect(self.page.locator("#cd-stop")).to_be_disabled()
