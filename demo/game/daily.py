@@ -14,9 +14,9 @@ from hashlib import blake2b
 from random import Random
 
 from demo.game.pairing import NEAR_CHARACTERS, Shown, StyleScore
-from demo.game.pool import GameRequest, GeneratedText, TextSource
+from demo.game.pool import GeneratedText, TextSource
 from demo.game.tweets import MAX_CHARACTERS, Tweet
-from demo.server.idle import Wanted, Written
+from demo.server.idle import Wanted
 
 PLACES = 10
 # The day before number 1.
@@ -91,8 +91,7 @@ class DailyTen:
         self._key = _digest("\0".join(texts))
         self._style = StyleScore(texts) if texts else None
         self._source = replace(source, texts=texts, is_wanted=lambda _: True, learn=lambda _: None)
-        # The day of the current ten, in UTC.
-        self.today = today
+        self._today = today
         self._days: dict[date, _Day] = {}
 
     def exists(self) -> bool:
@@ -101,7 +100,7 @@ class DailyTen:
 
     def has(self, day: date) -> bool:
         """Whether that day's is played: today's, and yesterday's by those who began it."""
-        return day <= self.today() and day in self._current()
+        return day <= self._today() and day in self._current()
 
     def at(self, day: date, place: int) -> Shown | None:
         """What stands at a place, from 0; None while it is not written."""
@@ -124,12 +123,11 @@ class DailyTen:
         if found is None:
             return None
         rng = self._rng(found, f"attempt {found.attempts}")
-        asked = replace(self._source, rng=rng).draw()
-        return Wanted(asked.request, lambda written: self._take(found, asked, written))
+        source = replace(self._source, rng=rng)
+        return source.want(lambda generated: self._take(found, generated))
 
-    def _take(self, found: _Day, asked: GameRequest, written: Written) -> bool:
+    def _take(self, found: _Day, generated: GeneratedText | None) -> bool:
         """Fills the place, if the text may be shown and has a twin."""
-        generated = self._source.accept(asked, written)
         reach = NEAR_CHARACTERS if found.attempts < MAX_ATTEMPTS else MAX_CHARACTERS
         found.attempts += 1
         number = self._twin(found, generated, reach) if generated else None
@@ -164,7 +162,7 @@ class DailyTen:
 
     def _current(self) -> dict[date, _Day]:
         """The days that are kept: those from yesterday on, today and tomorrow among them."""
-        today = self.today()
+        today = self._today()
         for day in (today, today + timedelta(days=1)):
             if self.exists() and day not in self._days:
                 self._days[day] = _Day(day, self._numbers_of(day))
@@ -173,7 +171,7 @@ class DailyTen:
         return self._days
 
     def _unfinished(self) -> _Day | None:
-        today = self.today()
+        today = self._today()
         days = (found for day, found in sorted(self._current().items()) if day >= today)
         return next((found for found in days if not found.is_whole()), None)
 

@@ -180,7 +180,7 @@ class Game:
         if not 1 <= place <= PLACES:
             raise Refused(400, f"place must be from 1 to {PLACES}.")
         ten = self._table.daily if self._table else None
-        wanted = _read_day(day) if day is not None else ten.today() if ten else utc_today()
+        wanted = utc_today() if day is None else _read_day(day)
         told = DailyRound("waiting", wanted.isoformat(), number_of(wanted))
         if self.off or (ten and not ten.exists()):
             return replace(told, state="off", reason=self.off or TOO_FEW_FOR_DAILY)

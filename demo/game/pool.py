@@ -33,15 +33,6 @@ class GeneratedText:
 
 
 @dataclass(frozen=True)
-class GameRequest:
-    """What the engine is asked for; `opened_by` is the number of the real tweet whose first words
-    are the prompt."""
-
-    request: GenerationRequest
-    opened_by: int | None = None
-
-
-@dataclass(frozen=True)
 class TextSource:
     """Requests for the engine, and which of its texts are taken.
 
@@ -63,22 +54,23 @@ class TextSource:
     rng: Random
     mask: Callable[[str], str] = mask_slurs
 
-    def draw(self) -> GameRequest:
-        """The next request, with a seed of its own: half have no prompt, half the first words of a
-        real tweet."""
+    def want(self, take: Callable[[GeneratedText | None], bool]) -> Wanted:
+        """The next text, with a seed of its own: half have no prompt, half the first words of a
+        real tweet. `take` gets it as it may be shown, None if it may not."""
         number = self.rng.randrange(len(self.texts)) if self.rng.random() < 0.5 else None
         prompt = "" if number is None else self._opening(self.texts[number])
         seed = self.rng.randrange(MAX_SEED + 1)
         request = replace(self.defaults, prompt=prompt, max_new_tokens=MAX_NEW_TOKENS, seed=seed)
-        return GameRequest(request, number)
+        return Wanted(request, lambda written: take(self.accept(request, written, number)))
 
-    def accept(self, asked: GameRequest, written: Written) -> GeneratedText | None:
+    def accept(
+        self, request: GenerationRequest, written: Written, opened_by: int | None = None
+    ) -> GeneratedText | None:
         """The text, prompt included, as it may be shown; None if it may not."""
         if not written.is_whole():
             return None
-        opening = asked.request.opening
-        text = opening + written.generated
-        if len(text.split()) < len(opening.split()) + MIN_NEW_WORDS:
+        text = request.opening + written.generated
+        if len(text.split()) < len(request.opening.split()) + MIN_NEW_WORDS:
             return None
         cleaned = self.rules.clean(text)
         # A mask would tell that a computer wrote it.
@@ -87,7 +79,7 @@ class TextSource:
         self.learn(cleaned)
         if self.is_dull(cleaned) or not self.is_wanted(len(cleaned)):
             return None
-        return GeneratedText(cleaned, source_line(written.identity, asked.request), asked.opened_by)
+        return GeneratedText(cleaned, source_line(written.identity, request), opened_by)
 
     def _opening(self, text: str) -> str:
         """The first words, without the last one: something must be left to write."""
@@ -142,10 +134,4 @@ class Pool:
         """The next text to be written, if there is room for one."""
         if not self.has_room():
             return None
-        asked = source.draw()
-
-        def take(written: Written) -> bool:
-            generated = source.accept(asked, written)
-            return generated is not None and self.put(generated)
-
-        return Wanted(asked.request, take)
+        return source.want(lambda generated: generated is not None and self.put(generated))

@@ -82,9 +82,12 @@ class IdleWriter:
 
     def _write_next(self, want: Want, engine: Engine) -> bool:
         """Returns whether a text was wanted."""
-        if not self._wait_until_idle() or (wanted := want()) is None:
+        if not self._wait_until_idle():
             return False
         try:
+            wanted = want()
+            if wanted is None:
+                return False
             is_used = self._write(wanted, engine)
             self._useless = 0 if is_used else self._useless + 1
         except Exception as error:

@@ -47,12 +47,12 @@ class Specimens:
             return None
         examples = self._profile.persona.examples
         prompt = examples[self._attempts % len(examples)]
-        request = replace(self._profile.defaults, prompt=prompt, seed=1 + self._attempts)
+        self._attempts += 1
+        request = replace(self._profile.defaults, prompt=prompt, seed=self._attempts)
         return Wanted(request, lambda written: self._take(request, written))
 
     def _take(self, request: GenerationRequest, written: Written) -> bool:
         """Keeps a whole tweet of nobody else's words."""
-        self._attempts += 1
         chunk = Chunk(written.generated, written.ending)
         draft = Draft(self._profile.persona, request, written.identity, mask=self._service.mask)
         draft = draft.extend(chunk, self._service.judges_for_visitors())
