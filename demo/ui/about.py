@@ -10,10 +10,10 @@ from demo.checkpoints.persona import Persona
 from demo.generation.profile import SAMPLING, Profile
 from demo.generation.request import MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
 from demo.server.service import Service
-from demo.ui import copy, detect, snippets
+from demo.ui import detect, snippets
 from demo.ui.api import LIMITS, Record
 from demo.ui.components import build_component
-from demo.ui.results import CheckpointResult
+from demo.ui.results import LOADING, CheckpointResult
 
 # How long `/checkpoint` waits for a model that is still loading.
 PATIENCE_SECONDS = 60.0
@@ -82,7 +82,7 @@ def make_checkpoint(service: Service, profile: Profile) -> Callable[[], Record]:
     def checkpoint() -> dict[str, Any]:
         engine = service.wait(PATIENCE_SECONDS)
         if engine is None:
-            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+            raise gr.Error(LOADING, print_exception=False)
         result = CheckpointResult(
             checkpoint=engine.identity.checkpoint,
             revision=engine.identity.revision,

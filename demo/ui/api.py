@@ -43,6 +43,8 @@ ENGINE_CALLS = "engine"
 LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 # A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
 QUEUE_UPDATE_SECONDS = 5.0
+# What the browser says of a call that ended without a word of why.
+NO_ANSWER = "Nothing came back. Your words are still here; try again in a moment."
 DESCRIPTION = (
     "Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
     "Each update is one object with the whole text so far. Show its `shareable`, not its bare "

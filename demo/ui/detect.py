@@ -16,10 +16,15 @@ from demo.judging import canonical
 from demo.judging.detector import JudgedWord, Verdict
 from demo.judging.judges import Judges, Trust, share_of
 from demo.server.service import Service
-from demo.ui import copy
-from demo.ui.api import Record, document
+from demo.ui.api import NO_ANSWER, Record, document
 from demo.ui.components import browser_function, build_component
-from demo.ui.results import DetectorFigures, DetectResult, PassageResult
+from demo.ui.results import (
+    LOADING,
+    DetectorFigures,
+    DetectResult,
+    PassageResult,
+    repeats_note,
+)
 
 MAX_CHARACTERS = 1_000
 # What is within it of even odds leans to neither side.
@@ -65,7 +70,7 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
         preprocess=False,
         show_progress="hidden",
     )
-    judging.failure(None, js=browser_function("noVerdict", error=copy.NO_ANSWER), outputs=verdict)
+    judging.failure(None, js=browser_function("noVerdict", error=NO_ANSWER), outputs=verdict)
 
 
 def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:
@@ -82,7 +87,7 @@ def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:
                 print_exception=False,
             )
         if service.state() == "loading":
-            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+            raise gr.Error(LOADING, print_exception=False)
         return asdict(judge(service.judges_for_visitors(), text))
 
     argument = f"text: The text to be judged, at most {MAX_CHARACTERS:,} characters."
@@ -121,7 +126,7 @@ def judge(judges: Judges, text: str) -> DetectResult:
         passages=list(_passages(text, verdict)) if verdict else [],
         repeats=[list(passage) for passage in repeats],
         repeated_share=round(share, 3),
-        note=copy.repeats_note(share) if repeats and copied < WHOLLY else "",
+        note=repeats_note(share) if repeats and copied < WHOLLY else "",
     )
 
 

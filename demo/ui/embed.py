@@ -32,16 +32,17 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import Persona, persona_of
 from demo.server.calls import Calls
 from demo.server.service import Service
-from demo.ui import copy, snippets
+from demo.ui import snippets
 from demo.ui.components import STATIC, read_static
 from demo.ui.openapi import complete_openapi
+from demo.ui.page import TAGLINE
 
 log = logging.getLogger(__name__)
 
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 # What a shared link shows: the embedded persona's title and a text of its model, or for any other
 # persona neither.
-PREVIEW_WORDS = copy.TAGLINE + " Then guess which ones are real. {persona.badge}."
+PREVIEW_WORDS = TAGLINE + " Then guess which ones are real. {persona.badge}."
 PREVIEW_ALT = "A robot and a tweet that it made up, labelled as AI-generated parody"
 PREVIEW = STATIC / "preview.png"
 PREVIEW_ANY = STATIC / "preview-any.png"

@@ -1,18 +1,35 @@
 """The page: header, status line, tabs, footer. The guessing tab is guess.html, played with the
 routes of demo/game."""
 
+from collections.abc import Mapping
+
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
 from demo.generation.profile import Profile
 from demo.server.service import Service
-from demo.ui import copy
 from demo.ui.about import Owner, build_about_tab, make_checkpoint
 from demo.ui.api import make_generate, make_generate_many, publish
 from demo.ui.components import build_component, build_fixed_html
 from demo.ui.detect import build_detect_tab, make_detect
+from demo.ui.results import LOADING
 from demo.ui.write import build_write_tab
 
+TAGLINE = "Start a tweet. An AI trained on {persona.tweets} finishes it."
+PARODY = "Parody, written by a computer."
+DISCLAIMER = (
+    "Nobody said any of this; it is not news, advice or an endorsement. Real tweets appear only "
+    "in the two games, which tell you which is which."
+)
+# What the status line says in each state of the server, and a card if a call is not answered.
+STATUS: Mapping[str, str] = {
+    "loading": LOADING,
+    "recovering": "The model is restarting. One moment.",
+    "failed": "The model failed to load, so nothing can be written right now.",
+    "stopping": "The demo is restarting. One moment.",
+    "unreachable": "Can't reach the server. Retrying…",
+    "unanswered": "Can't reach the server. Your words are still here; try again in a moment.",
+}
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
 # Tweets in a round of the guessing game, and places of its Daily Ten.
@@ -50,7 +67,7 @@ def build_page(
             publish(detect)
             publish(checkpoint)
         _build_header(persona)
-        build_component("page", "cd-notice", words=dict(copy.STATUS))
+        build_component("page", "cd-notice", words=dict(STATUS))
         build_component("fool", "cd-fool", person=persona.name)
         with gr.Tabs(elem_id="cd-tabs"):
             with gr.Tab("Write", id="write"):
@@ -61,7 +78,7 @@ def build_page(
                 build_detect_tab(detect)
             with gr.Tab("About", id="about") as about:
                 build_about_tab(about, checkpoint, persona, owner)
-        build_fixed_html(_FOOTER, "cd-footer", parody=copy.PARODY, disclaimer=copy.DISCLAIMER)
+        build_fixed_html(_FOOTER, "cd-footer", parody=PARODY, disclaimer=DISCLAIMER)
     return page
 
 
@@ -90,7 +107,7 @@ def _build_header(persona: Persona) -> None:
         "cd-header",
         one=one,
         other=other if len(other) > UNBROKEN_CHARACTERS else other.replace(" ", _UNBROKEN_SPACE),
-        tagline=copy.TAGLINE.format(persona=persona),
-        parody=copy.PARODY,
-        disclaimer=copy.DISCLAIMER,
+        tagline=TAGLINE.format(persona=persona),
+        parody=PARODY,
+        disclaimer=DISCLAIMER,
     )

@@ -13,7 +13,8 @@ from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges, share_of
 from demo.judging.masking import mask_slurs
 from demo.judging.originals import Passage
-from demo.ui import copy
+
+LOADING = "The model is still loading. Go ahead: your tweet starts as soon as it's ready."
 
 
 @dataclass(frozen=True)
@@ -192,13 +193,13 @@ class Draft:
         return f"{labelled} (seed {self.request.seed}, {source}){repeated}"
 
     def _repeats_note(self) -> str:
-        return copy.repeats_note(share_of(self.repeats, self.text))
+        return repeats_note(share_of(self.repeats, self.text))
 
     def _notes(self) -> Iterator[str]:
         if self.error or self.request is None:
             return
         if self.identity is None:
-            yield copy.STATUS["loading"]
+            yield LOADING
         if self.ahead:
             yield f"You are number {self.ahead} in the queue."
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
@@ -206,3 +207,8 @@ class Draft:
             yield f"Shortened to {tokens} tokens: your opening takes up the rest."
         if self.repeats:
             yield self._repeats_note()
+
+
+def repeats_note(share: float) -> str:
+    """Said of a text with words of a real tweet in it; `share` of its characters, in 0 to 1."""
+    return f"{max(share, 0.01):.0%} of this is copied word for word from a real tweet."

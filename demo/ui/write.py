@@ -15,8 +15,7 @@ from demo.generation.request import (
     GenerationRequest,
     NumberField,
 )
-from demo.ui import copy
-from demo.ui.api import ENGINE_CALLS, LIMITS, Endpoint
+from demo.ui.api import ENGINE_CALLS, LIMITS, NO_ANSWER, Endpoint
 from demo.ui.components import browser_function, build_component
 from demo.ui.results import Draft
 from demo.ui.theme import LIGHT
@@ -204,7 +203,7 @@ def _wire(
     call["inputs"] = [carried, one, *settings[1:-1], no_seed]
     running_carried = carrying.then(**call)
     runs = [running, running_asked, running_carried]
-    end = browser_function("end", error=copy.NO_ANSWER, cut=CUT)
+    end = browser_function("end", error=NO_ANSWER, cut=CUT)
     for event in runs:
         event.failure(None, js=end, inputs=[cards, stopped], outputs=cards)
     stop.click(

@@ -13,12 +13,11 @@ from demo.generation.profile import read_profile
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.judging.judges import Judges, read_metrics
 from demo.server.service import Loaded, Service, ready
-from demo.ui import copy
 from demo.ui.about import Owner, figures
 from demo.ui.api import Record, make_generate, make_generate_many
 from demo.ui.components import STATIC, browser_function, read_static
 from demo.ui.detect import IS_REAL, MOSTLY_REAL, judge
-from demo.ui.results import Draft, TextResult
+from demo.ui.results import LOADING, Draft, TextResult
 from demo.ui.theme import CSS_FILE, DARK, LIGHT, palette_css
 from demo.ui.write import moods
 from tests.scripted import REAL_TWEET, Reply, ScriptedEngine, scripted_judges
@@ -261,7 +260,7 @@ def test_a_text_has_the_same_keys_while_it_loads_grows_ends_and_fails(
     texts = [text for update in many for text in update["texts"]]
     for text in (loading, *growing, finished, *failing, *texts):
         assert set(text) == KEYS
-    assert (loading["note"], loading["source"]) == (copy.STATUS["loading"], None)
+    assert (loading["note"], loading["source"]) == (LOADING, None)
     assert (finished["error"], finished["finish_reason"]) == (None, "end_of_tweet")
     assert failing[-1]["error"].startswith("max_new_tokens is 9999")
     assert {text["finish_reason"] for text in failing} == {None, "error"}
