@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -219,6 +220,23 @@ def test_a_visit_goes_on_without_seeing_anything_twice(play: Play) -> None:
         texts.append(found.text)
         game.answer(found.ticket, "real")
     assert len(set(texts)) == 60
+
+
+def test_many_play_at_once(play: Play) -> None:
+    game = play(capacity=64)
+
+    def go_on(_: int) -> int:
+        texts, visit = set[str](), ""
+        for _ in range(15):
+            found = dealt(game, visit)
+            visit = found.visit
+            texts.add(found.text)
+            game.answer(found.ticket, "real")
+        return len(texts)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(go_on, range(8))) == [15] * 8
+    assert game.next(None).everyone.answers == 120
 
 
 def test_a_text_without_an_end_of_its_own_is_not_shown(play: Play, engine: ScriptedEngine) -> None:

@@ -2,8 +2,11 @@
 
 // In the fragment, which no browser sends to a server: nothing of it can reach a log.
 function linkTo(result) {
-  const fields = { prompt: result.prompt, ...result.settings, by: runs(result) };
-  return base + "/#" + new URLSearchParams(fields);
+  return base + "/#" + new URLSearchParams(requestOf(result));
+}
+
+function requestOf(result) {
+  return { prompt: result.prompt, ...result.settings, by: runs(result) };
 }
 
 // "Fool a friend": the link holds the request of a text and not the text. The friend's page has the model
@@ -12,8 +15,7 @@ function linkTo(result) {
 const FOOL_WORDS = "One of these is a real tweet. A computer wrote the other. Can you tell?";
 
 function friendLink(result) {
-  const fields = { prompt: result.prompt, ...result.settings, by: runs(result) };
-  const bytes = new TextEncoder().encode(JSON.stringify(fields));
+  const bytes = new TextEncoder().encode(JSON.stringify(requestOf(result)));
   const packed = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
   return base + "/#fool=" + packed;
 }
