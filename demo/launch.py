@@ -19,6 +19,7 @@ from demo.judging.masking import unmasked
 from demo.log import keep_words_out, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
+from demo.server.idle import IdleWriter
 from demo.server.kept_answers import KeptAnswers
 from demo.server.limits import Bodies, ClosedDoors
 from demo.server.metrics import Observed
@@ -64,13 +65,15 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     service.on_failure(stopped.set)
     if not settings.mask_slurs:
         service.mask = unmasked
-    game = build_game(service, profile, settings, say)
+    writer = IdleWriter(service)
+    game = build_game(service, profile, settings, writer, say)
     owner = Owner(settings.contact, settings.space_id)
-    page = build_page(service, profile, owner, game.why_off())
+    page = build_page(service, profile, owner, game.off)
     specimens = Specimens(service, profile)
+    writer.add(specimens.want)
     # ZeroGPU lends a GPU for what a visitor asks for, and charges the visitor for it.
     if not settings.zero_gpu:
-        specimens.begin()
+        writer.begin()
     routes = (
         *service_routes(service, settings.metrics_token),
         *asset_routes(service, profile.persona),
@@ -80,6 +83,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     try:
         _open(page, settings, routes, _middleware(service, settings, profile, page))
     except OSError:
+        writer.close()
         game.close()
         page.close(verbose=False)
         # Gradio does not say whether it was the port: it was if that cannot be had now either.
@@ -91,7 +95,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         has_failed = service.state() == "failed"
     finally:
         say("Stopping.")
-        game.leave()
+        writer.close()
         service.stop(settings.stop_seconds)
         close_server(page)
         game.close()

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from demo.game.game import Game, Round
+from demo.generation.engine import Ending, EngineIdentity, FinishReason
 from demo.generation.request import GenerationRequest
+from demo.server.idle import Written
 from tests import made_up
 from tests.scripted import Reply, ScriptedEngine
 from training.prepare import Tweet, write_split
@@ -34,6 +36,12 @@ class StoryTeller(ScriptedEngine):
 
     def _reply(self, request: GenerationRequest) -> Reply:
         return Reply(story_of(request))
+
+
+def written(asked: GenerationRequest, text: str, identity: EngineIdentity) -> Written:
+    """What an engine adds to the opening when it writes this text; empty if it did not end."""
+    reason: FinishReason = "end_of_tweet" if text else "length"
+    return Written(text.removeprefix(asked.opening), Ending(reason, 1, 1, 160, 0, 0), identity)
 
 
 def write_tweets(folder: Path, count: int = 200, name: str = "test", seed: int = 7) -> list[Tweet]:

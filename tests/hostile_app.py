@@ -77,7 +77,7 @@ def tweet(own: random.Random) -> str:
 def read_tweets(_: Path) -> RealTweets:
     own = random.Random(7)
     tweets = tuple(Tweet(str(10**12 + i), "2015-01-01", tweet(own)) for i in range(200))
-    return RealTweets(tweets, tuple(each.text for each in tweets), PERSONA)
+    return RealTweets(tweets, PERSONA)
 
 
 def load() -> Loaded:

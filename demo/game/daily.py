@@ -7,7 +7,6 @@ tweets cannot know the seeds and have the page write the texts before they are s
 a generated text and a real one as long, of which a coin chooses one, as in free play.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,9 +14,9 @@ from hashlib import blake2b
 from random import Random
 
 from demo.game.pairing import NEAR_CHARACTERS, Shown, StyleScore
-from demo.game.pool import GameRequest, TextSource
+from demo.game.pool import GeneratedText, TextSource
 from demo.game.tweets import MAX_CHARACTERS, Tweet
-from demo.generation.engine import EngineIdentity
+from demo.server.idle import Wanted
 
 PLACES = 10
 # The day before number 1.
@@ -77,8 +76,7 @@ def utc_today() -> date:
 
 
 class DailyTen:
-    """Today's ten and tomorrow's, written as `demo.game.pool.Commission` says. Safe to use from
-    many threads: one writes, many play."""
+    """Today's ten and tomorrow's."""
 
     def __init__(
         self,
@@ -95,13 +93,6 @@ class DailyTen:
         self._source = replace(source, texts=texts, is_wanted=lambda _: True, learn=lambda _: None)
         self._today = today
         self._days: dict[date, _Day] = {}
-        # What the latest request is for.
-        self._drawn_for: _Day | None = None
-        self._lock = threading.Lock()
-
-    def today(self) -> date:
-        """The day of the current ten, in UTC."""
-        return self._today()
 
     def exists(self) -> bool:
         """Whether there are tweets enough for it."""
@@ -109,68 +100,53 @@ class DailyTen:
 
     def has(self, day: date) -> bool:
         """Whether that day's is played: today's, and yesterday's by those who began it."""
-        with self._lock:
-            return day <= self._today() and day in self._current()
+        return day <= self._today() and day in self._current()
 
     def at(self, day: date, place: int) -> Shown | None:
         """What stands at a place, from 0; None while it is not written."""
-        with self._lock:
-            found = self._current().get(day)
-            return found.places[place] if found and place < len(found.places) else None
+        found = self._current().get(day)
+        return found.places[place] if found and place < len(found.places) else None
 
     def count(self, shown: Shown, is_fooled: bool) -> DayCount | None:
         """Counts an answer and returns the counts of that text; None if its day is over."""
-        with self._lock:
-            found = self._days.get(shown.day) if shown.day else None
-            if found is None:
-                return None
-            before = found.counts[shown.place]
-            now = DayCount(before.answers + 1, before.fooled + is_fooled)
-            found.counts[shown.place] = now
-            return now
+        found = self._days.get(shown.day) if shown.day else None
+        if found is None:
+            return None
+        before = found.counts[shown.place]
+        now = DayCount(before.answers + 1, before.fooled + is_fooled)
+        found.counts[shown.place] = now
+        return now
 
-    def is_open(self) -> bool:
-        """Whether a text of today's or tomorrow's is missing."""
-        with self._lock:
-            return self.exists() and self._unfinished() is not None
+    def want(self) -> Wanted | None:
+        """The next attempt at the first place that is free, today or tomorrow."""
+        found = self._unfinished()
+        if found is None:
+            return None
+        rng = self._rng(found, f"attempt {found.attempts}")
+        source = replace(self._source, rng=rng)
+        return source.want(lambda generated: self._take(found, generated))
 
-    def draw(self) -> GameRequest:
-        """The request of the next attempt at the first place that is free."""
-        with self._lock:
-            self._drawn_for = found = self._unfinished()
-            assert found
-            rng = self._rng(found, f"attempt {found.attempts}")
-        return replace(self._source, rng=rng).draw()
-
-    def take(self, asked: GameRequest, text: str, identity: EngineIdentity) -> bool:
+    def _take(self, found: _Day, generated: GeneratedText | None) -> bool:
         """Fills the place, if the text may be shown and has a twin."""
-        generated = self._source.accept(asked, text, identity) if text else None
-        with self._lock:
-            found = self._drawn_for
-            assert found
-            reach = NEAR_CHARACTERS if found.attempts < MAX_ATTEMPTS else MAX_CHARACTERS
-            found.attempts += 1
-            if generated is None:
-                return False
-            number = self._twin(found, generated.text, generated.opened_by, reach)
-            if number is None:
-                return False
-            place = len(found.places)
-            if self._rng(found, "coin").random() < 0.5:
-                shown = Shown(
-                    generated.text, "computer", None, generated.source, found.day, place
-                )  # fmt: skip
-            else:
-                tweet = self._tweets[number]
-                shown = Shown(tweet.text, "real", tweet, "", found.day, place)
-            found.used |= {number} if generated.opened_by is None else {number, generated.opened_by}
-            found.places.append(shown)
-            found.attempts = 0
-            return True
+        reach = NEAR_CHARACTERS if found.attempts < MAX_ATTEMPTS else MAX_CHARACTERS
+        found.attempts += 1
+        number = self._twin(found, generated, reach) if generated else None
+        if generated is None or number is None:
+            return False
+        if self._rng(found, "coin").random() < 0.5:
+            shown = Shown(generated.text, "computer", source=generated.source)
+        else:
+            tweet = self._tweets[number]
+            shown = Shown(tweet.text, "real", tweet)
+        found.used |= {number} if generated.opened_by is None else {number, generated.opened_by}
+        found.places.append(replace(shown, day=found.day, place=len(found.places)))
+        found.attempts = 0
+        return True
 
-    def _twin(self, found: _Day, text: str, opened_by: int | None, reach: int) -> int | None:
-        """The real tweet of about that length that is most like the text."""
+    def _twin(self, found: _Day, generated: GeneratedText, reach: int) -> int | None:
+        """The real tweet of about its length that is most like the text."""
         assert self._style
+        text, opened_by = generated.text, generated.opened_by
         distances = {
             number: abs(len(self._tweets[number].text) - len(text))
             for number in found.numbers

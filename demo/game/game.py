@@ -2,16 +2,26 @@
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
 from typing import Literal
 
 from demo.checkpoints.hub import HubError, fetch_files
+from demo.checkpoints.persona import Persona
 from demo.game.daily import PLACES, DailyTen, DayCount, number_of, split_off, utc_today
-from demo.game.pairing import Dealer, Deck, SeenEverything, Shown, StyleScore, Truth, Visits
-from demo.game.pool import PAUSE_SECONDS, Filler, Pool, PoolTexts, TextSource
+from demo.game.pairing import (
+    Dealer,
+    Deck,
+    SeenEverything,
+    Shown,
+    StyleScore,
+    Truth,
+    Visits,
+    tweet_beside,
+)
+from demo.game.pool import CAPACITY, Pool, TextSource
 from demo.game.scores import Counts, Everyone
 from demo.game.tickets import Refused, Tickets
 from demo.game.tweets import (
@@ -20,18 +30,18 @@ from demo.game.tweets import (
     Dullness,
     NoTweets,
     RealTweets,
+    Tweet,
     link_to,
     read_tweets,
 )
-from demo.game.twins import Twins, find_twins
 from demo.generation.profile import Profile
 from demo.judging.originals import window_digests
+from demo.server.idle import IdleWriter, Want, Wanted, Written
 from demo.server.service import Service
 from demo.settings import Settings
 
 Say = Callable[[str], None]
 
-STOP_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 # With fewer, a visitor would soon have seen them all.
 MIN_TWEETS = 20
@@ -111,55 +121,57 @@ class RealTwin:
     link: str | None
 
 
+@dataclass(frozen=True)
+class _Table:
+    """What is played with, once the tweets were read: `persona` is whose they are, `twins` those
+    that friends are fooled with."""
+
+    persona: Persona
+    dealer: Dealer
+    daily: DailyTen
+    rules: DisplayRules
+    twins: Sequence[Tweet]
+
+
 class Game:
-    """Everything behind the page. Safe to use from many threads."""
+    """Everything behind the page. Safe to use from many threads: its parts are used by one thread
+    at a time."""
 
     def __init__(
         self,
         service: Service,
         profile: Profile,
         counts: Counts,
+        writer: IdleWriter,
         *,
         off: str = "",
-        pool: Pool | None = None,
-        pause_seconds: float = PAUSE_SECONDS,
+        capacity: int = CAPACITY,
     ) -> None:
-        """`off` tells visitors why there is no game; empty if there is one."""
+        """`off` tells visitors why there is no game; empty if there is one, or not known yet."""
         self._service, self._profile, self._counts = service, profile, counts
-        # Whose the real tweets are.
-        self._persona = profile.persona
-        self._off, self._pool, self._pause_seconds = off, pool or Pool(), pause_seconds
+        self._writer, self.off, self._pool = writer, off, Pool(capacity)
         self._tickets = Tickets()
-        self._dealer: Dealer | None = None
-        self._daily: DailyTen | None = None
-        self._find_twins: Callable[[str, int], Twins | None] | None = None
-        self._filler: Filler | None = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._table: _Table | None = None
+        self._lock = threading.Lock()
 
     def begin(self, open_tweets: Callable[[], RealTweets], say: Say) -> None:
-        """Reads the tweets and has texts written, in a thread of its own; returns at once."""
-        self._thread = threading.Thread(
-            target=self._run, args=(open_tweets, say), name="guessing", daemon=True
-        )
-        self._thread.start()
-
-    def why_off(self) -> str:
-        """Tells visitors why there is no game, if that is known already; else empty."""
-        return self._off
+        """Reads the tweets in a thread of its own; returns at once."""
+        arguments = (open_tweets, say)
+        threading.Thread(target=self._run, args=arguments, name="guessing", daemon=True).start()
 
     def next(self, visit: str | None) -> Round:
         """The next round of a visit; of a new visit if it is not known."""
         everyone = self._counts.everyone()
-        if self._off:
-            return Round("off", everyone, reason=self._off)
-        try:
-            deal = self._dealer.deal(visit) if self._dealer else None
-        except SeenEverything:
-            return Round("off", everyone, reason=SEEN_EVERYTHING)
-        if deal is None:
-            return Round("waiting", everyone)
-        ticket = self._tickets.issue(deal.shown)
+        if self.off:
+            return Round("off", everyone, reason=self.off)
+        with self._lock:
+            try:
+                deal = self._table.dealer.deal(visit) if self._table else None
+            except SeenEverything:
+                return Round("off", everyone, reason=SEEN_EVERYTHING)
+            if deal is None:
+                return Round("waiting", everyone)
+            ticket = self._tickets.issue(deal.shown)
         return Round("ready", everyone, deal.visit, ticket, deal.shown.text)
 
     def daily(self, day: str | None, place: int) -> DailyRound:
@@ -167,81 +179,72 @@ class Game:
         Refused if there is no such place, or that day is over."""
         if not 1 <= place <= PLACES:
             raise Refused(400, f"place must be from 1 to {PLACES}.")
-        ten = self._daily
-        wanted = ten.today() if ten else utc_today()
-        if day is not None:
-            wanted = _read_day(day)
+        ten = self._table.daily if self._table else None
+        wanted = utc_today() if day is None else _read_day(day)
         told = DailyRound("waiting", wanted.isoformat(), number_of(wanted))
-        if self._off or (ten and not ten.exists()):
-            return replace(told, state="off", reason=self._off or TOO_FEW_FOR_DAILY)
+        if self.off or (ten and not ten.exists()):
+            return replace(told, state="off", reason=self.off or TOO_FEW_FOR_DAILY)
         if ten is None:
             return told
-        if not ten.has(wanted):
-            raise Refused(410, DAY_OVER)
-        shown = ten.at(wanted, place - 1)
-        if shown is None:
-            # A new day has begun, which the writer may not know.
-            self._pool.refill()
-            return told
-        return replace(told, state="ready", ticket=self._tickets.issue(shown), text=shown.text)
+        with self._lock:
+            if not ten.has(wanted):
+                raise Refused(410, DAY_OVER)
+            shown = ten.at(wanted, place - 1)
+            if shown is None:
+                return told
+            ticket = self._tickets.issue(shown)
+        return replace(told, state="ready", ticket=ticket, text=shown.text)
 
     def answer(self, ticket: str, guess: str) -> Revealed:
         """Reveals the truth of a round, and counts who was right. Raises Refused if it is no guess,
         or the ticket is not valid."""
         if guess not in ("real", "computer"):
             raise Refused(400, "A guess is either real or computer.")
-        shown = self._tickets.redeem(ticket)
-        self._pool.refill()
-        right, detector = guess == shown.truth, self._ask_detector(shown)
+        with self._lock:
+            shown = self._tickets.redeem(ticket)
+            table = self._table
+            # Without tweets no ticket was issued.
+            assert table
+            self._pool.refill()
+            right = guess == shown.truth
+            today = table.daily.count(shown, not right)
+        detector = self._ask_detector(shown)
         self._counts.add(right, detector.right if detector else None)
         everyone = self._counts.everyone()
-        today = self._daily.count(shown, not right) if self._daily else None
         revealed = Revealed(shown.truth, right, detector, everyone, today=today)
         if tweet := shown.tweet:
-            return replace(revealed, date=tweet.day, link=link_to(tweet, self._persona))
+            return replace(revealed, date=tweet.day, link=link_to(tweet, table.persona))
         return replace(revealed, source=shown.source, label=self._profile.persona.label)
 
     def twin(self, text: str, seed: int) -> RealTwin:
         """A real tweet to show beside a text of the model. Raises Refused if there is none."""
-        if self._off:
-            raise Refused(404, self._off)
-        if self._find_twins is None:
+        if self.off:
+            raise Refused(404, self.off)
+        table = self._table
+        if table is None:
             raise Refused(503, NOT_YET)
-        found = self._find_twins(text, seed)
-        if found is None:
+        clean = table.rules.clean(text)
+        tweet = tweet_beside(clean, seed, table.twins) if clean else None
+        if clean is None or tweet is None:
             raise Refused(400, NO_TWINS)
-        tweet = found.tweet
-        return RealTwin(found.text, tweet.text, tweet.day, link_to(tweet, self._persona))
-
-    def leave(self) -> None:
-        """Stops writing texts, within a few tokens."""
-        self._closed = True
-        if self._filler:
-            self._filler.close()
+        return RealTwin(clean, tweet.text, tweet.day, link_to(tweet, table.persona))
 
     def close(self) -> None:
-        """Stops writing and saves the counts, in bounded time."""
-        self.leave()
-        if self._thread:
-            self._thread.join(STOP_SECONDS)
+        """Saves the counts, in bounded time."""
         self._counts.close()
 
     def _run(self, open_tweets: Callable[[], RealTweets], say: Say) -> None:
         try:
-            filler = self._prepare(open_tweets())
+            self._table = self._set(open_tweets())
         except Exception as error:
             is_ours = isinstance(error, NoTweets | HubError)
             reason = error if is_ours else f"{type(error).__name__} while its tweets were read."
             say(f"There is no guessing game. {reason}")
-            self._off = UNUSABLE_TWEETS
-            return
-        self._filler = filler
-        # `leave` may have been called before there was a filler to close.
-        if not self._closed:
-            filler.run()
+            self.off = UNUSABLE_TWEETS
 
-    def _prepare(self, real: RealTweets) -> Filler:
-        """Wires the parts over these tweets; raises NoTweets if too few of them may be shown."""
+    def _set(self, real: RealTweets) -> _Table:
+        """Wires the parts over these tweets, and has texts written; raises NoTweets if too few of
+        them may be shown."""
         rng: Random = secrets.SystemRandom()
         rules = DisplayRules.from_texts(real.texts)
         allowed = [tweet for tweet in real.tweets if rules.allow(tweet.text)]
@@ -257,7 +260,6 @@ class Game:
         shown = [tweet for tweet in allowed if not dullness.is_dull(tweet.text)]
         if len(shown) < MIN_TWEETS:
             raise NoTweets(f"Only {len(shown)} tweets may be shown; it takes {MIN_TWEETS}.")
-        self._persona = real.persona or self._persona
         tweets, reserved = split_off(shown)
         texts = [tweet.text for tweet in tweets]
         deck, style = Deck([len(text) for text in texts], rng), StyleScore(texts)
@@ -265,11 +267,26 @@ class Game:
             texts, rules, self._profile.defaults, deck.wants, self._repeats, dullness.is_dull,
             style.learn, rng, self._service.mask,
         )  # fmt: skip
-        self._daily = DailyTen(reserved, source)
-        self._find_twins = lambda text, seed: find_twins(text, seed, spare or tweets, rules)
-        self._dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
-        commissions = PoolTexts(self._pool, source), self._daily
-        return Filler(self._service, *commissions, self._pause_seconds)
+        daily = DailyTen(reserved, source)
+        self._writer.add(self._locked(lambda: self._pool.want(source)))
+        self._writer.add(self._locked(daily.want))
+        dealer = Dealer(tweets, deck, style, self._pool, rng, Visits())
+        persona = real.persona or self._profile.persona
+        return _Table(persona, dealer, daily, rules, spare or tweets)
+
+    def _locked(self, want: Want) -> Want:
+        """Keeps the writer's thread from the parts while a visitor's request uses them."""
+
+        def locked() -> Wanted | None:
+            with self._lock:
+                wanted = want()
+            return wanted and Wanted(wanted.request, lambda written: take(wanted, written))
+
+        def take(wanted: Wanted, written: Written) -> bool:
+            with self._lock:
+                return wanted.take(written)
+
+        return locked
 
     def _repeats(self, text: str) -> bool:
         return bool(self._service.judges().repeats(text))
@@ -290,14 +307,16 @@ def _read_day(day: str) -> date:
         raise Refused(400, "day must be a date such as 2026-11-26.") from None
 
 
-def build_game(service: Service, profile: Profile, settings: Settings, say: Say) -> Game:
+def build_game(
+    service: Service, profile: Profile, settings: Settings, writer: IdleWriter, say: Say
+) -> Game:
     """The game that the settings ask for, begun; or one that says why it is off."""
     counts, folder = Counts(), settings.tweets
     off = "" if settings.tweets_dataset or folder else NO_TWEETS
     if not off and settings.zero_gpu:
         # ZeroGPU lends a GPU for each text that a visitor asks for, and charges the visitor for it.
         off = NOTHING_AHEAD
-    game = Game(service, profile, counts, off=off)
+    game = Game(service, profile, counts, writer, off=off)
     if off:
         return game
 

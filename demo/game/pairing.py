@@ -9,7 +9,6 @@ visitors have seen stays small.
 """
 
 import secrets
-import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,9 @@ from demo.game.tweets import Tweet
 
 # The most that two texts of a round may differ in length.
 NEAR_CHARACTERS = 3
+# The most that a text with which a visitor fools a friend may differ in length from the real tweet
+# beside it: more, and length alone would tell which one is real.
+MAX_DIFFERENCE = 30
 # After so many generated texts in a row without a real one as long, all real ones count as unseen
 # again: a model hardly writes some lengths, and nobody should wait until it does.
 MAX_MISSES = 8
@@ -70,8 +72,7 @@ class Deal:
 
 
 class Deck:
-    """The numbers of the real tweets, each dealt once before any is dealt again. Safe to use from
-    many threads."""
+    """The numbers of the real tweets, each dealt once before any is dealt again."""
 
     def __init__(self, lengths: Sequence[int], rng: Random) -> None:
         """Takes the lengths of the tweets, in characters."""
@@ -79,7 +80,6 @@ class Deck:
         self._size = len(lengths)
         self._left = set(range(self._size))
         self._misses = 0
-        self._lock = threading.Lock()
         self._by_length: dict[int, list[int]] = defaultdict(list)
         for number, length in enumerate(lengths):
             self._by_length[length].append(number)
@@ -87,30 +87,27 @@ class Deck:
     def wants(self, length: int) -> bool:
         """Whether a tweet of about that length is left. Asked in vain too often, the deck counts as
         gone through and starts again."""
-        with self._lock:
-            near = [number for number, _ in self._near(length)]
-            if not self._left.isdisjoint(near):
-                self._misses = 0
-            elif near:
-                self._misses += 1
-                if self._misses >= MAX_MISSES:
-                    self._left, self._misses = set(range(self._size)), 0
-            return not self._left.isdisjoint(near)
+        near = [number for number, _ in self._near(length)]
+        if not self._left.isdisjoint(near):
+            self._misses = 0
+        elif near:
+            self._misses += 1
+            if self._misses >= MAX_MISSES:
+                self._left, self._misses = set(range(self._size)), 0
+        return not self._left.isdisjoint(near)
 
     def near(self, length: int, seen: int = 0) -> list[int]:
         """The tweets of about that length that are left and not in `seen`, nearest first, ties in
         random order. They stay in the deck until they are taken."""
-        with self._lock:
-            near = [
-                (distance, self._rng.random(), number)
-                for number, distance in self._near(length)
-                if number in self._left and not seen >> number & 1
-            ]
+        near = [
+            (distance, self._rng.random(), number)
+            for number, distance in self._near(length)
+            if number in self._left and not seen >> number & 1
+        ]
         return [number for _, _, number in sorted(near)]
 
     def take(self, number: int) -> None:
-        with self._lock:
-            self._left.discard(number)
+        self._left.discard(number)
 
     def _near(self, length: int) -> Iterator[tuple[int, int]]:
         """Numbers, and the differences in length."""
@@ -146,7 +143,7 @@ def style_features(text: str) -> np.ndarray:
 
 
 class StyleScore:
-    """How much a text looks generated to a script that counts marks. Safe to use from many threads.
+    """How much a text looks generated to a script that counts marks.
 
     A model ends more of its texts with an exclamation mark than the person does, say. Pairs matched
     on this score teach such a script nothing (propensity score matching: Rosenbaum and Rubin 1983).
@@ -162,15 +159,13 @@ class StyleScore:
         self._generated: deque[np.ndarray] = deque(maxlen=MAX_TEXTS)
         self._learnt = 0
         self._weights = np.zeros(rows.shape[1])
-        self._lock = threading.Lock()
 
     def learn(self, text: str) -> None:
         row = self._scale(style_features(text))
-        with self._lock:
-            self._generated.append(row)
-            self._learnt += 1
-            if self._learnt % BATCH == 0:
-                self._weights = _discriminant(self._real, np.array(self._generated))
+        self._generated.append(row)
+        self._learnt += 1
+        if self._learnt % BATCH == 0:
+            self._weights = _discriminant(self._real, np.array(self._generated))
 
     def distances(self, numbers: Sequence[int], text: str) -> np.ndarray:
         """How far each of these real texts is from a generated one, in logits; all 0 until enough
@@ -196,8 +191,8 @@ def _discriminant(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
 
 
 class Visits:
-    """The set of tweets that each visit has seen; the visit unseen for longest is forgotten first.
-    Not safe to use from several threads."""
+    """The set of tweets that each visit has seen; the visit unseen for longest is forgotten
+    first."""
 
     def __init__(self, max_visits: int = MAX_VISITS) -> None:
         self._max_visits = max_visits
@@ -220,7 +215,7 @@ class Visits:
 
 
 class Dealer:
-    """Pairs generated texts with real tweets. Safe to use from many threads."""
+    """Pairs generated texts with real tweets."""
 
     def __init__(
         self,
@@ -235,16 +230,14 @@ class Dealer:
         self._tweets, self._deck, self._style = tweets, deck, style
         self._pool, self._rng, self._visits = pool, rng, visits
         self._mismatches = 0
-        self._lock = threading.Lock()
 
     def deal(self, visit: str | None) -> Deal | None:
         """The next round of a visit, or of a new one; None if there is no text for it yet. Raises
         SeenEverything if there will be none."""
-        with self._lock:
-            visit = self._visits.known(visit)
-            pair = self._pair(self._visits.seen(visit))
-            if pair is not None:
-                return Deal(visit, self._show(visit, *pair))
+        visit = self._visits.known(visit)
+        pair = self._pair(self._visits.seen(visit))
+        if pair is not None:
+            return Deal(visit, self._show(visit, *pair))
         if self._pool.is_full():
             raise SeenEverything
         self._pool.refill()
@@ -293,3 +286,14 @@ class Dealer:
 def _only(number: int | None) -> int:
     """The set of this one number; the empty set for None."""
     return 0 if number is None else 1 << number
+
+
+def tweet_beside(text: str, seed: int, tweets: Sequence[Tweet]) -> Tweet | None:
+    """A real tweet about as long, the same for the same text and seed; None if there is none."""
+    distances = [abs(len(tweet.text) - len(text)) for tweet in tweets]
+    least = min(distances)
+    if least > MAX_DIFFERENCE:
+        return None
+    most = max(NEAR_CHARACTERS, least)
+    near = [tweet for tweet, far in zip(tweets, distances, strict=True) if far <= most]
+    return near[seed % len(near)]

@@ -23,46 +23,27 @@ Answer = Round | DailyRound | Revealed | RealTwin
 
 
 def guess_routes(game: Game) -> Sequence[Route]:
-
-    def deal(body: Body) -> Round:
-        return game.next(_optional_text(body, "visit"))
-
-    def daily(body: Body) -> DailyRound:
-        place = body.get("place")
-        if type(place) is not int:
-            raise Refused(400, "place must be a whole number.")
-        return game.daily(_optional_text(body, "day"), place)
-
-    def answer(body: Body) -> Revealed:
-        return game.answer(_text(body, "ticket"), _text(body, "guess"))
-
-    def twin(body: Body) -> RealTwin:
-        seed = body.get("seed")
-        if type(seed) is not int:
-            raise Refused(400, "seed must be a whole number.")
-        return game.twin(_text(body, "text"), seed)
-
     return (
-        _route("/guess/next", deal),
-        _route("/guess/daily", daily),
-        _route("/guess/answer", answer),
-        _route("/guess/twin", twin),
+        _route("next", lambda body: game.next(_text_or_none(body, "visit"))),
+        _route("daily", lambda body: game.daily(_text_or_none(body, "day"), _int(body, "place"))),
+        _route("answer", lambda body: game.answer(_text(body, "ticket"), _text(body, "guess"))),
+        _route("twin", lambda body: game.twin(_text(body, "text"), _int(body, "seed"))),
     )
 
 
-def _route(path: str, handle: Callable[[Body], Answer]) -> Route:
+def _route(name: str, handle: Callable[[Body], Answer]) -> Route:
     async def endpoint(request: Request) -> JSONResponse:
         try:
-            # In a thread: the game may have to wait for its locks.
+            # In a thread: it may have to wait for the game's lock.
             result = await run_in_threadpool(handle, request.state.body)
             return JSONResponse(asdict(result), headers=HEADERS)
         except Refused as error:
             return JSONResponse({"detail": str(error)}, error.status, headers=HEADERS)
 
-    return Route(path, endpoint, methods=["POST"])
+    return Route(f"/guess/{name}", endpoint, methods=["POST"])
 
 
-def _optional_text(body: Body, name: str) -> str | None:
+def _text_or_none(body: Body, name: str) -> str | None:
     return None if body.get(name) is None else _text(body, name)
 
 
@@ -70,4 +51,12 @@ def _text(body: Body, name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
         raise Refused(400, f"{name} must be a text.")
+    return value
+
+
+def _int(body: Body, name: str) -> int:
+    value = body.get(name)
+    # Not a bool, which is an int, too.
+    if type(value) is not int:
+        raise Refused(400, f"{name} must be a whole number.")
     return value

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,7 +24,7 @@ class Refused(ValueError):
 
 class Tickets:
     """Rounds that wait for their answer; each is answered once, within the hour. A ticket is random
-    and says nothing of its round. Safe to use from many threads."""
+    and says nothing of its round."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, max_tickets: int = MAX_TICKETS
@@ -34,15 +33,13 @@ class Tickets:
         # When each was issued, and for what. Answered ones stay, without their text, so that a
         # second answer is told why it is refused.
         self._issued: OrderedDict[str, tuple[float, Shown | None]] = OrderedDict()
-        self._lock = threading.Lock()
 
     def issue(self, shown: Shown) -> str:
         """A new ticket: 32 characters that a URL may contain."""
         ticket = secrets.token_urlsafe(TICKET_BYTES)
-        with self._lock:
-            self._issued[ticket] = (self._clock(), shown)
-            if len(self._issued) > self._max_tickets:
-                self._issued.popitem(last=False)
+        self._issued[ticket] = (self._clock(), shown)
+        if len(self._issued) > self._max_tickets:
+            self._issued.popitem(last=False)
         return ticket
 
     def redeem(self, ticket: str) -> Shown:
@@ -50,12 +47,11 @@ class Tickets:
         unknown, too old or used up."""
         if not TICKET.fullmatch(ticket):
             raise Refused(400, "That is not a ticket of this game.")
-        with self._lock:
-            issued = self._issued.get(ticket)
-            if issued is None or self._clock() - issued[0] > MAX_AGE_SECONDS:
-                raise Refused(410, "That round is over: it was dealt too long ago.")
-            issued_at, shown = issued
-            if shown is None:
-                raise Refused(409, "That one has been answered already.")
-            self._issued[ticket] = (issued_at, None)
-            return shown
+        issued = self._issued.get(ticket)
+        if issued is None or self._clock() - issued[0] > MAX_AGE_SECONDS:
+            raise Refused(410, "That round is over: it was dealt too long ago.")
+        issued_at, shown = issued
+        if shown is None:
+            raise Refused(409, "That one has been answered already.")
+        self._issued[ticket] = (issued_at, None)
+        return shown

@@ -7,9 +7,10 @@ files. Train is never read: what a model was trained on is shown to nobody.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,13 +50,17 @@ class Tweet:
 
 @dataclass(frozen=True)
 class RealTweets:
-    """The tweets of the split that is played with, the texts of all splits that were read, whose
-    they are if the data say so, and the tweets of the other splits, which the game never deals."""
+    """The tweets of the split that is played with, whose they are if the data say so, and the
+    tweets of the other splits, which the game never deals."""
 
-    tweets: tuple[Tweet, ...]
-    texts: tuple[str, ...]
+    tweets: Sequence[Tweet]
     persona: Persona | None = None
-    spare: tuple[Tweet, ...] = ()
+    spare: Sequence[Tweet] = ()
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Of all splits."""
+        return [tweet.text for tweet in (*self.tweets, *self.spare)]
 
 
 def read_tweets(folder: Path) -> RealTweets:
@@ -70,9 +75,8 @@ def read_tweets(folder: Path) -> RealTweets:
             persona = Persona.read(folder / PERSONA)
         except InvalidPersona as error:
             raise NoTweets(f"{folder / PERSONA} cannot be used: {error}") from error
-    texts = tuple(tweet.text for tweets in splits for tweet in tweets)
-    spare = tuple(tweet for tweets in splits[1:] for tweet in tweets)
-    return RealTweets(tuple(splits[0]), texts, persona, spare)
+    tweets, *others = splits
+    return RealTweets(tweets, persona, list(chain(*others)))
 
 
 def link_to(tweet: Tweet, persona: Persona) -> str | None:
@@ -126,7 +130,6 @@ class DisplayRules:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Self:
-        """Derives the rules from all real texts that were read."""
         texts = list(texts)
         return cls(
             canonical.handles_in(texts),
@@ -178,7 +181,6 @@ class Dullness:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Self:
-        """Counts words in all real texts that were read."""
         words = [_words(text) for text in texts]
         counts = Counter(word for found in words for word in found)
         limit = RARE_SHARE * len(words)
@@ -192,7 +194,6 @@ class Dullness:
 
 
 def _words(text: str) -> frozenset[str]:
-    """Its distinct words, without case."""
     return frozenset(word.casefold() for word in _WORD.findall(text))
 
 

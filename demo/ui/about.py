@@ -10,10 +10,10 @@ from demo.checkpoints.persona import Persona
 from demo.generation.profile import SAMPLING, Profile
 from demo.generation.request import MAX_PROMPT_CHARACTERS, MIN_ROOM_TOKENS
 from demo.server.service import Service
-from demo.ui import copy, detect, snippets
+from demo.ui import detect, snippets
 from demo.ui.api import LIMITS, Record
 from demo.ui.components import build_component
-from demo.ui.results import CheckpointResult
+from demo.ui.results import LOADING, CheckpointResult
 
 # How long `/checkpoint` waits for a model that is still loading.
 PATIENCE_SECONDS = 60.0
@@ -29,6 +29,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "repeats_of_real": ("texts", "verbatim", "real"),
     "detector_accuracy": ("judges", "detector", "overall", "accuracy", "value"),
 }
+DESCRIPTION = (
+    "Tells which checkpoint answers, by which engine, what it takes and how good it was measured "
+    "to be: bits per byte, perplexity, and how often its detector is right."
+)
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,13 @@ class Owner:
         space = f"https://huggingface.co/spaces/{self.space_id}"
         links = []
         if self.space_id:
-            links.append((f"{space}?duplicate=true", copy.ABOUT["duplicate"]))
+            links.append((f"{space}?duplicate=true", "Duplicate this Space"))
         if self.contact:
             is_page = self.contact.startswith("https://")
             report = self.contact if is_page else f"mailto:{self.contact}"
-            links.append((report, copy.ABOUT["report"]))
+            links.append((report, "Report a problem"))
         elif self.space_id:
-            links.append((f"{space}/discussions", copy.ABOUT["report"]))
+            links.append((f"{space}/discussions", "Report a problem"))
         return links
 
 
@@ -62,8 +66,9 @@ def build_about_tab(
     about = build_component(
         "about",
         "cd-about",
-        words={**copy.ABOUT, "figures": dict(copy.FIGURES), "percent": list(copy.PERCENTAGES)},
-        what=[paragraph.format(persona=persona) for paragraph in copy.WHAT_IT_IS],
+        person=persona.name,
+        tweets=persona.tweets,
+        archive=persona.archive,
         links=owner.links(),
         snippets=dict(snippets.SNIPPETS),
         url=snippets.URL,
@@ -77,7 +82,7 @@ def make_checkpoint(service: Service, profile: Profile) -> Callable[[], Record]:
     def checkpoint() -> dict[str, Any]:
         engine = service.wait(PATIENCE_SECONDS)
         if engine is None:
-            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+            raise gr.Error(LOADING, print_exception=False)
         result = CheckpointResult(
             checkpoint=engine.identity.checkpoint,
             revision=engine.identity.revision,
@@ -92,7 +97,7 @@ def make_checkpoint(service: Service, profile: Profile) -> Callable[[], Record]:
         )
         return asdict(result)
 
-    checkpoint.__doc__ = copy.CHECKPOINT_DESCRIPTION
+    checkpoint.__doc__ = DESCRIPTION
     return checkpoint
 
 

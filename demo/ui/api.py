@@ -30,7 +30,6 @@ from demo.server.admission import STOPPED, Call
 from demo.server.calls import Calls, Signature
 from demo.server.metrics import Watch
 from demo.server.service import Service
-from demo.ui import copy
 from demo.ui.results import Draft, TextsResult
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,22 @@ ENGINE_CALLS = "engine"
 LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 # A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
 QUEUE_UPDATE_SECONDS = 5.0
+# What the browser says of a call that ended without a word of why.
+NO_ANSWER = "Nothing came back. Your words are still here; try again in a moment."
+DESCRIPTION = (
+    "Continues an opening in the style of {persona.tweets}: {persona.badge}.\n\n"
+    "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
+    "`text`, to people: that is the text with its label and where it came from. "
+    "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
+    "real tweet has too. The same seed and settings give the same text."
+)
+DESCRIPTION_OF_MANY = (
+    "Continues an opening several times at once, in the style of {persona.tweets}: "
+    "{persona.badge}.\n\n"
+    "Each update is one object whose `texts` are objects like those of `/generate`, in order "
+    "of their seeds, which follow each other; `finished` is true once all of them are. One "
+    "that failed has an `error`."
+)
 
 
 def publish(function: Callable[..., Any], *, uses_engine: bool = False) -> None:
@@ -120,7 +135,7 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
         for update in generate_many(prompt, 1, *settings, request):
             yield update["texts"][0]
 
-    description = copy.GENERATE_DESCRIPTION.format(persona=profile.persona)
+    description = DESCRIPTION.format(persona=profile.persona)
     generate.__doc__ = document(description, _field_arguments())
     return generate
 
@@ -149,7 +164,7 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
 
     prompt, *others = _field_arguments()
     count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
-    description = copy.GENERATE_MANY_DESCRIPTION.format(persona=persona)
+    description = DESCRIPTION_OF_MANY.format(persona=persona)
     generate_many.__doc__ = document(description, [prompt, count, *others])
     return generate_many
 
@@ -281,4 +296,4 @@ def sentence(error: Exception) -> str:
     if isinstance(error, InvalidRequest | EngineError):
         return str(error)
     log.error("A call failed:\n%s", without_message(error))
-    return copy.INTERNAL_ERROR
+    return "Something went wrong while writing. Try again in a moment."

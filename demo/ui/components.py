@@ -13,8 +13,7 @@ from typing import Any
 import gradio as gr
 
 STATIC = Path(__file__).with_name("static")
-# `${name}` or `${words.name}`.
-_PLACE = re.compile(r"\$\{([\w.]+)\}")
+_PLACE = re.compile(r"\$\{(\w+)\}")
 # What Gradio would run in a template: JavaScript's `${…}`, which a backtick ends, or Handlebars'.
 _RUNS = re.compile(r"\$\{|\{\{|`")
 # What means something in HTML, or in such a template.
@@ -26,7 +25,6 @@ class UnsafeTemplate(ValueError):
 
 
 def read_static(name: str) -> str:
-    """A text file in static/."""
     return (STATIC / name).read_text(encoding="utf-8")
 
 
@@ -41,11 +39,7 @@ def read_component(name: str) -> tuple[str, str]:
 
 def build_component(name: str, elem_id: str, **props: Any) -> gr.HTML:
     """A component of the current Blocks out of static/NAME.html. `props` fill the markup's places
-    as text; the script sees them as they are.
-
-    Raises:
-        UnsafeTemplate: a place holds more than a name.
-    """
+    as text; the script sees them as they are. Raises UnsafeTemplate."""
     markup, script = read_component(name)
     return gr.HTML(
         html_template=filled(markup, props),
@@ -63,17 +57,11 @@ def build_fixed_html(template: str, elem_id: str, **words: str) -> gr.HTML:
 
 
 def filled(template: str, values: Mapping[str, Any]) -> str:
-    """The template with every value as text, in an element and in a quoted attribute.
-
-    Raises:
-        UnsafeTemplate: a place holds more than a name.
-    """
+    """The template with every value as text, in an element and in a quoted attribute. Raises
+    UnsafeTemplate."""
 
     def text(place: re.Match[str]) -> str:
-        value: Any = values
-        for name in place[1].split("."):
-            value = value[name]
-        return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", value)
+        return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", values[place[1]])
 
     if found := _RUNS.search(_PLACE.sub("", template)):
         raise UnsafeTemplate(f"A template holds {found[0]!r}; only ${{name}} may stand there.")

@@ -16,10 +16,15 @@ from demo.judging import canonical
 from demo.judging.detector import JudgedWord, Verdict
 from demo.judging.judges import Judges, Trust, share_of
 from demo.server.service import Service
-from demo.ui import copy
-from demo.ui.api import Record, document
+from demo.ui.api import NO_ANSWER, Record, document
 from demo.ui.components import browser_function, build_component
-from demo.ui.results import DetectorFigures, DetectResult, PassageResult
+from demo.ui.results import (
+    LOADING,
+    DetectorFigures,
+    DetectResult,
+    PassageResult,
+    repeats_note,
+)
 
 MAX_CHARACTERS = 1_000
 # What is within it of even odds leans to neither side.
@@ -28,6 +33,17 @@ UNDECIDED = 0.05
 MOSTLY, WHOLLY = 0.5, 0.95
 # Of the strongest passage: weaker ones are left unmarked, or nearly every word would be marked.
 WEAKEST_SHOWN = 0.15
+INTRO = (
+    "A small classifier compares letter patterns. It only knows this demo's tweets and real ones, "
+    "so it can't spot ChatGPT. It is often wrong, and each result says how often."
+)
+IS_REAL = "This is a real tweet, word for word."
+MOSTLY_REAL = "Most of this is from a real tweet, word for word."
+DESCRIPTION = (
+    "Says how likely a computer wrote a text, by which of its words, and how far that can be "
+    "trusted at its length. It tells this demo's texts from {persona.tweets}, and was not "
+    "made for any others. `probability` is null where nothing can be said."
+)
 
 
 def build_detect_tab(detect: Callable[[str], Any]) -> None:
@@ -35,16 +51,16 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
     with gr.Column(elem_id="cd-detect"):
         with gr.Column(elem_id="cd-detect-form"):
             text = gr.Textbox(
-                label=copy.DETECT_LABEL,
-                placeholder=copy.DETECT_PLACEHOLDER,
-                info=copy.DETECT_INTRO,
+                label="Paste a tweet",
+                placeholder="Any tweet, real or not",
+                info=INTRO,
                 max_length=MAX_CHARACTERS,
                 lines=5,
                 max_lines=12,
                 elem_id="cd-detect-text",
             )
-            button = gr.Button(copy.DETECT_BUTTON, variant="primary", elem_id="cd-detect-button")
-        verdict = build_component("detect", "cd-verdict", words=dict(copy.DETECT))
+            button = gr.Button("Who wrote this?", variant="primary", elem_id="cd-detect-button")
+        verdict = build_component("detect", "cd-verdict")
     judging = gr.on(
         [button.click, text.submit],
         detect,
@@ -54,7 +70,7 @@ def build_detect_tab(detect: Callable[[str], Any]) -> None:
         preprocess=False,
         show_progress="hidden",
     )
-    judging.failure(None, js=browser_function("noVerdict", error=copy.NO_ANSWER), outputs=verdict)
+    judging.failure(None, js=browser_function("noVerdict", error=NO_ANSWER), outputs=verdict)
 
 
 def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:
@@ -63,22 +79,24 @@ def make_detect(service: Service, persona: Persona) -> Callable[[str], Record]:
     def detect(text: str) -> dict[str, Any]:
         # Whatever was sent, not only what the annotation asks for.
         if not isinstance(text, str):
-            raise gr.Error(copy.DETECT_NO_TEXT, print_exception=False)
+            raise gr.Error("text must be text: paste some first.", print_exception=False)
         if len(text) > MAX_CHARACTERS:
-            sentence = copy.DETECT_TOO_LONG.format(characters=len(text), limit=MAX_CHARACTERS)
-            raise gr.Error(sentence, print_exception=False)
+            raise gr.Error(
+                f"text is too long: that's {len(text):,} characters; the limit is "
+                f"{MAX_CHARACTERS:,}.",
+                print_exception=False,
+            )
         if service.state() == "loading":
-            raise gr.Error(copy.STATUS["loading"], print_exception=False)
+            raise gr.Error(LOADING, print_exception=False)
         return asdict(judge(service.judges_for_visitors(), text))
 
     argument = f"text: The text to be judged, at most {MAX_CHARACTERS:,} characters."
-    description = copy.DETECT_DESCRIPTION.format(persona=persona)
+    description = DESCRIPTION.format(persona=persona)
     detect.__doc__ = document(description, [argument])
     return detect
 
 
 def judge(judges: Judges, text: str) -> DetectResult:
-    """What can be said of a text."""
     bare = " ".join(canonical.strip_links(text).split())
     trust = judges.trust_in(len(bare))
     repeats = judges.repeats(text)
@@ -86,29 +104,52 @@ def judge(judges: Judges, text: str) -> DetectResult:
     # Links are in no passage.
     copied = share_of(repeats, text) * len(text) / len(bare) if bare else 0.0
     if copied >= MOSTLY:
-        why, trust = copy.DETECT_IS_REAL if copied >= WHOLLY else copy.DETECT_MOSTLY_REAL, None
+        # Instead of a leaning, which could say the opposite.
+        why, trust = IS_REAL if copied >= WHOLLY else MOSTLY_REAL, None
     elif judges.detector is None:
-        why, trust = copy.DETECT_NO_JUDGE, None
+        why, trust = "Can't tell: this model came without a detector.", None
     elif canonical.is_too_short(bare):
-        least = {"characters": canonical.MIN_CHARACTERS, "words": canonical.MIN_WORDS}
-        why, trust = copy.DETECT_TOO_SHORT.format(**least), None
+        least = f"{canonical.MIN_CHARACTERS} characters and {canonical.MIN_WORDS} words"
+        why, trust = f"Too short to judge: at least {least}.", None
     elif trust is not None and not trust.tells_apart():
-        why = copy.detect_untrusted(trust)
+        why = f"Can't tell: at {_characters(trust)} it is no better than a coin flip."
     else:
         verdict = judges.detector.judge(text)
-        why = copy.leaning(verdict.probability, UNDECIDED)
+        why = _leaning(verdict.probability)
     share = share_of(repeats, text)
     return DetectResult(
         text=text,
         probability=round(verdict.probability, 3) if verdict else None,
         verdict=why,
-        trust=copy.trust_sentence(trust) if trust else "",
+        trust=_reliability(trust) if trust else "",
         figures=_figures(trust) if trust else None,
         passages=list(_passages(text, verdict)) if verdict else [],
         repeats=[list(passage) for passage in repeats],
         repeated_share=round(share, 3),
-        note=copy.repeats_note(share) if repeats and copied < WHOLLY else "",
+        note=repeats_note(share) if repeats and copied < WHOLLY else "",
     )
+
+
+def _leaning(probability: float) -> str:
+    """Which side a probability (of a computer) leans to, never that it is so."""
+    distance = abs(probability - 0.5)
+    if distance < UNDECIDED:
+        return "Could be either."
+    side = "the computer" if probability > 0.5 else "a person"
+    return f"{'Possibly' if distance < 0.15 else 'Probably'} {side}."
+
+
+def _reliability(trust: Trust) -> str:
+    return (
+        f"At this length ({_characters(trust)}) it is right about {trust.accuracy.value:.0%} "
+        f"of the time, measured on {trust.real + trust.generated:,} texts; a coin flip gets 50%."
+    )
+
+
+def _characters(trust: Trust) -> str:
+    if trust.maximum is None:
+        return f"{trust.minimum} characters or more"
+    return f"{trust.minimum} to {trust.maximum} characters"
 
 
 def _figures(trust: Trust) -> DetectorFigures:

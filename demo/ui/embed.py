@@ -34,15 +34,18 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import Persona, persona_of
 from demo.server.calls import Calls
 from demo.server.service import Service
-from demo.ui import copy, snippets
+from demo.ui import snippets
 from demo.ui.components import STATIC, read_static
 from demo.ui.openapi import complete_openapi
+from demo.ui.page import TAGLINE
 
 log = logging.getLogger(__name__)
 
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 # What a shared link shows: the embedded persona's title and a text of its model, or for any other
 # persona neither.
+PREVIEW_WORDS = TAGLINE + " Then guess which ones are real. {persona.badge}."
+PREVIEW_ALT = "A robot and a tweet that it made up, labelled as AI-generated parody"
 PREVIEW = STATIC / "preview.png"
 PREVIEW_ANY = STATIC / "preview-any.png"
 # A new version of the server must be seen by the next reader of a post.
@@ -128,11 +131,11 @@ def preview_tags(persona: Persona, address: str) -> str:
         "og:type": "website",
         "og:url": f"{address}/",
         "og:title": persona.title,
-        "og:description": copy.PREVIEW.format(persona=persona),
+        "og:description": PREVIEW_WORDS.format(persona=persona),
         "og:image": f"{address}/preview.png",
         "og:image:width": "1200",
         "og:image:height": "630",
-        "og:image:alt": copy.PREVIEW_PICTURE,
+        "og:image:alt": PREVIEW_ALT,
     }
     lines = [f'<meta property="{name}" content="{escape(text)}">' for name, text in said.items()]
     lines.append('<meta name="twitter:card" content="summary_large_image">')

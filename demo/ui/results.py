@@ -13,7 +13,8 @@ from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges, share_of
 from demo.judging.masking import mask_slurs
 from demo.judging.originals import Passage
-from demo.ui import copy
+
+LOADING = "The model is still loading. Go ahead: your tweet starts as soon as it's ready."
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,10 @@ class TextResult:
     """One text so far, as `/generate` sends it.
 
     `text` is `prompt` and `generated`; `shareable` is the text with its label. In all but `prompt`
-    slurs are masked. `finish_reason` is
-    None until the text is finished; it is "error" if `error` says why it failed (the page puts
-    "stopped" there itself). `settings` is None if the request was refused. `repeats` are offsets
-    in `text`, in characters; `repeated_share` is their part of it, in 0 to 1.
+    slurs are masked. `finish_reason` is None until the text is finished; it is "error" if `error`
+    says why it failed (the page puts "stopped" there itself). `settings` is None if the request was
+    refused. `repeats` are offsets in `text`, in characters; `repeated_share` is their part of it,
+    in 0 to 1.
     """
 
     text: str
@@ -138,12 +139,10 @@ class Draft:
 
     @property
     def opening(self) -> str:
-        """The words that the text begins with."""
         return self.request.opening if self.request else ""
 
     @property
     def text(self) -> str:
-        """The opening and what was added, as one text."""
         return self.opening + self.generated
 
     @property
@@ -158,7 +157,6 @@ class Draft:
         return replace(longer, repeats=judges.repeats(longer.text)) if chunk.ending else longer
 
     def result(self) -> TextResult:
-        """The text so far as the API returns it."""
         request, identity, ending = self.request, self.identity, self.ending
         share = share_of(self.repeats, self.text)
         return TextResult(
@@ -195,16 +193,22 @@ class Draft:
         return f"{labelled} (seed {self.request.seed}, {source}){repeated}"
 
     def _repeats_note(self) -> str:
-        return copy.repeats_note(share_of(self.repeats, self.text))
+        return repeats_note(share_of(self.repeats, self.text))
 
     def _notes(self) -> Iterator[str]:
         if self.error or self.request is None:
             return
         if self.identity is None:
-            yield copy.LOADING
+            yield LOADING
         if self.ahead:
-            yield copy.QUEUE_NOTE.format(self.ahead)
+            yield f"You are number {self.ahead} in the queue."
         if self.ending and self.ending.max_new_tokens < self.request.max_new_tokens:
-            yield copy.LENGTH_NOTE.format(applied=self.ending.max_new_tokens)
+            tokens = self.ending.max_new_tokens
+            yield f"Shortened to {tokens} tokens: your opening takes up the rest."
         if self.repeats:
             yield self._repeats_note()
+
+
+def repeats_note(share: float) -> str:
+    """Said of a text with words of a real tweet in it; `share` of its characters, in 0 to 1."""
+    return f"{max(share, 0.01):.0%} of this is copied word for word from a real tweet."

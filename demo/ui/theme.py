@@ -59,7 +59,6 @@ _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def custom_properties(palette: Mapping[str, str]) -> str:
-    """The palette as CSS declarations."""
     return " ".join(f"--cd-{name}: {colour};" for name, colour in palette.items())
 
 

@@ -15,13 +15,13 @@ from demo.generation.request import (
     GenerationRequest,
     NumberField,
 )
-from demo.ui import copy
-from demo.ui.api import ENGINE_CALLS, LIMITS, Endpoint
+from demo.ui.api import ENGINE_CALLS, LIMITS, NO_ANSWER, Endpoint
 from demo.ui.components import browser_function, build_component
 from demo.ui.results import Draft
 from demo.ui.theme import LIGHT
 
 NUMBERS = tuple(name for name in FIELDS if name != "seed")
+CUT = "The connection was lost here. Continue picks up from the end of this text."
 
 
 def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool) -> None:
@@ -35,9 +35,9 @@ def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool
                 # write.html has them written at once.
                 examples = [gr.Button(text, size="sm") for text in persona.examples]
             with gr.Row(elem_id="cd-actions"):
-                start = gr.Button(copy.GENERATE, variant="primary", elem_id="cd-generate")
-                stop = gr.Button(copy.STOP, variant="stop", interactive=False, elem_id="cd-stop")
-                clear = gr.Button(copy.CLEAR, elem_id="cd-clear")
+                start = gr.Button("Finish it", variant="primary", elem_id="cd-generate")
+                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="cd-stop")
+                clear = gr.Button("Clear", elem_id="cd-clear")
         cards = build_component(
             "cards",
             "cd-cards",
@@ -46,8 +46,6 @@ def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool
             badge=persona.badge,
             title=persona.title,
             can_fool=can_fool,
-            words={**copy.CARD, **copy.SHARE, **copy.FOOL},
-            finish=dict(copy.FINISH),
             colours=dict(LIGHT),
         )
         with gr.Column(elem_id="cd-settings"):
@@ -60,8 +58,8 @@ def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool
 def _build_prompt() -> tuple[gr.Textbox, gr.HTML]:
     prompt = gr.Textbox(
         value="",
-        label=copy.PROMPT_LABEL,
-        placeholder=copy.PROMPT_PLACEHOLDER,
+        label="Start a tweet",
+        placeholder="A few words, or none",
         max_length=MAX_PROMPT_CHARACTERS,
         lines=1,
         max_lines=6,
@@ -71,7 +69,6 @@ def _build_prompt() -> tuple[gr.Textbox, gr.HTML]:
         "write",
         "cd-counter",
         value={"text": "", "ask": None},
-        words=dict(copy.COUNTER),
         limit=MAX_PROMPT_CHARACTERS,
     )
     prompt.change(None, js=browser_function("count"), inputs=[prompt, asking], outputs=asking)
@@ -93,27 +90,27 @@ def _build_settings(cards: gr.HTML, defaults: GenerationRequest) -> list[Compone
     }
     first = next(iter(numbers))
     mood = gr.Radio(
-        [(copy.PRESETS[name], name) for name in numbers],
+        list(numbers),
         value=first,
-        label=copy.PRESET_LABEL,
-        info=copy.PRESET_HELP,
+        label="Mood",
+        info="Sets the sliders below.",
         elem_id="cd-preset",
     )
     sliders = [_slider(FIELDS[name], defaults) for name in NUMBERS[:2]]
-    with gr.Accordion(copy.ADVANCED, open=False):
+    with gr.Accordion("Advanced", open=False):
         sliders += [_slider(FIELDS[name], defaults) for name in NUMBERS[2:]]
         # Not a number box: in the browser, Gradio's turns "nothing" into 0, which is a seed.
         seed = gr.Textbox(
             label=FIELDS["seed"].label,
             info=FIELDS["seed"].help,
-            placeholder=copy.SEED_PLACEHOLDER,
+            placeholder="Random",
             max_lines=1,
             elem_id="cd-seed",
         )
         with gr.Row(elem_id="cd-seed-buttons"):
-            keep = gr.Button(copy.KEEP_SEED, size="sm")
-            draw = gr.Button(copy.DRAW_SEED, size="sm")
-    reset = gr.Button(copy.RESET, size="sm", elem_id="cd-reset")
+            keep = gr.Button("Reuse last seed", size="sm")
+            draw = gr.Button("Random seed", size="sm")
+    reset = gr.Button("Reset to defaults", size="sm", elem_id="cd-reset")
     keep.click(None, js=browser_function("keepSeed"), inputs=[cards, seed], outputs=seed)
     draw.click(None, js=browser_function("give", values=""), outputs=seed)
     # A mood sets the numbers, and a number that is moved is no mood any more.
@@ -193,16 +190,16 @@ def _wire(
     call["inputs"] = [carried, one, *settings[1:-1], no_seed]
     running_carried = carrying.then(**call)
     runs = [running, running_asked, running_carried]
-    end = browser_function("end", error=copy.NO_ANSWER, cut=copy.CUT)
+    end = browser_function("end", error=NO_ANSWER, cut=CUT)
     for event in runs:
         event.failure(None, js=end, inputs=[cards, stopped], outputs=cards)
     stop.click(
         None,
-        js=browser_function("give", values=["stopped", copy.STOPPING]),
+        js=browser_function("give", values=["stopped", "Stopping…"]),
         outputs=[stopped, stop],
         cancels=runs,
     )
     empty = browser_function("give", values=["", None])
     clear.click(None, js=empty, outputs=[prompt, cards])
-    enable = browser_function("enable", stop=copy.STOP, examples=len(examples))
+    enable = browser_function("enable", stop="Stop", examples=len(examples))
     cards.change(None, js=enable, inputs=cards, outputs=list(buttons))

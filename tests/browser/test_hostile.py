@@ -132,8 +132,8 @@ def detect(page: Page) -> None:
 
 def read_about(page: Page) -> None:
     page.get_by_role("tab", name="About").click()
-    expect(page.locator(".cd-what")).to_contain_text(PERSONA.archive)
-    expect(page.locator(".cd-what")).to_contain_text(f"{PERSONA.name} did not write")
+    expect(page.locator("#cd-about")).to_contain_text(PERSONA.archive)
+    expect(page.locator("#cd-about")).to_contain_text(f"{PERSONA.name} did not write")
     expect(page.locator(".cd-checkpoint-name")).to_contain_text(hostile("revision"))
     expect(page.get_by_role("row", name="bits per byte")).to_contain_text("1.2")
 

@@ -13,7 +13,10 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from demo.server.rates import Refusal
-from demo.ui import copy, snippets
+from demo.ui import snippets
+from demo.ui.api import NO_ANSWER
+from demo.ui.page import STATUS
+from demo.ui.write import CUT
 from tests.app.calls import post
 from tests.browser.actions import finished, prompt_box, write
 from tests.browser.blog import Blog
@@ -66,7 +69,7 @@ class Visit:
     def cut_card(self) -> Locator:
         """The card, once it says that its text was cut."""
         card, begun = self.page.locator(".cd-card"), time.monotonic()
-        expect(card.locator(".cd-error")).to_have_text(copy.CUT, timeout=10_000)
+        expect(card.locator(".cd-error")).to_have_text(CUT, timeout=10_000)
         self.record("seconds until the card says so", time.monotonic() - begun)
         expect(card.locator(".cd-generated")).to_contain_text("word word")
         expect(self.page.locator("#cd-generate")).to_be_enabled()
@@ -202,7 +205,7 @@ def test_a_refused_call_says_why_in_its_card(
     answers.clear()
     visit.line.cut()
     error = write(page, "Today").locator(".cd-error")
-    expect(error).to_have_text(copy.STATUS["unanswered"])
+    expect(error).to_have_text(STATUS["unanswered"])
     expect(prompt_box(page)).to_have_value("Today")
     visit.line.mend()
     finished(page, "Today")
@@ -217,7 +220,7 @@ def test_a_stream_that_the_server_does_not_know_is_no_reason_to_load_the_page_ag
     for status, body in ((404, "{}"), (200, unknown)):
         answers["data"] = (status, body)
         error = write(visit.page, "Today").locator(".cd-error")
-        expect(error).to_have_text(copy.NO_ANSWER)
+        expect(error).to_have_text(NO_ANSWER)
         answers.clear()
         finished(visit.page, "Today")
     visit.is_whole()
@@ -237,7 +240,7 @@ def test_a_verdict_that_does_not_come_says_why(
     page.get_by_role("tab", name="Detect").click()
     answers["data"] = (404, "{}")
     judge("Sad!")
-    expect(error).to_have_text(copy.NO_ANSWER)
+    expect(error).to_have_text(NO_ANSWER)
     answers.clear()
     judge("Sad!")
     expect(page.locator(".cd-verdict-words")).to_contain_text("Too short to judge")

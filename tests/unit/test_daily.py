@@ -9,12 +9,12 @@ import pytest
 
 from demo.game.daily import PLACES, DailyTen, DayCount, number_of, split_off
 from demo.game.pairing import NEAR_CHARACTERS, Shown
-from demo.game.pool import GameRequest, TextSource
+from demo.game.pool import TextSource
 from demo.game.tweets import DisplayRules, Tweet
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
 from tests import made_up
-from tests.guessing import story_of
+from tests.guessing import story_of, written
 
 IDENTITY = EngineIdentity("scripted", "0123456789ab", "script", "exact")
 TODAY = date(2026, 12, 24)
@@ -40,12 +40,12 @@ def daily(tweets: Sequence[Tweet] = RESERVED, calendar: Calendar | None = None) 
     return DailyTen(tweets, source, (calendar or Calendar()).today)
 
 
-def write(ten: DailyTen) -> list[GameRequest]:
+def write(ten: DailyTen) -> list[GenerationRequest]:
     """Writes what is missing, and returns what was asked for."""
     asked = []
-    while ten.is_open():
-        asked.append(ten.draw())
-        ten.take(asked[-1], asked[-1].request.opening + " " + story_of(asked[-1].request), IDENTITY)
+    while wanted := ten.want():
+        asked.append(wanted.request)
+        wanted.take(written(wanted.request, f" {story_of(wanted.request)}", IDENTITY))
     return asked
 
 
@@ -70,7 +70,7 @@ def test_a_ten_that_was_written_the_day_before_is_the_one_that_a_restart_writes(
     calendar.day = TODAY
     assert ten_of(ahead) == ten_of(restarted) != []
     # The next day's is written now.
-    assert ahead.is_open()
+    assert ahead.want()
 
 
 def test_days_differ_and_are_half_real() -> None:
@@ -110,9 +110,7 @@ def test_no_real_tweet_comes_on_two_days_in_a_row() -> None:
 
 def test_who_lacks_the_tweets_cannot_know_what_the_engine_will_be_asked() -> None:
     ten, other = daily(), daily(RESERVED[1:])
-    assert {one.request.seed for one in write(ten)}.isdisjoint(
-        one.request.seed for one in write(other)
-    )
+    assert {one.seed for one in write(ten)}.isdisjoint(one.seed for one in write(other))
 
 
 def test_a_place_takes_texts_as_long_as_a_real_one_and_in_the_end_any() -> None:
@@ -121,18 +119,24 @@ def test_a_place_takes_texts_as_long_as_a_real_one_and_in_the_end_any() -> None:
     text = "The teapot sings of tea ".ljust(longest + NEAR_CHARACTERS + 9, "x")
     tries = 0
     while ten.at(TODAY, 0) is None:
-        ten.take(ten.draw(), text, IDENTITY)
+        wanted = ten.want()
+        assert wanted
+        wanted.take(written(wanted.request, text, IDENTITY))
         tries += 1
     assert tries == 41
 
 
 def test_a_text_that_is_not_shown_costs_an_attempt_and_the_next_one_is_another() -> None:
     ten = daily()
-    first = ten.draw()
+    first, again = ten.want(), ten.want()
+    assert first
+    assert again
     # One that an error interrupted is asked for again.
-    assert ten.draw() == first
-    assert not ten.take(first, "", IDENTITY)
-    assert ten.draw() != first
+    assert again.request == first.request
+    assert not again.take(written(again.request, "", IDENTITY))
+    other = ten.want()
+    assert other
+    assert other.request != first.request
 
 
 def test_answers_of_a_day_are_counted_text_by_text() -> None:
@@ -167,5 +171,5 @@ def test_with_few_tweets_there_is_none_and_free_play_has_them_all() -> None:
     assert (free, reserved) == (TWEETS[:60], [])
     ten = daily(reserved)
     assert not ten.exists()
-    assert not ten.is_open()
+    assert ten.want() is None
     assert not ten.has(TODAY)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,6 @@ from starlette.testclient import TestClient
 from demo.checkpoints.persona import Persona
 from demo.game.game import Game, Revealed, Round, build_game
 from demo.game.pairing import NEAR_CHARACTERS
-from demo.game.pool import Pool
 from demo.game.routes import guess_routes
 from demo.game.scores import Counts, Everyone
 from demo.game.tickets import Refused
@@ -30,6 +30,7 @@ from demo.generation.request import GenerationRequest
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
 from demo.judging.originals import Originals
+from demo.server.idle import IdleWriter, Wanted
 from demo.server.limits import Bodies
 from demo.server.service import Service, ready
 from demo.settings import read_settings
@@ -59,27 +60,41 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def play(tmp_path: Path, engine: ScriptedEngine, said: list[str]) -> Iterator[Play]:
-    """Begins a game over the scripted engine, closed in the end."""
+def writer() -> Iterator[Callable[[Service], IdleWriter]]:
+    """Begins a writer over a service, closed in the end."""
+    begun = []
+
+    def begin(service: Service) -> IdleWriter:
+        begun.append(IdleWriter(service, pause_seconds=0.02))
+        begun[-1].begin()
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.close()
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path,
+    engine: ScriptedEngine,
+    said: list[str],
+    writer: Callable[[Service], IdleWriter],
+) -> Play:
+    """Begins a game over the scripted engine."""
     engine.replies = Stories()
-    games = []
 
     def begin(
         service: Service | None = None, capacity: int = 16, folder: Path | None = None
     ) -> Game:
         if folder is None:
             write_tweets(tmp_path)
-        game = Game(
-            service or ready(engine), PROFILE, Counts(), pool=Pool(capacity),
-            pause_seconds=0.02,
-        )  # fmt: skip
+        service = service or ready(engine)
+        game = Game(service, PROFILE, Counts(), writer(service), capacity=capacity)
         game.begin(lambda: read_tweets(folder or tmp_path), said.append)
-        games.append(game)
         return game
 
-    yield begin
-    for game in games:
-        game.close()
+    return begin
 
 
 def round_of(game: Game, truth: str) -> tuple[Round, Revealed]:
@@ -207,6 +222,23 @@ def test_a_visit_goes_on_without_seeing_anything_twice(play: Play) -> None:
     assert len(set(texts)) == 60
 
 
+def test_many_play_at_once(play: Play) -> None:
+    game = play(capacity=64)
+
+    def go_on(_: int) -> int:
+        texts, visit = set[str](), ""
+        for _ in range(15):
+            found = dealt(game, visit)
+            visit = found.visit
+            texts.add(found.text)
+            game.answer(found.ticket, "real")
+        return len(texts)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(go_on, range(8))) == [15] * 8
+    assert game.next(None).everyone.answers == 120
+
+
 def test_a_text_without_an_end_of_its_own_is_not_shown(play: Play, engine: ScriptedEngine) -> None:
     class Endless(dict[str, Reply]):
         def get(self, opening: str, default: Any = None) -> Any:
@@ -277,12 +309,14 @@ def test_an_engine_that_fails_is_left_alone_for_longer_and_longer(
     assert "secret" not in caplog.text
 
 
-def test_it_leaves_the_engine_when_the_app_stops(play: Play, engine: ScriptedEngine) -> None:
+def test_it_leaves_the_engine_when_the_app_stops(engine: ScriptedEngine) -> None:
     engine.replies = Stories(seconds_per_word=0.05)
-    game = play()
+    writer = IdleWriter(ready(engine))
+    writer.add(lambda: Wanted(GenerationRequest(), lambda _: True))
+    writer.begin()
     until(lambda: engine.active == 1)
-    game.close()
-    assert engine.active == 0
+    writer.close()
+    until(lambda: engine.active == 0, seconds=1)
     asked = len(engine.requests)
     time.sleep(0.1)
     assert len(engine.requests) == asked
@@ -369,7 +403,8 @@ def test_the_datas_own_persona_says_where_its_tweets_are(play: Play, tmp_path: P
 
 
 def test_no_tweets_no_game_and_nothing_is_begun(engine: ScriptedEngine, said: list[str]) -> None:
-    game = build_game(ready(engine), PROFILE, read_settings({}), said.append)
+    service = ready(engine)
+    game = build_game(service, PROFILE, read_settings({}), IdleWriter(service), said.append)
     assert game.next(None).state == "off"
     assert "started without any" in game.next(None).reason
     game.close()
@@ -380,7 +415,8 @@ def test_where_a_gpu_is_lent_nothing_is_written_ahead(
     engine: ScriptedEngine, said: list[str], tmp_path: Path
 ) -> None:
     settings = read_settings({"TWEETS": str(tmp_path), "SPACES_ZERO_GPU": "1"})
-    game = build_game(ready(engine), PROFILE, settings, said.append)
+    service = ready(engine)
+    game = build_game(service, PROFILE, settings, IdleWriter(service), said.append)
     assert "no text is written before" in game.next(None).reason
     game.close()
     assert engine.requests == []

@@ -1,7 +1,6 @@
 """The guessing game's rules, each by itself: what may be shown, what is dealt, what a ticket is."""
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +23,14 @@ from demo.game.pairing import (
     StyleScore,
     Visits,
 )
-from demo.game.pool import GameRequest, GeneratedText, Pool, TextSource
+from demo.game.pool import GeneratedText, Pool, TextSource
 from demo.game.scores import Counts, Everyone, Tally
 from demo.game.tickets import Refused, Tickets
 from demo.game.tweets import DisplayRules, Dullness, Tweet
 from demo.generation.engine import EngineIdentity
 from demo.generation.request import GenerationRequest
 from tests import made_up
+from tests.guessing import written
 
 REAL = ("The kettle follows the teapot, and @teapots sings: “tea” 🫖!", "A teapot paints the town.")
 IDENTITY = EngineIdentity("scripted", "0123456789ab", "script", "exact")
@@ -295,43 +295,45 @@ SOURCE = TextSource(
 
 
 def test_half_begins_with_the_opening_words_of_a_real_tweet() -> None:
-    drawn = [SOURCE.draw() for _ in range(400)]
-    begun = [asked for asked in drawn if asked.opened_by is not None]
+    drawn = [SOURCE.want(lambda _: True).request for _ in range(400)]
+    begun = [request.prompt.split() for request in drawn if request.prompt]
     assert 140 < len(begun) < 260
-    assert {asked.request.prompt for asked in drawn if asked.opened_by is None} == {""}
-    for asked in begun:
-        assert asked.opened_by is not None
-        opening, real = asked.request.prompt.split(), REAL[asked.opened_by].split()
+    for opening in begun:
+        (real,) = (text.split() for text in REAL if text.startswith(" ".join(opening)))
         assert 2 <= len(opening) <= 5
         assert opening == real[: len(opening)]
         assert len(opening) < len(real)
-    assert {(asked.request.top_k, asked.request.max_new_tokens) for asked in drawn} == {(7, 160)}
-    assert len({asked.request.seed for asked in drawn}) > 390
+    assert {(request.top_k, request.max_new_tokens) for request in drawn} == {(7, 160)}
+    assert len({request.seed for request in drawn}) > 390
+
+
+def accepted(source: TextSource, text: str, prompt: str = "") -> GeneratedText | None:
+    request = GenerationRequest(prompt=prompt)
+    return source.accept(request, written(request, text, IDENTITY), opened_by=0)
 
 
 def test_a_text_of_which_hardly_a_word_is_new_is_not_taken() -> None:
-    asked = GameRequest(GenerationRequest(prompt="The kettle follows the teapot,"), opened_by=0)
-    assert SOURCE.accept(asked, "The kettle follows the teapot, and so?", IDENTITY) is None
-    taken = SOURCE.accept(asked, "The kettle follows the teapot, and so on.", IDENTITY)
+    prompt = "The kettle follows the teapot,"
+    assert accepted(SOURCE, f"{prompt} and so?", prompt) is None
+    taken = accepted(SOURCE, f"{prompt} and so on.", prompt)
     assert taken
     assert (taken.text, taken.opened_by) == ("The kettle follows the teapot, and so on.", 0)
     assert taken.source.startswith("scripted@0123456789ab · script exact · seed ")
 
 
 def test_a_text_that_repeats_a_real_one_or_has_no_twin_is_not_taken() -> None:
-    asked, text = GameRequest(GenerationRequest()), "The teapot sings of tea."
-    assert SOURCE.accept(asked, text, IDENTITY)
-    repeating = replace(SOURCE, repeats=lambda text: True)
-    assert repeating.accept(asked, text, IDENTITY) is None
+    text = "The teapot sings of tea."
+    assert accepted(SOURCE, text)
+    assert accepted(replace(SOURCE, repeats=lambda text: True), text) is None
     unwanted = replace(SOURCE, is_wanted=lambda length: length != len(text))
-    assert unwanted.accept(asked, text, IDENTITY) is None
+    assert accepted(unwanted, text) is None
 
 
 def test_a_dull_text_is_not_taken() -> None:
-    asked, text = GameRequest(GenerationRequest()), "The teapot sings of tea."
+    text = "The teapot sings of tea."
     dull = replace(SOURCE, is_dull=lambda found: found == text)
-    assert dull.accept(asked, text, IDENTITY) is None
-    assert dull.accept(asked, "The kettle sings of tea.", IDENTITY)
+    assert accepted(dull, text) is None
+    assert accepted(dull, "The kettle sings of tea.")
 
 
 def test_a_text_of_common_words_is_dull() -> None:
@@ -352,18 +354,13 @@ def test_a_free_place_is_filled_after_the_answer_and_not_when_a_text_is_shown() 
     """Else the engine's work would tell that what is on the page was generated."""
     pool = Pool(capacity=4)
     for one in generated([50] * 4):
+        assert pool.want(SOURCE)
         pool.put(one)
-    woken = threading.Event()
-
-    def wait() -> None:
-        if pool.wait_for_room(lambda: False):
-            woken.set()
-
-    threading.Thread(target=wait, daemon=True).start()
+    assert pool.want(SOURCE) is None
     pool.remove(pool.texts()[0])
-    assert not woken.wait(0.1)
+    assert pool.want(SOURCE) is None
     pool.refill()
-    assert woken.wait(5)
+    assert pool.want(SOURCE)
 
 
 REAL_ONE = Shown("The teapot sings.", "real")

@@ -5,13 +5,14 @@ from random import Random
 import pytest
 
 from demo.checkpoints.persona import NOBODY
-from demo.game.pool import GameRequest, TextSource
+from demo.game.pool import TextSource
 from demo.game.tweets import DisplayRules
 from demo.generation.engine import Chunk, Ending
 from demo.generation.request import GenerationRequest
 from demo.judging.judges import Judges
 from demo.judging.masking import SLURS, mask_slurs, masked, unmasked
 from demo.ui.results import Draft
+from tests.guessing import written
 from tests.scripted import REAL_TWEET, ScriptedEngine, scripted_judges
 
 ENDING = Ending("end_of_tweet", 1, 4, 60, 0.1, 0.2)
@@ -113,5 +114,5 @@ def test_the_game_takes_no_text_that_a_mask_would_give_away() -> None:
             real, rules, request, lambda _: True, lambda _: False, lambda _: False,
             lambda _: None, Random(1), mask,
         )  # fmt: skip
-        taken = source.accept(GameRequest(request), text, ScriptedEngine().identity)
+        taken = source.accept(request, written(request, text, ScriptedEngine().identity))
         assert (taken is not None) is is_taken

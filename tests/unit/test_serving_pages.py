@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.profile import read_profile
 from demo.server.service import Service
-from demo.ui import copy, embed
+from demo.ui import embed
 from demo.ui.embed import (
     FRONTEND,
     PREVIEW,
@@ -200,7 +200,7 @@ def test_a_shared_link_shows_title_sentence_picture_and_label() -> None:
     assert '<meta property="og:title" content="Trump or Computer Dump?">' in tags
     assert "AI-generated parody" in tags
     assert "Donald Trump&#x27;s tweets" in tags
-    assert copy.PREVIEW_PICTURE in tags
+    assert embed.PREVIEW_ALT in tags
 
 
 @pytest.mark.parametrize(("title", "picture"), [("", PREVIEW), ("Cats or Codes?", PREVIEW_ANY)])

@@ -6,7 +6,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.generation.engine import EngineError
 from demo.generation.profile import read_profile
+from demo.server.idle import IdleWriter
 from demo.server.service import Service, ready
 from demo.ui.specimens import WANTED, Specimens
 from tests.processes import wait_until
@@ -16,8 +18,9 @@ PROFILE = read_profile(EMBEDDED)
 
 
 def begun(service: Service) -> TestClient:
-    specimens = Specimens(service, PROFILE)
-    specimens.begin()
+    specimens, writer = Specimens(service, PROFILE), IdleWriter(service, pause_seconds=0.02)
+    writer.add(specimens.want)
+    writer.begin()
     return TestClient(Starlette(routes=[specimens.route()]))
 
 
@@ -31,6 +34,14 @@ def test_only_whole_texts_of_its_own_are_shown(engine: ScriptedEngine) -> None:
     result = client.get("/specimen").json()
     assert (result["finish_reason"], result["label"]) == ("end_of_tweet", PROFILE.persona.label)
     assert [request.seed for request in engine.requests] == list(range(1, 3 * WANTED + 1))
+
+
+def test_an_error_costs_one_attempt(engine: ScriptedEngine) -> None:
+    failing, *_ = PROFILE.persona.examples
+    engine.replies |= {failing: Reply(error=EngineError("Tired."))}
+    client = begun(ready(engine, scripted_judges()))
+    wait_until(lambda: client.get("/specimen").status_code == 200)
+    assert client.get("/specimen").json()["prompt"] != failing
 
 
 def test_a_visitor_comes_first(engine: ScriptedEngine) -> None:

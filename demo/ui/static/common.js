@@ -57,10 +57,6 @@ function redact(target) {
   }
 }
 
-function filled(sentence, ...values) {
-  return sentence.replace(/\{(\d)\}/g, (_, place) => values[place]);
-}
-
 // An ISO date as people write it.
 function longDate(day) {
   return new Date(day).toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" });
@@ -93,6 +89,8 @@ function whenThere(find, act) {
 }
 
 const ANSWER_MILLISECONDS = 10000;
+// Said where nothing else is known of why it does not answer.
+const UNREACHABLE = "Can't reach the server. Try again in a moment.";
 
 // What the server answers as JSON; throws with its sentence if it refuses, without one if it does
 // not answer.
@@ -112,6 +110,26 @@ async function send(path, body) {
   }
   if (!answer.ok) throw Object.assign(new Error(value.detail || ""), { status: answer.status });
   return value;
+}
+
+// What this browser keeps, as JSON; null in an embed, where it would lie with the page around it. A
+// browser may forbid storage, and anything may lie in it.
+function stored(storage, key) {
+  try {
+    return isEmbed ? null : JSON.parse(window[storage].getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+function store(storage, key, value) {
+  try {
+    if (isEmbed) return;
+    if (value === null) window[storage].removeItem(key);
+    else window[storage].setItem(key, JSON.stringify(value));
+  } catch {
+    // Forbidden, or full: it lasts as long as the page.
+  }
 }
 
 // Plain http pages have no navigator.clipboard; the older way needs a selected, visible field.
@@ -143,6 +161,6 @@ function say(button, sentence) {
   button.saying = setTimeout(() => { button.textContent = button.dataset.label; }, Math.max(2000, 70 * sentence.length));
 }
 
-async function copyAndSay(button, text, done, refused) {
-  say(button, (await copyText(text)) ? done : refused);
+async function copyAndSay(button, text) {
+  say(button, (await copyText(text)) ? "Copied" : "Blocked");
 }

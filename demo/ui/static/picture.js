@@ -1,7 +1,7 @@
 // A card as a picture: text, label, origin and the demo's title and address inside one frame, so that
 // none can be cut off from the others by accident. Drawn on a canvas: nothing is fetched, and no page
 // style changes it.
-const PICTURE = { width: 1200, margin: 40, padding: 72 };
+const PICTURE = { width: 1200, margin: 40, padding: 72, head: 120 };
 // By day, whatever the page is in.
 const COLOURS = props.colours;
 // Lines are drawn from the left; where words run the other way, yours are not marked.
@@ -69,17 +69,22 @@ function drawPicture(result) {
     pen.strokeStyle = COLOURS[edge];
     pen.stroke();
   };
-  const fonts = { text: `40px ${SANS}`, name: `700 34px ${SANS}`, handle: `27px ${SANS}`, badge: `700 28px ${SANS}`, source: `20px ${MONO}`, label: `700 30px ${SANS}`, title: `700 30px ${SANS}`, address: `26px ${MONO}` };
   const inner = PICTURE.width - 2 * (PICTURE.margin + PICTURE.padding);
-  const lines = (font, text) => { pen.font = font; return wrapped(pen, text, inner); };
-  const text = lines(fonts.text, result.text.trim());
-  const label = lines(fonts.label, filled(words.made_by, result.label));
-  const title = lines(fonts.title, props.title);
-  const address = lines(fonts.address, base.replace(/^https?:\/\//, ""));
-  const source = lines(fonts.source, [result.note, result.source].filter(Boolean).join(" "));
-  const heights = { head: 120, text: text.length * 60 + 40, label: label.length * 42 + 34, title: title.length * 40, address: address.length * 36 + 24, source: source.length * 30 };
+  // Paragraphs: lines so many pixels apart, and the room below them.
+  const paragraph = (font, colour, text, step, below = 0) => {
+    pen.font = font;
+    return { font, colour, lines: wrapped(pen, text, inner), step, below };
+  };
+  const text = paragraph(`40px ${SANS}`, "ink", result.text.trim(), 60, 40);
+  const others = [
+    paragraph(`700 30px ${SANS}`, "red", `Written by a computer. ${result.label}.`, 42, 34),
+    paragraph(`700 30px ${SANS}`, "ink", props.title, 40),
+    paragraph(`26px ${MONO}`, "green", base.replace(/^https?:\/\//, ""), 36, 24),
+    paragraph(`20px ${MONO}`, "quiet", [result.note, result.source].filter(Boolean).join(" "), 30),
+  ];
+  const height = ({ lines, step, below }) => lines.length * step + below;
   canvas.width = PICTURE.width;
-  canvas.height = 2 * PICTURE.margin + 2 * 48 + Object.values(heights).reduce((sum, height) => sum + height);
+  canvas.height = 2 * PICTURE.margin + 2 * 48 + PICTURE.head + [text, ...others].reduce((sum, one) => sum + height(one), 0);
 
   pen.fillStyle = COLOURS.ground;
   pen.fillRect(0, 0, canvas.width, canvas.height);
@@ -100,22 +105,23 @@ function drawPicture(result) {
   let y = PICTURE.margin + 48;
   pen.textBaseline = "middle";
   drawRobot(pen, left, y, 92);
-  say(fonts.name, "ink", props.author, left + 116, y + 28);
-  say(fonts.handle, "quiet", props.handle, left + 116, y + 70);
-  pen.font = fonts.badge;
+  say(`700 34px ${SANS}`, "ink", props.author, left + 116, y + 28);
+  say(`27px ${SANS}`, "quiet", props.handle, left + 116, y + 70);
+  const badgeFont = `700 28px ${SANS}`;
+  pen.font = badgeFont;
   const badge = pen.measureText(props.badge).width + 48;
   box(left + inner - badge, y + 18, badge, 56, "red-ground", "red");
-  say(fonts.badge, "red", props.badge, left + inner - badge + 24, y + 47);
-  y += heights.head;
+  say(badgeFont, "red", props.badge, left + inner - badge + 24, y + 47);
+  y += PICTURE.head;
 
-  pen.font = fonts.text;
+  pen.font = text.font;
   let drawn = 0;
   const prompt = result.text.slice(0, typed(result)).trimStart().length;
-  text.forEach((line, i) => {
+  text.lines.forEach((line, i) => {
     if (i % 2 === 0) { pen.fillStyle = COLOURS.bar; pen.fillRect(left - 16, y, inner + 32, 60); }
     const yours = line.slice(0, Math.max(0, prompt - drawn));
     if (yours && !RIGHT_TO_LEFT.test(result.text)) { pen.fillStyle = COLOURS.marker; pen.fillRect(left - 3, y + 8, pen.measureText(yours.trimEnd()).width + 6, 44); }
-    say(fonts.text, "ink", line.trimEnd(), left, y + 31);
+    say(text.font, text.colour, line.trimEnd(), left, y + 31);
     // Blacked out as on the page.
     for (const { index } of line.matchAll(REDACTED)) {
       const width = (text) => pen.measureText(text).width;
@@ -124,12 +130,13 @@ function drawPicture(result) {
     drawn += line.length;
     y += 60;
   });
-  y += 40;
-  for (const line of label) { say(fonts.label, "red", line, left, y + 21); y += 42; }
-  y += 34;
-  for (const line of title) { say(fonts.title, "ink", line, left, y + 20); y += 40; }
-  for (const line of address) { say(fonts.address, "green", line, left, y + 18); y += 36; }
-  y += 24;
-  for (const line of source) { say(fonts.source, "quiet", line, left, y + 15); y += 30; }
+  y += text.below;
+  for (const { font, colour, lines, step, below } of others) {
+    for (const line of lines) {
+      say(font, colour, line, left, y + step / 2);
+      y += step;
+    }
+    y += below;
+  }
   return canvas;
 }

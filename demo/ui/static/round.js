@@ -1,29 +1,11 @@
 // What the game keeps. The round under way is in this tab's sessionStorage, so that a reload goes on with
-// it; the Daily Ten and its streak are in this browser's localStorage, and in no other place. An embed
-// keeps nothing: what it stored would lie with the page around it.
+// it; the Daily Ten and its streak are in this browser's localStorage, and in no other place.
 const STORE = "computer-dump-game " + base;
 const NOTHING = { visit: null, item: null, round: null, score: { answers: 0, right: 0, machine: 0, machineRight: 0 } };
 const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
 // round: null, or { mode: "free" or "daily", day, number, results }; a result is what the server told of
 // an answer, with its text and the guess.
-const kept = { ...structuredClone(NOTHING), ...read("sessionStorage") };
-
-// A browser may forbid storage, and anything may lie in it.
-function read(storage) {
-  try {
-    return isEmbed ? null : JSON.parse(window[storage].getItem(STORE));
-  } catch {
-    return null;
-  }
-}
-
-function write(storage, value) {
-  try {
-    if (!isEmbed) window[storage].setItem(STORE, JSON.stringify(value));
-  } catch {
-    // The round goes on in memory.
-  }
-}
+const kept = { ...structuredClone(NOTHING), ...stored("sessionStorage", STORE) };
 
 function forget() {
   Object.assign(kept, structuredClone(NOTHING));
@@ -32,7 +14,7 @@ function forget() {
 
 // Nothing is stored before the first round.
 function keep() {
-  if (kept.round || kept.score.answers || read("sessionStorage")) write("sessionStorage", kept);
+  if (kept.round || kept.score.answers || stored("sessionStorage", STORE)) store("sessionStorage", STORE, kept);
 }
 
 // Adds a result to the round and to all that is counted of it.
@@ -60,7 +42,7 @@ function machineRight(results) {
 // --- the Daily Ten ---
 
 function diary() {
-  const found = read("localStorage");
+  const found = stored("localStorage", STORE);
   return found && Array.isArray(found.results) ? found : { day: "", number: 0, results: [], streak: 0, last: "" };
 }
 
@@ -68,7 +50,7 @@ function writeDiary({ day, number, results }) {
   const { streak, last } = diary();
   const isWhole = results.length === props.rounds && last !== day;
   const days = last === dayBefore(day) ? streak + 1 : 1;
-  write("localStorage", { day, number, results, streak: isWhole ? days : streak, last: isWhole ? day : last });
+  store("localStorage", STORE, { day, number, results, streak: isWhole ? days : streak, last: isWhole ? day : last });
 }
 
 const isoDay = (time) => new Date(time).toISOString().slice(0, 10);

@@ -1,8 +1,8 @@
 // Hands words, an address and a picture on: to the device's own share sheet, or, where there is none
 // or it may not be opened, by copying the words and the address and saving the picture.
 
-// `picture` is a canvas or null, `name` its file's name, `words` what copy.py's SHARE says.
-async function share(button, { text, address, picture = null, name = "" }, words) {
+// `picture` is a canvas or null, `name` its file's name.
+async function share(button, { text, address, picture = null, name = "" }) {
   const file = picture && new File([await asPng(picture)], name, { type: "image/png" });
   const whole = { text, url: address };
   const offers = file ? [{ ...whole, files: [file] }, whole] : [whole];
@@ -18,7 +18,7 @@ async function share(button, { text, address, picture = null, name = "" }, words
   }
   const copied = await copyText(`${text}\n${address}`);
   if (file) save(file);
-  say(button, copied ? (file ? words.share_saved : words.share_copied) : words.share_refused);
+  say(button, copied ? (file ? "Copied; picture saved" : "Copied") : "Your browser blocked copying");
 }
 
 function asPng(canvas) {

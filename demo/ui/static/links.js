@@ -1,10 +1,21 @@
-// Links that fool a friend. Such a link holds the request of a text and not the text: the friend's page
-// has the model write it again, so no link can pass off words that the model did not write. It is packed,
-// since the opening, which can be read in other links, would give the text away.
+// Links to texts that the model writes again.
+
+// In the fragment, which no browser sends to a server: nothing of it can reach a log.
+function linkTo(result) {
+  return base + "/#" + new URLSearchParams(requestOf(result));
+}
+
+function requestOf(result) {
+  return { prompt: result.prompt, ...result.settings, by: runs(result) };
+}
+
+// "Fool a friend": the link holds the request of a text and not the text. The friend's page has the model
+// write it again, so no link can pass off words that the model did not write. It is packed, since the
+// opening, which can be read in other links, would give the text away.
+const FOOL_WORDS = "One of these is a real tweet. A computer wrote the other. Can you tell?";
 
 function friendLink(result) {
-  const fields = { prompt: result.prompt, ...result.settings, by: runs(result) };
-  const bytes = new TextEncoder().encode(JSON.stringify(fields));
+  const bytes = new TextEncoder().encode(JSON.stringify(requestOf(result)));
   const packed = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
   return base + "/#fool=" + packed;
 }
@@ -36,4 +47,10 @@ function twinsOf(result) {
 // Which checkpoint, engine and precision wrote a text: any other may write another.
 function runs(result) {
   return `${result.checkpoint}@${result.revision} ${result.engine} ${result.precision}`;
+}
+
+// What is said of a text that was asked for by a link which names the one that wrote it first.
+function difference(result, { by }) {
+  if (!by || by === runs(result)) return "";
+  return "This link was made with another version of the model, so the text may differ.";
 }
