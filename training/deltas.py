@@ -21,14 +21,15 @@ from training.callbacks import Clock
 class RoundDeltas(TrainerCallback):
     """Rounds a model's weights during each step for which `is_due`, and inside `rounded()`.
 
-    The model has the base's weights and is on its device; they are copied twice. `two_bits` are
-    parts of the names of matrices that get two bits a weight, not one. `is_due` takes the number of
-    steps made. Raises TrainingError if a part is in no name."""
+    The model has the base's weights and is on its device; there are two more copies of them, the
+    base's own and the rounded ones, which change places with the exact ones. `two_bits` are parts
+    of the names of matrices that get two bits a weight, not one. `is_due` takes the number of steps
+    made. Raises TrainingError if a part is in no name."""
 
     def __init__(self, model: Any, two_bits: Sequence[str], is_due: Callable[[int], bool]) -> None:
         self._weights: dict[str, Tensor] = dict(model.named_parameters())
         self._base = {name: value.detach().clone() for name, value in self._weights.items()}
-        self._exact = {name: torch.empty_like(value) for name, value in self._base.items()}
+        self._rounded = {name: torch.empty_like(value) for name, value in self._base.items()}
         self._bits = {
             name: 2 if any(part in name for part in two_bits) else 1 for name in self._weights
         }
@@ -68,17 +69,19 @@ class RoundDeltas(TrainerCallback):
     def _round(self) -> None:
         assert not self._is_rounded
         for name, value in self._weights.items():
-            self._exact[name].copy_(value)
             stored = round_trip(value - self._base[name], self._bits[name])
-            torch.add(self._base[name], stored, out=value)
-        self._is_rounded = True
+            torch.add(self._base[name], stored, out=self._rounded[name])
+        self._swap()
 
-    @torch.no_grad()
     def _restore(self) -> None:
         if self._is_rounded:
-            for name, value in self._weights.items():
-                value.copy_(self._exact[name])
-            self._is_rounded = False
+            self._swap()
+
+    def _swap(self) -> None:
+        """Memory bounds a step, so exact and rounded weights are exchanged, not copied."""
+        for name, value in self._weights.items():
+            value.data, self._rounded[name] = self._rounded[name], value.data
+        self._is_rounded = not self._is_rounded
 
 
 def due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:
