@@ -69,7 +69,7 @@ class BitsTrainer(Trainer):
         model: Any = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
-        with self.stored_weights(), _without_autocast(model):
+        with self.as_published():
             bits = mean_bits_per_byte(score_texts(self._dev_texts, model, self._tokenizer))
         model.train(was_training)
         seconds = now - self._began
@@ -86,9 +86,17 @@ class BitsTrainer(Trainer):
         return metrics
 
     @contextmanager
-    def stored_weights(self) -> Iterator[None]:
-        with nullcontext() if self.deltas is None else self.deltas.rounded():
-            yield
+    def as_published(self) -> Iterator[None]:
+        """Inside, weights are as they will be stored, and the model computes in fp32: a forward
+        pass under accelerate's autocast would also cast all weights anew."""
+        model: Any = self.accelerator.unwrap_model(self.model)
+        wrapped = model.forward
+        model.forward = getattr(model, "_original_forward", wrapped)
+        try:
+            with nullcontext() if self.deltas is None else self.deltas.rounded():
+                yield
+        finally:
+            model.forward = wrapped
 
     def train_from(self, state: Path | None) -> None:
         """Trains, from that state on if there is one. Raises TrainingError if it is past the end
@@ -122,20 +130,6 @@ class BitsTrainer(Trainer):
             stepped: Any = optimizer or self.optimizer
             self.lr_scheduler = LambdaLR(stepped, lambda step: clock.learning_rate(step, warmup))
         return super().create_scheduler(num_training_steps, optimizer)
-
-
-@contextmanager
-def _without_autocast(model: Any) -> Iterator[None]:
-    """Inside, the forward pass is as it was before accelerate wrapped it in autocast."""
-    if not hasattr(model, "_original_forward"):
-        yield
-        return
-    wrapped = model.forward
-    model.forward = model._original_forward
-    try:
-        yield
-    finally:
-        model.forward = wrapped
 
 
 def build_trainer(
@@ -226,7 +220,7 @@ def build_trainer(
         trainer.add_callback(Progress(tokens_per_step, clock))
         samples = out / "samples.jsonl"
         trainer.add_callback(
-            Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.stored_weights)
+            Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.as_published)
         )
     return trainer
 
