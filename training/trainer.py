@@ -30,7 +30,7 @@ from training.card import FEW_STEPS, METRIC
 from training.checkpoints import find_best
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
-from training.faster_training import chunk_loss, compile_layers
+from training.faster_training import chunk_loss, compile_layers, keep_memory
 from training.models import StartModel
 from training.recipe import Recipe
 
@@ -175,6 +175,7 @@ def build_trainer(
         # On a CPU, PyTorch's fused attention has a slow gradient in bfloat16, and cannot be
         # compiled.
         start.model.set_attn_implementation("eager")
+        keep_memory()
         if not compile_layers(start.model):
             print(
                 "Nothing can be compiled here, so training takes longer: install g++.", flush=True
