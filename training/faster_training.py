@@ -1,5 +1,4 @@
-"""Makes training faster and changes nothing of what is learnt: the loss in chunks, compiled layers,
-memory that is kept."""
+"""Makes training faster and changes nothing of what is learnt: loss, compiled layers, memory."""
 
 import ctypes
 import functools

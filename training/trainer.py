@@ -213,7 +213,8 @@ def build_trainer(
     if recipe.difference is not None:
         # The trainer has moved the weights to their device.
         is_due = due_after(recipe.difference.start, clock, max_steps)
-        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due)
+        whole = rows.most_frequent(recipe.difference.whole_tokens)
+        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due, whole)
         trainer.add_callback(trainer.deltas)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
