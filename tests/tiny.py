@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from demo.checkpoints.difference import write_difference
+from demo.checkpoints.difference import Delta, write_difference
 from demo.checkpoints.embedded import BaseFile
 from demo.checkpoints.files import CheckpointError, file_sha256, read_object, write_checksums
 from demo.checkpoints.merging import Decoder
@@ -98,7 +98,7 @@ def write_tuned(folder: Path, base_file: Path) -> Path:
     folder.mkdir()
     torch.manual_seed(1)
     differences = {
-        name: (torch.randn_like(weight) / 10, 2 if "q_proj" in name else 1)
+        name: Delta(torch.randn_like(weight) / 10, 2 if "q_proj" in name else 1)
         for name, weight in llama().named_parameters()
     }
     write_difference(folder / "difference.safetensors", differences)

@@ -109,7 +109,7 @@ class Samples(TrainerCallback):
     """Generates without a prompt, and from each of some, every so many steps; prints and appends to
     a file.
 
-    `weights` is entered while texts are generated: it may swap in the weights to be shown.
+    `as_published` is entered while texts are generated: it swaps in the weights to be shown.
     """
 
     def __init__(
@@ -118,10 +118,10 @@ class Samples(TrainerCallback):
         prompts: Sequence[str],
         every: int,
         path: Path,
-        weights: Callable[[], AbstractContextManager[None]],
+        as_published: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._tokenizer, self._prompts = tokenizer, ("", *prompts)
-        self._every, self._path, self._weights = every, path, weights
+        self._every, self._path, self._as_published = every, path, as_published
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: Any, model: Any = None, **_: Any
@@ -129,7 +129,7 @@ class Samples(TrainerCallback):
         """Samples at every `every`-th step and at the last."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        with self._weights(), self._path.open("a", encoding="utf-8") as file:
+        with self._as_published(), self._path.open("a", encoding="utf-8") as file:
             for text in _generate(model, self._tokenizer, self._prompts, args.seed):
                 print(f"    ▸ {text}", flush=True)
                 line = {"step": state.global_step, "text": text}

@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
-from demo.checkpoints.difference import Differences, write_difference
+from demo.checkpoints.difference import Delta, write_difference
 from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT
 from demo.checkpoints.files import (
     BASE,
@@ -151,7 +151,7 @@ def write_checkpoint(
     tokenizer: PreTrainedTokenizerBase,
     persona: Persona,
     metrics: dict[str, Any],
-    deltas: Differences | None = None,
+    deltas: Mapping[str, Delta] | None = None,
 ) -> None:
     """Writes weights, config, tokenizer, decoding defaults, persona, metrics, card and checksums.
 

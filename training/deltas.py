@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerState
 
-from demo.checkpoints.difference import round_trip
+from demo.checkpoints.difference import Delta, round_trip
 from training import TrainingError
 from training.callbacks import Clock
 
@@ -21,17 +21,27 @@ from training.callbacks import Clock
 class RoundDeltas(TrainerCallback):
     """Rounds a model's weights during each step for which `is_due`, and inside `rounded()`.
 
-    The model has the base's weights and is on its device; they are copied twice. `two_bits` are
-    parts of the names of matrices that get two bits a weight, not one. `is_due` takes the number of
-    steps made. Raises TrainingError if a part is in no name."""
+    The model has the base's weights and is on its device; there are two more copies of them, the
+    base's own and the rounded ones, which change places with the exact ones. `two_bits` are parts
+    of the names of matrices that get two bits a weight, not one; `whole` are the tokens whose
+    embeddings are stored whole. `is_due` takes the number of steps made. Raises TrainingError if a
+    part is in no name."""
 
-    def __init__(self, model: Any, two_bits: Sequence[str], is_due: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        two_bits: Sequence[str],
+        is_due: Callable[[int], bool],
+        whole: Tensor | None = None,
+    ) -> None:
         self._weights: dict[str, Tensor] = dict(model.named_parameters())
         self._base = {name: value.detach().clone() for name, value in self._weights.items()}
-        self._exact = {name: torch.empty_like(value) for name, value in self._base.items()}
+        self._rounded = {name: torch.empty_like(value) for name, value in self._base.items()}
         self._bits = {
             name: 2 if any(part in name for part in two_bits) else 1 for name in self._weights
         }
+        self._embeddings = model.get_input_embeddings().weight
+        self._whole = whole if whole is not None and len(whole) else None
         for part in two_bits:
             if not any(part in name for name in self._weights):
                 raise TrainingError(f"No weight has {part!r} in its name, as two_bits asks for.")
@@ -57,28 +67,33 @@ class RoundDeltas(TrainerCallback):
         finally:
             self._restore()
 
-    def deltas(self) -> dict[str, tuple[Tensor, int]]:
-        """Each weight's exact difference to the base, with the bits a weight it is stored in."""
-        return {
-            name: ((value.detach() - self._base[name]).cpu(), self._bits[name])
-            for name, value in self._weights.items()
-        }
+    def deltas(self) -> dict[str, Delta]:
+        """Each weight's exact difference to the base, and how it is stored."""
+        assert not self._is_rounded
+        found = {name: self._delta(name) for name in self._weights}
+        return {name: delta._replace(values=delta.values.cpu()) for name, delta in found.items()}
+
+    def _delta(self, name: str) -> Delta:
+        value = self._weights[name]
+        whole = self._whole if value is self._embeddings else None
+        return Delta(value.detach() - self._base[name], self._bits[name], whole)
 
     @torch.no_grad()
     def _round(self) -> None:
         assert not self._is_rounded
-        for name, value in self._weights.items():
-            self._exact[name].copy_(value)
-            stored = round_trip(value - self._base[name], self._bits[name])
-            torch.add(self._base[name], stored, out=value)
-        self._is_rounded = True
+        for name in self._weights:
+            torch.add(self._base[name], round_trip(self._delta(name)), out=self._rounded[name])
+        self._swap()
 
-    @torch.no_grad()
     def _restore(self) -> None:
         if self._is_rounded:
-            for name, value in self._weights.items():
-                value.copy_(self._exact[name])
-            self._is_rounded = False
+            self._swap()
+
+    def _swap(self) -> None:
+        """Memory bounds a step, so exact and rounded weights are exchanged, not copied."""
+        for name, value in self._weights.items():
+            value.data, self._rounded[name] = self._rounded[name], value.data
+        self._is_rounded = not self._is_rounded
 
 
 def due_after(share: float, clock: Clock | None, max_steps: int) -> Callable[[int], bool]:

@@ -98,6 +98,11 @@ class TokenRows(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self._rows[index]
 
+    def most_frequent(self, count: int) -> Tensor:
+        """The ids of the tokens that occur most often, at most so many, in ascending order."""
+        occurrences = torch.bincount(torch.cat([row["input_ids"] for row in self._rows]))
+        return occurrences.topk(min(count, len(occurrences))).indices.sort().values
+
 
 def build_rows(
     recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]

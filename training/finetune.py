@@ -158,7 +158,7 @@ def _run(
         model: Any = trainer.model
         if recipe.lora is not None:
             model = model.merge_and_unload()
-        with trainer.stored_weights():
+        with trainer.as_published():
             after = weights_sha256(model)
         changed = sum(after[name] != sha256 for name, sha256 in before.items())
         if not changed:

@@ -16,7 +16,7 @@ from training.trainer import processes
 USABLE = 0.8
 # fp32 weights, their gradients and Adam's two moments.
 BYTES_TRAINED, BYTES_FROZEN = 16, 4
-# If weights are rounded to deltas: the base's and the exact ones besides.
+# If weights are rounded to deltas: the base's and the rounded ones besides.
 BYTES_DELTA = 8
 # Logits in half precision, and in fp32 with their gradient.
 BYTES_LOGIT = 10

@@ -38,11 +38,13 @@ class Lora(_Settings):
 
 class Difference(_Settings):
     """Trains all weights, and stores their difference to the packaged base in one bit a weight, or
-    in two if the matrix's name contains one of `two_bits`. After the share `start` of the run,
-    steps see the weights as they will be stored. With another base, weights are stored whole."""
+    in two if the matrix's name contains one of `two_bits`; of the `whole_tokens` most frequent
+    tokens, the embeddings are stored in bfloat16. After the share `start` of the run, steps see the
+    weights as they will be stored. With another base, weights are stored as they are."""
 
     start: Annotated[float, Field(ge=0, le=1)]
     two_bits: list[str] = []
+    whole_tokens: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
 class Scratch(_Settings):

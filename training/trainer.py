@@ -37,7 +37,7 @@ from training.card import FEW_STEPS, METRIC
 from training.checkpoints import find_best
 from training.deltas import RoundDeltas, due_after
 from training.documents import TokenRows
-from training.faster_training import chunk_loss, compile_layers
+from training.faster_training import chunk_loss, compile_layers, keep_memory
 from training.models import StartModel
 from training.recipe import Recipe
 
@@ -75,7 +75,7 @@ class BitsTrainer(Trainer):
         model: Any = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
-        with self.stored_weights(), _without_autocast(model):
+        with self.as_published():
             bits = mean_bits_per_byte(score_texts(self._dev_texts, model, self._tokenizer))
         model.train(was_training)
         seconds = now - self._began
@@ -92,9 +92,17 @@ class BitsTrainer(Trainer):
         return metrics
 
     @contextmanager
-    def stored_weights(self) -> Iterator[None]:
-        with nullcontext() if self.deltas is None else self.deltas.rounded():
-            yield
+    def as_published(self) -> Iterator[None]:
+        """Inside, weights are as they will be stored, and the model computes in fp32: a forward
+        pass under accelerate's autocast would also cast all weights anew."""
+        model: Any = self.accelerator.unwrap_model(self.model)
+        wrapped = model.forward
+        model.forward = getattr(model, "_original_forward", wrapped)
+        try:
+            with nullcontext() if self.deltas is None else self.deltas.rounded():
+                yield
+        finally:
+            model.forward = wrapped
 
     def train_from(self, state: Path | None) -> None:
         """Trains, from that state on if there is one. Raises TrainingError if it is past the end
@@ -128,20 +136,6 @@ class BitsTrainer(Trainer):
             stepped: Any = optimizer or self.optimizer
             self.lr_scheduler = LambdaLR(stepped, lambda step: clock.learning_rate(step, warmup))
         return super().create_scheduler(num_training_steps, optimizer)
-
-
-@contextmanager
-def _without_autocast(model: Any) -> Iterator[None]:
-    """Inside, the forward pass is as it was before accelerate wrapped it in autocast."""
-    if not hasattr(model, "_original_forward"):
-        yield
-        return
-    wrapped = model.forward
-    model.forward = model._original_forward
-    try:
-        yield
-    finally:
-        model.forward = wrapped
 
 
 def build_trainer(
@@ -187,6 +181,7 @@ def build_trainer(
         # On a CPU, PyTorch's fused attention has a slow gradient in bfloat16, and cannot be
         # compiled.
         start.model.set_attn_implementation("eager")
+        keep_memory()
         if not compile_layers(start.model):
             print(
                 "Nothing can be compiled here, so training takes longer: install g++.", flush=True
@@ -224,7 +219,8 @@ def build_trainer(
     if recipe.difference is not None:
         # The trainer has moved the weights to their device.
         is_due = due_after(recipe.difference.start, clock, max_steps)
-        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due)
+        whole = rows.most_frequent(recipe.difference.whole_tokens)
+        trainer.deltas = RoundDeltas(start.model, recipe.difference.two_bits, is_due, whole)
         trainer.add_callback(trainer.deltas)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
@@ -232,7 +228,7 @@ def build_trainer(
         trainer.add_callback(Progress(tokens_per_step, clock))
         samples = out / "samples.jsonl"
         trainer.add_callback(
-            Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.stored_weights)
+            Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.as_published)
         )
     return trainer
 

@@ -29,6 +29,7 @@ block_size = 64
 [difference]
 start = {start}
 two_bits = ["self_attn"]
+whole_tokens = 20
 """
 
 

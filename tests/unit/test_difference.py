@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import TrainerControl, TrainerState
 
-from demo.checkpoints.difference import read_difference, round_trip, write_difference
+from demo.checkpoints.difference import Delta, read_difference, round_trip, write_difference
 from tests import tiny
 from training import TrainingError
 from training.callbacks import UNBOUNDED_STEPS, Clock
@@ -24,16 +25,49 @@ def test_what_is_read_is_what_was_said_to_be_round_trip(
     shape: tuple[int, ...], planes: int, tmp_path: Path
 ) -> None:
     values = noise(*shape)
-    write_difference(tmp_path / "d.safetensors", {"a.weight": (values, planes)})
+    write_difference(tmp_path / "d.safetensors", {"a.weight": Delta(values, planes)})
     read = read_difference(tmp_path / "d.safetensors")
     assert list(read) == ["a.weight"]
-    assert torch.equal(read["a.weight"], round_trip(values, planes))
+    assert torch.equal(read["a.weight"], round_trip(Delta(values, planes)))
+
+
+def test_rows_that_are_stored_whole_are_kept_to_bfloat16(tmp_path: Path) -> None:
+    values, chosen = noise(40, 24), torch.tensor([0, 7, 39])
+    delta = Delta(values, 1, chosen)
+    write_difference(tmp_path / "d.safetensors", {"a.weight": delta})
+    read = read_difference(tmp_path / "d.safetensors")["a.weight"]
+    assert torch.equal(read, round_trip(delta))
+    others = torch.ones(40).bool().index_fill(0, chosen, value=False)
+    torch.testing.assert_close(read[chosen], values[chosen], rtol=0.01, atol=0)
+    assert torch.equal(read[others], round_trip(Delta(values))[others])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"a.whole_at": torch.tensor([0, 40], dtype=torch.int32)}, "do not go with its planes"),
+        ({"a.whole_at": torch.tensor([-1, 3], dtype=torch.int32)}, "do not go with its planes"),
+        ({"a.whole_at": torch.tensor([0.5, 1])}, "lacks the numbers"),
+        ({"a.whole": torch.zeros(2, 23)}, "do not go with its planes"),
+        ({"a.whole": torch.zeros(2)}, "do not go with its planes"),
+        ({"b.whole": torch.zeros(2, 24)}, "b lacks the numbers"),
+    ],
+)
+def test_whole_rows_that_do_not_fit_are_refused(
+    changed: dict[str, torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "d.safetensors"
+    write_difference(path, {"a": Delta(noise(40, 24), 1, torch.tensor([0, 7]))})
+    save_file({**load_file(path), **changed}, path)
+    with pytest.raises(ValueError, match=message):
+        read_difference(path)
 
 
 def test_each_plane_takes_off_some_of_the_error() -> None:
     values = noise(200, 300)
     errors = [
-        float((values - round_trip(values, planes)).norm() / values.norm()) for planes in (1, 2, 3)
+        float((values - round_trip(Delta(values, planes))).norm() / values.norm())
+        for planes in (1, 2, 3)
     ]
     # One bit of a normal variable leaves sqrt(1 - 2 / pi) of it.
     assert errors[0] == pytest.approx(0.603, abs=0.01)
@@ -44,29 +78,32 @@ def test_magnitudes_that_are_products_of_two_scales_are_kept_to_bfloat16() -> No
     signs = torch.sign(noise(30, 20))
     rows, columns = torch.linspace(0.001, 2, 30), torch.linspace(0.5, 1, 20)
     values = signs * torch.outer(rows, columns)
-    torch.testing.assert_close(round_trip(values, 1), values, rtol=0.01, atol=0)
+    torch.testing.assert_close(round_trip(Delta(values)), values, rtol=0.01, atol=0)
 
 
 def test_nothing_is_kept_of_nothing() -> None:
-    assert not round_trip(torch.zeros(4, 5), 2).any()
+    assert not round_trip(Delta(torch.zeros(4, 5), 2)).any()
 
 
 def test_a_weight_takes_little_more_than_a_bit(tmp_path: Path) -> None:
-    write_difference(tmp_path / "d.safetensors", {"a": (noise(1024, 512), 1)})
+    write_difference(tmp_path / "d.safetensors", {"a": Delta(noise(1024, 512))})
     assert (tmp_path / "d.safetensors").stat().st_size * 8 < 1.1 * 1024 * 512
 
 
 def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
     model = tiny.llama()
     base = {name: value.detach().clone() for name, value in model.named_parameters()}
-    rounding = RoundDeltas(model, ["q_proj"], lambda step: step >= 3)
+    tokens = torch.tensor([2, 5])
+    rounding = RoundDeltas(model, ["q_proj"], lambda step: step >= 3, tokens)
     with torch.no_grad():
         for value in model.parameters():
             value.add_(noise(*value.shape))
     exact = {name: value.detach().clone() for name, value in model.named_parameters()}
 
     def rounded(name: str) -> torch.Tensor:
-        return base[name] + round_trip(exact[name] - base[name], 2 if "q_proj" in name else 1)
+        planes = 2 if "q_proj" in name else 1
+        whole = tokens if "embed_tokens" in name else None
+        return base[name] + round_trip(Delta(exact[name] - base[name], planes, whole))
 
     def is_exact() -> bool:
         return all(torch.equal(value, exact[name]) for name, value in model.named_parameters())
@@ -85,11 +122,11 @@ def test_steps_that_are_due_see_rounded_weights_and_move_exact_ones() -> None:
         assert is_rounded()
     assert is_exact()
     differences = rounding.deltas()
-    assert {name for name, (_, planes) in differences.items() if planes == 2} == {
+    assert {name for name, delta in differences.items() if delta.planes == 2} == {
         f"model.layers.{layer}.self_attn.q_proj.weight" for layer in (0, 1)
     }
     assert all(
-        torch.equal(value, exact[name] - base[name]) for name, (value, _) in differences.items()
+        torch.equal(delta.values, exact[name] - base[name]) for name, delta in differences.items()
     )
 
 

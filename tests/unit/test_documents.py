@@ -155,6 +155,13 @@ def test_blocks_are_cut_wherever_they_end() -> None:
     assert rows[1]["position_ids"].tolist() == [0, 1, 2, 3]
 
 
+def test_the_tokens_that_occur_most_often_come_in_the_order_of_their_ids() -> None:
+    rows = cut_blocks([7, 7, 7, 3, 3, 9, 9, 9, 9, 1, 1, 1], 4)
+    assert rows.most_frequent(3).tolist() == [1, 7, 9]
+    assert rows.most_frequent(99).tolist() == list(range(10))
+    assert rows.most_frequent(0).tolist() == []
+
+
 def small(name: str) -> Recipe:
     return read_recipe(name).changed(block_size=16)
 
