@@ -15,14 +15,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from demo import log
-from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.resolve import CheckpointError
-from demo.loading import load_checkpoint
+from demo.loading import load
 from demo.log import say
 from demo.server.completions import completions_middleware, completions_routes, problem_response
 from demo.server.connections import OPTIONS
 from demo.server.routes import probe_routes
-from demo.server.service import Loaded, Service
+from demo.server.service import Service
 from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
 from demo.subprocesses import NotEnoughMemory
 
@@ -42,10 +41,9 @@ def engine_app(service: Service, settings: Settings) -> Starlette:
     )
 
 
-def load(settings: Settings) -> Loaded:
+def engine_service(settings: Settings) -> Service:
     """The checkpoint that the settings name, on OpenVINO."""
-    checkpoint, engine = load_checkpoint(replace(settings, engine="openvino"), EMBEDDED)
-    return Loaded(engine, checkpoint.notice)
+    return Service(lambda: load(replace(settings, engine="openvino")))
 
 
 class Server(uvicorn.Server):
@@ -79,7 +77,7 @@ def main() -> int:
         log.keep_words_out()
         settings.require_free_port()
         say("Starting.", python=platform.python_version())
-        service = Service(lambda: load(settings))
+        service = engine_service(settings)
         server = Server(service, settings)
         service.on_failure(lambda: setattr(server, "should_exit", True))
         # uvicorn has handlers of its own meanwhile, and passes on to these what it was told.

@@ -10,14 +10,15 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from limits import RateLimitItem
+from limits import RateLimitItem, parse_many
 
-from demo.generation.engine import EngineName, ServerKind
 from demo.log import Format
-from demo.server.rates import parse_rate
 
+EngineName = Literal["auto", "openvino", "transformers", "remote"]
+# Which words a completions server is asked in; "auto" goes by what it calls itself.
+ServerKind = Literal["auto", "vllm", "sglang", "llama-server"]
 Rate = Sequence[RateLimitItem]
 
 
@@ -131,6 +132,16 @@ def _token(value: str) -> str:
     return value
 
 
+def _rate(value: str) -> Rate:
+    """One or more limits as the library `limits` writes them: "120/minute", "5/second; 60/hour"."""
+    try:
+        return parse_many(value)
+    except ValueError:
+        raise ValueError(
+            f'is {value!r}; it must be a rate such as 120/minute or "5/second; 60/minute".'
+        ) from None
+
+
 @dataclass(frozen=True)
 class Settings:
     """The demo's settings, and the table of its variables."""
@@ -158,10 +169,10 @@ class Settings:
     root_path: str = _variable("GRADIO_ROOT_PATH", "", "path under which a proxy serves the demo, such as `/demo`, or the whole address ([how](owner.md#behind-a-proxy))", _root_path)
     queue_size: int = _number("QUEUE_SIZE", 80, 1, 1_000, "calls for texts that may wait or be written; one more is told when to come back")
     visitor_queue: int = _number("VISITOR_QUEUE", 60, 1, 1_000, "the same for one visitor, who is an IPv4 address or a /64 network")
-    rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", parse_rate)
-    rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", parse_rate)
-    rate_rounds: Rate = _variable("RATE_ROUNDS", "180/minute", "the same for rounds of the guessing game", parse_rate)
-    rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", parse_rate)
+    rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", _rate)
+    rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", _rate)
+    rate_rounds: Rate = _variable("RATE_ROUNDS", "180/minute", "the same for rounds of the guessing game", _rate)
+    rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", _rate)
     rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "all visitors together may ask so many times as often")
     trusted_proxies: int = _number("TRUSTED_PROXIES", 0, 0, 10, "proxies before this server that append to X-Forwarded-For; 1 on a Space")
     deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")

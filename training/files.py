@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import InvalidPersona, Persona, persona_of
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
@@ -19,16 +19,9 @@ def resolve_folder(
     """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
     kept in `cache_dir` or where the settings say. Raises TrainingError if it cannot be used."""
     try:
-        settings = read_settings()
-        return resolve_checkpoint(
-            model_id="",
-            model_revision="",
-            folder=folder,
-            embedded=EMBEDDED,
-            base_file=settings.base_file,
-            cache_dir=cache_dir or settings.cache_dir,
-            say=say,
-        )
+        settings = replace(read_settings(), model_id="", checkpoint=folder)
+        settings = replace(settings, cache_dir=cache_dir or settings.cache_dir)
+        return resolve_checkpoint(settings, say, lambda checkpoint: checkpoint)
     except (CheckpointError, InvalidSetting) as error:
         raise TrainingError(str(error)) from error
 

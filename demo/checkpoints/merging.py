@@ -79,6 +79,13 @@ class Decoder:
         self.tokenizer.save_pretrained(folder)
 
 
+class _Metadata(dict[str, Any]):
+    """What a GGUF file says of its model."""
+
+    def __missing__(self, name: str) -> Any:
+        raise CheckpointError(f"The base file lacks {name}, which every llama has.")
+
+
 def read_base(path: Path) -> Decoder:
     """A Llama from a GGUF file; raises CheckpointError if it is another model.
 
@@ -87,7 +94,7 @@ def read_base(path: Path) -> Decoder:
     tweet, opened and closed by it.
     """
     gguf = GGUFReader(path)
-    facts = {name: field.contents() for name, field in gguf.fields.items()}
+    facts = _Metadata({name: field.contents() for name, field in gguf.fields.items()})
     if (kind := facts["general.architecture"]) != "llama":
         raise CheckpointError(f"{path.name} is a {kind} model; the base must be a llama.")
     vocab = {token: index for index, token in enumerate(facts["tokenizer.ggml.tokens"])}

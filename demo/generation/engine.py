@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -21,10 +21,8 @@ from demo.generation.request import GenerationRequest
 
 if TYPE_CHECKING:
     from demo.checkpoints.resolve import Checkpoint
+    from demo.settings import Settings
 
-EngineName = Literal["auto", "openvino", "transformers", "remote"]
-# Which words a completions server is asked in; "auto" goes by what it calls itself.
-ServerKind = Literal["auto", "vllm", "sglang", "llama-server"]
 FinishReason = Literal["end_of_tweet", "length", "deadline"]
 # Text is handed over at most about ten times a second: a browser that redraws at every token
 # is slower than the model, and on two cores each update slows everybody's next token.
@@ -202,57 +200,36 @@ def stream_many(
         cancelled.set()
 
 
-@dataclass(frozen=True)
-class RemoteServer:
-    """A completions server: `url` ends where `/models` begins; `model` may be empty if it serves a
-    single one."""
-
-    url: str
-    key: str = field(default="", repr=False)
-    model: str = ""
-    kind: ServerKind = "auto"
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once, or a
-    server elsewhere is asked for."""
-
-    name: EngineName
-    device: str
-    slots: int
-    deadline_seconds: float
-    cache_dir: Path
-    zero_gpu: bool = False
-    server: RemoteServer = RemoteServer("")
-
-
 def load_engine(
-    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+    checkpoint: "Checkpoint", settings: "Settings", say: Callable[[str], None]
 ) -> Engine:
     """The engine that is asked for; for `auto` transformers on a GPU, OpenVINO on a CPU where it
     can run the checkpoint, else transformers. `say` is told which, and why. Raises CheckpointError
     if the checkpoint cannot be run, UnusableServer if the server elsewhere cannot be used."""
-    if settings.name == "remote":
-        return _load_remote(checkpoint, settings, say)
+    if settings.engine == "remote":
+        from demo.generation.remote.engine import RemoteEngine  # noqa: PLC0415
+
+        remote = RemoteEngine(checkpoint, settings, say)
+        say(f"Engine: {remote.identity.engine}, at ENGINE_URL, because ENGINE says so.")
+        return remote
     if settings.zero_gpu:
         from demo.generation.transformers_engine import ZeroGPUEngine  # noqa: PLC0415
 
         say("Engine: transformers, on ZeroGPU.")
         return ZeroGPUEngine(checkpoint, settings.slots, settings.deadline_seconds)
-    if settings.name == "transformers":
+    if settings.engine == "transformers":
         why = "ENGINE says so."
-    elif settings.name == "auto" and has_gpu(settings.device):
+    elif settings.engine == "auto" and has_gpu(settings.device):
         why = "there is a GPU."
     else:
         try:
             engine = _load_openvino(checkpoint, settings, say)
         except CheckpointError as error:
-            if settings.name == "openvino":
+            if settings.engine == "openvino":
                 raise
             why = f"OpenVINO cannot be taken: {error}"
         else:
-            because = "there is no GPU" if settings.name == "auto" else "ENGINE says so"
+            because = "there is no GPU" if settings.engine == "auto" else "ENGINE says so"
             say(f"Engine: OpenVINO, because {because}.")
             return engine
     say(f"Engine: transformers, because {why}")
@@ -272,7 +249,7 @@ def has_gpu(device: str) -> bool:
 
 
 def _load_openvino(
-    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+    checkpoint: "Checkpoint", settings: "Settings", say: Callable[[str], None]
 ) -> Engine:
     if importlib.util.find_spec("openvino_genai") is None:
         raise CheckpointError("openvino-genai is not installed.")
@@ -287,23 +264,7 @@ def _load_openvino(
     )
 
 
-def _load_remote(
-    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
-) -> Engine:
-    from demo.generation.remote.engine import RemoteEngine  # noqa: PLC0415
-
-    engine = RemoteEngine(
-        settings.server,
-        checkpoint,
-        slots=settings.slots,
-        deadline_seconds=settings.deadline_seconds,
-        say=say,
-    )
-    say(f"Engine: {engine.identity.engine}, at ENGINE_URL, because ENGINE says so.")
-    return engine
-
-
-def _load_transformers(checkpoint: "Checkpoint", settings: EngineSettings) -> Engine:
+def _load_transformers(checkpoint: "Checkpoint", settings: "Settings") -> Engine:
     from demo.generation.transformers_engine import TransformersEngine  # noqa: PLC0415
 
     return TransformersEngine(

@@ -50,6 +50,8 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "min_p": (0,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
+    # A text of this engine has one token at least.
+    "min_tokens": (1, 0),
 }
 FINISH_REASONS: Mapping[FinishReason, str] = {
     "end_of_tweet": "stop",
@@ -84,6 +86,7 @@ class Completion(BaseModel):
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop_token_ids: list[int] = []
+    bad_words: list[str] = []
     stream: bool = False
     stream_options: dict[str, bool] = {}
     return_token_ids: bool = False
@@ -135,6 +138,9 @@ class Completion(BaseModel):
             raise InvalidRequest(f"prompt must hold token ids below {engine.vocabulary}.")
         if set(self.stop_token_ids) - {tokens.eos_token_id}:
             raise InvalidRequest(f"stop_token_ids may hold {tokens.eos_token_id} only.")
+        never = tokens.unwritten.words if tokens.unwritten else ()
+        if set(self.bad_words) - set(never):
+            raise InvalidRequest(f"bad_words may hold {json.dumps(never)} only.")
         # The last new token takes no position.
         most = tokens.context_tokens + 1
         if len(ids) + self.max_tokens > most:

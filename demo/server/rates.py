@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from limits import RateLimitItem, parse_many
+from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
@@ -33,20 +33,6 @@ ROUNDS = ("/guess/next", "/guess/daily", "/guess/twin")
 # A refusal is sent after this delay, so that a client that retries in a loop does not keep the
 # server busy.
 REFUSAL_SECONDS = 0.25
-
-
-def parse_rate(value: str) -> Sequence[RateLimitItem]:
-    """One or more limits as the library `limits` writes them: "120/minute", "5/second; 60/hour".
-
-    Raises:
-        ValueError: with the end of a sentence that begins with the setting's name.
-    """
-    try:
-        return parse_many(value)
-    except ValueError:
-        raise ValueError(
-            f'is {value!r}; it must be a rate such as 120/minute or "5/second; 60/minute".'
-        ) from None
 
 
 @dataclass(frozen=True)

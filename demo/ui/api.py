@@ -121,7 +121,8 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
             yield update["texts"][0]
 
     description = copy.GENERATE_DESCRIPTION.format(persona=profile.persona)
-    generate.__doc__ = document(description, _field_arguments())
+    description += copy.SAME_TEXT if profile.repeats_seeds else ""
+    generate.__doc__ = document(description, _field_arguments(profile))
     return generate
 
 
@@ -147,7 +148,7 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
             finished = all(text.finish_reason is not None for text in texts)
             yield asdict(TextsResult(texts, persona.label, finished))
 
-    prompt, *others = _field_arguments()
+    prompt, *others = _field_arguments(profile)
     count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
     description = copy.GENERATE_MANY_DESCRIPTION.format(persona=persona)
     generate_many.__doc__ = document(description, [prompt, count, *others])
@@ -159,12 +160,12 @@ def document(description: str, arguments: Sequence[str]) -> str:
     return "\n".join((description, "", "Args:", *(f"    {line}" for line in arguments)))
 
 
-def _field_arguments() -> list[str]:
+def _field_arguments(profile: Profile) -> list[str]:
     return [
         f"prompt: The opening words, at most {MAX_PROMPT_CHARACTERS:,} characters; may be empty.",
         *(
-            f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}. {field.help}"
-            for field in FIELDS.values()
+            f"{one.name}: From {one.minimum:g} to {one.maximum:.10g}. {profile.help_of(one)}"
+            for one in FIELDS.values()
         ),
     ]
 

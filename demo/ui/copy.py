@@ -299,8 +299,10 @@ GENERATE_DESCRIPTION = (
     "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
     "`text`, to people: that is the text with its label and where it came from. "
     "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
-    "real tweet has too. The same seed and settings give the same text."
+    "real tweet has too."
 )
+# Added to it, unless the texts are written on another server.
+SAME_TEXT = " The same seed and settings give the same text."
 GENERATE_MANY_DESCRIPTION = (
     "Continues an opening several times at once, in the style of {persona.tweets}: "
     "{persona.badge}.\n\n"

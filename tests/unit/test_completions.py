@@ -26,7 +26,6 @@ from demo.generation.engine import (
     Chunk,
     Ending,
     EngineError,
-    RemoteServer,
 )
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.export import export
@@ -98,8 +97,8 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def remote(url: str, checkpoint: Checkpoint) -> Iterator[RemoteEngine]:
-    server = RemoteServer(url, KEY)
-    engine = RemoteEngine(server, checkpoint, slots=4, deadline_seconds=60, say=print)
+    settings = {"ENGINE": "remote", "ENGINE_URL": url, "ENGINE_KEY": KEY, "SLOTS": "4"}
+    engine = RemoteEngine(checkpoint, read_settings(settings), print)
     yield engine
     engine.close()
 
@@ -256,6 +255,8 @@ REFUSED: dict[str, tuple[object, str]] = {
     "stop": (BODY | {"stop": ["a"]}, "stop must be [] on this server."),
     "echo": (BODY | {"echo": True}, "echo must be false on this server."),
     "stop id": (BODY | {"stop_token_ids": [5]}, "stop_token_ids may hold 0 only."),
+    "bad words": (BODY | {"bad_words": ["tea"]}, "bad_words may hold [] only."),
+    "least": (BODY | {"min_tokens": 2}, "min_tokens must be 1 on this server."),
     "unknown": (BODY | {"beams": 4}, "beams: Extra inputs are not permitted."),
     "length": (BODY | {"max_tokens": 201}, "max_tokens is 201; it must be from 1 to 200."),
     "top_k": (BODY | {"top_k": -2}, "top_k is -2; it must be from 0 to 200."),
@@ -337,7 +338,7 @@ VALUES = st.recursive(
 )
 FIELDS = [*BODY, "model", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "n",
           "stop", "stop_token_ids", "stream", "stream_options", "return_token_ids", "logit_bias",
-          "min_p", "echo", "user"]  # fmt: skip
+          "min_p", "echo", "user", "bad_words", "min_tokens"]  # fmt: skip
 BODIES = (
     st.dictionaries(st.sampled_from(FIELDS), VALUES).map(lambda odd: BODY | odd)
     | st.dictionaries(st.text(max_size=9), VALUES)

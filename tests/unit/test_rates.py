@@ -5,14 +5,15 @@ import json
 from typing import Any
 
 import pytest
+from limits import parse_many
 
 from demo.server import rates as module
-from demo.server.rates import Kind, RateLimits, Rates, kind_of, parse_rate
+from demo.server.rates import Kind, RateLimits, Rates, kind_of
 from tests.unit.test_limits import answer, echo
 
 
 def rates(rate: str, all_visitors: int = 10) -> Rates:
-    items = parse_rate(rate)
+    items = parse_many(rate)
     return Rates({"texts": items, "calls": items, "rounds": items, "parts": items}, all_visitors)
 
 
@@ -72,9 +73,3 @@ def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_each_route_is_of_a_kind(method: str, path: str, kind: Kind) -> None:
     assert kind_of(method, path) == kind
-
-
-@pytest.mark.parametrize("value", ["", "many", "5", "5/fortnight", "-1/minute", "0x5/minute"])
-def test_what_is_no_rate_is_named(value: str) -> None:
-    with pytest.raises(ValueError, match="it must be a rate such as 120/minute"):
-        parse_rate(value)

@@ -4,10 +4,8 @@ import itertools
 import json
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
@@ -143,15 +141,15 @@ class OpenVINOEngine(Engine):
                 f"Prompt and length come to {needed} tokens; this server keeps at most "
                 f"{self._cache_tokens} at a time. Shorten one of them."
             )
-        run = _Run(self.tokens, prompt, self._deadline_seconds)
+        run, number = Progress(self.tokens, prompt, self._deadline_seconds), next(_numbers)
         yield from self._wait_for_worker(run)
         settings = {name: v for name, v in request.settings().items() if name != "max_new_tokens"}
         try:
             command = {"ids": prompt.ids, "limit": prompt.limit, **settings}
-            self._worker.add(run.number, run.events, command)
+            self._worker.add(number, run.events, command)
             yield from self._read(run)
         finally:
-            self._worker.forget(run.number)
+            self._worker.forget(number)
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokens.encode(text))
@@ -167,7 +165,7 @@ class OpenVINOEngine(Engine):
         """Ends the worker process, and with an error the texts that it was writing."""
         self._worker.close()
 
-    def _wait_for_worker(self, run: "_Run") -> Generator[Chunk, None, None]:
+    def _wait_for_worker(self, run: Progress) -> Generator[Chunk, None, None]:
         patience = time.monotonic() + min(RESTART_PATIENCE_SECONDS, run.seconds_left())
         while not self._worker.ready.wait(HEARTBEAT_SECONDS):
             if self._worker.is_closing():
@@ -176,12 +174,9 @@ class OpenVINOEngine(Engine):
                 raise EngineError("The demo is restarting. Try again in a minute.")
             yield WAITING
 
-    def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
+    def _read(self, run: Progress) -> Generator[Chunk, None, None]:
         while True:
-            try:
-                event = run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
-            except Empty:
-                event = _NOTHING_YET
+            event = run.next_event() or _NOTHING_YET
             piece, ids = run.add(event.tokens), tuple(event.tokens)
             if reason := _reason(run, event):
                 yield Chunk(piece + run.flush(), run.end(reason), ids)
@@ -189,15 +184,7 @@ class OpenVINOEngine(Engine):
             yield Chunk(piece, ids=ids)
 
 
-@dataclass
-class _Run(Progress):
-    """One request under way, its number and what the worker process reports of it."""
-
-    number: int = field(default_factory=lambda: next(_numbers))
-    events: "SimpleQueue[Event]" = field(default_factory=SimpleQueue)
-
-
-def _reason(run: _Run, event: Event) -> FinishReason | None:
+def _reason(run: Progress, event: Event) -> FinishReason | None:
     """Why the text is over, or None if it goes on. Raises EngineError if it cannot go on, or its
     deadline passed before it had its turn."""
     if event.state in _ERRORS:
