@@ -4,36 +4,17 @@ import platform
 import sys
 from dataclasses import replace
 
-from demo import log
-from demo.checkpoints.resolve import CheckpointError, early_folder
-from demo.generation.engine import UnusableServer
+from demo.checkpoints.resolve import early_folder
 from demo.generation.profile import read_profile
-from demo.loading import load
+from demo.loading import load, start
 from demo.log import say
 from demo.server.service import Service
-from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
-from demo.subprocesses import NotEnoughMemory, require_memory
-
-# Of each of the two processes, in whose address space much is reserved that is never used.
-NEEDED_BYTES = 10**9
-OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory, UnusableServer)
+from demo.settings import Settings
 
 
 def main() -> int:
-    """Serves until it is told to stop; returns the exit code.
-
-    What an owner can mend ends in one sentence on stderr, and exit code 1.
-    """
-    try:
-        settings = read_settings()
-        log.set_up(settings.log_format)
-        settings.require_free_port()
-        require_memory(NEEDED_BYTES, "The demo")
-        serve(settings)
-    except OWNERS_TO_MEND as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    """Serves until it is told to stop; returns the exit code."""
+    return start(serve)
 
 
 def serve(settings: Settings) -> None:

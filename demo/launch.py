@@ -53,11 +53,8 @@ KEPT_SESSIONS = 100
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
     """Serves until SIGINT or SIGTERM, then lets texts under way end, and closes server and engine.
-
-    Raises:
-        CannotListen: the port was taken meanwhile.
-        Exception: what kept the engine from being loaded.
-    """
+    Raises CannotListen if the port was taken meanwhile, and what kept the engine from being
+    loaded."""
     stopped = threading.Event()
     _on_stop_signal(stopped.set)
     service.on_failure(stopped.set)

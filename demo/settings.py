@@ -1,8 +1,4 @@
-"""Every environment variable the demo reads: one table, with types, limits and help.
-
-`Settings` is the table. Reading it, the errors and the table in docs/settings.md (printed by
-`python -m demo.settings`) all come from it.
-"""
+"""Every environment variable the demo reads: one table, with types, limits and help."""
 
 import os
 import re
@@ -84,52 +80,43 @@ def _path(value: str) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
-def _repository(value: str) -> str:
-    if value and not re.fullmatch(r"[\w.-]+/[\w.-]+", value, re.ASCII):
-        raise ValueError(f"is {value!r}; it must look like user/name.")
-    return value
+def _matching(pattern: str, sentence: str) -> Callable[[str], str]:
+    """Takes what the pattern matches, or nothing. `{!r}` in the sentence is for the value: secrets
+    have none, since they must not reach a log."""
+
+    def parse(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            raise ValueError(sentence.format(value))
+        return value
+
+    return parse
 
 
-def _root_path(value: str) -> str:
-    if value and not re.fullmatch(r"(https?://[\w.:\[\]-]+)?(/[\w.~-]+)*/?", value, re.ASCII):
-        raise ValueError(f"is {value!r}; it must be a path such as /demo, or a whole address.")
-    return value.rstrip("/")
+_repository = _matching(r"(?a)[\w.-]+/[\w.-]+", "is {!r}; it must look like user/name.")
+_root_path = _matching(
+    r"(?a)(https?://[\w.:\[\]-]+)?(/[\w.~-]+)*/?",
+    "is {!r}; it must be a path such as /demo, or a whole address.",
+)
+_contact = _matching(
+    r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+",
+    "is {!r}; it must be an https address or an e-mail address.",
+)
+_address = _matching(
+    r"(?a)https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?",
+    "is {!r}; it must look like http://10.0.0.5:8000/v1.",
+)
+_key = _matching(
+    "[!-~]{1,2000}", "must be at most 2,000 printable ASCII characters without spaces."
+)
+_model = _matching("[ -~]{1,200}", "is {!r}; it must be at most 200 printable ASCII characters.")
+_token = _matching("[!-~]{16,200}", "must be 16 to 200 printable ASCII characters without spaces.")
 
 
-def _contact(value: str) -> str:
-    if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
-        raise ValueError(f"is {value!r}; it must be an https address or an e-mail address.")
-    return value
-
-
-def _address(value: str) -> str:
+def _server(value: str) -> str:
     if "@" in value:
         # Not the value: a secret must not reach a log.
         raise ValueError("must not hold a name or password; ENGINE_KEY is for secrets.")
-    if value and not re.fullmatch(
-        r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?", value, re.ASCII
-    ):
-        raise ValueError(f"is {value!r}; it must look like http://10.0.0.5:8000/v1.")
-    return value.rstrip("/")
-
-
-def _key(value: str) -> str:
-    if not re.fullmatch(r"[!-~]{0,2000}", value):
-        raise ValueError("must be at most 2,000 printable ASCII characters without spaces.")
-    return value
-
-
-def _model(value: str) -> str:
-    if not re.fullmatch(r"[ -~]{0,200}", value):
-        raise ValueError(f"is {value!r}; it must be at most 200 printable ASCII characters.")
-    return value
-
-
-def _token(value: str) -> str:
-    if value and not re.fullmatch(r"[!-~]{16,200}", value):
-        # Not the value: a secret must not reach a log.
-        raise ValueError("must be 16 to 200 printable ASCII characters without spaces.")
-    return value
+    return _address(value)
 
 
 def _rate(value: str) -> Rate:
@@ -158,7 +145,7 @@ class Settings:
     base_file: Path | None = _variable("BASE_FILE", "", "the embedded checkpoint's base file, if it is already on this machine", _path)
     cache_dir: Path = _variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept", _path)
     engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="", remote="a completions server elsewhere, at `ENGINE_URL`")
-    engine_url: str = _variable("ENGINE_URL", "", "address of the completions server, as OpenAI's clients take it: `http://10.0.0.5:8000/v1`; required with `ENGINE=remote` ([which servers](scaling.md))", _address)
+    engine_url: str = _variable("ENGINE_URL", "", "address of the completions server, as OpenAI's clients take it: `http://10.0.0.5:8000/v1`; required with `ENGINE=remote` ([which servers](scaling.md))", _server)
     engine_key: str = _variable("ENGINE_KEY", "", "secret that the completions server asks for (`Authorization: Bearer …`); of our own completions server, the one it asks for", _key)
     engine_model: str = _variable("ENGINE_MODEL", "", "the completions server's name of the model; empty: its only one", _model)
     engine_kind: ServerKind = _choice("ENGINE_KIND", auto="by what the completions server calls itself", vllm="and what imitates it", sglang="", **{"llama-server": ""})
@@ -190,7 +177,7 @@ class Settings:
 
     def require_free_port(self) -> None:
         """Finds out before minutes of loading what launching would find out after them. Raises
-        CannotListen if the port is taken, or the address is not this machine's."""
+        CannotListen."""
         try:
             socket.create_server((self.server_name, self.server_port)).close()
         except OSError as error:
@@ -227,6 +214,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             f"ENGINE is {values['engine']!r} and ENGINE_URL {values['engine_url']!r}: a completions "
             "server elsewhere takes ENGINE=remote and its address."
         )
+    for name in ("root_path", "engine_url"):
+        values[name] = values[name].rstrip("/")
     for repository, revision in (
         ("model_id", "model_revision"),
         ("tweets_dataset", "tweets_revision"),

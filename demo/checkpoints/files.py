@@ -103,12 +103,10 @@ class ChecksumMismatch(ValueError):
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """Where a file of a checkpoint's folder is; None if there is none of that name.
-
-    A link is followed inside the folder only, or, from a snapshot in the Hub client's cache, to
-    that cache's files. Raises CheckpointError if it is no ordinary file, cannot be read, is outside
-    the folder or larger than MAX_BYTES.
-    """
+    """Where a file of a checkpoint's folder is; None if there is none of that name. A link is
+    followed inside the folder only, or, from a snapshot in the Hub client's cache, to that cache's
+    files. Raises CheckpointError if it is no ordinary file, cannot be read, is outside or larger
+    than MAX_BYTES."""
     if os.path.basename(name) != name or name in ("", ".", "..") or "\0" in name:
         raise CheckpointError(f"{folder.name} names {name[:80]!r}, which is not a file inside it.")
     what = f"{name} of {folder.name}"
@@ -153,8 +151,7 @@ def require_file(folder: Path, name: str) -> Path:
 
 
 def read_json(folder: Path, name: str) -> Any:
-    """The value of a JSON file, None if there is no such file; raises CheckpointError if it is not
-    one that `find_file` and `parse_json` take."""
+    """The value of a JSON file, None if there is no such file. Raises CheckpointError."""
     path = find_file(folder, name)
     if path is None:
         return None
@@ -178,8 +175,7 @@ def read_object(folder: Path, name: str) -> dict[str, Any]:
 
 
 def needed_files(folder: Path) -> dict[str, Path]:
-    """Where each file is that a running demo reads, by its name; raises CheckpointError as
-    `find_file`."""
+    """Where each file is that a running demo reads, by its name. Raises CheckpointError."""
     names = (name for name in sorted(os.listdir(folder)) if any(fnmatch(name, p) for p in NEEDED))
     return {name: path for name in names if (path := find_file(folder, name)) is not None}
 

@@ -54,12 +54,10 @@ class Snapshot:
 
 
 def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Snapshot:
-    """The files of one commit that a demo needs, in the Hub client's own cache.
-
-    If the Hub cannot be reached, or sends nothing for `patience_seconds`, a local copy of the same
-    commit is taken. Raises HubError if there is no such repository or commit, no access, or neither
-    the Hub nor a whole copy.
-    """
+    """The files of one commit that a demo needs, in the Hub client's own cache; a local copy of
+    that commit if the Hub cannot be reached, or sends nothing for `patience_seconds`. Raises
+    HubError if there is no such repository or commit, no access, or neither the Hub nor a whole
+    copy."""
     # By their full names: a pattern cannot except one subfolder from `*/*`.
     export = {"allow_patterns": [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]}
     needed = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}

@@ -84,12 +84,11 @@ Line = Annotated[str, BeforeValidator(_line)]
 class Persona(BaseModel):
     """The words that depend on whose tweets they are. Each is one line of plain text.
 
-    `name` is the person's, `tweets` how a sentence calls the tweets ("Donald Trump's tweets, 2009
-    to 2021"), `archive` where they come from. `title` heads the page, `author` and `handle` sign
-    the card: of something that nobody takes for the person. `label` goes with every text that
-    leaves the page, `badge` is its short form. `examples` are openings to begin with. `link` is
-    where a real tweet can be read, with `{id}` in place of its id, `language` the tweets' language
-    as an ISO 639 code.
+    `tweets` is how a sentence calls them ("Donald Trump's tweets, 2009 to 2021"), `archive` where
+    they come from. `author` and `handle` sign the card: of something that nobody takes for the
+    person. `label` goes with every text that leaves the page, `badge` is its short form. `examples`
+    are openings to begin with. `link` is where a real tweet can be read, with `{id}` in place of
+    its id, `language` an ISO 639 code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,8 +112,7 @@ class Persona(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """From a `.toml` that an owner wrote, or the `persona.json` that became of it. Raises
-        InvalidPersona if it cannot be read, or a field is missing, unknown or not what it must
-        be."""
+        InvalidPersona."""
         values = _parsed(path)
         if not isinstance(values, dict):
             raise InvalidPersona(f"{path.name} must be a table of fields.")
@@ -148,8 +146,7 @@ NOBODY = Persona(
 
 
 def persona_of(folder: Path) -> Persona:
-    """Of a checkpoint's folder, `NOBODY` where it does not say; raises CheckpointError if it says
-    so in a file that cannot be used."""
+    """Of a checkpoint's folder, `NOBODY` where it does not say. Raises CheckpointError."""
     return Persona.read(folder / PERSONA) if find_file(folder, PERSONA) else NOBODY
 
 

@@ -49,10 +49,10 @@ class Checkpoint:
     """An ordinary, verified checkpoint folder, and how its texts name it.
 
     `name` is a Hub id, a folder's or its run's name, or "embedded"; `revision` a commit, or the
-    first 12 hexadecimal digits of the weights' sha256. `notice` says why this one runs rather than
-    the one that was asked for, and is shown on the page. `fingerprint` is a hash of config,
-    tokenizer and weights. `writable` says that an export may be written into the folder: not in the
-    Hub client's cache.
+    first 12 hexadecimal digits of the weights' sha256. `notice` says on the page why this one runs
+    rather than the one that was asked for. `fingerprint` is a hash of config, tokenizer and
+    weights. `writable` says that an export may be written into the folder: not in the Hub client's
+    cache.
     """
 
     folder: Path
@@ -67,13 +67,10 @@ def resolve_checkpoint(
     settings: "Settings", say: Say, load: Callable[[Checkpoint], T], embedded: Path = EMBEDDED
 ) -> T:
     """What `load` makes of the checkpoint that the settings name: a Hub repository's, else a
-    folder's, else the embedded one.
-
-    A Hub checkpoint that cannot be had, or for which `load` raises CheckpointError because it lacks
-    a weight, say, is replaced by the embedded one; `notice` says so. A folder may hold a difference
-    and its `base.json`; it is merged once and kept in the cache.
-    Raises CheckpointError if the folder named, or the embedded one, cannot be used or loaded.
-    """
+    folder's, else the embedded one. A Hub checkpoint that cannot be had, or for which `load` raises
+    CheckpointError because it lacks a weight, say, is replaced by the embedded one; `notice` says
+    so. Raises CheckpointError if the folder named, or the embedded one, cannot be used or
+    loaded."""
     opener = _Opener(settings, say, embedded)
     model_id = settings.model_id
     if not model_id:
@@ -98,8 +95,7 @@ def resolve_checkpoint(
 
 def early_folder(settings: "Settings", embedded: Path = EMBEDDED) -> Path:
     """Where the small files that the page is built from can be read before the weights are there;
-    in the embedded checkpoint if the Hub does not give them, or a persona that cannot be used.
-    Raises CheckpointError if there is no such folder."""
+    in the embedded checkpoint if the Hub does not give them, or a persona that cannot be used."""
     if not settings.model_id:
         return _require_folder(settings.checkpoint or embedded)
     try:
@@ -173,13 +169,11 @@ class _Opener:
     def _verify(
         self, folder: Path, name: str, announced: Mapping[str, str] | None
     ) -> Mapping[str, str]:
-        """Checks that the folder is a checkpoint, and its files against SHA256SUMS or else the
-        sums that the Hub announced. Only an owner's own folder (None) may have neither.
-
-        Returns the sha256 of each file that defines the model, or that a difference is merged from.
-        Raises CheckpointError if it is not a checkpoint, ChecksumMismatch if a file is missing,
-        damaged or, for weights, not listed.
-        """
+        """Checks that the folder is a checkpoint, and its files against SHA256SUMS or else the sums
+        that the Hub announced. Only an owner's own folder (None) may have neither. Returns the
+        sha256 of each file that defines the model, or that a difference is merged from. Raises
+        CheckpointError, or ChecksumMismatch if a file is missing, damaged or, for weights, not
+        listed."""
         files = needed_files(folder)
         if is_difference(folder):
             require_file(folder, BASE)

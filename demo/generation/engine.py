@@ -97,23 +97,18 @@ def source_line(identity: EngineIdentity, request: GenerationRequest) -> str:
 
 
 class Engine(Protocol):
-    """Safe to call from many threads; no global seeds, no global stop flags.
-
-    `slots` is how many texts it writes at once; more wait for their turn.
-    """
+    """Safe to call from many threads; no global seeds, no global stop flags. `slots` is how many
+    texts it writes at once; more wait for their turn."""
 
     identity: EngineIdentity
     context_tokens: int
     slots: int
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """Generates; closing the iterator cancels the work and frees its place.
-
-        The same request gives the same text, alone or among others. The first piece comes as soon
-        as it is there, later ones about every `UPDATE_SECONDS`. Raises InvalidRequest from the
-        first `next()`, if the prompt does not fit the context, EngineError if generation fails or a
-        wait outlasts its deadline.
-        """
+        """Generates; closing the iterator cancels the work and frees its place. The same request
+        gives the same text, alone or among others. The first piece comes at once, later ones about
+        every `UPDATE_SECONDS`. Raises InvalidRequest from the first `next()`, if the prompt does
+        not fit the context, EngineError if generation fails or a wait outlasts its deadline."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -161,12 +156,9 @@ def coalesced(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, No
 def stream_many(
     engine: Engine, requests: Sequence[GenerationRequest]
 ) -> Generator[tuple[int, Chunk | Exception], None, None]:
-    """The chunks of all requests as they come, each with its request's index.
-
-    A text that fails ends with its exception, and the others go on. Closing the iterator cancels
-    all of them. Raises EngineError if not every text could be started; those that were are
-    cancelled.
-    """
+    """The chunks of all requests as they come, each with its request's index. A text that fails
+    ends with its exception, and the others go on. Closing the iterator cancels all of them, and so
+    does the EngineError that is raised if not every text could be started."""
     events: queue.SimpleQueue[tuple[int, Chunk | Exception]] = queue.SimpleQueue()
     cancelled = threading.Event()
 

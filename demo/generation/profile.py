@@ -31,8 +31,7 @@ class Profile:
 
 
 def read_profile(folder: Path) -> Profile:
-    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`. Raises
-    InvalidPersona if its persona cannot be used."""
+    """The profile of a checkpoint's folder, which may say nothing. Raises InvalidPersona."""
     values: dict[str, Any] = {}
     # A damaged file is found when the checkpoint is verified.
     with suppress(CheckpointError):

@@ -48,10 +48,8 @@ class Unwritten:
 
 
 class Tokens:
-    """A checkpoint's tokenizer; safe to use from many threads.
-
-    `eos_token_id` opens and closes a document; `context_tokens` is the model's context.
-    """
+    """A checkpoint's tokenizer; safe to use from many threads. `eos_token_id` opens and closes a
+    document; `context_tokens` is the model's context."""
 
     def __init__(self, tokenizer: Tokenizer, eos_token_id: int, context_tokens: int) -> None:
         self._tokenizer = tokenizer

@@ -90,8 +90,7 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads a detector. Raises UnusableFile if it is missing, damaged, or made for other
-        n-grams."""
+        """Reads a detector. Raises UnusableFile."""
         return cls(*files.read(path, KIND, DetectorFacts))
 
     def judge(self, text: str) -> Verdict:

@@ -35,11 +35,8 @@ class Share:
 @dataclass(frozen=True)
 class Trust:
     """How well the detector tells texts of one length group apart, measured on texts that it was
-    not trained on.
-
-    `minimum` and `maximum` are in characters, both inclusive; None is no limit. Chance is 0.5 for
-    both `accuracy` and `roc_auc`.
-    """
+    not trained on. `minimum` and `maximum` are in characters, both inclusive; None is no limit.
+    Chance is 0.5 for both `accuracy` and `roc_auc`."""
 
     minimum: int
     maximum: int | None

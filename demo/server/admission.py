@@ -65,10 +65,8 @@ class Stream:
 
 
 class Ledger:
-    """The calls for texts that were let in and have not ended. Safe to use from many threads.
-
-    streams: those whose last answer has not been read, by name; `Admission` keeps them.
-    """
+    """The calls for texts that were let in and have not ended, and by name the `streams`, kept by
+    `Admission`, whose last answer has not been read. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
@@ -117,11 +115,9 @@ class Admission:
 
     A call whose stream is not opened within UNREAD_SECONDS is abandoned, and so is one whose reader
     has gone. MCP's calls are admitted at its own door: what Gradio makes of them comes from this
-    machine, with the number of the call that was admitted.
-
-    queue_size: how many calls may wait or be written in all; one more is answered with 503.
-    visitor_calls: the same for one visitor; one more is answered with 429.
-    end_stream: ends Gradio's stream of that name and whatever still writes to it.
+    machine, with the number of the call that was admitted. Of `queue_size` calls that may wait or
+    be written in all, a visitor may have `visitor_calls`. `end_stream` ends Gradio's stream of that
+    name and whatever still writes to it.
     """
 
     def __init__(

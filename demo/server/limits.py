@@ -69,10 +69,9 @@ class ClosedDoors:
 class Bodies:
     """Reads the body of each request once, and parses a POST's: `request.state.body`.
 
-    Answers 413 to a body beyond `max_bytes`, announced or not, 408 to one that has not come within
-    BODY_SECONDS, and 400 or 415 to a POST whose body is not strict JSON or not what its route
-    takes. The app sees a body only once all of it was accepted: what comes in chunks cannot be
-    refused after the app has begun to answer.
+    Answers 413 to a body beyond `max_bytes`, announced or not, 408 to one that comes too late, and
+    400 or 415 to a POST whose body is not strict JSON or not what its route takes. The app sees a
+    body only once all of it was accepted: nothing can be refused after the app has begun to answer.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, calls: Calls) -> None:
@@ -159,8 +158,6 @@ def _cleaned(scope: Scope) -> Scope:
 
 
 def _refusal(status: int, sentence: str) -> JSONResponse:
-    """An answer in the shape that Gradio's own errors have.
-
-    The connection is closed: a body that was not read must not be taken for the next request.
-    """
+    """An answer in the shape that Gradio's own errors have. The connection is closed: a body that
+    was not read must not be taken for the next request."""
     return JSONResponse({"detail": sentence}, status, headers={"connection": "close"})

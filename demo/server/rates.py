@@ -1,6 +1,7 @@
-"""How often one visitor, and all of them together, may ask for each kind of thing."""
+"""Who a visitor is, and how often one, and all of them together, may ask for each kind of thing."""
 
 import asyncio
+import ipaddress
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,9 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 # The router's own function: a guard and the router must never see different routes.
 from starlette._utils import get_route_path
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-from demo.server.visitors import visitor_of
 
 Kind = Literal["texts", "calls", "rounds", "parts"]
 
@@ -30,6 +30,8 @@ TOO_OFTEN: Mapping[Kind, str] = {
 PARTS = ("/assets/", "/static/")
 # What shows a real tweet.
 ROUNDS = ("/guess/next", "/guess/daily", "/guess/twin")
+# Whoever has one IPv6 address usually has all of its network.
+IPV6_PREFIX = 64
 # A refusal is sent after this delay, so that a client that retries in a loop does not keep the
 # server busy.
 REFUSAL_SECONDS = 0.25
@@ -51,11 +53,8 @@ class Refusal:
 
 
 class Rates:
-    """Counts requests in moving windows, in this process's memory.
-
-    rates: what one visitor may ask for, by kind.
-    all_visitors: how many times that all of them together may.
-    """
+    """Counts requests in moving windows, in memory: `rates` are what one visitor may ask for, by
+    kind, and all of them together `all_visitors` times as much."""
 
     def __init__(self, rates: Mapping[Kind, Sequence[RateLimitItem]], all_visitors: int) -> None:
         self._rates = rates
@@ -105,3 +104,30 @@ def kind_of(method: str, path: str) -> Kind:
     if method == "GET" and path.startswith(PARTS):
         return "parts"
     return "calls"
+
+
+def visitor_of(scope: Scope, trusted_proxies: int) -> str:
+    """The visitor's IPv4 address, or the /64 network of an IPv6 one. Each proxy adds the address
+    that it was called from at the end of X-Forwarded-For. Only the last `trusted_proxies` of them
+    are believed: what stands before them, the sender may have written."""
+    client = scope.get("client")
+    address = str(client[0]) if client else ""
+    if trusted_proxies:
+        header = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        entries = [entry.strip() for entry in header.split(",") if entry.strip()]
+        if len(entries) >= trusted_proxies:
+            address = entries[-trusted_proxies]
+    return _network(address)
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        # Not an address, such as a test client's name. A forged one may be long.
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))

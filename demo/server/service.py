@@ -22,12 +22,9 @@ LAST_WORD_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine and what comes with its checkpoint.
-
-    notice: what visitors should know, such as why another checkpoint runs than was asked for.
-    metrics: what training measured, from `metrics.json`.
-    plot: a picture of the training run.
-    """
+    """An engine and what comes with its checkpoint: a `notice` for visitors, such as why another
+    one runs than was asked for, what training measured (`metrics`), and a picture of it
+    (`plot`)."""
 
     engine: Engine
     notice: str = ""
@@ -58,11 +55,8 @@ class Service:
         threading.Thread(target=self._run, name="loading", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> Engine | None:
-        """The engine, once it is there; None if it is not within so many seconds.
-
-        Raises:
-            Exception: what `load` raised.
-        """
+        """The engine, once it is there; None if it is not within so many seconds. Raises what
+        `load` raised."""
         self._settled.wait(seconds)
         if self._error is not None:
             raise self._error

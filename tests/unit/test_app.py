@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-import app
 from demo import loading
 from demo.checkpoints import resolve
 from demo.checkpoints.files import CheckpointError, file_sha256, write_checksums
@@ -91,5 +90,5 @@ def test_a_server_elsewhere_that_can_never_do_is_its_owners_to_mend(
     remote = {"ENGINE": "remote", "CHECKPOINT": str(fluent_folder)}
     with serving() as server:
         server.look = lambda request: request.answer(401)
-        with pytest.raises(app.OWNERS_TO_MEND, match="answers 401: check ENGINE_KEY"):
+        with pytest.raises(loading.OWNERS_TO_MEND, match="answers 401: check ENGINE_KEY"):
             load(read_settings({**variables, **remote, "ENGINE_URL": server.url}))

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demo.checkpoints.resolve import Checkpoint
-from demo.engine_server import Server, engine_app, main
+from demo.engine_server import Server, engine_app, serve
 from demo.generation.engine import (
     BUSY,
     WAITING,
@@ -32,6 +32,7 @@ from demo.generation.openvino.export import export
 from demo.generation.remote.engine import RemoteEngine
 from demo.generation.request import GenerationRequest
 from demo.generation.tokens import EncodedPrompt, Tokens, read_tokenizer
+from demo.loading import start
 from demo.server.service import Service, ready
 from demo.settings import Settings, read_settings
 from tests import tiny
@@ -400,5 +401,5 @@ def test_it_is_not_for_other_engines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ENGINE", "transformers")
-    assert main() == 1
+    assert start(serve) == 1
     assert capsys.readouterr().err == "ENGINE is 'transformers'; this server runs openvino.\n"

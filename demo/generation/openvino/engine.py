@@ -64,12 +64,9 @@ _NOTHING_YET = Event([], "more")
 
 
 class OpenVINOEngine(Engine):
-    """An `Engine` that writes `slots` texts at once in one batch, which texts join and leave.
-
-    A text does not depend on the others in the batch (`worker` says how, and where that ends).
-    `deadline_seconds` bounds a request from its first `next()`. Top-p is applied before top-k, as
-    OpenVINO does it.
-    """
+    """An `Engine` that writes `slots` texts at once in one batch, which texts join and leave;
+    `worker` says how far they are independent. `deadline_seconds` bounds a request from its first
+    `next()`. Top-p is applied before top-k, as OpenVINO does it."""
 
     def __init__(
         self,
@@ -81,15 +78,10 @@ class OpenVINOEngine(Engine):
         cache_bytes: int | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """Starts the worker and returns once it could generate.
-
-        Args:
-            folder: an export of the checkpoint.
-            cache_bytes: size of the key-value cache; by default at most an eighth of the memory.
-
-        Raises CheckpointError if the folder cannot be read, or the worker does not start,
-        NotEnoughMemory if the worker has too little memory to start.
-        """
+        """Starts the worker over an export of the checkpoint, and returns once it could generate.
+        `cache_bytes` is the size of the key-value cache, by default at most an eighth of the
+        memory. Raises CheckpointError if the folder cannot be read, or the worker does not start,
+        NotEnoughMemory if it has too little memory to start."""
         exported = Exported.read(folder)
         tokenizer = read_tokenizer(folder)
         if tokenizer.get_vocab_size() > exported.vocabulary:
@@ -185,8 +177,7 @@ class OpenVINOEngine(Engine):
 
 
 def _reason(run: Progress, event: Event) -> FinishReason | None:
-    """Why the text is over, or None if it goes on. Raises EngineError if it cannot go on, or its
-    deadline passed before it had its turn."""
+    """Why the text is over, or None if it goes on. Raises EngineError if it cannot."""
     if event.state in _ERRORS:
         raise EngineError(_ERRORS[event.state])
     if event.state == "ended":
@@ -199,8 +190,7 @@ def _reason(run: Progress, event: Event) -> FinishReason | None:
 
 
 def _cache_blocks(exported: Exported, slots: int, cache_bytes: int | None) -> int:
-    """Blocks for every slot's share and for the longest possible request, as far as the memory
-    allows; at least one."""
+    """Blocks for every slot's share and for the longest request, as far as the memory allows."""
     per_token = exported.cache_values_per_token * CACHE_BYTES_PER_VALUE
     affordable = (cache_bytes or memory_bytes() * CACHE_SHARE_OF_MEMORY) / per_token / BLOCK_TOKENS
     longest = min(exported.context_tokens + 1, LONGEST_REQUEST_TOKENS)

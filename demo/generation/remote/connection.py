@@ -70,8 +70,7 @@ class Served:
 
 
 class Connection:
-    """Requests of one server, whose address ends where `/models` begins. Safe to use from many
-    threads."""
+    """Requests of the server whose `/models` is below `base`. Safe to use from many threads."""
 
     def __init__(self, base: str, key: str) -> None:
         self._base = base
@@ -104,7 +103,7 @@ class Connection:
 
     async def look(self, model: str) -> Served:
         """What the server says of a model, or of its only one if `model` is empty. Raises
-        ServerError if that cannot be had."""
+        ServerError."""
         url = f"{self._base}/models"
         content = b""
         try:
@@ -123,11 +122,9 @@ class Connection:
             raise ServerError(UNUSABLE, "sends something else than a list of models") from error
 
     async def write(self, dialect: Dialect, body: Any, tell: Tell) -> None:
-        """Asks for a text, and tells what is heard of it until that says why it ended.
-
-        Before the first token a failure that may pass is told, too, and the text is asked for
-        again, for as long as its reader has patience. Raises ServerError for any other failure.
-        """
+        """Asks for a text, and tells what is heard of it until that says why it ended. Before the
+        first token a failure that may pass is told, too, and the text is asked for again, for as
+        long as its reader has patience. Raises ServerError for any other failure."""
         for attempt in itertools.count():
             try:
                 await self._write_once(dialect, body, tell)

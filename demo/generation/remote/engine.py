@@ -43,21 +43,16 @@ log = logging.getLogger(__name__)
 
 
 class RemoteEngine(Engine):
-    """An `Engine` over a server that takes and gives token ids; `slots` is how many texts it is
-    asked for at once.
-
-    The weights are the server's, and what a seed promises: neither can be verified from here, as
-    the identity says. `deadline_seconds` bounds a text, every try included.
-    """
+    """An `Engine` over a server that takes and gives token ids. The weights are the server's, and
+    what a seed promises: neither can be verified from here, as the identity says.
+    `deadline_seconds` bounds a text, every try included."""
 
     def __init__(
         self, checkpoint: Checkpoint, settings: Settings, say: Callable[[str], None]
     ) -> None:
-        """Waits for the server, however long that takes, and has it write a few tokens.
-
-        Raises UnusableServer if it can never do, such as one with another vocabulary;
-        CheckpointError if the checkpoint's tokenizer cannot be read.
-        """
+        """Waits for the server, however long that takes, and has it write a few tokens. Raises
+        UnusableServer if it can never do, such as one with another vocabulary; CheckpointError if
+        the checkpoint's tokenizer cannot be read."""
         self._tokens, self._vocabulary = _read_checkpoint(checkpoint.folder)
         self.slots = settings.slots
         self._deadline_seconds = settings.deadline_seconds
@@ -139,8 +134,8 @@ class RemoteEngine(Engine):
             raise ServerError(FAILED, "sends more tokens than were asked for")
 
     def _meet(self, settings: Settings, name: str, say: Callable[[str], None]) -> str:
-        """Waits until the server has written a trial text; returns what it is called on the page.
-        Raises ServerError if it never can."""
+        """Waits until the server has written a trial text; returns its name for the page. Raises
+        ServerError."""
         is_told = False
         while True:
             try:
@@ -168,8 +163,7 @@ class RemoteEngine(Engine):
             raise ServerError(FAILED, f"takes at most {said} tokens, which is too few")
 
     def _try(self, name: str) -> None:
-        """Has a few tokens written, and compares their text with what the checkpoint's tokenizer
-        makes of them."""
+        """Compares the text of a few tokens with what the checkpoint's tokenizer makes of them."""
         run = Progress(self._tokens, self._tokens.encode_prompt(TRIAL), TRIAL_SECONDS)
         ours = theirs = ""
         try:
