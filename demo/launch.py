@@ -20,9 +20,9 @@ from demo.log import keep_words_out, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
-from demo.server.limits import Bodies, ClosedDoors
+from demo.server.limits import Bodies, Doors
 from demo.server.metrics import Observed
-from demo.server.rates import RateLimits, Rates
+from demo.server.rates import Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
@@ -152,8 +152,7 @@ def _middleware(
     )
     return (
         Middleware(Observed, metrics=service.counts),
-        Middleware(ClosedDoors),
-        Middleware(RateLimits, rates=rates, trusted_proxies=settings.trusted_proxies),
+        Middleware(Doors, rates=rates, trusted_proxies=settings.trusted_proxies),
         Middleware(KeptAnswers),
         Middleware(GZipMiddleware, compresslevel=COMPRESSION),
         Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),

@@ -192,8 +192,7 @@ VARIABLES: tuple[Variable, ...] = tuple(_FIELDS.values())
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Reads and checks every variable. Raises InvalidSetting for the first one that cannot be
-    used."""
+    """Reads and checks every variable. Raises InvalidSetting for the first that cannot be used."""
     on_spaces = environ.get("SYSTEM") == "spaces"
     values: dict[str, Any] = {}
     for name, variable in _FIELDS.items():

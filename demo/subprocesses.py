@@ -117,8 +117,7 @@ def _limit() -> str:
 
 
 def end_with_parent() -> None:
-    """Ends this process as soon as its parent has ended, if `run_module` started it: then its
-    input is a pipe."""
+    """Ends this process as soon as its parent has ended, if `run_module` started it: by a pipe."""
 
     def wait() -> None:
         # Nothing is ever sent. Not sys.stdin, whose lock Python wants when it exits.

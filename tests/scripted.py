@@ -13,6 +13,7 @@ from demo.generation.engine import (
     WAITING,
     Chunk,
     Ending,
+    Engine,
     EngineError,
     EngineIdentity,
     FinishReason,
@@ -59,7 +60,7 @@ REPLIES = {
 
 
 @dataclass
-class ScriptedEngine:
+class ScriptedEngine(Engine):
     """Answers from `replies` by prompt; records every request and every stream's life."""
 
     replies: dict[str, Reply] = field(default_factory=lambda: dict(REPLIES))

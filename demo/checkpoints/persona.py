@@ -12,8 +12,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from demo.checkpoints.files import MAX_BYTES, PERSONA, PrivateCheckpointError, find_file
+from demo.checkpoints.files import EARLY, PERSONA, PrivateCheckpointError, find_file
 
+MAX_BYTES = int(EARLY[PERSONA])
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
 PLACE_OF_ID = "{id}"
@@ -39,8 +40,7 @@ class InvalidPersona(PrivateCheckpointError):
 
 
 def _line(value: Any) -> str:
-    """One line of plain text; the ValueError says what the value must be, for a sentence that
-    begins with its name."""
+    """One line of plain text; the ValueError ends a sentence that begins with the value's name."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty.")
     if len(value) > MAX_CHARACTERS:
@@ -154,9 +154,9 @@ def _parsed(path: Path) -> Any:
     kind = path.suffix[1:].upper()
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES[PERSONA] + 1)
-        if len(content) > MAX_BYTES[PERSONA]:
-            raise ValueError(f"it is larger than the {MAX_BYTES[PERSONA]:,} bytes that are read")
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it is larger than the {MAX_BYTES:,} bytes that are read")
         return (tomllib.loads if kind == "TOML" else json.loads)(content.decode("utf-8"))
     except OSError as error:
         raise InvalidPersona(f"{path} could not be read: {error.strerror}.") from error

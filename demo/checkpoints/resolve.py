@@ -160,8 +160,7 @@ class _Opener:
     def _merge_if_difference(self, folder: Path, sums: Mapping[str, str]) -> tuple[Path, str]:
         """An ordinary checkpoint folder and its fingerprint."""
         if is_difference(folder):
-            base_file, cache_dir = self.settings.base_file, self.settings.cache_dir
-            folder = merged_folder(folder, sums, base_file, cache_dir, self.say)
+            folder = merged_folder(folder, sums, self.settings, self.say)
             sums = read_checksums(folder)
         names = sorted({path.name for path in weights_of(folder)} | (sums.keys() & set(DEFINING)))
         return folder, _digest(*(f"{name} {sums[name]}" for name in names))[:32]

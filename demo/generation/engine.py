@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from demo.checkpoints.files import CheckpointError
 from demo.generation.request import GenerationRequest
@@ -96,6 +96,14 @@ def source_line(identity: EngineIdentity, request: GenerationRequest) -> str:
     ))  # fmt: skip
 
 
+@dataclass(frozen=True)
+class WorkerState:
+    """The process that an engine works in, if there is one now, and how often it was restarted."""
+
+    pid: int | None = None
+    restarts: int = 0
+
+
 class Engine(Protocol):
     """Safe to call from many threads; no global seeds, no global stop flags. `slots` is how many
     texts it writes at once; more wait for their turn."""
@@ -119,25 +127,12 @@ class Engine(Protocol):
         """True only if it could generate now."""
         ...
 
+    def worker(self) -> WorkerState:
+        """How the process is that it works in, if it is not this one."""
+        return WorkerState()
+
     def close(self) -> None:
         """Cancels what is running and frees what is held."""
-        ...
-
-
-@dataclass(frozen=True)
-class WorkerState:
-    """The process that an engine works in, if there is one now, and how often it was restarted."""
-
-    pid: int | None = None
-    restarts: int = 0
-
-
-@runtime_checkable
-class HasWorker(Protocol):
-    """An engine that works in a process of its own."""
-
-    def worker(self) -> WorkerState:
-        """How that process is."""
         ...
 
 
@@ -229,8 +224,7 @@ def load_engine(
 
 
 def has_gpu(device: str) -> bool:
-    """Whether `device`, or for `auto` this machine, is a GPU; torch is imported only if there may
-    be one."""
+    """Whether `device`, or for `auto` this machine, is a GPU; asks torch if there may be one."""
     if device != "auto":
         return device == "cuda"
     if sys.platform == "linux" and not any(Path(path).exists() for path in _GPU_DEVICES):

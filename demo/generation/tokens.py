@@ -39,8 +39,7 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class Unwritten:
-    """A token id, and the ids after which no engine of ours may write it; `words` are those pairs
-    as text."""
+    """A token, and those after which no engine may write it: ids, and these pairs as `words`."""
 
     token: int
     after: frozenset[int]
@@ -66,8 +65,7 @@ class Tokens:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, request: GenerationRequest) -> EncodedPrompt:
-        """The request's prompt, and its length cut to what the context leaves; raises
-        InvalidRequest if that is no room for new tokens."""
+        """The request's prompt, and its length cut to the context. Raises InvalidRequest."""
         ids = self.encode(request.opening)
         most = self.context_tokens - MIN_ROOM_TOKENS
         if len(ids) > most:

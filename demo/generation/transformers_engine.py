@@ -66,8 +66,7 @@ class TransformersEngine(Engine):
     def __init__(
         self, checkpoint: Checkpoint, *, device: str = "auto", deadline_seconds: float = 120.0
     ) -> None:
-        """Loads the checkpoint; `device` is auto, cpu or cuda. Raises CheckpointError if it cannot
-        be loaded, or there is no such device."""
+        """Loads the checkpoint; `device` is auto, cpu or cuda. Raises CheckpointError."""
         device = _device(device)
         dtype = _dtype(device)
         model: Any

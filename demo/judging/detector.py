@@ -69,8 +69,7 @@ class DetectorFacts(files.Facts):
 
 
 class Features(NamedTuple):
-    """The distinct buckets of a text's n-grams and their values, of Euclidean norm 1: `(distinct,)`
-    each."""
+    """The distinct buckets of a text's n-grams, and their values of Euclidean norm 1."""
 
     buckets: np.ndarray
     values: np.ndarray

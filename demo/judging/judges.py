@@ -65,8 +65,7 @@ class Judges:
 
     @classmethod
     def load(cls, folder: Path, say: Callable[[str], None]) -> Self:
-        """Loads the judges of a checkpoint's folder; `say` is told of each that cannot be read, and
-        the checkpoint is used without it."""
+        """The judges of a checkpoint's folder; `say` is told of each that cannot be read."""
         return cls(
             _read(folder, originals.NAME, Originals.load, say),
             _read(folder, detector.NAME, Detector.load, say),

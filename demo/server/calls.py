@@ -11,8 +11,7 @@ from demo.generation.request import COUNT
 
 @dataclass(frozen=True)
 class Signature:
-    """A call's parameters, each with whether it is required, and whether it asks the engine for
-    texts."""
+    """A call's parameters, each with whether it is required, and whether it asks for texts."""
 
     parameters: Mapping[str, bool]
     asks_for_texts: bool = False

@@ -230,8 +230,7 @@ class _Answer:
         }
 
     async def events(self, pieces: AsyncGenerator[Chunk, None]) -> AsyncIterator[bytes]:
-        """The events of a stream. Comments while the text waits tell a queue from a machine that is
-        gone."""
+        """The events of a stream. Comments tell a text that waits from a machine that is gone."""
         async with aclosing(pieces):
             try:
                 new_tokens = 0

@@ -11,12 +11,9 @@ from typing import Literal
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-
-# The router's own function: a guard and the router must never see different routes.
-from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 Kind = Literal["texts", "calls", "rounds", "parts"]
 
@@ -32,8 +29,6 @@ PARTS = ("/assets/", "/static/")
 ROUNDS = ("/guess/next", "/guess/daily", "/guess/twin")
 # Whoever has one IPv6 address usually has all of its network.
 IPV6_PREFIX = 64
-# A refusal is sent after this delay, so that a client that retries in a loop does not keep the
-# server busy.
 REFUSAL_SECONDS = 0.25
 
 
@@ -45,11 +40,16 @@ class Refusal:
     retry_seconds: int
     status: int = 429
 
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Says so after a while: a client that retries in a loop must not keep the server busy."""
+        await asyncio.sleep(REFUSAL_SECONDS)
+        await self.response()(scope, receive, send)
+
     def response(self) -> JSONResponse:
         """In the shape that Gradio's own errors have."""
         detail = f"{self.sentence} Try again in {self.retry_seconds} s."
         headers = {"retry-after": str(self.retry_seconds)}
-        return JSONResponse({"detail": detail}, self.status, headers=headers)
+        return JSONResponse({"detail": detail}, self.status, headers)
 
 
 class Rates:
@@ -73,28 +73,6 @@ class Rates:
                     reset, _ = await self._limiter.get_window_stats(item, *who)
                     return Refusal(TOO_OFTEN[kind], max(1, math.ceil(reset - time.time())))
         return None
-
-
-class RateLimits:
-    """Answers 429 to a visitor who calls, plays or loads too often, and notes for whatever comes
-    behind it who the visitor is. Texts are counted on admission: their number is in the body."""
-
-    def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
-        self.app = app
-        self.rates = rates
-        self.trusted_proxies = trusted_proxies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            kind = kind_of(scope["method"], get_route_path(scope))
-            visitor = visitor_of(scope, self.trusted_proxies)
-            scope.setdefault("state", {})["visitor"] = visitor
-            refusal = await self.rates.refusal(kind, visitor)
-            if refusal:
-                await asyncio.sleep(REFUSAL_SECONDS)
-                await refusal.response()(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
 
 
 def kind_of(method: str, path: str) -> Kind:

@@ -22,6 +22,7 @@ from demo.checkpoints.resolve import Checkpoint
 from demo.engine_server import Server, engine_app, serve
 from demo.generation.engine import (
     BUSY,
+    OUT_OF_RESOURCES,
     WAITING,
     Chunk,
     Ending,
@@ -318,6 +319,16 @@ def test_who_leaves_has_the_text_cancelled(held: Held, stream: bool) -> None:
             impatient.post(f"{url}/completions", json={**BODY, "stream": stream})
         held.mute = False
         wait_until(lambda: cancelled(service) == 1 and not held.active, 20)
+
+
+def test_a_text_whose_thread_does_not_start_is_told_to_come_back(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("demo.server.completions.ThreadPoolExecutor.submit", refuse)
+    assert problem(asked(held, BODY)) == (503, OUT_OF_RESOURCES)
 
 
 def test_probes_need_no_key(held: Held) -> None:

@@ -8,8 +8,8 @@ import pytest
 from limits import parse_many
 
 from demo.server import rates as module
-from demo.server.rates import Kind, RateLimits, Rates, kind_of
-from tests.unit.test_limits import answer, echo
+from demo.server.rates import Kind, Rates, kind_of
+from tests.unit.test_limits import answer, doors, echo
 
 
 def rates(rate: str, all_visitors: int = 10) -> Rates:
@@ -45,7 +45,7 @@ def test_a_call_costs_as_many_as_it_asks_for_but_never_more_than_there_are() -> 
 
 def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REFUSAL_SECONDS", 0)
-    app = RateLimits(echo, rates("1/minute"), 0)
+    app = doors(echo, "1/minute")
     scope: dict[str, Any] = {"method": "GET", "client": ("1.2.3.4", 1)}
     assert answer(app, [b""], **scope)[0] == 200
     status, body = answer(app, [b""], **scope)

@@ -180,6 +180,7 @@ def test_every_server_is_asked_in_its_own_words(
     ("owner", "rule"),
     [
         ("vllm", {"bad_words": ["@user"], "min_tokens": 1}),
+        ("sglang", {"logit_bias": {"9": -100.0}, "min_tokens": 1}),
         ("llamacpp", {"logit_bias": [[9, False]]}),
     ],
 )

@@ -61,8 +61,7 @@ Tell = Callable[[Heard | ServerAway], object]
 
 @dataclass(frozen=True)
 class Served:
-    """What a server says of a model: `owner` is what kind of server it is, `context_tokens` None if
-    it does not say."""
+    """What a server says of a model; `owner` is what kind of server it is, if it says so."""
 
     model: str
     owner: str
@@ -78,9 +77,12 @@ class Connection:
         self._is_closed = False
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
+        # Uncompressed: what a small answer unpacks to has no bound.
+        headers = {"Accept-Encoding": "identity"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
-            # Uncompressed: what a small answer unpacks to has no bound.
-            headers={"Accept-Encoding": "identity"} | _authorization(key),
+            headers=headers,
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             # A connection for each text: a balancer sends each of them to the least busy server.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
@@ -181,10 +183,6 @@ class Connection:
         await self._client.aclose()
         # The loop closes its sockets in its next turn.
         await asyncio.sleep(0)
-
-
-def _authorization(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _what(error: Exception) -> str:

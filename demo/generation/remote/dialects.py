@@ -10,7 +10,7 @@ from typing import Any
 
 from demo.generation.engine import FinishReason
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import Progress
+from demo.generation.tokens import Progress, Unwritten
 from demo.settings import ServerKind
 
 # What our own server (demo.server.completions) calls itself; it speaks as vLLM does.
@@ -52,15 +52,17 @@ class Dialect:
             "repetition_penalty": request.repetition_penalty,
             "seed": request.seed,
             "stop_token_ids": [text.tokens.eos_token_id],
-            # SGLang knows no such rule, and ignores it.
-            "bad_words": list(unwritten.words) if unwritten else [],
             "stream": True,
             "return_token_ids": True,
+            **(self.rule(unwritten) if unwritten else {}),
         }
 
+    def rule(self, unwritten: Unwritten) -> dict[str, Any]:
+        """How it is told what must not be written."""
+        return {"bad_words": unwritten.words}
+
     def read(self, event: Any) -> Heard:
-        """What an event says. Raises LookupError, TypeError or ValueError if it is not one of a
-        text."""
+        """What an event says. Raises LookupError, TypeError or ValueError if it says nothing."""
         # The last event may hold the usage alone.
         for choice in event["choices"]:
             reason = choice.get("finish_reason")
@@ -72,9 +74,12 @@ class Dialect:
 
 
 class SGLang(Dialect):
-    """The same, but for one number."""
+    """The same, but for two things: it can rule out a token only, whatever stands before it."""
 
     top_k_off = -1
+
+    def rule(self, unwritten: Unwritten) -> dict[str, Any]:
+        return {"logit_bias": {str(unwritten.token): -100.0}}
 
 
 class LlamaServer(Dialect):
@@ -93,7 +98,6 @@ class LlamaServer(Dialect):
             "top_k": request.top_k,
             "repeat_penalty": request.repetition_penalty,
             "seed": request.seed,
-            # It can rule out a token, whatever stands before it, and no pair.
             "logit_bias": [[unwritten.token, False]] if unwritten else [],
             "stream": True,
             "return_tokens": True,
