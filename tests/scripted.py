@@ -13,10 +13,10 @@ from demo.generation.engine import (
     WAITING,
     Chunk,
     Ending,
-    Engine,
     EngineError,
     EngineIdentity,
     FinishReason,
+    WorkerState,
     coalesced,
 )
 from demo.generation.request import GenerationRequest
@@ -60,7 +60,7 @@ REPLIES = {
 
 
 @dataclass
-class ScriptedEngine(Engine):
+class ScriptedEngine:
     """Answers from `replies` by prompt; records every request and every stream's life."""
 
     replies: dict[str, Reply] = field(default_factory=lambda: dict(REPLIES))
@@ -131,6 +131,9 @@ class ScriptedEngine(Engine):
 
     def health(self) -> bool:
         return True
+
+    def worker(self) -> WorkerState:
+        return WorkerState()
 
     def close(self) -> None:
         self._is_closed = True

@@ -1,9 +1,9 @@
 """Checkpoint folders and JSON, as the verbs read and write them."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ def resolve_folder(
     """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
     kept in `cache_dir` or where the settings say. Raises TrainingError if it cannot be used."""
     try:
-        settings = replace(read_settings(), model_id="", checkpoint=folder)
-        settings = replace(settings, cache_dir=cache_dir or settings.cache_dir)
+        settings = dataclasses.replace(read_settings(), model_id="", checkpoint=folder)
+        settings = dataclasses.replace(settings, cache_dir=cache_dir or settings.cache_dir)
         return resolve_checkpoint(settings, say, lambda checkpoint: checkpoint)
     except (CheckpointError, InvalidSetting) as error:
         raise TrainingError(str(error)) from error

@@ -33,9 +33,8 @@ from demo.generation.openvino.export import export
 from demo.generation.remote.engine import RemoteEngine
 from demo.generation.request import GenerationRequest
 from demo.generation.tokens import EncodedPrompt, Tokens, read_tokenizer
-from demo.loading import start
 from demo.server.service import Service, ready
-from demo.settings import Settings, read_settings
+from demo.settings import InvalidSetting, Settings, read_settings
 from tests import tiny
 from tests.processes import HTTP, ROOT, command_environment, free_port, wait_until
 from tests.scripted import ScriptedEngine
@@ -408,9 +407,6 @@ def test_it_serves_until_it_is_told_to_stop(noise_folder: Path, tmp_path: Path) 
     assert not imported & {"gradio", "torch", "transformers"}
 
 
-def test_it_is_not_for_other_engines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ENGINE", "transformers")
-    assert start(serve) == 1
-    assert capsys.readouterr().err == "ENGINE is 'transformers'; this server runs openvino.\n"
+def test_it_is_not_for_other_engines() -> None:
+    with pytest.raises(InvalidSetting, match="ENGINE is 'transformers'; this server runs openvino"):
+        serve(settings_of(ENGINE="transformers"))
