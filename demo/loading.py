@@ -10,12 +10,12 @@ from demo.generation.engine import UnusableServer, load_engine
 from demo.judging.judges import Judges, read_metrics
 from demo.log import say
 from demo.server.service import Loaded
-from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
+from demo.settings import InvalidSetting, Settings, read_settings
 from demo.subprocesses import NotEnoughMemory, require_memory
 
 # Of each of the two processes, in whose address space much is reserved that is never used.
 NEEDED_BYTES = 10**9
-OWNERS_TO_MEND = (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory, UnusableServer)
+OWNERS_TO_MEND = (CheckpointError, InvalidSetting, NotEnoughMemory, UnusableServer)
 
 REMOTE_NOTICE = (
     "The texts are written on another server. This page cannot verify which weights it has, or "
