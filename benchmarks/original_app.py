@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import pipeline
 
-from demo.generation.engine import Chunk, Ending, EngineIdentity, FinishReason
+from demo.generation.engine import Chunk, Ending, Engine, EngineIdentity, FinishReason
 from demo.generation.profile import read_profile
 from demo.generation.request import GenerationRequest
 from demo.launch import launch
@@ -23,7 +23,7 @@ from demo.server.service import ready
 from demo.settings import read_settings
 
 
-class OriginalEngine:
+class OriginalEngine(Engine):
     """An `Engine` that cannot stream, be cancelled, be seeded or keep to a deadline: the blog's
     app could do none of it, and took the temperature and the length alone."""
 

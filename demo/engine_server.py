@@ -13,18 +13,17 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from demo import log
-from demo.checkpoints.embedded import EMBEDDED
-from demo.checkpoints.resolve import CheckpointError
-from demo.loading import load_checkpoint
+from demo.loading import load, start
 from demo.log import say
-from demo.server.completions import completions_middleware, completions_routes, problem_response
+from demo.server.completions import completions_routes, problem_response
 from demo.server.connections import OPTIONS
+from demo.server.limits import Bodies
 from demo.server.routes import probe_routes
-from demo.server.service import Loaded, Service
-from demo.settings import CannotListen, InvalidSetting, Settings, read_settings
-from demo.subprocesses import NotEnoughMemory
+from demo.server.service import Service
+from demo.settings import InvalidSetting, Settings
 
 # For readers to read that their texts were cut.
 LAST_WORD_SECONDS = 1
@@ -35,17 +34,16 @@ def engine_app(service: Service, settings: Settings) -> Starlette:
     return Starlette(
         routes=[
             *probe_routes(service, settings.metrics_token),
-            *completions_routes(service, settings.queue_size),
+            *completions_routes(service, settings.engine_key, settings.queue_size),
         ],
-        middleware=completions_middleware(settings.engine_key, settings.max_body_bytes),
+        middleware=[Middleware(Bodies, max_bytes=settings.max_body_bytes, calls={})],
         exception_handlers={HTTPException: problem_response},
     )
 
 
-def load(settings: Settings) -> Loaded:
+def engine_service(settings: Settings) -> Service:
     """The checkpoint that the settings name, on OpenVINO."""
-    checkpoint, engine = load_checkpoint(replace(settings, engine="openvino"), EMBEDDED)
-    return Loaded(engine, checkpoint.notice)
+    return Service(lambda: load(replace(settings, engine="openvino")))
 
 
 class Server(uvicorn.Server):
@@ -69,36 +67,28 @@ class Server(uvicorn.Server):
         closing.start()
 
 
-def main() -> int:
-    """Serves until it is told to stop; returns the exit code."""
+def serve(settings: Settings) -> None:
+    """Serves until it is told to stop."""
+    if settings.engine not in ("auto", "openvino"):
+        raise InvalidSetting(f"ENGINE is {settings.engine!r}; this server runs openvino.")
+    log.keep_words_out()
+    say("Starting.", python=platform.python_version())
+    service = engine_service(settings)
+    server = Server(service, settings)
+    service.on_failure(lambda: setattr(server, "should_exit", True))
+    # uvicorn has handlers of its own meanwhile, and passes on to these what it was told.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    service.begin()
+    say(f"Running on http://{settings.server_name}:{settings.server_port}/v1")
     try:
-        settings = read_settings()
-        if settings.engine not in ("auto", "openvino"):
-            raise InvalidSetting(f"ENGINE is {settings.engine!r}; this server runs openvino.")
-        log.set_up(settings.log_format)
-        log.keep_words_out()
-        settings.require_free_port()
-        say("Starting.", python=platform.python_version())
-        service = Service(lambda: load(settings))
-        server = Server(service, settings)
-        service.on_failure(lambda: setattr(server, "should_exit", True))
-        # uvicorn has handlers of its own meanwhile, and passes on to these what it was told.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        service.begin()
-        say(f"Running on http://{settings.server_name}:{settings.server_port}/v1")
-        try:
-            server.run()
-            # Raises what kept the engine from being loaded.
-            service.wait(0)
-        finally:
-            service.close()
-    except (CannotListen, CheckpointError, InvalidSetting, NotEnoughMemory) as error:
-        print(error, file=sys.stderr)
-        return 1
+        server.run()
+        # Raises what kept the engine from being loaded.
+        service.wait(0)
+    finally:
+        service.close()
     say("Stopped.")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start(serve))

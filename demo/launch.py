@@ -21,9 +21,9 @@ from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.idle import IdleWriter
 from demo.server.kept_answers import KeptAnswers
-from demo.server.limits import Bodies, ClosedDoors
+from demo.server.limits import Bodies, Doors
 from demo.server.metrics import Observed
-from demo.server.rates import RateLimits, Rates
+from demo.server.rates import Rates
 from demo.server.routes import service_routes
 from demo.server.service import Service
 from demo.settings import Settings
@@ -55,11 +55,8 @@ KEPT_SESSIONS = 100
 
 def launch(service: Service, settings: Settings, profile: Profile) -> None:
     """Serves until SIGINT or SIGTERM, then lets texts under way end, and closes server and engine.
-
-    Raises:
-        CannotListen: the port was taken meanwhile.
-        Exception: what kept the engine from being loaded.
-    """
+    Raises CannotListen if the port was taken meanwhile, and what kept the engine from being
+    loaded."""
     stopped = threading.Event()
     _on_stop_signal(stopped.set)
     service.on_failure(stopped.set)
@@ -161,8 +158,7 @@ def _middleware(
     )
     return (
         Middleware(Observed, metrics=service.counts),
-        Middleware(ClosedDoors),
-        Middleware(RateLimits, rates=rates, trusted_proxies=settings.trusted_proxies),
+        Middleware(Doors, rates=rates, trusted_proxies=settings.trusted_proxies),
         Middleware(KeptAnswers),
         Middleware(GZipMiddleware, compresslevel=COMPRESSION),
         Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),

@@ -1,41 +1,54 @@
-"""The checkpoint that the settings name, or its replacement, and the engine that runs it."""
+"""How the page and our completions server start: the settings, then a checkpoint and its engine."""
 
-from pathlib import Path
+import sys
+from collections.abc import Callable
 
+from demo import log
+from demo.checkpoints.files import PLOT, CheckpointError
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
-from demo.generation.engine import Engine, EngineSettings, RemoteServer, load_engine
+from demo.generation.engine import UnusableServer, load_engine
+from demo.judging.judges import Judges, read_metrics
 from demo.log import say
-from demo.settings import Settings
+from demo.server.service import Loaded
+from demo.settings import InvalidSetting, Settings, read_settings
+from demo.subprocesses import NotEnoughMemory, require_memory
+
+# Of each of the two processes, in whose address space much is reserved that is never used.
+NEEDED_BYTES = 10**9
+OWNERS_TO_MEND = (CheckpointError, InvalidSetting, NotEnoughMemory, UnusableServer)
+
+REMOTE_NOTICE = (
+    "The texts are written on another server. This page cannot verify which weights it has, or "
+    "that the same seed gives the same text there."
+)
 
 
-def load_checkpoint(settings: Settings, embedded: Path) -> tuple[Checkpoint, Engine]:
-    """Raises CheckpointError if there is no checkpoint that can be run, UnusableServer if the
-    completions server that the settings name can never do."""
-    engine_settings = EngineSettings(
-        name=settings.engine,
-        device=settings.device,
-        slots=settings.slots,
-        deadline_seconds=settings.deadline_seconds,
-        cache_dir=settings.cache_dir,
-        zero_gpu=settings.zero_gpu,
-        server=RemoteServer(
-            settings.engine_url, settings.engine_key, settings.engine_model, settings.engine_kind
-        ),
-    )
-    engine: Engine
+def start(serve: Callable[[Settings], None]) -> int:
+    """Serves until it is told to stop; returns the exit code. What an owner can mend ends in one
+    sentence on stderr."""
+    try:
+        settings = read_settings()
+        log.set_up(settings.log_format)
+        settings.require_free_port()
+        require_memory(NEEDED_BYTES, "The demo")
+        serve(settings)
+    except OWNERS_TO_MEND as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
-    def load_with(checkpoint: Checkpoint) -> None:
-        nonlocal engine
-        engine = load_engine(checkpoint, engine_settings, say)
 
-    checkpoint = resolve_checkpoint(
-        model_id=settings.model_id,
-        model_revision=settings.model_revision,
-        folder=settings.checkpoint,
-        embedded=embedded,
-        base_file=settings.base_file,
-        cache_dir=settings.cache_dir,
-        say=say,
-        load=load_with,
-    )
-    return checkpoint, engine
+def load(settings: Settings) -> Loaded:
+    """The checkpoint that the settings name, or its replacement, and the engine that runs it.
+    Raises CheckpointError if there is none that can be run, UnusableServer if the completions
+    server that the settings name can never do."""
+
+    def loaded(checkpoint: Checkpoint) -> Loaded:
+        engine = load_engine(checkpoint, settings, say)
+        folder = checkpoint.folder
+        judges, metrics, plot = Judges.load(folder, say), read_metrics(folder), folder / PLOT
+        remote = REMOTE_NOTICE if settings.engine == "remote" else ""
+        notice = f"{checkpoint.notice} {remote}".strip()
+        return Loaded(engine, notice, judges, metrics, plot if plot.is_file() else None)
+
+    return resolve_checkpoint(settings, say, loaded)

@@ -118,9 +118,7 @@ def without_message(error: BaseException) -> str:
 
 def keep_words_out() -> None:
     """Filters what is logged from now on, and what Gradio prints: its errors may quote a visitor.
-
-    `gradio.blocks` prints at a start only, and still may.
-    """
+    `gradio.blocks` prints at a start only, and still may."""
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.StreamHandler())

@@ -1,8 +1,4 @@
-"""Every environment variable the demo reads: one table, with types, limits and help.
-
-`Settings` is the table. Reading it, the errors and the table in docs/settings.md (printed by
-`python -m demo.settings`) all come from it.
-"""
+"""Every environment variable the demo reads: one table, with types, limits and help."""
 
 import os
 import re
@@ -10,14 +6,15 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from limits import RateLimitItem
+from limits import RateLimitItem, parse_many
 
-from demo.generation.engine import EngineName, ServerKind
 from demo.log import Format
-from demo.server.rates import parse_rate
 
+EngineName = Literal["auto", "openvino", "transformers", "remote"]
+# Which words a completions server is asked in; "auto" goes by what it calls itself.
+ServerKind = Literal["auto", "vllm", "sglang", "llama-server"]
 Rate = Sequence[RateLimitItem]
 
 
@@ -83,52 +80,53 @@ def _path(value: str) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
-def _repository(value: str) -> str:
-    if value and not re.fullmatch(r"[\w.-]+/[\w.-]+", value, re.ASCII):
-        raise ValueError(f"is {value!r}; it must look like user/name.")
-    return value
+def _matching(pattern: str, sentence: str) -> Callable[[str], str]:
+    """Takes what the pattern matches, or nothing. `{!r}` in the sentence is for the value: secrets
+    have none, since they must not reach a log."""
+
+    def parse(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            raise ValueError(sentence.format(value))
+        return value
+
+    return parse
 
 
-def _root_path(value: str) -> str:
-    if value and not re.fullmatch(r"(https?://[\w.:\[\]-]+)?(/[\w.~-]+)*/?", value, re.ASCII):
-        raise ValueError(f"is {value!r}; it must be a path such as /demo, or a whole address.")
-    return value.rstrip("/")
+_repository = _matching(r"(?a)[\w.-]+/[\w.-]+", "is {!r}; it must look like user/name.")
+_root_path = _matching(
+    r"(?a)(https?://[\w.:\[\]-]+)?(/[\w.~-]+)*/?",
+    "is {!r}; it must be a path such as /demo, or a whole address.",
+)
+_contact = _matching(
+    r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+",
+    "is {!r}; it must be an https address or an e-mail address.",
+)
+_address = _matching(
+    r"(?a)https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?",
+    "is {!r}; it must look like http://10.0.0.5:8000/v1.",
+)
+_key = _matching(
+    "[!-~]{1,2000}", "must be at most 2,000 printable ASCII characters without spaces."
+)
+_model = _matching("[ -~]{1,200}", "is {!r}; it must be at most 200 printable ASCII characters.")
+_token = _matching("[!-~]{16,200}", "must be 16 to 200 printable ASCII characters without spaces.")
 
 
-def _contact(value: str) -> str:
-    if value and not re.fullmatch(r"https://[^\s/]+\S*|[^@\s/]+@[^@\s/]+", value):
-        raise ValueError(f"is {value!r}; it must be an https address or an e-mail address.")
-    return value
-
-
-def _address(value: str) -> str:
+def _server(value: str) -> str:
     if "@" in value:
         # Not the value: a secret must not reach a log.
         raise ValueError("must not hold a name or password; ENGINE_KEY is for secrets.")
-    if value and not re.fullmatch(
-        r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?", value, re.ASCII
-    ):
-        raise ValueError(f"is {value!r}; it must look like http://10.0.0.5:8000/v1.")
-    return value.rstrip("/")
+    return _address(value)
 
 
-def _key(value: str) -> str:
-    if not re.fullmatch(r"[!-~]{0,2000}", value):
-        raise ValueError("must be at most 2,000 printable ASCII characters without spaces.")
-    return value
-
-
-def _model(value: str) -> str:
-    if not re.fullmatch(r"[ -~]{0,200}", value):
-        raise ValueError(f"is {value!r}; it must be at most 200 printable ASCII characters.")
-    return value
-
-
-def _token(value: str) -> str:
-    if value and not re.fullmatch(r"[!-~]{16,200}", value):
-        # Not the value: a secret must not reach a log.
-        raise ValueError("must be 16 to 200 printable ASCII characters without spaces.")
-    return value
+def _rate(value: str) -> Rate:
+    """One or more limits as the library `limits` writes them: "120/minute", "5/second; 60/hour"."""
+    try:
+        return parse_many(value)
+    except ValueError:
+        raise ValueError(
+            f'is {value!r}; it must be a rate such as 120/minute or "5/second; 60/minute".'
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class Settings:
     base_file: Path | None = _variable("BASE_FILE", "", "the embedded checkpoint's base file, if it is already on this machine", _path)
     cache_dir: Path = _variable("CACHE_DIR", "~/.cache/trump-or-computer-dump", "where the base file, merged checkpoints and exports are kept", _path)
     engine: EngineName = _choice("ENGINE", auto="transformers on a GPU, OpenVINO on a CPU where it can run the checkpoint, else transformers", openvino="", transformers="", remote="a completions server elsewhere, at `ENGINE_URL`")
-    engine_url: str = _variable("ENGINE_URL", "", "address of the completions server, as OpenAI's clients take it: `http://10.0.0.5:8000/v1`; required with `ENGINE=remote` ([which servers](scaling.md))", _address)
+    engine_url: str = _variable("ENGINE_URL", "", "address of the completions server, as OpenAI's clients take it: `http://10.0.0.5:8000/v1`; required with `ENGINE=remote` ([which servers](scaling.md))", _server)
     engine_key: str = _variable("ENGINE_KEY", "", "secret that the completions server asks for (`Authorization: Bearer …`); of our own completions server, the one it asks for", _key)
     engine_model: str = _variable("ENGINE_MODEL", "", "the completions server's name of the model; empty: its only one", _model)
     engine_kind: ServerKind = _choice("ENGINE_KIND", auto="by what the completions server calls itself", vllm="and what imitates it", sglang="", **{"llama-server": ""})
@@ -158,10 +156,10 @@ class Settings:
     root_path: str = _variable("GRADIO_ROOT_PATH", "", "path under which a proxy serves the demo, such as `/demo`, or the whole address ([how](owner.md#behind-a-proxy))", _root_path)
     queue_size: int = _number("QUEUE_SIZE", 80, 1, 1_000, "calls for texts that may wait or be written; one more is told when to come back")
     visitor_queue: int = _number("VISITOR_QUEUE", 60, 1, 1_000, "the same for one visitor, who is an IPv4 address or a /64 network")
-    rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", parse_rate)
-    rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", parse_rate)
-    rate_rounds: Rate = _variable("RATE_ROUNDS", "180/minute", "the same for rounds of the guessing game", parse_rate)
-    rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", parse_rate)
+    rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", _rate)
+    rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", _rate)
+    rate_rounds: Rate = _variable("RATE_ROUNDS", "180/minute", "the same for rounds of the guessing game", _rate)
+    rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", _rate)
     rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "all visitors together may ask so many times as often")
     trusted_proxies: int = _number("TRUSTED_PROXIES", 0, 0, 10, "proxies before this server that append to X-Forwarded-For; 1 on a Space")
     deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")
@@ -179,7 +177,7 @@ class Settings:
 
     def require_free_port(self) -> None:
         """Finds out before minutes of loading what launching would find out after them. Raises
-        CannotListen if the port is taken, or the address is not this machine's."""
+        CannotListen."""
         try:
             socket.create_server((self.server_name, self.server_port)).close()
         except OSError as error:
@@ -194,8 +192,7 @@ VARIABLES: tuple[Variable, ...] = tuple(_FIELDS.values())
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Reads and checks every variable. Raises InvalidSetting for the first one that cannot be
-    used."""
+    """Reads and checks every variable. Raises InvalidSetting for the first that cannot be used."""
     on_spaces = environ.get("SYSTEM") == "spaces"
     values: dict[str, Any] = {}
     for name, variable in _FIELDS.items():
@@ -216,6 +213,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             f"ENGINE is {values['engine']!r} and ENGINE_URL {values['engine_url']!r}: a completions "
             "server elsewhere takes ENGINE=remote and its address."
         )
+    for name in ("root_path", "engine_url"):
+        values[name] = values[name].rstrip("/")
     for repository, revision in (
         ("model_id", "model_revision"),
         ("tweets_dataset", "tweets_revision"),

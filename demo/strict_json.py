@@ -10,13 +10,10 @@ MAX_VALUES = 4_000_000
 
 
 def parse_json(content: bytes, max_depth: int | None = None) -> Any:
-    """The value of a JSON text in UTF-8.
-
-    Python's own reader also takes other encodings, NaN, numbers that become infinite, halves of
-    surrogate pairs, which cannot be written again, and the last of several values of one name,
-    where another reader might take the first. Raises ValueError for any of that, for more than
-    MAX_VALUES values or more than `max_depth` levels; the message is the end of a sentence.
-    """
+    """The value of a JSON text in UTF-8. Raises ValueError, with the end of a sentence, for more
+    than MAX_VALUES values or `max_depth` levels, and for what only Python's reader takes: other
+    encodings, NaN, numbers that become infinite, halves of surrogate pairs, which cannot be written
+    again, and the last of several values of one name, where another reader might take the first."""
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError(f"it holds more than {MAX_VALUES:,} values")
     text = content.decode()

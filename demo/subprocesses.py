@@ -117,8 +117,7 @@ def _limit() -> str:
 
 
 def end_with_parent() -> None:
-    """Ends this process as soon as its parent has ended, if `run_module` started it: then its
-    input is a pipe."""
+    """Ends this process as soon as its parent has ended, if `run_module` started it: by a pipe."""
 
     def wait() -> None:
         # Nothing is ever sent. Not sys.stdin, whose lock Python wants when it exits.
@@ -131,8 +130,7 @@ def end_with_parent() -> None:
 
 def run_module(module: str, *arguments: str, say: Callable[[str], None]) -> None:
     """Runs a module to its end; `say` is called with each line that it prints. Raises ModuleFailed
-    if it ended with an error, NotEnoughMemory if it has too little memory, OSError if it could not
-    write for lack of space."""
+    if it ended with an error, NotEnoughMemory or OSError if memory or disk did not suffice."""
     # A file, not a pipe: nobody reads stderr meanwhile, and a full pipe would stop the process.
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(

@@ -26,6 +26,7 @@ from demo.generation.openvino.exported import Exported, require_ordinary_export
 from demo.generation.profile import read_profile
 from demo.judging import detector, originals
 from demo.judging.judges import Judges, read_metrics
+from demo.settings import read_settings
 from demo.ui.about import figures
 from tests import tiny
 
@@ -71,9 +72,10 @@ def load(folder: Path) -> Outcome:
     said: list[str] = []
     try:
         read_profile(folder)
-        checkpoint = resolve_checkpoint(
-            folder=folder, base_file=None, cache_dir=folder.parent / "cache", say=said.append
+        settings = read_settings(
+            {"CHECKPOINT": str(folder), "CACHE_DIR": str(folder.parent / "cache")}
         )
+        checkpoint = resolve_checkpoint(settings, said.append, lambda checkpoint: checkpoint)
         load_model(checkpoint.folder, torch.float32, "cpu")
         judges, metrics = Judges.load(folder, said.append), read_metrics(folder)
         if judges.detector:

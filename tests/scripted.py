@@ -16,6 +16,7 @@ from demo.generation.engine import (
     EngineError,
     EngineIdentity,
     FinishReason,
+    WorkerState,
     coalesced,
 )
 from demo.generation.request import GenerationRequest
@@ -133,6 +134,9 @@ class ScriptedEngine:
 
     def health(self) -> bool:
         return True
+
+    def worker(self) -> WorkerState:
+        return WorkerState()
 
     def close(self) -> None:
         self._is_closed = True

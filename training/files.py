@@ -1,5 +1,6 @@
 """Checkpoint folders and JSON, as the verbs read and write them."""
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -8,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
@@ -21,18 +21,11 @@ def resolve_folder(
     """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
     kept in `cache_dir` or where the settings say. Raises CheckpointError if it cannot be used."""
     try:
-        settings = read_settings()
+        settings = dataclasses.replace(read_settings(), model_id="", checkpoint=folder)
     except InvalidSetting as error:
         raise TrainingError(str(error)) from error
-    return resolve_checkpoint(
-        model_id="",
-        model_revision="",
-        folder=folder,
-        embedded=EMBEDDED,
-        base_file=settings.base_file,
-        cache_dir=cache_dir or settings.cache_dir,
-        say=say,
-    )
+    settings = dataclasses.replace(settings, cache_dir=cache_dir or settings.cache_dir)
+    return resolve_checkpoint(settings, say, lambda checkpoint: checkpoint)
 
 
 def print_persona(folder: Path, say: Callable[[str], None] = print) -> None:

@@ -7,7 +7,7 @@ texts that are written at the same time share its arithmetic.
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.checkpoints.weights import load_model
-from demo.generation.engine import Engine, EngineSettings, load_engine
+from demo.generation.engine import Engine, load_engine
 from demo.generation.profile import SAMPLING, read_profile
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.settings import read_settings
@@ -53,12 +53,13 @@ def load_fp32(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
 @contextmanager
 def open_engine(checkpoint: Checkpoint) -> Iterator[Engine]:
     """The engine that the demo would choose for the checkpoint on this machine."""
-    settings = EngineSettings(
-        name="auto",
+    settings = replace(
+        read_settings(),
+        engine="auto",
         device="auto",
         slots=SLOTS,
         deadline_seconds=DEADLINE_SECONDS,
-        cache_dir=read_settings().cache_dir,
+        zero_gpu=False,
     )
     engine = load_engine(checkpoint, settings, print)
     try:

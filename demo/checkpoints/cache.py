@@ -136,8 +136,7 @@ def _remove_unused(folder: Path) -> None:
 
 
 def _lock(folder: Path, exclusive: bool = False) -> int | None:
-    """An open, locked directory; None if there is none, or it cannot be locked. An exclusive lock
-    is not waited for."""
+    """An open, locked directory, or None. An exclusive lock is not waited for."""
     if fcntl is None:
         return None
     try:

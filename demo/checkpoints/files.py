@@ -11,7 +11,7 @@ import math
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -28,65 +28,42 @@ PERSONA = "persona.json"
 # Bits per byte on dev during training, as a picture.
 PLOT = "curve.png"
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+# Of each file the largest size, in bytes: several times what any real checkpoint has. Weights have
+# no limit of their own: they must fit the machine's memory.
 # What defines a model besides its weights.
-DEFINING = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-)
-# Small files that the page is built from, read before the weights are fetched.
-EARLY = (PERSONA, GENERATION_CONFIG)
-# What a running demo reads, as patterns; nothing pickled, no code.
-NEEDED = (
-    *DEFINING,
-    *EARLY,
-    "*.safetensors",
-    "*.safetensors.index.json",
-    BASE,
-    METRICS,
-    PLOT,
-    "originals.*",
-    "detector.*",
-    SUMS,
-)
-# The largest size of each kind, in bytes: several times what any real checkpoint has. Weights have
-# none of their own: they must fit the machine's memory.
-MAX_BYTES: Mapping[str, int] = {
+DEFINING: Mapping[str, float] = {
+    "config.json": 1_000_000,
     "tokenizer.json": 64_000_000,
-    "vocab.json": 32_000_000,
-    "merges.txt": 32_000_000,
     "tokenizer_config.json": 4_000_000,
     "special_tokens_map.json": 1_000_000,
     "added_tokens.json": 1_000_000,
-    "config.json": 1_000_000,
-    GENERATION_CONFIG: 1_000_000,
-    PERSONA: 100_000,
-    METRICS: 4_000_000,
-    BASE: 10_000,
-    SUMS: 1_000_000,
-    PLOT: 8_000_000,
-    "originals.*": 8_000_000,
-    "detector.*": 8_000_000,
-    "*.safetensors.index.json": 16_000_000,
-    "export.json": 10_000,
-    "openvino_model.xml": 32_000_000,
+    "vocab.json": 32_000_000,
+    "merges.txt": 32_000_000,
 }
-IGNORED = ("*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.py")
+# Small files that the page is built from, read before the weights are fetched.
+EARLY: Mapping[str, float] = {PERSONA: 100_000, GENERATION_CONFIG: 1_000_000}
+# What a running demo reads, as patterns; nothing pickled, no code.
+NEEDED: Mapping[str, float] = {
+    **DEFINING,
+    **EARLY,
+    BASE: 10_000,
+    METRICS: 4_000_000,
+    PLOT: 8_000_000,
+    SUMS: 1_000_000,
+    "originals.safetensors": 8_000_000,
+    "detector.safetensors": 8_000_000,
+    "*.safetensors": math.inf,
+    "*.safetensors.index.json": 16_000_000,
+}
+IGNORED = ("*/*",)
 # The one subfolder that is read: an OpenVINO export that a checkpoint may ship.
 EXPORT_SUBFOLDER = "openvino"
-NEEDED_OF_EXPORT = (
-    "openvino_model.xml",
-    "openvino_model.bin",
-    "export.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    SUMS,
-)
+NEEDED_OF_EXPORT: Mapping[str, float] = {
+    "openvino_model.xml": 32_000_000,
+    "openvino_model.bin": math.inf,
+    "export.json": 10_000,
+    **{name: NEEDED[name] for name in ("config.json", GENERATION_CONFIG, "tokenizer.json", SUMS)},
+}
 Sha256 = Callable[[Path], str]
 
 
@@ -103,12 +80,10 @@ class ChecksumMismatch(ValueError):
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """Where a file of a checkpoint's folder is; None if there is none of that name.
-
-    A link is followed inside the folder only, or, from a snapshot in the Hub client's cache, to
-    that cache's files. Raises CheckpointError if it is no ordinary file, cannot be read, is outside
-    the folder or larger than MAX_BYTES.
-    """
+    """Where a file of a checkpoint's folder is; None if there is none of that name. A link is
+    followed inside the folder only, or, from a snapshot in the Hub client's cache, to that cache's
+    files. Raises CheckpointError if it is no ordinary file, cannot be read, is outside or too
+    large."""
     if os.path.basename(name) != name or name in ("", ".", "..") or "\0" in name:
         raise CheckpointError(f"{folder.name} names {name[:80]!r}, which is not a file inside it.")
     what = f"{name} of {folder.name}"
@@ -128,8 +103,9 @@ def find_file(folder: Path, name: str) -> Path | None:
         raise CheckpointError(f"{what} is not an ordinary file.")
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"{what} cannot be read: {os.strerror(errno.EACCES)}.")
-    limits = (most for pattern, most in MAX_BYTES.items() if fnmatch(name, pattern))
-    if state.st_size > (limit := next(limits, math.inf)):
+    every = {**NEEDED_OF_EXPORT, **NEEDED}.items()
+    limit = next((most for pattern, most in every if fnmatch(name, pattern)), math.inf)
+    if state.st_size > limit:
         raise CheckpointError(f"{what} is {state.st_size:,} bytes; at most {limit:,} are read.")
     return path
 
@@ -153,8 +129,7 @@ def require_file(folder: Path, name: str) -> Path:
 
 
 def read_json(folder: Path, name: str) -> Any:
-    """The value of a JSON file, None if there is no such file; raises CheckpointError if it is not
-    one that `find_file` and `parse_json` take."""
+    """The value of a JSON file, None if there is no such file. Raises CheckpointError."""
     path = find_file(folder, name)
     if path is None:
         return None
@@ -178,8 +153,7 @@ def read_object(folder: Path, name: str) -> dict[str, Any]:
 
 
 def needed_files(folder: Path) -> dict[str, Path]:
-    """Where each file is that a running demo reads, by its name; raises CheckpointError as
-    `find_file`."""
+    """Where each file is that a running demo reads, by its name. Raises CheckpointError."""
     names = (name for name in sorted(os.listdir(folder)) if any(fnmatch(name, p) for p in NEEDED))
     return {name: path for name in names if (path := find_file(folder, name)) is not None}
 
@@ -218,7 +192,7 @@ def verify_checksums(
     folder: Path,
     sums: Mapping[str, str] | None = None,
     *,
-    required: Sequence[str] = ("*",),
+    required: Collection[str] = ("*",),
     sha256: Sha256 = file_sha256,
 ) -> None:
     """Compares every file with its sha256 in `sums`, by default those in SHA256SUMS; a file whose
@@ -234,7 +208,9 @@ def verify_checksums(
             raise ChecksumMismatch(f"{name} does not have its sha256.")
 
 
-def is_whole(folder: Path, sha256: Sha256 = file_sha256, required: Sequence[str] = ("*",)) -> bool:
+def is_whole(
+    folder: Path, sha256: Sha256 = file_sha256, required: Collection[str] = ("*",)
+) -> bool:
     """Whether the folder has a SHA256SUMS and every file in it is there and unchanged."""
     try:
         verify_checksums(folder, required=required, sha256=sha256)

@@ -5,7 +5,7 @@ Whether the bytes are right is for the caller to verify: the Hub's client compar
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from logging import ERROR
@@ -54,12 +54,10 @@ class Snapshot:
 
 
 def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Snapshot:
-    """The files of one commit that a demo needs, in the Hub client's own cache.
-
-    If the Hub cannot be reached, or sends nothing for `patience_seconds`, a local copy of the same
-    commit is taken. Raises HubError if there is no such repository or commit, no access, or neither
-    the Hub nor a whole copy.
-    """
+    """The files of one commit that a demo needs, in the Hub client's own cache; a local copy of
+    that commit if the Hub cannot be reached, or sends nothing for `patience_seconds`. Raises
+    HubError if there is no such repository or commit, no access, or neither the Hub nor a whole
+    copy."""
     # By their full names: a pattern cannot except one subfolder from `*/*`.
     export = {"allow_patterns": [f"{EXPORT_SUBFOLDER}/{name}" for name in NEEDED_OF_EXPORT]}
     needed = {"allow_patterns": list(NEEDED), "ignore_patterns": list(IGNORED)}
@@ -81,12 +79,11 @@ def fetch_snapshot(model_id: str, revision: str, patience_seconds: float) -> Sna
 def fetch_files(
     repo_id: str,
     revision: str,
-    names: Sequence[str],
+    names: Iterable[str],
     patience_seconds: float,
     repo_type: RepoType = "model",
 ) -> Path:
-    """A folder with those of the named small files that the commit has; a local copy and errors as
-    of `fetch_snapshot`."""
+    """A folder with the named small files that the commit has, fetched as `fetch_snapshot` does."""
 
     def download(**options: Any) -> Path:
         wanted = {"revision": revision, "repo_type": repo_type, "allow_patterns": list(names)}

@@ -79,15 +79,20 @@ class Decoder:
         self.tokenizer.save_pretrained(folder)
 
 
-def read_base(path: Path) -> Decoder:
-    """A Llama from a GGUF file; raises CheckpointError if it is another model.
+class _Metadata(dict[str, Any]):
+    """What a GGUF file says of its model."""
 
-    transformers would read the file three times over, and import far more than is needed here.
-    `<|endoftext|>` takes the place of every special token of the chat model: a document is one
-    tweet, opened and closed by it.
-    """
+    def __missing__(self, name: str) -> Any:
+        raise CheckpointError(f"The base file lacks {name}, which every llama has.")
+
+
+def read_base(path: Path) -> Decoder:
+    """A Llama from a GGUF file; raises CheckpointError if it is another model. transformers would
+    read the file three times over, and import far more than is needed here. `<|endoftext|>` takes
+    the place of every special token of the chat model: a document is one tweet, opened and closed
+    by it."""
     gguf = GGUFReader(path)
-    facts = {name: field.contents() for name, field in gguf.fields.items()}
+    facts = _Metadata({name: field.contents() for name, field in gguf.fields.items()})
     if (kind := facts["general.architecture"]) != "llama":
         raise CheckpointError(f"{path.name} is a {kind} model; the base must be a llama.")
     vocab = {token: index for index, token in enumerate(facts["tokenizer.ggml.tokens"])}
@@ -125,19 +130,15 @@ def _split_halves(weight: Tensor, heads: int) -> Tensor:
 
 
 def build_tokenizer(vocab: dict[str, int] | str, merges: Any) -> GPT2Tokenizer:
-    """A byte-level BPE tokenizer whose one special token is `<|endoftext|>`.
-
-    `vocab` and `merges` are a dict and pairs (which transformers' types deny), or their files."""
+    """A byte-level BPE tokenizer whose one special token is `<|endoftext|>`, from a dict and pairs
+    (which transformers' types deny), or their files."""
     roles = ("bos_token", "eos_token", "unk_token", "pad_token")
     return GPT2Tokenizer(vocab=vocab, merges=merges, **dict.fromkeys(roles, END_OF_TEXT))
 
 
 def merge(folder: Path, base: Decoder, out: Path) -> None:
-    """Writes a checkpoint folder: the base's weights plus the difference in `folder`.
-
-    The folder's other files (decoding defaults, figures) are copied. Raises CheckpointError if the
-    difference does not fit the base.
-    """
+    """Writes a checkpoint folder: the base's weights plus the difference in `folder`, and its other
+    files. Raises CheckpointError if the difference does not fit the base."""
     try:
         _add(base.weights, read_difference(folder / DIFFERENCE))
     except ValueError as error:
@@ -150,8 +151,7 @@ def merge(folder: Path, base: Decoder, out: Path) -> None:
 
 
 def _add(weights: Mapping[str, Tensor], differences: Mapping[str, Tensor]) -> None:
-    """Adds in place. Raises ValueError if weights and differences do not match in names and
-    shapes."""
+    """Adds in place. Raises ValueError if names or shapes do not match."""
     if unmatched := weights.keys() ^ differences.keys():
         raise ValueError(f"{min(unmatched)} has no match")
     for name, weight in weights.items():

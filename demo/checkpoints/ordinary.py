@@ -76,11 +76,8 @@ KNOWN_PATTERNS = (
 
 
 def require_ordinary(folder: Path, name: str) -> None:
-    """Decides whether a folder is a checkpoint that may be loaded.
-
-    Raises CheckpointError if it has no weights in safetensors, brings code, asks for more memory
-    than its weights take or the machine has, or for what is not listed above.
-    """
+    """Raises CheckpointError if a folder must not be loaded: it has no weights in safetensors,
+    brings code, asks for more memory than its weights take, or for what is not listed above."""
     config, tokenizer_config = (read_object(folder, one) for one in REFUSED_KEYS)
     for settings, values in ((CONFIG, config), (TOKENIZER_CONFIG, tokenizer_config)):
         for key in REFUSED_KEYS[settings]:
@@ -117,8 +114,7 @@ def require_room(folder: Path, name: str) -> None:
 
 
 def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each weight, from the headers of a folder's files; raises CheckpointError if one
-    is larger than MAX_HEADER_BYTES, or damaged."""
+    """The shape of each weight, from the headers of a folder's files. Raises CheckpointError."""
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weights_of(folder):
         require_file(folder, path.name)

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from demo.checkpoints.files import MAX_BYTES, PERSONA, PrivateCheckpointError, find_file
+from demo.checkpoints.files import EARLY, PERSONA, PrivateCheckpointError, find_file
 
+MAX_BYTES = int(EARLY[PERSONA])
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
 PLACE_OF_ID = "{id}"
@@ -39,8 +40,7 @@ class InvalidPersona(PrivateCheckpointError):
 
 
 def _line(value: Any) -> str:
-    """One line of plain text; the ValueError says what the value must be, for a sentence that
-    begins with its name."""
+    """One line of plain text; the ValueError ends a sentence that begins with the value's name."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty.")
     if len(value) > MAX_CHARACTERS:
@@ -84,12 +84,11 @@ Line = Annotated[str, BeforeValidator(_line)]
 class Persona(BaseModel):
     """The words that depend on whose tweets they are. Each is one line of plain text.
 
-    `name` is the person's, `tweets` how a sentence calls the tweets ("Donald Trump's tweets, 2009
-    to 2021"), `archive` where they come from. `title` heads the page, `author` and `handle` sign
-    the card: of something that nobody takes for the person. `label` goes with every text that
-    leaves the page, `badge` is its short form. `examples` are openings to begin with. `link` is
-    where a real tweet can be read, with `{id}` in place of its id, `language` the tweets' language
-    as an ISO 639 code.
+    `tweets` is how a sentence calls them ("Donald Trump's tweets, 2009 to 2021"), `archive` where
+    they come from. `author` and `handle` sign the card: of something that nobody takes for the
+    person. `label` goes with every text that leaves the page, `badge` is its short form. `examples`
+    are openings to begin with. `link` is where a real tweet can be read, with `{id}` in place of
+    its id, `language` an ISO 639 code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,8 +112,7 @@ class Persona(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """From a `.toml` that an owner wrote, or the `persona.json` that became of it. Raises
-        InvalidPersona if it cannot be read, or a field is missing, unknown or not what it must
-        be."""
+        InvalidPersona."""
         values = _parsed(path)
         if not isinstance(values, dict):
             raise InvalidPersona(f"{path.name} must be a table of fields.")
@@ -148,8 +146,7 @@ NOBODY = Persona(
 
 
 def persona_of(folder: Path) -> Persona:
-    """Of a checkpoint's folder, `NOBODY` where it does not say; raises CheckpointError if it says
-    so in a file that cannot be used."""
+    """Of a checkpoint's folder, `NOBODY` where it does not say. Raises CheckpointError."""
     return Persona.read(folder / PERSONA) if find_file(folder, PERSONA) else NOBODY
 
 
@@ -157,9 +154,9 @@ def _parsed(path: Path) -> Any:
     kind = path.suffix[1:].upper()
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES[PERSONA] + 1)
-        if len(content) > MAX_BYTES[PERSONA]:
-            raise ValueError(f"it is larger than the {MAX_BYTES[PERSONA]:,} bytes that are read")
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it is larger than the {MAX_BYTES:,} bytes that are read")
         return (tomllib.loads if kind == "TOML" else json.loads)(content.decode("utf-8"))
     except OSError as error:
         raise InvalidPersona(f"{path} could not be read: {error.strerror}.") from error

@@ -28,8 +28,8 @@ def load_model(
     folder: Path, dtype: torch.dtype, device: str
 ) -> tuple[Any, PreTrainedTokenizerBase]:
     """The model of a checkpoint folder, in evaluation mode on the device, and its tokenizer. Raises
-    CheckpointError if a weight is missing, superfluous, misshapen or not finite, the tokenizer does
-    not fit, or the checkpoint brings code of its own."""
+    CheckpointError if a weight is missing, superfluous, misshapen or not finite, or the tokenizer
+    does not fit."""
     require_ordinary(folder, folder.name)
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:

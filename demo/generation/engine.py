@@ -12,19 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from demo.checkpoints.files import CheckpointError
 from demo.generation.request import GenerationRequest
 
 if TYPE_CHECKING:
     from demo.checkpoints.resolve import Checkpoint
+    from demo.settings import Settings
 
-EngineName = Literal["auto", "openvino", "transformers", "remote"]
-# Which words a completions server is asked in; "auto" goes by what it calls itself.
-ServerKind = Literal["auto", "vllm", "sglang", "llama-server"]
 FinishReason = Literal["end_of_tweet", "length", "deadline"]
 # Text is handed over at most about ten times a second: a browser that redraws at every token
 # is slower than the model, and on two cores each update slows everybody's next token.
@@ -98,24 +96,27 @@ def source_line(identity: EngineIdentity, request: GenerationRequest) -> str:
     ))  # fmt: skip
 
 
-class Engine(Protocol):
-    """Safe to call from many threads; no global seeds, no global stop flags.
+@dataclass(frozen=True)
+class WorkerState:
+    """The process that an engine works in, if there is one now, and how often it was restarted."""
 
-    `slots` is how many texts it writes at once; more wait for their turn.
-    """
+    pid: int | None = None
+    restarts: int = 0
+
+
+class Engine(Protocol):
+    """Safe to call from many threads; no global seeds, no global stop flags. `slots` is how many
+    texts it writes at once; more wait for their turn."""
 
     identity: EngineIdentity
     context_tokens: int
     slots: int
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        """Generates; closing the iterator cancels the work and frees its place.
-
-        The same request gives the same text, alone or among others. The first piece comes as soon
-        as it is there, later ones about every `UPDATE_SECONDS`. Raises InvalidRequest from the
-        first `next()`, if the prompt does not fit the context, EngineError if generation fails or a
-        wait outlasts its deadline.
-        """
+        """Generates; closing the iterator cancels the work and frees its place. The same request
+        gives the same text, alone or among others. The first piece comes at once, later ones about
+        every `UPDATE_SECONDS`. Raises InvalidRequest from the first `next()`, if the prompt does
+        not fit the context, EngineError if generation fails or a wait outlasts its deadline."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -126,25 +127,12 @@ class Engine(Protocol):
         """True only if it could generate now."""
         ...
 
+    def worker(self) -> WorkerState:
+        """How the process is that it works in, if it is not this one."""
+        return WorkerState()
+
     def close(self) -> None:
         """Cancels what is running and frees what is held."""
-        ...
-
-
-@dataclass(frozen=True)
-class WorkerState:
-    """The process that an engine works in, if there is one now, and how often it was restarted."""
-
-    pid: int | None = None
-    restarts: int = 0
-
-
-@runtime_checkable
-class HasWorker(Protocol):
-    """An engine that works in a process of its own."""
-
-    def worker(self) -> WorkerState:
-        """How that process is."""
         ...
 
 
@@ -163,12 +151,9 @@ def coalesced(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, No
 def stream_many(
     engine: Engine, requests: Sequence[GenerationRequest]
 ) -> Generator[tuple[int, Chunk | Exception], None, None]:
-    """The chunks of all requests as they come, each with its request's index.
-
-    A text that fails ends with its exception, and the others go on. Closing the iterator cancels
-    all of them. Raises EngineError if not every text could be started; those that were are
-    cancelled.
-    """
+    """The chunks of all requests as they come, each with its request's index. A text that fails
+    ends with its exception, and the others go on. Closing the iterator cancels all of them, and so
+    does the EngineError that is raised if not every text could be started."""
     events: queue.SimpleQueue[tuple[int, Chunk | Exception]] = queue.SimpleQueue()
     cancelled = threading.Event()
 
@@ -202,57 +187,36 @@ def stream_many(
         cancelled.set()
 
 
-@dataclass(frozen=True)
-class RemoteServer:
-    """A completions server: `url` ends where `/models` begins; `model` may be empty if it serves a
-    single one."""
-
-    url: str
-    key: str = field(default="", repr=False)
-    model: str = ""
-    kind: ServerKind = "auto"
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """What an owner may choose. `slots` is how many texts OpenVINO and ZeroGPU write at once, or a
-    server elsewhere is asked for."""
-
-    name: EngineName
-    device: str
-    slots: int
-    deadline_seconds: float
-    cache_dir: Path
-    zero_gpu: bool = False
-    server: RemoteServer = RemoteServer("")
-
-
 def load_engine(
-    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+    checkpoint: "Checkpoint", settings: "Settings", say: Callable[[str], None]
 ) -> Engine:
     """The engine that is asked for; for `auto` transformers on a GPU, OpenVINO on a CPU where it
     can run the checkpoint, else transformers. `say` is told which, and why. Raises CheckpointError
     if the checkpoint cannot be run, UnusableServer if the server elsewhere cannot be used."""
-    if settings.name == "remote":
-        return _load_remote(checkpoint, settings, say)
+    if settings.engine == "remote":
+        from demo.generation.remote.engine import RemoteEngine  # noqa: PLC0415
+
+        remote = RemoteEngine(checkpoint, settings, say)
+        say(f"Engine: {remote.identity.engine}, at ENGINE_URL, because ENGINE says so.")
+        return remote
     if settings.zero_gpu:
         from demo.generation.transformers_engine import ZeroGPUEngine  # noqa: PLC0415
 
         say("Engine: transformers, on ZeroGPU.")
         return ZeroGPUEngine(checkpoint, settings.slots, settings.deadline_seconds)
-    if settings.name == "transformers":
+    if settings.engine == "transformers":
         why = "ENGINE says so."
-    elif settings.name == "auto" and has_gpu(settings.device):
+    elif settings.engine == "auto" and has_gpu(settings.device):
         why = "there is a GPU."
     else:
         try:
             engine = _load_openvino(checkpoint, settings, say)
         except CheckpointError as error:
-            if settings.name == "openvino":
+            if settings.engine == "openvino":
                 raise
             why = f"OpenVINO cannot be taken: {error}"
         else:
-            because = "there is no GPU" if settings.name == "auto" else "ENGINE says so"
+            because = "there is no GPU" if settings.engine == "auto" else "ENGINE says so"
             say(f"Engine: OpenVINO, because {because}.")
             return engine
     say(f"Engine: transformers, because {why}")
@@ -260,8 +224,7 @@ def load_engine(
 
 
 def has_gpu(device: str) -> bool:
-    """Whether `device`, or for `auto` this machine, is a GPU; torch is imported only if there may
-    be one."""
+    """Whether `device`, or for `auto` this machine, is a GPU; asks torch if there may be one."""
     if device != "auto":
         return device == "cuda"
     if sys.platform == "linux" and not any(Path(path).exists() for path in _GPU_DEVICES):
@@ -272,7 +235,7 @@ def has_gpu(device: str) -> bool:
 
 
 def _load_openvino(
-    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
+    checkpoint: "Checkpoint", settings: "Settings", say: Callable[[str], None]
 ) -> Engine:
     if importlib.util.find_spec("openvino_genai") is None:
         raise CheckpointError("openvino-genai is not installed.")
@@ -287,23 +250,7 @@ def _load_openvino(
     )
 
 
-def _load_remote(
-    checkpoint: "Checkpoint", settings: EngineSettings, say: Callable[[str], None]
-) -> Engine:
-    from demo.generation.remote.engine import RemoteEngine  # noqa: PLC0415
-
-    engine = RemoteEngine(
-        settings.server,
-        checkpoint,
-        slots=settings.slots,
-        deadline_seconds=settings.deadline_seconds,
-        say=say,
-    )
-    say(f"Engine: {engine.identity.engine}, at ENGINE_URL, because ENGINE says so.")
-    return engine
-
-
-def _load_transformers(checkpoint: "Checkpoint", settings: EngineSettings) -> Engine:
+def _load_transformers(checkpoint: "Checkpoint", settings: "Settings") -> Engine:
     from demo.generation.transformers_engine import TransformersEngine  # noqa: PLC0415
 
     return TransformersEngine(

@@ -8,23 +8,31 @@ from typing import Any
 
 from demo.checkpoints.files import GENERATION_CONFIG, CheckpointError, read_object
 from demo.checkpoints.persona import NOBODY, Persona, persona_of
-from demo.generation.request import FIELDS, GenerationRequest, InvalidRequest
+from demo.generation.request import FIELDS, GenerationRequest, InvalidRequest, NumberField
 
 # What a checkpoint may choose of its own sampling; the length of a text is the demo's to choose.
 SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")
 
+SEED_ELSEWHERE = "Leave blank for a random one. The same seed may give another text next time."
+
 
 @dataclass(frozen=True)
 class Profile:
-    """Whose tweets a checkpoint imitates, and the settings of a request that names none."""
+    """Whose tweets a checkpoint imitates, the settings of a request that names none, and whether
+    the same seed gives the same text: another server may do as it likes."""
 
     persona: Persona = NOBODY
     defaults: GenerationRequest = GenerationRequest(seed=0)
+    repeats_seeds: bool = True
+
+    def help_of(self, field: NumberField) -> str:
+        """What is said of a field of a request."""
+        is_promised = field.name != "seed" or self.repeats_seeds
+        return field.help if is_promised else SEED_ELSEWHERE
 
 
 def read_profile(folder: Path) -> Profile:
-    """The profile of a checkpoint's folder; what it does not say is as in `Profile()`. Raises
-    InvalidPersona if its persona cannot be used."""
+    """The profile of a checkpoint's folder, which may say nothing. Raises InvalidPersona."""
     values: dict[str, Any] = {}
     # A damaged file is found when the checkpoint is verified.
     with suppress(CheckpointError):

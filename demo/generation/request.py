@@ -35,8 +35,7 @@ class NumberField:
     help: str
 
     def validate(self, value: object) -> float:
-        """The value as `int` (whole fields) or `float`. Raises InvalidRequest if it is not a finite
-        number, not whole where it must be, or out of range."""
+        """The value as `int` (whole fields) or `float`. Raises InvalidRequest if it is neither."""
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
@@ -95,8 +94,7 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One text to be generated; every field of an instance is valid. Raises InvalidRequest on
-    construction, for the first field that breaks its limit."""
+    """One text to be generated. Raises InvalidRequest for the first field that breaks its limit."""
 
     prompt: str = ""
     max_new_tokens: int = _default("max_new_tokens")

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
 
 from tokenizers import Tokenizer
 
 from demo.checkpoints.files import CheckpointError, require_file
-from demo.generation.engine import Ending, FinishReason
+from demo.generation.engine import HEARTBEAT_SECONDS, Ending, FinishReason
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.judging.canonical import ANONYMOUS_HANDLE
 
@@ -36,17 +39,16 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class Unwritten:
-    """A token id, and the ids after which no engine of ours may write it."""
+    """A token, and those after which no engine may write it: ids, and these pairs as `words`."""
 
     token: int
     after: frozenset[int]
+    words: tuple[str, ...] = ()
 
 
 class Tokens:
-    """A checkpoint's tokenizer; safe to use from many threads.
-
-    `eos_token_id` opens and closes a document; `context_tokens` is the model's context.
-    """
+    """A checkpoint's tokenizer; safe to use from many threads. `eos_token_id` opens and closes a
+    document; `context_tokens` is the model's context."""
 
     def __init__(self, tokenizer: Tokenizer, eos_token_id: int, context_tokens: int) -> None:
         self._tokenizer = tokenizer
@@ -63,8 +65,7 @@ class Tokens:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, request: GenerationRequest) -> EncodedPrompt:
-        """The request's prompt, and its length cut to what the context leaves; raises
-        InvalidRequest if that is no room for new tokens."""
+        """The request's prompt, and its length cut to the context. Raises InvalidRequest."""
         ids = self.encode(request.opening)
         most = self.context_tokens - MIN_ROOM_TOKENS
         if len(ids) > most:
@@ -91,7 +92,9 @@ def _anonymous_handle(tokenizer: Tokenizer) -> Unwritten | None:
     if name not in vocabulary:
         return None
     after = frozenset(number for token, number in vocabulary.items() if token.endswith(at))
-    return Unwritten(vocabulary[name], after)
+    user = vocabulary[name]
+    words = {str(tokenizer.decode([first, user])).strip() for first in after}
+    return Unwritten(user, after, tuple(sorted(words)))
 
 
 @dataclass
@@ -105,6 +108,8 @@ class Progress:
     first_token_seconds: float = 0.0
     # The end-of-text token included.
     new: list[int] = field(default_factory=list)
+    # What is heard of it from where it is written.
+    events: "SimpleQueue[Any]" = field(default_factory=SimpleQueue)
     _returned: str = ""
 
     def seconds(self) -> float:
@@ -113,6 +118,12 @@ class Progress:
     def seconds_left(self) -> float:
         """Until the deadline; never negative."""
         return max(0.0, self.deadline_seconds - self.seconds())
+
+    def next_event(self) -> Any:
+        """Waits for an event; None if none has come by the next heartbeat, or the deadline."""
+        with suppress(Empty):
+            return self.events.get(timeout=min(HEARTBEAT_SECONDS, self.seconds_left()))
+        return None
 
     @property
     def has_ended(self) -> bool:

@@ -2,10 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ from demo.generation.engine import (
     EngineIdentity,
     FinishReason,
     coalesced,
+    has_gpu,
 )
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
 from demo.generation.tokens import Progress, Tokens
@@ -56,20 +57,16 @@ log = logging.getLogger(__name__)
 
 
 class TransformersEngine(Engine):
-    """An `Engine` on any device that torch has.
-
-    Requests run one at a time, each in its own thread and with its own random numbers, so
-    that a seed gives the same text whatever else is asked for meanwhile. `deadline_seconds`
-    bounds a request from its first `next()`, the wait for its turn included.
-    """
+    """An `Engine` on any device that torch has. Requests run one at a time, each in its own thread
+    and with its own random numbers. `deadline_seconds` bounds a request from its first `next()`,
+    the wait for its turn included."""
 
     slots = 1
 
     def __init__(
         self, checkpoint: Checkpoint, *, device: str = "auto", deadline_seconds: float = 120.0
     ) -> None:
-        """Loads the checkpoint; `device` is auto, cpu or cuda. Raises CheckpointError if it cannot
-        be loaded, or there is no such device."""
+        """Loads the checkpoint; `device` is auto, cpu or cuda. Raises CheckpointError."""
         device = _device(device)
         dtype = _dtype(device)
         model: Any
@@ -161,7 +158,7 @@ class TransformersEngine(Engine):
         self._failed = outcome is not None
         self._running = None
         self._place.release()
-        run.outbox.put(outcome)
+        run.events.put(outcome)
 
     def _generate(self, run: "_Run", request: GenerationRequest) -> None:
         ids = torch.tensor([run.prompt.ids])
@@ -194,10 +191,13 @@ class TransformersEngine(Engine):
         return processors
 
     def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
-        for token in run.new_tokens():
-            piece = run.add([token])
-            if piece:
-                yield Chunk(piece)
+        """Token ids as they come, until None, what went wrong, or the deadline."""
+        with suppress(Empty):
+            while (token := run.events.get(timeout=run.seconds_left())) is not None:
+                if isinstance(token, Exception):
+                    raise EngineError(FAILED)
+                if piece := run.add([token]):
+                    yield Chunk(piece)
         yield Chunk(run.flush(), run.end(self._reason(run)))
 
     def _reason(self, run: "_Run") -> FinishReason:
@@ -229,8 +229,7 @@ class ZeroGPUEngine(TransformersEngine):
     ZeroGPU calls cuda, and each stream runs in a process that has the GPU."""
 
     def __init__(self, checkpoint: Checkpoint, slots: int, deadline_seconds: float) -> None:
-        """Must be called before the page is launched: that is when ZeroGPU collects its
-        functions."""
+        """To be called before the page is launched: then ZeroGPU collects its functions."""
         # A package that only a ZeroGPU Space has; the app has imported it before torch.
         import spaces  # noqa: PLC0415
 
@@ -244,19 +243,9 @@ class ZeroGPUEngine(TransformersEngine):
 
 @dataclass
 class _Run(Progress):
-    """One request under way: `outbox` carries new token ids, then None or what went wrong."""
+    """One request under way."""
 
     cancelled: threading.Event = field(default_factory=threading.Event)
-    outbox: "SimpleQueue[int | Exception | None]" = field(default_factory=SimpleQueue)
-
-    def new_tokens(self) -> Iterator[int]:
-        """New token ids as they come, until the end or the deadline; raises EngineError if
-        generation failed."""
-        with suppress(Empty):
-            while (token := self.outbox.get(timeout=self.seconds_left())) is not None:
-                if isinstance(token, Exception):
-                    raise EngineError(FAILED)
-                yield token
 
 
 class _Sampler(LogitsProcessor):
@@ -279,7 +268,7 @@ class _Outbox(StoppingCriteria):
         self._run = run
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        self._run.outbox.put(int(input_ids[0, -1]))
+        self._run.events.put(int(input_ids[0, -1]))
         stop = self._run.cancelled.is_set() or self._run.seconds_left() <= 0
         return torch.full((input_ids.shape[0],), stop, device=input_ids.device)
 
@@ -291,10 +280,9 @@ def _greedy(limit: int, eos_token_id: int) -> GenerationConfig:
 
 
 def _device(wanted: str) -> str:
-    has_gpu = wanted != "cpu" and torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
+    if wanted == "cuda" and not torch.cuda.is_available():
         raise CheckpointError("DEVICE is cuda, but torch sees no GPU: set it to auto or cpu.")
-    return "cuda" if has_gpu else "cpu"
+    return "cuda" if has_gpu(wanted) else "cpu"
 
 
 def _dtype(device: str) -> torch.dtype:

@@ -142,8 +142,7 @@ def is_too_short(text: str) -> bool:
 
 
 def _count_words(token: str) -> int:
-    """The words with a letter between two white spaces: one, where there are spaces between
-    words."""
+    """The words with a letter between two white spaces: one, where spaces separate words."""
     if not _is_word(token):
         return 0
     return sum(_HAS_LETTER.search(piece) is not None for _, piece in _pieces(token, 0))

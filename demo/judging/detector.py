@@ -71,8 +71,7 @@ class DetectorFacts(files.Facts):
 
 
 class Features(NamedTuple):
-    """The distinct buckets of a text's n-grams and their values, of Euclidean norm 1: `(distinct,)`
-    each."""
+    """The distinct buckets of a text's n-grams, and their values of Euclidean norm 1."""
 
     buckets: np.ndarray
     values: np.ndarray
@@ -92,8 +91,7 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads a detector. Raises UnusableFile if it is missing, damaged, or made for other
-        n-grams."""
+        """Reads a detector. Raises UnusableFile."""
         return cls(*files.read(path, KIND, DetectorFacts))
 
     def judge(self, text: str) -> Verdict:

@@ -41,8 +41,7 @@ def write(path: Path, kind: str, facts: Facts, array: np.ndarray) -> None:
 
 
 def read(path: Path, kind: str, facts_type: type[_Facts]) -> tuple[_Facts, np.ndarray]:
-    """Reads the facts and the array of a file of that kind. Raises UnusableFile if it is missing,
-    cut short, no safetensors, of another kind, or damaged."""
+    """Reads the facts and the array of a file of that kind. Raises UnusableFile if it is none."""
     try:
         with safe_open(path, framework="numpy") as file:
             stored = (file.metadata() or {})[kind]

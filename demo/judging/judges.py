@@ -35,11 +35,8 @@ class Share:
 @dataclass(frozen=True)
 class Trust:
     """How well the detector tells texts of one length group apart, measured on texts that it was
-    not trained on.
-
-    `minimum` and `maximum` are in characters, both inclusive; None is no limit. Chance is 0.5 for
-    both `accuracy` and `roc_auc`.
-    """
+    not trained on. `minimum` and `maximum` are in characters, both inclusive; None is no limit.
+    Chance is 0.5 for both `accuracy` and `roc_auc`."""
 
     minimum: int
     maximum: int | None
@@ -68,8 +65,7 @@ class Judges:
 
     @classmethod
     def load(cls, folder: Path, say: Callable[[str], None]) -> Self:
-        """Loads the judges of a checkpoint's folder; `say` is told of each that cannot be read, and
-        the checkpoint is used without it."""
+        """The judges of a checkpoint's folder; `say` is told of each that cannot be read."""
         return cls(
             _read(folder, originals.NAME, Originals.load, say),
             _read(folder, detector.NAME, Detector.load, say),

@@ -119,8 +119,7 @@ class Originals:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads an index. Raises UnusableFile if it is missing, damaged, or made for other
-        windows."""
+        """Reads an index. Raises UnusableFile."""
         return cls(*files.read(path, KIND, OriginalsFacts))
 
     def repeats(self, text: str, hidden: Container[bytes] = ()) -> tuple[Passage, ...]:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, STREAM, Calls, texts_asked_for
-from demo.server.rates import REFUSAL_SECONDS, Rates, Refusal
+from demo.server.rates import Rates, Refusal
 
 # A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
@@ -65,10 +65,8 @@ class Stream:
 
 
 class Ledger:
-    """The calls for texts that were let in and have not ended. Safe to use from many threads.
-
-    streams: those whose last answer has not been read, by name; `Admission` keeps them.
-    """
+    """The calls for texts that were let in and have not ended, and by name the `streams`, kept by
+    `Admission`, whose last answer has not been read. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
@@ -105,8 +103,7 @@ class Ledger:
             return [call.visitor for call in self._calls.values()]
 
     def wait_until_read(self, seconds: float) -> None:
-        """Returns once every call has ended and every answer was read, at the latest after so many
-        seconds."""
+        """Returns once every call has ended and every answer was read, or after so many seconds."""
         deadline = time.monotonic() + seconds
         while (self._calls or self.streams) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -117,11 +114,9 @@ class Admission:
 
     A call whose stream is not opened within UNREAD_SECONDS is abandoned, and so is one whose reader
     has gone. MCP's calls are admitted at its own door: what Gradio makes of them comes from this
-    machine, with the number of the call that was admitted.
-
-    queue_size: how many calls may wait or be written in all; one more is answered with 503.
-    visitor_calls: the same for one visitor; one more is answered with 429.
-    end_stream: ends Gradio's stream of that name and whatever still writes to it.
+    machine, with the number of the call that was admitted. Of `queue_size` calls that may wait or
+    be written in all, a visitor may have `visitor_calls`. `end_stream` ends Gradio's stream of that
+    name and whatever still writes to it.
     """
 
     def __init__(
@@ -206,8 +201,7 @@ class Admission:
             self._streams.pop(call.number, None)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, at_most: int) -> Call | None:
-        """The request's call; None if it was refused. `at_most` is how many calls its visitor may
-        have open."""
+        """The request's call; None if it was refused, as if its visitor has `at_most` open."""
         visitor, body = scope["state"]["visitor"], scope["state"]["body"]
         texts = texts_asked_for(get_route_path(scope), body, self.calls)
         call = Call(visitor, texts)
@@ -215,8 +209,7 @@ class Admission:
             refusal = self._refusal(visitor, at_most)
             refusal = refusal or self.rates.refusal("texts", visitor, texts)
             if refusal:
-                await asyncio.sleep(REFUSAL_SECONDS)
-                await refusal.response()(scope, receive, send)
+                await refusal.answer(scope, receive, send)
                 return None
             self.ledger.open(call)
         return call

@@ -11,8 +11,7 @@ from demo.generation.request import COUNT
 
 @dataclass(frozen=True)
 class Signature:
-    """A call's parameters, each with whether it is required, and whether it asks the engine for
-    texts."""
+    """A call's parameters, each with whether it is required, and whether it asks for texts."""
 
     parameters: Mapping[str, bool]
     asks_for_texts: bool = False
@@ -59,14 +58,9 @@ _SHOWN_CHARACTERS = 40
 
 
 def check_body(path: str, body: Any, calls: Calls) -> None:
-    """Refuses a body that the route does not accept.
-
-    Gradio downloads, or copies, whatever looks like its file object before a function is asked.
-    None of ours takes a file, so nothing but texts, numbers, booleans and null may pass.
-
-    Raises:
-        HTTPException: 400, with a sentence for the sender.
-    """
+    """Refuses a body that the route does not accept: raises HTTPException 400. Gradio downloads, or
+    copies, whatever looks like its file object before a function is asked. None of ours takes a
+    file, so nothing but texts, numbers, booleans and null may pass."""
     if path.startswith(MCP_CALL):
         for message in _messages(body):
             _check_message(message)
@@ -88,10 +82,8 @@ def check_body(path: str, body: Any, calls: Calls) -> None:
 
 
 def texts_asked_for(path: str, body: Any, calls: Calls) -> int:
-    """How many texts an accepted body asks the engine for.
-
-    Messages that call tools of MCP count as one at least: each makes Gradio call itself over HTTP.
-    """
+    """How many texts an accepted body asks the engine for. Messages that call tools of MCP count as
+    one at least: each makes Gradio call itself over HTTP."""
     if path.startswith(MCP_CALL):
         messages = _messages(body)
         asked = [message.get("params") or {} for message in messages]

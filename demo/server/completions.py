@@ -6,36 +6,32 @@ What is asked for and cannot be given is refused, never ignored.
 
 import asyncio
 import json
-import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
-from contextlib import aclosing, closing
-from secrets import compare_digest
-from typing import Any, Protocol, Self
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.generation.engine import (
     BUSY,
     OUT_OF_RESOURCES,
     WAITING,
     Chunk,
-    Engine,
     EngineError,
     FinishReason,
 )
 from demo.generation.remote.dialects import DEADLINE, OURS
 from demo.generation.request import GenerationRequest, InvalidRequest
 from demo.generation.tokens import EncodedPrompt, Tokens
-from demo.server.limits import Bodies
 from demo.server.metrics import Watch
+from demo.server.routes import has_secret
 from demo.server.service import Service
 
 RETRY_SECONDS = 2
@@ -50,6 +46,8 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "min_p": (0,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
+    # A text of this engine has one token at least.
+    "min_tokens": (1, 0),
 }
 FINISH_REASONS: Mapping[FinishReason, str] = {
     "end_of_tweet": "stop",
@@ -57,17 +55,6 @@ FINISH_REASONS: Mapping[FinishReason, str] = {
     "deadline": "length",
 }
 KINDS = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error"}
-
-
-class IdEngine(Engine, Protocol):
-    """An engine that takes prompts as token ids, and tells those that it writes."""
-
-    tokens: Tokens
-    vocabulary: int
-
-    def stream_prompt(
-        self, prompt: EncodedPrompt, request: GenerationRequest
-    ) -> Generator[Chunk, None, None]: ...
 
 
 class Completion(BaseModel):
@@ -84,6 +71,7 @@ class Completion(BaseModel):
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop_token_ids: list[int] = []
+    bad_words: list[str] = []
     stream: bool = False
     stream_options: dict[str, bool] = {}
     return_token_ids: bool = False
@@ -119,22 +107,25 @@ class Completion(BaseModel):
                 self.max_tokens,
                 self.temperature,
                 self.top_p,
-                max(self.top_k, 0) if self.top_k >= -1 else self.top_k,
+                0 if self.top_k == -1 else self.top_k,
                 self.repetition_penalty,
                 self.seed,
             )
         except InvalidRequest as error:
             raise InvalidRequest(str(error).replace("max_new_tokens", "max_tokens")) from error
 
-    def encoded(self, engine: IdEngine) -> EncodedPrompt:
+    def encoded(self, tokens: Tokens, vocabulary: int) -> EncodedPrompt:
         """The prompt's ids, and how many may follow. Raises InvalidRequest if they do not fit."""
-        tokens, ids = engine.tokens, self.prompt
+        ids = self.prompt
         if isinstance(ids, str):
             ids = [tokens.eos_token_id, *tokens.encode(ids)]
-        if not ids or not all(0 <= one < engine.vocabulary for one in ids):
-            raise InvalidRequest(f"prompt must hold token ids below {engine.vocabulary}.")
+        if not ids or not all(0 <= one < vocabulary for one in ids):
+            raise InvalidRequest(f"prompt must hold token ids below {vocabulary}.")
         if set(self.stop_token_ids) - {tokens.eos_token_id}:
             raise InvalidRequest(f"stop_token_ids may hold {tokens.eos_token_id} only.")
+        never = tokens.unwritten.words if tokens.unwritten else ()
+        if set(self.bad_words) - set(never):
+            raise InvalidRequest(f"bad_words may hold {json.dumps(never)} only.")
         # The last new token takes no position.
         most = tokens.context_tokens + 1
         if len(ids) + self.max_tokens > most:
@@ -145,20 +136,23 @@ class Completion(BaseModel):
         return EncodedPrompt(ids, self.max_tokens)
 
 
-def completions_routes(service: Service, queue_size: int) -> list[Route]:
-    """The two routes over a service whose engine is an `IdEngine`. At most `queue_size` texts wait
-    or are written; one more is answered with 503 and `Retry-After`."""
+def completions_routes(service: Service, key: str, queue_size: int) -> list[Route]:
+    """The two routes over a service whose engine is OpenVINO's, for those who send the key, if
+    there is one. At most `queue_size` texts wait or are written; one more is answered with 503."""
     begun_at = int(time.time())
     under_way = 0
 
-    def engine() -> Any:
+    def engine(request: Request) -> Any:
+        if key and not has_secret(request, key):
+            sentence = "The key is missing or wrong."
+            raise HTTPException(401, sentence, {"www-authenticate": "Bearer"})
         found = service.engine()
         if found is None or not found.health():
             raise _unavailable("The model is loading, or being restarted.")
         return found
 
-    async def models(_: Request) -> Response:
-        found = engine()
+    async def models(request: Request) -> Response:
+        found = engine(request)
         model = {
             "id": found.identity.checkpoint,
             "object": "model",
@@ -173,10 +167,10 @@ def completions_routes(service: Service, queue_size: int) -> list[Route]:
 
     async def completions(request: Request) -> Response:
         nonlocal under_way
-        found = engine()
+        found = engine(request)
         try:
             asked = Completion.read(request.state.body)
-            settings, prompt = asked.request(), asked.encoded(found)
+            settings, prompt = asked.request(), asked.encoded(found.tokens, found.vocabulary)
         except InvalidRequest as error:
             raise HTTPException(400, str(error)) from error
         name = found.identity.checkpoint
@@ -190,8 +184,8 @@ def completions_routes(service: Service, queue_size: int) -> list[Route]:
             under_way += 1
             watch = Watch(service.counts)
             try:
-                stream = _in_a_thread(lambda: found.stream_prompt(prompt, settings))
-                async with aclosing(stream) as chunks:
+                stream = found.stream_prompt(prompt, settings)
+                async with aclosing(_in_a_thread(stream)) as chunks:
                     async for chunk in chunks:
                         watch.see(0, chunk)
                         yield chunk
@@ -236,8 +230,7 @@ class _Answer:
         }
 
     async def events(self, pieces: AsyncGenerator[Chunk, None]) -> AsyncIterator[bytes]:
-        """The events of a stream. While the text waits there are comments, so that its reader knows
-        a queue from a machine that is gone."""
+        """The events of a stream. Comments tell a text that waits from a machine that is gone."""
         async with aclosing(pieces):
             try:
                 new_tokens = 0
@@ -284,34 +277,6 @@ class _Answer:
         }
 
 
-class RequireKey:
-    """Answers 401 below `/v1` to a request without `Authorization: Bearer` and the key."""
-
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self.app = app
-        self.key = key
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.key and scope["path"].startswith("/v1/"):
-            header = Request(scope).headers.get("authorization", "")
-            scheme, _, given = header.partition(" ")
-            is_known = compare_digest(given.strip().encode(), self.key.encode())
-            if scheme.lower() != "bearer" or not is_known:
-                problem = _problem(401, "The key is missing or wrong.")
-                headers = {"www-authenticate": "Bearer", "connection": "close"}
-                await JSONResponse(problem, 401, headers)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
-def completions_middleware(key: str, max_body_bytes: int) -> list[Middleware]:
-    """What a request passes first: the key, then the bounds of its body."""
-    return [
-        Middleware(RequireKey, key=key),
-        Middleware(Bodies, max_bytes=max_body_bytes, calls={}),
-    ]
-
-
 def _event(value: object) -> bytes:
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
@@ -333,8 +298,7 @@ async def problem_response(_: Request, error: Exception) -> Response:
 
 
 async def _begun(stream: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
-    """The same stream once its first chunk is there. Raises what it raises until then, while an
-    answer can still have a status of its own."""
+    """The same stream once its first chunk is there: an error before it has its own status."""
     first = await anext(stream)
 
     async def whole() -> AsyncGenerator[Chunk, None]:
@@ -346,39 +310,17 @@ async def _begun(stream: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, N
     return whole()
 
 
-async def _in_a_thread(
-    make: Callable[[], Generator[Chunk, None, None]],
-) -> AsyncGenerator[Chunk, None]:
-    """A blocking stream's chunks. If nobody reads on, its own thread closes it, at its next
-    heartbeat at the latest. Raises what it raises."""
-    loop = asyncio.get_running_loop()
-    inbox: asyncio.Queue[Chunk | Exception | None] = asyncio.Queue()
-    is_left = threading.Event()
-
-    def tell(item: Chunk | Exception | None) -> None:
-        # After a shutdown nobody listens any more.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(inbox.put_nowait, item)
-
-    def read() -> None:
-        try:
-            with closing(make()) as stream:
-                for chunk in stream:
-                    if is_left.is_set():
-                        return
-                    tell(chunk)
-            tell(None)
-        except Exception as error:
-            tell(error)
-
+async def _in_a_thread(stream: Generator[Chunk, None, None]) -> AsyncGenerator[Chunk, None]:
+    """A blocking stream's chunks, read by a thread of its own, which closes it in the end."""
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "completion")
     try:
-        threading.Thread(target=read, name="completion", daemon=True).start()
+        thread.submit(int)
     except RuntimeError as error:
         raise EngineError(OUT_OF_RESOURCES) from error
     try:
-        while (item := await inbox.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
+        while (chunk := await loop.run_in_executor(thread, next, stream, None)) is not None:
+            yield chunk
     finally:
-        is_left.set()
+        # If nobody reads on, after its next heartbeat.
+        thread.submit(stream.close)
+        thread.shutdown(wait=False)

@@ -83,10 +83,8 @@ OPTIONS: Mapping[str, Any] = {
 
 
 def bound_connections() -> None:
-    """Has Gradio start uvicorn with these connections; it passes no such options itself.
-
-    uvicorn would choose httptools where that is installed, which reads a header line of any length.
-    """
+    """Has Gradio start uvicorn with these connections; it passes no such options itself. uvicorn
+    would choose httptools where that is installed, which reads a header line of any length."""
     # The completions server does without it.
     from gradio import http_server  # noqa: PLC0415
 

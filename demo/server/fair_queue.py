@@ -26,10 +26,8 @@ class Place:
 
 
 class FairQueue:
-    """Shares an engine's slots among visitors. Safe to use from many threads.
-
-    slots: how many texts the engine writes at once, asked anew each time.
-    """
+    """Shares an engine's slots, asked anew each time, among visitors. Safe to use from many
+    threads."""
 
     def __init__(self, slots: Callable[[], int]) -> None:
         self._slots = slots
@@ -57,8 +55,8 @@ class FairQueue:
                 self._give_turns()
 
     def wait(self, place: Place, seconds: float) -> int:
-        """Waits for the place's turn, at most so many seconds. Returns 0 once it has come, else the
-        place's number in the queue."""
+        """Waits for the place's turn, for so many seconds; returns 0 once it came, else its place
+        in line."""
         place.turn.wait(seconds)
         with self._lock:
             return 0 if place.has_turn else 1 + self._order().index(place)

@@ -12,6 +12,8 @@ from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.server.limits import replay
+
 # None of them depends on the query, on the visitor or on what the engine does.
 KEPT_ROUTES = re.compile(
     r"/|/config|/theme\.css|/gradio\.js|/(assets|static)/[\w./-]+"
@@ -55,23 +57,16 @@ class KeptAnswers:
         async def collect(message: Message) -> None:
             messages.append(message)
 
-        await self.app(scope, _no_body(), collect)
+        await self.app(scope, replay(b"", _never), collect)
         if messages[0]["status"] == HTTPStatus.OK and _size(messages) <= MAX_ANSWER_BYTES:
             self._kept[key] = messages
         return messages
 
 
-def _no_body() -> Receive:
-    """Gives an empty body once, then nothing: an answer that is made for everyone does not end
-    because one reader disconnects."""
-    pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> Message:
-        if not pieces:
-            await asyncio.Event().wait()
-        return pieces.pop()
-
-    return receive
+async def _never() -> Message:
+    """An answer that is made for everyone does not end because one reader disconnects."""
+    await asyncio.Event().wait()
+    return {}
 
 
 def _key(scope: Scope) -> Hashable:

@@ -1,4 +1,4 @@
-"""Where an HTTP request may go, and the body it may carry; calls.py says what a call may hold."""
+"""Where an HTTP request may go, how often, and with what body; calls.py says what a call holds."""
 
 import asyncio
 import re
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.server.calls import CALL_ROUTES, CANCEL, MCP_CALL, RESET, Calls, check_body
+from demo.server.rates import Rates, kind_of, visitor_of
 from demo.strict_json import parse_json
 
 # Routes that Gradio has in every app and a text-only demo does not use: uploads, a proxy for files
@@ -45,13 +46,15 @@ NOT_JSON = (
 )
 
 
-class ClosedDoors:
-    """Answers 404 on routes that the demo does not use, and 400 to a request for no host. Drops
-    what Gradio would answer with a 500: `/?page=` and `?deep_link=` (the demo has one page and no
-    saved states), and the header with which Gradio's own proxy, not used here, says where it is."""
+class Doors:
+    """Answers 404 on routes that the demo does not use, 400 to a request for no host, and 429 to a
+    visitor who calls, plays or loads too often; notes who that is: `request.state.visitor`. Texts
+    are counted on admission: their number is in the body."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
         self.app = app
+        self.rates = rates
+        self.trusted_proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,8 +63,14 @@ class ClosedDoors:
         path = get_route_path(scope)
         if CLOSED_ROUTES.match(path) or len(path.encode()) > MAX_PATH_BYTES:
             await _refusal(404, "This demo has no such page.")(scope, receive, send)
-        elif not _names_a_host(scope):
+            return
+        if not _names_a_host(scope):
             await _refusal(400, "The request names no host.")(scope, receive, send)
+            return
+        visitor = visitor_of(scope, self.trusted_proxies)
+        scope.setdefault("state", {})["visitor"] = visitor
+        if refusal := self.rates.refusal(kind_of(scope["method"], path), visitor):
+            await refusal.answer(scope, receive, send)
         else:
             await self.app(_cleaned(scope), receive, send)
 
@@ -69,10 +78,9 @@ class ClosedDoors:
 class Bodies:
     """Reads the body of each request once, and parses a POST's: `request.state.body`.
 
-    Answers 413 to a body beyond `max_bytes`, announced or not, 408 to one that has not come within
-    BODY_SECONDS, and 400 or 415 to a POST whose body is not strict JSON or not what its route
-    takes. The app sees a body only once all of it was accepted: what comes in chunks cannot be
-    refused after the app has begun to answer.
+    Answers 413 to a body beyond `max_bytes`, announced or not, 408 to one that comes too late, and
+    400 or 415 to a POST whose body is not strict JSON or not what its route takes. The app sees a
+    body only once all of it was accepted: nothing can be refused after the app has begun to answer.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, calls: Calls) -> None:
@@ -98,7 +106,7 @@ class Bodies:
         except HTTPException as error:
             await _refusal(error.status_code, error.detail)(scope, receive, send)
         else:
-            await self.app(scope, _replay(content, receive), send)
+            await self.app(scope, replay(content, receive), send)
 
     async def _read(self, request: Request) -> bytes:
         limit = f"The request's body is too large: at most {self.max_bytes:,} bytes are read."
@@ -126,7 +134,7 @@ class Bodies:
         return body
 
 
-def _replay(content: bytes, receive: Receive) -> Receive:
+def replay(content: bytes, receive: Receive) -> Receive:
     """A `receive` that gives a body that was read, then goes on with the original."""
     read: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
@@ -147,6 +155,8 @@ def _names_a_host(scope: Scope) -> bool:
 
 
 def _cleaned(scope: Scope) -> Scope:
+    """Without what Gradio would answer with a 500: `/?page=` and `?deep_link=` (the demo has one
+    page and no saved states), and the header with which Gradio's own proxy says where it is."""
     if get_route_path(scope) == MCP_CALL:
         # Else the router redirects to the address with a slash, which not every client follows.
         scope = {**scope, "path": f"{scope['path']}/"}
@@ -159,8 +169,6 @@ def _cleaned(scope: Scope) -> Scope:
 
 
 def _refusal(status: int, sentence: str) -> JSONResponse:
-    """An answer in the shape that Gradio's own errors have.
-
-    The connection is closed: a body that was not read must not be taken for the next request.
-    """
+    """An answer in the shape that Gradio's own errors have. The connection is closed: a body that
+    was not read must not be taken for the next request."""
     return JSONResponse({"detail": sentence}, status, headers={"connection": "close"})

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.generation.engine import Chunk, Ending, EngineError, HasWorker, WorkerState
+from demo.generation.engine import Chunk, Ending, EngineError, WorkerState
 from demo.generation.request import InvalidRequest
 from demo.log import say
 from demo.server.calls import LISTED_CALL, MCP_CALL, NUMBERED_CALL, STREAM
@@ -250,4 +250,4 @@ class _State(Collector):
 
 def _worker(service: "Service") -> WorkerState:
     engine = service.engine()
-    return engine.worker() if isinstance(engine, HasWorker) else WorkerState()
+    return engine.worker() if engine else WorkerState()

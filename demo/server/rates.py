@@ -1,6 +1,7 @@
-"""How often one visitor, and all of them together, may ask for each kind of thing."""
+"""Who a visitor is, and how often one, and all of them together, may ask for each kind of thing."""
 
 import asyncio
+import ipaddress
 import math
 import time
 from bisect import bisect
@@ -9,14 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from limits import RateLimitItem, parse_many
-
-# The router's own function: a guard and the router must never see different routes.
-from starlette._utils import get_route_path
+from limits import RateLimitItem
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from demo.server.visitors import visitor_of
+from starlette.types import Receive, Scope, Send
 
 Kind = Literal["texts", "calls", "rounds", "parts"]
 
@@ -30,23 +27,9 @@ TOO_OFTEN: Mapping[Kind, str] = {
 PARTS = ("/assets/", "/static/")
 # What shows a real tweet.
 ROUNDS = ("/guess/next", "/guess/daily", "/guess/twin")
-# A refusal is sent after this delay, so that a client that retries in a loop does not keep the
-# server busy.
+# Whoever has one IPv6 address usually has all of its network.
+IPV6_PREFIX = 64
 REFUSAL_SECONDS = 0.25
-
-
-def parse_rate(value: str) -> Sequence[RateLimitItem]:
-    """One or more limits as the library `limits` writes them: "120/minute", "5/second; 60/hour".
-
-    Raises:
-        ValueError: with the end of a sentence that begins with the setting's name.
-    """
-    try:
-        return parse_many(value)
-    except ValueError:
-        raise ValueError(
-            f'is {value!r}; it must be a rate such as 120/minute or "5/second; 60/minute".'
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -57,11 +40,16 @@ class Refusal:
     retry_seconds: int
     status: int = 429
 
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Says so after a while: a client that retries in a loop must not keep the server busy."""
+        await asyncio.sleep(REFUSAL_SECONDS)
+        await self.response()(scope, receive, send)
+
     def response(self) -> JSONResponse:
         """In the shape that Gradio's own errors have."""
         detail = f"{self.sentence} Try again in {self.retry_seconds} s."
         headers = {"retry-after": str(self.retry_seconds)}
-        return JSONResponse({"detail": detail}, self.status, headers=headers)
+        return JSONResponse({"detail": detail}, self.status, headers)
 
 
 class MovingWindow:
@@ -102,11 +90,8 @@ class MovingWindow:
 
 
 class Rates:
-    """Counts requests in moving windows, in this process's memory.
-
-    rates: what one visitor may ask for, by kind.
-    all_visitors: how many times that all of them together may.
-    """
+    """Counts requests in moving windows, in memory: `rates` are what one visitor may ask for, by
+    kind, and all of them together `all_visitors` times as much."""
 
     def __init__(
         self,
@@ -136,28 +121,6 @@ def _windows(items: Sequence[RateLimitItem], times: int) -> list[MovingWindow]:
     return [MovingWindow(times * item.amount, item.get_expiry()) for item in items]
 
 
-class RateLimits:
-    """Answers 429 to a visitor who calls, plays or loads too often, and notes for whatever comes
-    behind it who the visitor is. Texts are counted on admission: their number is in the body."""
-
-    def __init__(self, app: ASGIApp, rates: Rates, trusted_proxies: int) -> None:
-        self.app = app
-        self.rates = rates
-        self.trusted_proxies = trusted_proxies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            kind = kind_of(scope["method"], get_route_path(scope))
-            visitor = visitor_of(scope, self.trusted_proxies)
-            scope.setdefault("state", {})["visitor"] = visitor
-            refusal = self.rates.refusal(kind, visitor)
-            if refusal:
-                await asyncio.sleep(REFUSAL_SECONDS)
-                await refusal.response()(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
 def kind_of(method: str, path: str) -> Kind:
     """What a request asks for; texts are among the calls, and so is the page itself."""
     if path in ROUNDS:
@@ -165,3 +128,30 @@ def kind_of(method: str, path: str) -> Kind:
     if method == "GET" and path.startswith(PARTS):
         return "parts"
     return "calls"
+
+
+def visitor_of(scope: Scope, trusted_proxies: int) -> str:
+    """The visitor's IPv4 address, or the /64 network of an IPv6 one. Each proxy adds the address
+    that it was called from at the end of X-Forwarded-For. Only the last `trusted_proxies` of them
+    are believed: what stands before them, the sender may have written."""
+    client = scope.get("client")
+    address = str(client[0]) if client else ""
+    if trusted_proxies:
+        header = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        entries = [entry.strip() for entry in header.split(",") if entry.strip()]
+        if len(entries) >= trusted_proxies:
+            address = entries[-trusted_proxies]
+    return _network(address)
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        # Not an address, such as a test client's name. A forged one may be long.
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))

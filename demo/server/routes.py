@@ -47,15 +47,15 @@ def probe_routes(service: Service, metrics_token: str = "") -> Sequence[Route]:
     def metrics(request: Request) -> Response:
         if not metrics_token:
             return JSONResponse({"detail": "Not Found"}, status_code=404)
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        is_known = compare_digest(given.strip().encode(), metrics_token.encode())
-        if scheme.lower() != "bearer" or not is_known:
+        if not has_secret(request, metrics_token):
             headers = {"www-authenticate": "Bearer"}
             return JSONResponse({"detail": "The token is missing or wrong."}, 401, headers)
         return Response(generate_latest(service.counts.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return (
-        Route("/metrics", metrics),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-    )
+    return (Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz))
+
+
+def has_secret(request: Request, secret: str) -> bool:
+    """Whether a request has `Authorization: Bearer` and the secret."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and compare_digest(given.strip().encode(), secret.encode())

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +23,9 @@ LAST_WORD_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine and what comes with its checkpoint.
-
-    notice: what visitors should know, such as why another checkpoint runs than was asked for.
-    metrics: what training measured, from `metrics.json`.
-    plot: a picture of the training run.
-    """
+    """An engine and what comes with its checkpoint: a `notice` for visitors, such as why another
+    one runs than was asked for, what training measured (`metrics`), and a picture of it
+    (`plot`)."""
 
     engine: Engine
     notice: str = ""
@@ -46,27 +44,20 @@ class Service:
         # Applied to each text before it is sent.
         self.mask: Callable[[str], str] = mask_slurs
         self._load = load
+        self._loading: Future[Loaded] = Future()
         self._loaded: Loaded | None = None
-        self._error: BaseException | None = None
         self._closed = False
         self._hidden: Container[bytes] = ()
-        self._settled = threading.Event()
-        self._on_failure: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """Starts to load, and returns at once."""
         threading.Thread(target=self._run, name="loading", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> Engine | None:
-        """The engine, once it is there; None if it is not within so many seconds.
-
-        Raises:
-            Exception: what `load` raised.
-        """
-        self._settled.wait(seconds)
-        if self._error is not None:
-            raise self._error
-        return self._loaded.engine if self._loaded else None
+        """The engine, once it is there; None if it is not within so many seconds. Raises what
+        `load` raised."""
+        wait([self._loading], seconds)
+        return self._loading.result().engine if self._loading.done() else None
 
     def engine(self) -> Engine | None:
         """The engine if it is there already."""
@@ -74,13 +65,16 @@ class Service:
 
     def on_failure(self, call: Callable[[], None]) -> None:
         """Calls once the engine cannot be loaded, at once if that is known already."""
-        self._on_failure = call
-        if self._error is not None:
-            call()
+
+        def tell(loading: "Future[Loaded]") -> None:
+            if loading.exception():
+                call()
+
+        self._loading.add_done_callback(tell)
 
     def state(self) -> State:
         """What `/readyz` says."""
-        if self._error is not None:
+        if self._loading.done() and self._loading.exception():
             return "failed"
         if self.calls.is_stopping:
             return "stopping"
@@ -141,9 +135,9 @@ class Service:
         except BaseException as error:
             # All of them, or everybody would wait for ever: a panic of a library in Rust is no
             # Exception.
-            self._error = error
-            self._on_failure()
-        self._settled.set()
+            self._loading.set_exception(error)
+        else:
+            self._loading.set_result(self._loaded)
 
 
 def ready(engine: Engine, judges: Judges | None = None) -> Service:

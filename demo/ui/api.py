@@ -50,8 +50,10 @@ DESCRIPTION = (
     "Each update is one object with the whole text so far. Show its `shareable`, not its bare "
     "`text`, to people: that is the text with its label and where it came from. "
     "`finish_reason` is null until the text is finished, `repeats` lists the passages that a "
-    "real tweet has too. The same seed and settings give the same text."
+    "real tweet has too."
 )
+# Added to it, unless the texts are written on another server.
+SAME_TEXT = " The same seed and settings give the same text."
 DESCRIPTION_OF_MANY = (
     "Continues an opening several times at once, in the style of {persona.tweets}: "
     "{persona.badge}.\n\n"
@@ -136,7 +138,8 @@ def make_generate(service: Service, profile: Profile) -> Endpoint:
             yield update["texts"][0]
 
     description = DESCRIPTION.format(persona=profile.persona)
-    generate.__doc__ = document(description, _field_arguments())
+    description += SAME_TEXT if profile.repeats_seeds else ""
+    generate.__doc__ = document(description, _field_arguments(profile))
     return generate
 
 
@@ -162,7 +165,7 @@ def make_generate_many(service: Service, profile: Profile) -> Endpoint:
             finished = all(text.finish_reason is not None for text in texts)
             yield asdict(TextsResult(texts, persona.label, finished))
 
-    prompt, *others = _field_arguments()
+    prompt, *others = _field_arguments(profile)
     count = f"count: From {COUNT.minimum:g} to {COUNT.maximum:g}. {COUNT.help}"
     description = DESCRIPTION_OF_MANY.format(persona=persona)
     generate_many.__doc__ = document(description, [prompt, count, *others])
@@ -174,12 +177,12 @@ def document(description: str, arguments: Sequence[str]) -> str:
     return "\n".join((description, "", "Args:", *(f"    {line}" for line in arguments)))
 
 
-def _field_arguments() -> list[str]:
+def _field_arguments(profile: Profile) -> list[str]:
     return [
         f"prompt: The opening words, at most {MAX_PROMPT_CHARACTERS:,} characters; may be empty.",
         *(
-            f"{field.name}: From {field.minimum:g} to {field.maximum:.10g}. {field.help}"
-            for field in FIELDS.values()
+            f"{one.name}: From {one.minimum:g} to {one.maximum:.10g}. {profile.help_of(one)}"
+            for one in FIELDS.values()
         ),
     ]
 

@@ -49,7 +49,7 @@ def build_write_tab(generate_many: Endpoint, profile: Profile, *, can_fool: bool
             colours=dict(LIGHT),
         )
         with gr.Column(elem_id="cd-settings"):
-            settings = _build_settings(cards, profile.defaults)
+            settings = _build_settings(cards, profile)
     blank = asdict(Draft(persona).result())
     buttons = (start, stop, clear, *examples)
     _wire(generate_many, (prompt, asking), settings, cards, buttons, blank)
@@ -75,8 +75,9 @@ def _build_prompt() -> tuple[gr.Textbox, gr.HTML]:
     return prompt, asking
 
 
-def _build_settings(cards: gr.HTML, defaults: GenerationRequest) -> list[Component]:
+def _build_settings(cards: gr.HTML, profile: Profile) -> list[Component]:
     """How many, then a component for each of FIELDS."""
+    defaults = profile.defaults
     count = gr.Radio(
         list(range(int(COUNT.minimum), int(COUNT.maximum) + 1)),
         value=COUNT.default,
@@ -102,7 +103,7 @@ def _build_settings(cards: gr.HTML, defaults: GenerationRequest) -> list[Compone
         # Not a number box: in the browser, Gradio's turns "nothing" into 0, which is a seed.
         seed = gr.Textbox(
             label=FIELDS["seed"].label,
-            info=FIELDS["seed"].help,
+            info=profile.help_of(FIELDS["seed"]),
             placeholder="Random",
             max_lines=1,
             elem_id="cd-seed",

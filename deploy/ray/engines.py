@@ -10,8 +10,7 @@ from ray import serve
 from starlette.applications import Starlette
 
 from demo import log
-from demo.engine_server import engine_app, load
-from demo.server.service import Service
+from demo.engine_server import engine_app, engine_service
 from demo.settings import read_settings
 
 # A node's first start merges and exports a checkpoint.
@@ -22,7 +21,7 @@ def build() -> Starlette:
     """The ASGI app, made in the replica once its engine could write."""
     settings = read_settings()
     log.set_up(settings.log_format)
-    service = Service(lambda: load(settings))
+    service = engine_service(settings)
     service.begin()
     if service.wait(START_SECONDS) is None:
         raise TimeoutError(f"The engine did not load within {START_SECONDS} s.")

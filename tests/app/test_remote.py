@@ -1,5 +1,6 @@
 """The real app over a completions server elsewhere, which answers and then does not."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def test_the_page_says_who_writes_and_what_it_cannot_promise(app: AppProcess) ->
     assert result["source"].startswith("teapots@unverified · remote vLLM as served · seed 1 ·")
     notice = HTTP.get(f"{app.url}/readyz").json()["notice"]
     assert "cannot verify which weights it has" in notice
+    for path in ("/config", "/gradio_api/info", "/gradio_api/openapi.json"):
+        told = HTTP.get(f"{app.url}{path}").text
+        assert "The same seed may give another text" in told
+        assert not re.search("same seed and settings", told, re.IGNORECASE)
 
 
 def test_a_lost_server_is_a_sentence_and_the_page_stays_up(

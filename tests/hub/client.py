@@ -12,23 +12,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+from demo.checkpoints import resolve
 from demo.checkpoints.resolve import CheckpointError, early_folder, resolve_checkpoint
-
-PATHS = ("folder", "embedded", "base_file", "cache_dir")
+from demo.settings import read_settings
 
 
 def answer(arguments: dict[str, Any]) -> dict[str, Any]:
     """What became of one call."""
     os.environ["HF_TOKEN"] = arguments.pop("token")
-    for name in PATHS:
-        if name in arguments:
-            arguments[name] = Path(arguments[name]) if arguments[name] else None
-    if arguments.pop("early", False):
-        return {"early": str(early_folder(**arguments))}
+    resolve.HUB_PATIENCE_SECONDS = arguments.pop("patience")
+    embedded = Path(arguments.pop("embedded"))
+    settings = read_settings(arguments["settings"])
+    if arguments.get("early"):
+        return {"early": str(early_folder(settings, embedded))}
     said: list[str] = []
     started = time.monotonic()
     try:
-        chosen = resolve_checkpoint(**arguments, say=said.append)
+        chosen = resolve_checkpoint(settings, said.append, lambda chosen: chosen, embedded)
     except CheckpointError as error:
         return {"error": str(error)}
     seconds = time.monotonic() - started

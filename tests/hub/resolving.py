@@ -58,24 +58,19 @@ class Client:
 
     def resolve(self, model_id: str, revision: str, token: str = "") -> Result:
         """One `resolve_checkpoint` there."""
-        arguments = {
-            "model_id": model_id, "model_revision": revision, "token": token, "folder": "",
-            "embedded": str(self._embedded), "base_file": "", "cache_dir": str(self._cache),
-            "hub_patience_seconds": PATIENCE_SECONDS,
-        }  # fmt: skip
-        answer = self._ask(arguments)
+        answer = self._ask(model_id, revision, token=token)
         return Result(**{**answer, "folder": Path(answer["folder"])})
 
     def early(self, model_id: str, revision: str) -> Path:
         """One `early_folder` there, for the small files that the page is built from."""
-        arguments = {
-            "model_id": model_id, "model_revision": revision, "token": "", "folder": "",
-            "embedded": str(self._embedded), "early": True,
-            "hub_patience_seconds": PATIENCE_SECONDS,
-        }  # fmt: skip
-        return Path(self._ask(arguments)["early"])
+        return Path(self._ask(model_id, revision, token="", early=True)["early"])
 
-    def _ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, model_id: str, revision: str, **more: Any) -> dict[str, Any]:
+        settings = {"MODEL_ID": model_id, "MODEL_REVISION": revision, "CACHE_DIR": str(self._cache)}
+        arguments = {
+            "settings": settings, "embedded": str(self._embedded), "patience": PATIENCE_SECONDS,
+            **more,
+        }  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(arguments) + "\n")

@@ -15,6 +15,7 @@ from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.profile import read_profile
+from demo.settings import read_settings
 from tests import tiny
 from tests.hub.resolving import PATIENCE_SECONDS, Client
 from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
@@ -84,10 +85,8 @@ def test_an_export_that_is_shipped_is_fetched_and_taken(
 
 def resolved(folder: Path) -> Checkpoint:
     """Verified once more, in this process."""
-    return resolve_checkpoint(
-        model_id="", model_revision="", folder=folder, embedded=Path("absent"), base_file=None,
-        cache_dir=folder, say=lambda _: None,
-    )  # fmt: skip
+    settings = read_settings({"CHECKPOINT": str(folder), "CACHE_DIR": str(folder)})
+    return resolve_checkpoint(settings, lambda _: None, lambda checkpoint: checkpoint)
 
 
 def test_what_the_page_is_built_from_is_fetched_before_any_weights(

@@ -1,6 +1,7 @@
 """The embedded checkpoint: its difference to the fetched base becomes an ordinary checkpoint."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from transformers import pipeline
 
-from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT, locate_base
+from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.checkpoints.files import verify_checksums
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
@@ -27,16 +28,8 @@ TEXTS = [
 
 def resolve(said: list[str]) -> Checkpoint:
     """With the owner's own cache: the base file is 98 MB."""
-    settings = read_settings()
-    return resolve_checkpoint(
-        model_id="",
-        model_revision="",
-        folder=None,
-        embedded=EMBEDDED,
-        base_file=settings.base_file,
-        cache_dir=settings.cache_dir,
-        say=said.append,
-    )
+    settings = replace(read_settings(), model_id="", checkpoint=None)
+    return resolve_checkpoint(settings, said.append, lambda checkpoint: checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,18 @@
 import json
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
-import app
+from demo import loading
 from demo.checkpoints import resolve
 from demo.checkpoints.files import CheckpointError, file_sha256, write_checksums
 from demo.checkpoints.hub import Snapshot
+from demo.checkpoints.resolve import resolve_checkpoint
+from demo.loading import load
 from demo.settings import read_settings
 from tests import tiny
 from tests.completions import serving
@@ -39,7 +42,8 @@ def variables(
     sums = {path.name: file_sha256(path) for path in broken.glob("*.safetensors")}
     (broken / "SHA256SUMS").unlink()
     monkeypatch.setattr(resolve, "fetch_snapshot", lambda *_: Snapshot(broken, sums))
-    monkeypatch.setattr(app, "EMBEDDED", fluent_folder)
+    tiny_is_embedded = partial(resolve_checkpoint, embedded=fluent_folder)
+    monkeypatch.setattr(loading, "resolve_checkpoint", tiny_is_embedded)
     return {"DEVICE": "cpu", "CACHE_DIR": str(tmp_path / "cache")}
 
 
@@ -49,7 +53,7 @@ def test_the_embedded_checkpoint_runs_where_the_hubs_lacks_a_weight(
 ) -> None:
     hub = {"MODEL_ID": "user/name", "MODEL_REVISION": COMMIT, "ENGINE": engine}
     with caplog.at_level(logging.INFO, "demo"):
-        loaded = app.load(read_settings({**variables, **hub}))
+        loaded = load(read_settings({**variables, **hub}))
     assert loaded.engine.identity.checkpoint == "embedded"
     assert loaded.notice == "user/name could not be run. The embedded checkpoint runs instead."
     assert "c_fc.weight" in caplog.text
@@ -62,7 +66,7 @@ def test_a_folder_that_lacks_a_weight_is_its_owners_to_mend(
 ) -> None:
     folder = {"CHECKPOINT": str(tmp_path / "broken"), "ENGINE": "transformers"}
     with pytest.raises(CheckpointError, match=r"c_fc\.weight"):
-        app.load(read_settings({**variables, **folder}))
+        load(read_settings({**variables, **folder}))
 
 
 def test_an_engine_that_stands_in_for_openvino_says_how_many_texts_it_writes(
@@ -74,7 +78,7 @@ def test_an_engine_that_stands_in_for_openvino_says_how_many_texts_it_writes(
     config.write_text(json.dumps(values))
     write_checksums(config.parent)
     folder = {"CHECKPOINT": str(config.parent), "SLOTS": "16"}
-    loaded = app.load(read_settings({**variables, **folder}))
+    loaded = load(read_settings({**variables, **folder}))
     assert loaded.engine.identity.engine.startswith("transformers")
     assert loaded.engine.slots == 1
     loaded.engine.close()
@@ -86,5 +90,5 @@ def test_a_server_elsewhere_that_can_never_do_is_its_owners_to_mend(
     remote = {"ENGINE": "remote", "CHECKPOINT": str(fluent_folder)}
     with serving() as server:
         server.look = lambda request: request.answer(401)
-        with pytest.raises(app.OWNERS_TO_MEND, match="answers 401: check ENGINE_KEY"):
-            app.load(read_settings({**variables, **remote, "ENGINE_URL": server.url}))
+        with pytest.raises(loading.OWNERS_TO_MEND, match="answers 401: check ENGINE_KEY"):
+            load(read_settings({**variables, **remote, "ENGINE_URL": server.url}))

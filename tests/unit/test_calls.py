@@ -15,8 +15,8 @@ from demo.server.calls import (
     Signature,
     texts_asked_for,
 )
-from demo.server.limits import MAX_DEPTH, NOT_JSON, Bodies, ClosedDoors
-from tests.unit.test_limits import answer, echo
+from demo.server.limits import MAX_DEPTH, NOT_JSON, Bodies
+from tests.unit.test_limits import answer, doors, echo
 
 CALLS: Calls = {
     "detect": Signature({"text": True}),
@@ -224,10 +224,10 @@ def test_guards_hold_under_every_path_that_the_app_is_served_at(root_path: str) 
     calls = bodies(echo)
     body = json.dumps({"data": [FILE]}).encode()
     assert answer(calls, [body], path=root_path + DETECT, **at)[0] == 400
-    assert answer(ClosedDoors(echo), [b""], path=f"{root_path}/gradio_api/upload", **at)[0] == 404
+    assert answer(doors(echo), [b""], path=f"{root_path}/gradio_api/upload", **at)[0] == 404
     # A proxy may have taken the prefix off.
     assert answer(calls, [body], path=DETECT, **at)[0] == 400
-    page = answer(ClosedDoors(echo), [b""], path=f"{root_path}/", query_string=b"page=x", **at)
+    page = answer(doors(echo), [b""], path=f"{root_path}/", query_string=b"page=x", **at)
     assert page == (200, b"?")
 
 
@@ -238,7 +238,7 @@ def test_a_fault_of_ours_in_a_call_is_not_the_callers_mistake(error: Exception) 
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    app = ClosedDoors(bodies(broken))
+    app = doors(bodies(broken))
     body = json.dumps({"text": "a"}).encode()
     with pytest.raises(type(error), match="teapot"):
         answer(app, [body], path=NAMED, method="POST")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, Pre
 
 from demo.checkpoints import embedded
 from demo.checkpoints.difference import read_difference
+from demo.checkpoints.embedded import Say
 from demo.checkpoints.files import verify_checksums, write_checksums
 from demo.checkpoints.merging import merge, read_base
 from demo.checkpoints.resolve import Checkpoint, CheckpointError, resolve_checkpoint
 from demo.checkpoints.weights import load_model
+from demo.settings import read_settings
 from tests import tiny
 
 
-def resolve(cache: Path, *, folder: Path | None = None, **changes: Any) -> Checkpoint:
-    given: dict[str, Any] = {
-        "model_id": "", "model_revision": "", "folder": folder, "embedded": Path("absent"),
-        "base_file": None, "cache_dir": cache, "say": lambda _: None,
-    }  # fmt: skip
-    return resolve_checkpoint(**{**given, **changes})
+def resolve(
+    cache: Path, *, folder: Path | None = None, embedded: Path = Path("absent"),
+    base_file: Path | None = None, say: Say = lambda _: None,
+) -> Checkpoint:  # fmt: skip
+    settings = replace(read_settings({}), checkpoint=folder, base_file=base_file, cache_dir=cache)
+    return resolve_checkpoint(settings, say, lambda checkpoint: checkpoint, embedded)
 
 
 def refusal(folder: Path) -> str:
@@ -404,7 +407,11 @@ def test_what_is_no_safetensors_is_refused(tuned: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "weight", "message"),
-    [("gpt2", "token_embd", "is a gpt2 model"), ("llama", "teapot", "that no llama has: teapot")],
+    [
+        ("gpt2", "token_embd", "is a gpt2 model"),
+        ("llama", "teapot", "that no llama has: teapot"),
+        ("llama", "token_embd", "lacks llama.embedding_length, which every llama has"),
+    ],
 )
 def test_a_base_that_is_no_llama_is_refused(
     tmp_path: Path, kind: str, weight: str, message: str

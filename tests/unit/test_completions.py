@@ -20,14 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demo.checkpoints.resolve import Checkpoint
-from demo.engine_server import Server, engine_app, main
+from demo.engine_server import Server, engine_app, serve
 from demo.generation.engine import (
     BUSY,
+    OUT_OF_RESOURCES,
     WAITING,
     Chunk,
     Ending,
     EngineError,
-    RemoteServer,
 )
 from demo.generation.openvino.engine import OpenVINOEngine
 from demo.generation.openvino.export import export
@@ -36,7 +36,7 @@ from demo.generation.remote.engine import RemoteEngine
 from demo.generation.request import GenerationRequest
 from demo.generation.tokens import EncodedPrompt, Tokens, read_tokenizer
 from demo.server.service import Service, ready
-from demo.settings import Settings, read_settings
+from demo.settings import InvalidSetting, Settings, read_settings
 from tests import tiny
 from tests.processes import HTTP, ROOT, command_environment, free_port, wait_until
 from tests.scripted import ScriptedEngine
@@ -101,8 +101,8 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def remote(url: str, checkpoint: Checkpoint) -> Iterator[RemoteEngine]:
-    server = RemoteServer(url, KEY)
-    engine = RemoteEngine(server, checkpoint, slots=4, deadline_seconds=60, say=print)
+    settings = {"ENGINE": "remote", "ENGINE_URL": url, "ENGINE_KEY": KEY, "SLOTS": "4"}
+    engine = RemoteEngine(checkpoint, read_settings(settings), print)
     yield engine
     engine.close()
 
@@ -259,6 +259,8 @@ REFUSED: dict[str, tuple[object, str]] = {
     "stop": (BODY | {"stop": ["a"]}, "stop must be [] on this server."),
     "echo": (BODY | {"echo": True}, "echo must be false on this server."),
     "stop id": (BODY | {"stop_token_ids": [5]}, "stop_token_ids may hold 0 only."),
+    "bad words": (BODY | {"bad_words": ["tea"]}, "bad_words may hold [] only."),
+    "least": (BODY | {"min_tokens": 2}, "min_tokens must be 1 on this server."),
     "unknown": (BODY | {"beams": 4}, "beams: Extra inputs are not permitted."),
     "length": (BODY | {"max_tokens": 201}, "max_tokens is 201; it must be from 1 to 200."),
     "top_k": (BODY | {"top_k": -2}, "top_k is -2; it must be from 0 to 200."),
@@ -321,6 +323,16 @@ def test_who_leaves_has_the_text_cancelled(held: Held, stream: bool) -> None:
         wait_until(lambda: cancelled(service) == 1 and not held.active, 20)
 
 
+def test_a_text_whose_thread_does_not_start_is_told_to_come_back(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("demo.server.completions.ThreadPoolExecutor.submit", refuse)
+    assert problem(asked(held, BODY)) == (503, OUT_OF_RESOURCES)
+
+
 def test_probes_need_no_key(held: Held) -> None:
     assert asked(held, path="/v1/models", ENGINE_KEY=KEY).status_code == 401
     assert asked(held, path="/readyz", ENGINE_KEY=KEY).status_code == 200
@@ -340,7 +352,7 @@ VALUES = st.recursive(
 )
 FIELDS = [*BODY, "model", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "n",
           "stop", "stop_token_ids", "stream", "stream_options", "return_token_ids", "logit_bias",
-          "min_p", "echo", "user"]  # fmt: skip
+          "min_p", "echo", "user", "bad_words", "min_tokens"]  # fmt: skip
 BODIES = (
     st.dictionaries(st.sampled_from(FIELDS), VALUES).map(lambda odd: BODY | odd)
     | st.dictionaries(st.text(max_size=9), VALUES)
@@ -401,9 +413,6 @@ def test_it_serves_until_it_is_told_to_stop(noise_folder: Path, tmp_path: Path) 
     assert not imported & {"gradio", "torch", "transformers"}
 
 
-def test_it_is_not_for_other_engines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ENGINE", "transformers")
-    assert main() == 1
-    assert capsys.readouterr().err == "ENGINE is 'transformers'; this server runs openvino.\n"
+def test_it_is_not_for_other_engines() -> None:
+    with pytest.raises(InvalidSetting, match="ENGINE is 'transformers'; this server runs openvino"):
+        serve(settings_of(ENGINE="transformers"))

@@ -17,17 +17,17 @@ from demo.generation.engine import (
     Chunk,
     Engine,
     EngineError,
-    EngineSettings,
     has_gpu,
     load_engine,
     stream_many,
 )
 from demo.generation.request import GenerationRequest
+from demo.settings import read_settings
 from tests.processes import ROOT
 from tests.scripted import Reply, ScriptedEngine
 
 HERE = Checkpoint(Path("teapots"), "teapots", "0" * 12)
-SETTINGS = EngineSettings("auto", "cpu", 4, 60.0, Path("cache"))
+SETTINGS = read_settings({"DEVICE": "cpu", "CACHE_DIR": "cache"})
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def test_what_openvino_cannot_run_runs_on_transformers(built: dict[str, Any]) ->
 
 def test_what_the_owner_asks_for_is_taken_or_refused(built: dict[str, Any]) -> None:
     said: list[str] = []
-    assert chosen(built, said, name="transformers") == "transformers"
-    assert chosen(built, said, name="openvino") == "openvino"
+    assert chosen(built, said, engine="transformers") == "transformers"
+    assert chosen(built, said, engine="openvino") == "openvino"
     assert all("because ENGINE says so" in sentence for sentence in said)
     built["openvino"] = CheckpointError("it is a bert model.")
     with pytest.raises(CheckpointError, match="bert"):
-        chosen(built, said, name="openvino")
+        chosen(built, said, engine="openvino")
 
 
 def test_a_device_that_is_named_needs_no_look() -> None:

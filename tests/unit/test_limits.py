@@ -5,10 +5,12 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+from limits import parse_many
 from starlette.types import Message, Receive, Scope, Send
 
 from demo.server import limits
-from demo.server.limits import CLOSED_ROUTES, Bodies, ClosedDoors
+from demo.server.limits import CLOSED_ROUTES, Bodies, Doors
+from demo.server.rates import Rates
 
 LIMIT = 10
 GET: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
@@ -41,6 +43,11 @@ def answer(app: Any, pieces: list[bytes], **scope: Any) -> tuple[int, bytes]:
     headers = [(b"content-type", b"application/json")]
     asyncio.run(app({**GET, "headers": headers, **scope}, receive, send))
     return sent[0]["status"], sent[1]["body"]
+
+
+def doors(app: Any, rate: str = "9/second") -> Doors:
+    items = parse_many(rate)
+    return Doors(app, Rates({"calls": items, "parts": items, "rounds": items}, 10), 0)
 
 
 @pytest.mark.parametrize("pieces", [[b""], [b"x" * LIMIT], [b"xxxxx", b"xxxxx"]])
@@ -101,12 +108,12 @@ def test_the_call_of_a_visitor_who_hangs_up_midway_goes_nowhere() -> None:
     [(b"page=x", b""), (b"__theme=dark&page=x", b"__theme=dark"), (b"q=a+b&deep_link=", b"q=a+b")],
 )
 def test_pages_and_saved_states_are_dropped_from_the_query(query: bytes, kept: bytes) -> None:
-    assert answer(ClosedDoors(echo), [b""], query_string=query) == (200, b"?" + kept)
+    assert answer(doors(echo), [b""], query_string=query) == (200, b"?" + kept)
 
 
 @pytest.mark.parametrize("path", ["/assets/" + "a" * 300, "/" + "%C3%A9/" * 90])
 def test_a_path_longer_than_any_files_name_is_not_found(path: str) -> None:
-    assert answer(ClosedDoors(echo), [b""], path=path)[0] == 404
+    assert answer(doors(echo), [b""], path=path)[0] == 404
 
 
 @pytest.mark.parametrize("header", [b"host", b"x-forwarded-host"])
@@ -125,7 +132,7 @@ def test_a_path_longer_than_any_files_name_is_not_found(path: str) -> None:
     ],
 )
 def test_only_a_request_for_a_host_passes(header: bytes, value: bytes, status: int) -> None:
-    assert answer(ClosedDoors(echo), [b""], headers=[(header, value)])[0] == status
+    assert answer(doors(echo), [b""], headers=[(header, value)])[0] == status
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from demo.checkpoints.persona import NOBODY
-from demo.generation.engine import EngineError, HasWorker, WorkerState
+from demo.generation.engine import EngineError, WorkerState
 from demo.generation.profile import Profile
 from demo.server.metrics import Metrics, Observed
 from demo.server.routes import service_routes
@@ -147,7 +147,6 @@ def test_the_workers_memory_and_restarts_are_those_of_its_process(service: Servi
             return WorkerState(1, 2)
 
     with_worker = ready(InWorker())
-    assert isinstance(with_worker.engine(), HasWorker)
     assert value(with_worker, "demo_engine_restarts_total") == 2
     assert value(with_worker, "worker_process_resident_memory_bytes") > 0
     assert value(service, "worker_process_resident_memory_bytes") == 0

@@ -139,7 +139,8 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams say sooner that they wait, to tests that have hundreds of them wait."""
-    monkeypatch.setattr("demo.generation.openvino.engine.HEARTBEAT_SECONDS", 0.05)
+    for module in ("openvino.engine", "tokens"):
+        monkeypatch.setattr(f"demo.generation.{module}.HEARTBEAT_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.openvino.graph import Precision
 from demo.generation.openvino.runtime import ov
+from demo.settings import read_settings
 from tests import tiny
 from training.export_accuracy import FLOAT32
 
@@ -165,10 +166,8 @@ def test_a_weight_without_a_place_is_named(tmp_path: Path) -> None:
 
 
 def resolved(folder: Path) -> Checkpoint:
-    return resolve_checkpoint(
-        model_id="", model_revision="", folder=folder, embedded=Path("absent"), base_file=None,
-        cache_dir=folder, say=lambda _: None,
-    )  # fmt: skip
+    settings = read_settings({"CHECKPOINT": str(folder), "CACHE_DIR": str(folder)})
+    return resolve_checkpoint(settings, lambda _: None, lambda checkpoint: checkpoint)
 
 
 def exported_model(folder: Path, cache: Path, say: Callable[[str], None]) -> Path:

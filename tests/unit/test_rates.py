@@ -4,14 +4,15 @@ import json
 from typing import Any
 
 import pytest
+from limits import parse_many
 
 from demo.server import rates as module
-from demo.server.rates import Kind, MovingWindow, RateLimits, Rates, kind_of, parse_rate
-from tests.unit.test_limits import answer, echo
+from demo.server.rates import Kind, MovingWindow, Rates, kind_of
+from tests.unit.test_limits import answer, doors, echo
 
 
 def rates(rate: str, all_visitors: int = 10) -> Rates:
-    items = parse_rate(rate)
+    items = parse_many(rate)
     return Rates({"texts": items, "calls": items, "rounds": items, "parts": items}, all_visitors)
 
 
@@ -40,7 +41,7 @@ def test_a_call_costs_as_many_as_it_asks_for_but_never_more_than_there_are() -> 
 
 def test_a_window_moves_and_says_when_it_has_room_again() -> None:
     now = [0.0]
-    limiter = Rates({"calls": parse_rate("2/minute; 3/hour")}, 10, lambda: now[0])
+    limiter = Rates({"calls": parse_many("2/minute; 3/hour")}, 10, lambda: now[0])
 
     def wait() -> int:
         refusal = limiter.refusal("calls", "a")
@@ -64,7 +65,7 @@ def test_who_has_not_come_for_as_long_as_a_window_lasts_is_forgotten() -> None:
 
 def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REFUSAL_SECONDS", 0)
-    app = RateLimits(echo, rates("1/minute"), 0)
+    app = doors(echo, "1/minute")
     scope: dict[str, Any] = {"method": "GET", "client": ("1.2.3.4", 1)}
     assert answer(app, [b""], **scope)[0] == 200
     status, body = answer(app, [b""], **scope)
@@ -92,9 +93,3 @@ def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_each_route_is_of_a_kind(method: str, path: str, kind: Kind) -> None:
     assert kind_of(method, path) == kind
-
-
-@pytest.mark.parametrize("value", ["", "many", "5", "5/fortnight", "-1/minute", "0x5/minute"])
-def test_what_is_no_rate_is_named(value: str) -> None:
-    with pytest.raises(ValueError, match="it must be a rate such as 120/minute"):
-        parse_rate(value)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from demo.generation.engine import (
     SHUTTING_DOWN,
     Chunk,
     EngineError,
-    RemoteServer,
     UnusableServer,
     source_line,
 )
@@ -26,6 +26,8 @@ from demo.generation.remote.connection import AWAY, UNUSABLE
 from demo.generation.remote.dialects import OURS
 from demo.generation.remote.engine import RemoteEngine
 from demo.generation.request import GenerationRequest, InvalidRequest
+from demo.generation.tokens import Unwritten
+from demo.settings import read_settings
 from tests import tiny
 from tests.completions import (
     MODEL,
@@ -72,11 +74,11 @@ def opened(server: CompletionsServer, fluent_folder: Path) -> Iterator[Open]:
     engines: list[RemoteEngine] = []
     said: list[str] = []
 
-    def open_(deadline_seconds: float = 60.0, **settings: Any) -> RemoteEngine:
-        remote = RemoteServer(server.url, **settings)
+    def open_(**changes: Any) -> RemoteEngine:
+        environ = {"ENGINE": "remote", "ENGINE_URL": server.url, "SLOTS": "4"}
+        settings = replace(read_settings(environ), **changes)
         named = Checkpoint(fluent_folder, "fluent", "0" * 12)
-        say = said.append
-        engine = RemoteEngine(remote, named, slots=4, deadline_seconds=deadline_seconds, say=say)
+        engine = RemoteEngine(named, settings, said.append)
         engines.append(engine)
         return engine
 
@@ -153,7 +155,7 @@ SETTINGS: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9, "repetition_penalt
         ("vllm", "auto", 5, {"top_k": 5, "stop_token_ids": [0], "return_token_ids": True}),
         ("sglang", "auto", 0, {"top_k": -1, "repetition_penalty": 1.25}),
         ("someone", "sglang", 5, {"top_k": 5}),
-        (OURS, "auto", 0, {"top_k": 0, "max_tokens": 9, "min_p": 0}),
+        (OURS, "auto", 0, {"top_k": 0, "max_tokens": 9, "min_p": 0, "min_tokens": 1}),
         ("llamacpp", "auto", 0, {"top_k": 0, "repeat_penalty": 1.25, "n_predict": 9, "min_p": 0}),
         ("someone", "llama-server", 5, {"repeat_last_n": 4 + 9, "cache_prompt": False}),
     ],
@@ -165,13 +167,37 @@ def test_every_server_is_asked_in_its_own_words(
     is_llama = "llama" in owner + kind
     server.write = write_sentence_as_llama_server if is_llama else write_sentence
     request = GenerationRequest("The teapot", max_new_tokens=9, top_k=top_k, **SETTINGS)
-    engine = opened(kind=kind, key="k" * 20)
+    engine = opened(engine_kind=kind, engine_key="k" * 20)
     assert tiny.SENTENCE.startswith(text_of(engine.stream(request)).rstrip("\ufffd"))
     path, authorization, body = server.asked[-1]
     assert path == ("/completion" if is_llama else "/v1/completions")
     assert authorization == "Bearer " + "k" * 20
     settings = SETTINGS if not is_llama else {k: v for k, v in SETTINGS.items() if k[0] != "r"}
     assert body.items() >= {**settings, "stream": True, **expected}.items()
+
+
+@pytest.mark.parametrize(
+    ("owner", "rule"),
+    [
+        ("vllm", {"bad_words": ["@user"], "min_tokens": 1}),
+        ("sglang", {"logit_bias": {"9": -100.0}, "min_tokens": 1}),
+        ("llamacpp", {"logit_bias": [[9, False]]}),
+    ],
+)
+def test_the_server_is_told_what_is_never_written(
+    opened: Open,
+    server: CompletionsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str,
+    rule: Body,
+) -> None:
+    unwritten = Unwritten(9, frozenset({8}), ("@user",))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    server.look = lists(MODEL | {"owned_by": owner})
+    if owner == "llamacpp":
+        server.write = write_sentence_as_llama_server
+    text_of(opened().stream(ASK))
+    assert server.asked[-1][2].items() >= rule.items()
 
 
 def test_a_prompt_beyond_the_servers_context_is_refused_with_the_limit(
@@ -280,7 +306,7 @@ def test_what_goes_wrong_is_a_sentence_and_a_line_in_the_log(
     write, sentence, reason = BAD[name]
     # What may pass is tried again until the deadline.
     patience = 1.5 if sentence in (AWAY, BUSY) or name == "500" else 60
-    engine = opened(deadline_seconds=patience, key="secret-of-the-server")
+    engine = opened(deadline_seconds=patience, engine_key="secret-of-the-server")
     server.write = write
     if write in (mute, BAD["hangs later"][0]):
         monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.2)
@@ -394,7 +420,7 @@ def test_a_server_that_can_never_do_is_refused_at_the_start(
     behaviour, reason = UNUSABLE_SERVERS[name]
     vars(server).update(behaviour)
     with pytest.raises(UnusableServer) as caught:
-        opened(model="teapots" if name == "another" else "")
+        opened(engine_model="teapots" if name == "another" else "")
     assert str(caught.value).startswith("The server that ENGINE_URL names ")
     assert reason in str(caught.value)
 

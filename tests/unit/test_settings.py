@@ -57,8 +57,9 @@ def test_a_space_stands_behind_one_proxy_unless_told_otherwise() -> None:
     assert read_settings({"SYSTEM": "spaces", "TRUSTED_PROXIES": "0"}).trusted_proxies == 0
 
 
-def test_a_rate_that_cannot_be_read_is_named() -> None:
-    assert refusal(RATE_TEXTS="many").startswith("RATE_TEXTS is 'many'; it must be a rate")
+@pytest.mark.parametrize("value", ["many", "5", "5/fortnight", "-1/minute", "0x5/minute"])
+def test_a_rate_that_cannot_be_read_is_named(value: str) -> None:
+    assert refusal(RATE_TEXTS=value).startswith(f"RATE_TEXTS is {value!r}; it must be a rate")
 
 
 def test_a_space_listens_to_the_world_unless_told_otherwise() -> None:

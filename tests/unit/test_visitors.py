@@ -2,7 +2,7 @@
 
 import pytest
 
-from demo.server.visitors import visitor_of
+from demo.server.rates import visitor_of
 
 
 def visitor(client: str, proxies: int, *forwarded: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from demo.checkpoints.resolve import Checkpoint
-from demo.generation.engine import EngineSettings, load_engine
+from demo.generation.engine import load_engine
 from demo.generation.request import GenerationRequest
 from demo.settings import read_settings
 
@@ -38,7 +38,7 @@ def booked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_each_text_books_a_gpu_for_a_short_time(booked: list[int], noise_folder: Path) -> None:
-    settings = EngineSettings("auto", "auto", 16, 60.0, noise_folder, zero_gpu=True)
+    settings = read_settings({"SPACES_ZERO_GPU": "true", "SLOTS": "16"})
     said: list[str] = []
     engine = load_engine(Checkpoint(noise_folder, "noise", ""), settings, said.append)
     assert said == ["Engine: transformers, on ZeroGPU."]

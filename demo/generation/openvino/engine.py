@@ -4,10 +4,8 @@ import itertools
 import json
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.resolve import Checkpoint
@@ -66,12 +64,9 @@ _NOTHING_YET = Event([], "more")
 
 
 class OpenVINOEngine(Engine):
-    """An `Engine` that writes `slots` texts at once in one batch, which texts join and leave.
-
-    A text does not depend on the others in the batch (`worker` says how, and where that ends).
-    `deadline_seconds` bounds a request from its first `next()`. Top-p is applied before top-k, as
-    OpenVINO does it.
-    """
+    """An `Engine` that writes `slots` texts at once in one batch, which texts join and leave;
+    `worker` says how far they are independent. `deadline_seconds` bounds a request from its first
+    `next()`. Top-p is applied before top-k, as OpenVINO does it."""
 
     def __init__(
         self,
@@ -83,15 +78,10 @@ class OpenVINOEngine(Engine):
         cache_bytes: int | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """Starts the worker and returns once it could generate.
-
-        Args:
-            folder: an export of the checkpoint.
-            cache_bytes: size of the key-value cache; by default at most an eighth of the memory.
-
-        Raises CheckpointError if the folder cannot be read, or the worker does not start,
-        NotEnoughMemory if the worker has too little memory to start.
-        """
+        """Starts the worker over an export of the checkpoint, and returns once it could generate.
+        `cache_bytes` is the size of the key-value cache, by default at most an eighth of the
+        memory. Raises CheckpointError if the folder cannot be read, or the worker does not start,
+        NotEnoughMemory if it has too little memory to start."""
         exported = Exported.read(folder)
         tokenizer = read_tokenizer(folder)
         if tokenizer.get_vocab_size() > exported.vocabulary:
@@ -143,15 +133,15 @@ class OpenVINOEngine(Engine):
                 f"Prompt and length come to {needed} tokens; this server keeps at most "
                 f"{self._cache_tokens} at a time. Shorten one of them."
             )
-        run = _Run(self.tokens, prompt, self._deadline_seconds)
+        run, number = Progress(self.tokens, prompt, self._deadline_seconds), next(_numbers)
         yield from self._wait_for_worker(run)
         settings = {name: v for name, v in request.settings().items() if name != "max_new_tokens"}
         try:
             command = {"ids": prompt.ids, "limit": prompt.limit, **settings}
-            self._worker.add(run.number, run.events, command)
+            self._worker.add(number, run.events, command)
             yield from self._read(run)
         finally:
-            self._worker.forget(run.number)
+            self._worker.forget(number)
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokens.encode(text))
@@ -167,7 +157,7 @@ class OpenVINOEngine(Engine):
         """Ends the worker process, and with an error the texts that it was writing."""
         self._worker.close()
 
-    def _wait_for_worker(self, run: "_Run") -> Generator[Chunk, None, None]:
+    def _wait_for_worker(self, run: Progress) -> Generator[Chunk, None, None]:
         patience = time.monotonic() + min(RESTART_PATIENCE_SECONDS, run.seconds_left())
         while not self._worker.ready.wait(HEARTBEAT_SECONDS):
             if self._worker.is_closing():
@@ -176,12 +166,9 @@ class OpenVINOEngine(Engine):
                 raise EngineError("The demo is restarting. Try again in a minute.")
             yield WAITING
 
-    def _read(self, run: "_Run") -> Generator[Chunk, None, None]:
+    def _read(self, run: Progress) -> Generator[Chunk, None, None]:
         while True:
-            try:
-                event = run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
-            except Empty:
-                event = _NOTHING_YET
+            event = run.next_event() or _NOTHING_YET
             piece, ids = run.add(event.tokens), tuple(event.tokens)
             if reason := _reason(run, event):
                 yield Chunk(piece + run.flush(), run.end(reason), ids)
@@ -189,17 +176,8 @@ class OpenVINOEngine(Engine):
             yield Chunk(piece, ids=ids)
 
 
-@dataclass
-class _Run(Progress):
-    """One request under way, its number and what the worker process reports of it."""
-
-    number: int = field(default_factory=lambda: next(_numbers))
-    events: "SimpleQueue[Event]" = field(default_factory=SimpleQueue)
-
-
-def _reason(run: _Run, event: Event) -> FinishReason | None:
-    """Why the text is over, or None if it goes on. Raises EngineError if it cannot go on, or its
-    deadline passed before it had its turn."""
+def _reason(run: Progress, event: Event) -> FinishReason | None:
+    """Why the text is over, or None if it goes on. Raises EngineError if it cannot."""
     if event.state in _ERRORS:
         raise EngineError(_ERRORS[event.state])
     if event.state == "ended":
@@ -212,8 +190,7 @@ def _reason(run: _Run, event: Event) -> FinishReason | None:
 
 
 def _cache_blocks(exported: Exported, slots: int, cache_bytes: int | None) -> int:
-    """Blocks for every slot's share and for the longest possible request, as far as the memory
-    allows; at least one."""
+    """Blocks for every slot's share and for the longest request, as far as the memory allows."""
     per_token = exported.cache_values_per_token * CACHE_BYTES_PER_VALUE
     affordable = (cache_bytes or memory_bytes() * CACHE_SHARE_OF_MEMORY) / per_token / BLOCK_TOKENS
     longest = min(exported.context_tokens + 1, LONGEST_REQUEST_TOKENS)

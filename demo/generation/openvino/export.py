@@ -1,8 +1,7 @@
 """Exports a GPT-2- or Llama-shaped checkpoint as a stateful OpenVINO model with int8 weights.
 
-Nothing is traced and no converter is needed: the graph is written out in `graph`.
-Run as a process of its own, `python -m demo.generation.openvino.export FOLDER OUT SOURCE`, so
-that the memory it takes is given back.
+Nothing is traced and no converter is needed: the graph is written out in `graph`. Run as a process
+of its own, `python -m demo.generation.openvino.export FOLDER OUT SOURCE`.
 """
 
 import json
@@ -26,12 +25,10 @@ MAX_CONTEXT_TOKENS = 8_192
 
 
 def export(folder: Path, out: Path, *, source: str = "", precision: Precision = "int8") -> Exported:
-    """Writes the model, its tokenizer and a description of both into `out`.
-
-    int8 weights have one scale per output row (symmetric); `f32` is for comparing. `source` is the
-    fingerprint of the checkpoint, which tells later whose export it is. Raises CheckpointError if
-    the architecture is not supported, a weight is not what it takes, or the tokenizer does not fit.
-    """
+    """Writes the model, its tokenizer and a description of both into `out`. int8 weights have one
+    scale per output row (symmetric); `f32` is for comparing. `source` is the fingerprint of the
+    checkpoint, which tells later whose export it is. Raises CheckpointError if the architecture is
+    not supported, a weight is not what it takes, or the tokenizer does not fit."""
     config = read_object(folder, "config.json")
     decoder, sizes = _decoder(config)
     with library_view(folder) as view:

@@ -68,8 +68,8 @@ class Exported:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads a folder's description; raises CheckpointError if there is none, or it is not one
-        that `export` writes."""
+        """Reads a folder's description; raises CheckpointError unless `export` could have written
+        it."""
         values = read_object(folder, DESCRIPTION)
         try:
             # The name in the file, which published exports have.
@@ -96,12 +96,9 @@ class Exported:
 
 
 def exported_folder(checkpoint: "Checkpoint", cache_dir: Path, say: Callable[[str], None]) -> Path:
-    """The export that the checkpoint ships, or one from an earlier start, or one made now.
-
-    It is kept in the checkpoint's own folder if that can be written to, else in `cache_dir`, where
-    only the last used ones stay. Raises CheckpointError if the checkpoint cannot be exported, or
-    the export cannot be kept.
-    """
+    """The export that the checkpoint ships, or one from an earlier start, or one made now. It is
+    kept in the checkpoint's own folder if that can be written to, else in `cache_dir`, where only
+    the last used ones stay. Raises CheckpointError if the export cannot be made or kept."""
     inside = checkpoint.folder / EXPORT_SUBFOLDER
     cached = cache_dir / EXPORT_SUBFOLDER / checkpoint.fingerprint
     sha256 = cache.Sha256Cache(cache_dir).sha256

@@ -80,10 +80,8 @@ class Sizes:
 
 
 class Decoder(ABC):
-    """What decoders share: inputs, weights, blocks of cached causal attention and an MLP, logits.
-
-    `table`, `blocks`, `norms` and `last_norm` are how a checkpoint names their weights.
-    """
+    """What decoders share: inputs, weights, blocks of cached causal attention and an MLP, logits. A
+    checkpoint names their weights by `table`, `blocks`, `norms` and `last_norm`."""
 
     table: str
     blocks: str
@@ -134,10 +132,8 @@ class Decoder(ABC):
     def _mlp(self, x: Any, block: str) -> Any: ...
 
     def _matrix(self, name: str, rows: int, columns: int, transposed: bool = False) -> Any:
-        """A weight of `rows` outputs by `columns` inputs, in the graph's precision.
-
-        `transposed` says that the checkpoint stores inputs by outputs, as GPT-2's do.
-        """
+        """A weight of `rows` outputs by `columns` inputs, in the graph's precision; `transposed` if
+        the checkpoint stores inputs by outputs, as GPT-2's do."""
         value = self._weights.read(name, (columns, rows) if transposed else (rows, columns))
         value = np.ascontiguousarray(value.T) if transposed else value
         if self._precision == "f32":

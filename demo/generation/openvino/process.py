@@ -42,11 +42,9 @@ CLOSED = Event([], "closed")
 
 
 class WorkerProcess:
-    """A process that is started again when it dies or hangs.
-
-    `ready` is set while it is up. Three threads: one keeps the process alive and reads what it
-    reports, one writes commands to it, and one kills it if it hangs.
-    """
+    """A process that is started again when it dies or hangs; `ready` is set while it is up. Three
+    threads: one keeps it alive and reads what it reports, one writes commands to it, and one kills
+    it if it hangs."""
 
     def __init__(self, arguments: tuple[str, ...], stall_seconds: float) -> None:
         self._arguments = arguments
@@ -90,8 +88,7 @@ class WorkerProcess:
         return time.monotonic() - self._last_message > limit
 
     def add(self, number: int, events: "SimpleQueue[Event]", command: Mapping[str, Any]) -> None:
-        """Asks for a text; its events are put in the queue. Raises EngineError if `close` was
-        called."""
+        """Asks for a text, whose events are put in the queue. Raises EngineError after `close`."""
         with self._lock:
             if self.is_closing():
                 raise EngineError(SHUTTING_DOWN)

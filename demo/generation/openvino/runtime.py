@@ -36,11 +36,8 @@ FIRST_COMPANION = 2**62
 
 
 def open_pipeline(folder: str, slots: int, cache_blocks: int, properties: Mapping[str, Any]) -> Any:
-    """OpenVINO GenAI's continuous batching over an exported folder.
-
-    Beside what is asked for, there is room for a companion. A prompt of `MAX_STEP_TOKENS` is read
-    in one step whatever else is written.
-    """
+    """OpenVINO GenAI's continuous batching over an exported folder, with room for a companion. A
+    prompt of `MAX_STEP_TOKENS` is read in one step whatever else is written."""
     scheduler = genai.SchedulerConfig()
     scheduler.max_num_seqs = slots + 1
     scheduler.num_kv_blocks = cache_blocks + 1

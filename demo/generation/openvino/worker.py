@@ -128,8 +128,8 @@ class Worker:
         self._sent_at = time.monotonic()
 
     def _read_commands(self) -> bool:
-        """Handles the commands that are there, waiting for one if there is nothing else to do;
-        False at the end of the input."""
+        """Handles the commands that are there, or waits for one if there is nothing to do; False at
+        the end."""
         while not self._has_work() or not self._inbox.empty():
             try:
                 command = self._inbox.get(timeout=PULSE_SECONDS)

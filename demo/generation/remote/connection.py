@@ -61,8 +61,7 @@ Tell = Callable[[Heard | ServerAway], object]
 
 @dataclass(frozen=True)
 class Served:
-    """What a server says of a model: `owner` is what kind of server it is, `context_tokens` None if
-    it does not say."""
+    """What a server says of a model; `owner` is what kind of server it is, if it says so."""
 
     model: str
     owner: str
@@ -70,8 +69,7 @@ class Served:
 
 
 class Connection:
-    """Requests of one server, whose address ends where `/models` begins. Safe to use from many
-    threads."""
+    """Requests of the server whose `/models` is below `base`. Safe to use from many threads."""
 
     def __init__(self, base: str, key: str) -> None:
         self._base = base
@@ -79,9 +77,12 @@ class Connection:
         self._is_closed = False
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
+        # Uncompressed: what a small answer unpacks to has no bound.
+        headers = {"Accept-Encoding": "identity"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
-            # Uncompressed: what a small answer unpacks to has no bound.
-            headers={"Accept-Encoding": "identity"} | _authorization(key),
+            headers=headers,
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             # A connection for each text: a balancer sends each of them to the least busy server.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
@@ -104,7 +105,7 @@ class Connection:
 
     async def look(self, model: str) -> Served:
         """What the server says of a model, or of its only one if `model` is empty. Raises
-        ServerError if that cannot be had."""
+        ServerError."""
         url = f"{self._base}/models"
         content = b""
         try:
@@ -123,11 +124,9 @@ class Connection:
             raise ServerError(UNUSABLE, "sends something else than a list of models") from error
 
     async def write(self, dialect: Dialect, body: Any, tell: Tell) -> None:
-        """Asks for a text, and tells what is heard of it until that says why it ended.
-
-        Before the first token a failure that may pass is told, too, and the text is asked for
-        again, for as long as its reader has patience. Raises ServerError for any other failure.
-        """
+        """Asks for a text, and tells what is heard of it until that says why it ended. Before the
+        first token a failure that may pass is told, too, and the text is asked for again, for as
+        long as its reader has patience. Raises ServerError for any other failure."""
         for attempt in itertools.count():
             try:
                 await self._write_once(dialect, body, tell)
@@ -184,10 +183,6 @@ class Connection:
         await self._client.aclose()
         # The loop closes its sockets in its next turn.
         await asyncio.sleep(0)
-
-
-def _authorization(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _what(error: Exception) -> str:

@@ -6,11 +6,12 @@ Servers that take only text (TGI, OpenVINO Model Server) are therefore of no use
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from demo.generation.engine import FinishReason, ServerKind
+from demo.generation.engine import FinishReason
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import EncodedPrompt
+from demo.generation.tokens import Progress, Unwritten
+from demo.settings import ServerKind
 
 # What our own server (demo.server.completions) calls itself; it speaks as vLLM does.
 OURS = "trump-or-computer-dump"
@@ -27,35 +28,22 @@ class Heard:
     reason: FinishReason | None = None
 
 
-class Dialect(Protocol):
-    """`body` is what is sent for a text. `read` raises LookupError, TypeError or ValueError for an
-    event that is not one of a text."""
+class Dialect:
+    """vLLM's words, in which others are asked, too. They send token ids when asked to."""
 
-    def url(self, base: str) -> str: ...
-
-    def body(
-        self, model: str, prompt: EncodedPrompt, request: GenerationRequest, eos_token_id: int
-    ) -> dict[str, Any]: ...
-
-    def read(self, event: Any) -> Heard: ...
-
-
-@dataclass(frozen=True)
-class Completions(Dialect):
-    """`/v1/completions` of vLLM, SGLang and our own server, which send ids when asked to."""
-
-    top_k_off: int
+    top_k_off = 0
 
     def url(self, base: str) -> str:
         return f"{base}/completions"
 
-    def body(
-        self, model: str, prompt: EncodedPrompt, request: GenerationRequest, eos_token_id: int
-    ) -> dict[str, Any]:
+    def body(self, model: str, text: Progress, request: GenerationRequest) -> dict[str, Any]:
+        """What is sent for a text."""
+        unwritten = text.tokens.unwritten
         return {
             "model": model,
-            "prompt": prompt.ids,
-            "max_tokens": prompt.limit,
+            "prompt": text.prompt.ids,
+            "max_tokens": text.prompt.limit,
+            "min_tokens": 1,
             "temperature": request.temperature,
             "top_p": request.top_p,
             "top_k": request.top_k or self.top_k_off,
@@ -63,12 +51,18 @@ class Completions(Dialect):
             "min_p": 0.0,
             "repetition_penalty": request.repetition_penalty,
             "seed": request.seed,
-            "stop_token_ids": [eos_token_id],
+            "stop_token_ids": [text.tokens.eos_token_id],
             "stream": True,
             "return_token_ids": True,
+            **(self.rule(unwritten) if unwritten else {}),
         }
 
+    def rule(self, unwritten: Unwritten) -> dict[str, Any]:
+        """How it is told what must not be written."""
+        return {"bad_words": unwritten.words}
+
     def read(self, event: Any) -> Heard:
+        """What an event says. Raises LookupError, TypeError or ValueError if it says nothing."""
         # The last event may hold the usage alone.
         for choice in event["choices"]:
             reason = choice.get("finish_reason")
@@ -79,29 +73,38 @@ class Completions(Dialect):
         return Heard()
 
 
+class SGLang(Dialect):
+    """The same, but for two things: it can rule out a token only, whatever stands before it."""
+
+    top_k_off = -1
+
+    def rule(self, unwritten: Unwritten) -> dict[str, Any]:
+        return {"logit_bias": {str(unwritten.token): -100.0}}
+
+
 class LlamaServer(Dialect):
     """llama-server's own `/completion`: its `/v1/completions` sends no token ids."""
 
     def url(self, base: str) -> str:
         return f"{base.removesuffix('/v1')}/completion"
 
-    def body(
-        self, model: str, prompt: EncodedPrompt, request: GenerationRequest, eos_token_id: int
-    ) -> dict[str, Any]:
+    def body(self, model: str, text: Progress, request: GenerationRequest) -> dict[str, Any]:
+        unwritten = text.tokens.unwritten
         return {
-            "prompt": prompt.ids,
-            "n_predict": prompt.limit,
+            "prompt": text.prompt.ids,
+            "n_predict": text.prompt.limit,
             "temperature": request.temperature,
             "top_p": request.top_p,
             "top_k": request.top_k,
             "repeat_penalty": request.repetition_penalty,
             "seed": request.seed,
+            "logit_bias": [[unwritten.token, False]] if unwritten else [],
             "stream": True,
             "return_tokens": True,
             # By default it drops unlikely tokens, penalises the last 64 only, and keeps a prompt's
             # cache, by which a text depends on the one before. Newer versions refuse -1 for "all".
             "min_p": 0.0,
-            "repeat_last_n": len(prompt.ids) + prompt.limit,
+            "repeat_last_n": len(text.prompt.ids) + text.prompt.limit,
             "cache_prompt": False,
             "samplers": ["penalties", "temperature", "top_k", "top_p"],
         }
@@ -112,8 +115,8 @@ class LlamaServer(Dialect):
 
 
 DIALECTS: Mapping[str, Dialect] = {
-    "vllm": Completions(top_k_off=0),
-    "sglang": Completions(top_k_off=-1),
+    "vllm": Dialect(),
+    "sglang": SGLang(),
     "llama-server": LlamaServer(),
 }
 # What a server calls itself in /v1/models: its kind, and its name on the page. One that nobody

@@ -6,9 +6,7 @@ import re
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from demo.checkpoints.files import CheckpointError, read_object
@@ -17,14 +15,12 @@ from demo.checkpoints.resolve import Checkpoint
 from demo.generation.engine import (
     BUSY,
     FAILED,
-    HEARTBEAT_SECONDS,
     SHUTTING_DOWN,
     WAITING,
     Chunk,
     Engine,
     EngineError,
     EngineIdentity,
-    RemoteServer,
     UnusableServer,
     coalesced,
 )
@@ -32,6 +28,7 @@ from demo.generation.remote.connection import Connection, ServerAway, ServerErro
 from demo.generation.remote.dialects import DIALECTS, OWNERS, UNKNOWN_OWNER, Heard
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
 from demo.generation.tokens import Progress, Tokens, read_tokenizer
+from demo.settings import Settings
 
 # How often the server is asked whether it is there.
 ASK_SECONDS = 2.0
@@ -46,34 +43,23 @@ log = logging.getLogger(__name__)
 
 
 class RemoteEngine(Engine):
-    """An `Engine` over a server that takes and gives token ids; `slots` is how many texts it is
-    asked for at once.
-
-    The weights are the server's, and what a seed promises: neither can be verified from here, as
-    the identity says. `deadline_seconds` bounds a text, every try included.
-    """
+    """An `Engine` over a server that takes and gives token ids. The weights are the server's, and
+    what a seed promises: neither can be verified from here, as the identity says.
+    `deadline_seconds` bounds a text, every try included."""
 
     def __init__(
-        self,
-        server: RemoteServer,
-        checkpoint: Checkpoint,
-        *,
-        slots: int,
-        deadline_seconds: float,
-        say: Callable[[str], None],
+        self, checkpoint: Checkpoint, settings: Settings, say: Callable[[str], None]
     ) -> None:
-        """Waits for the server, however long that takes, and has it write a few tokens.
-
-        Raises UnusableServer if it can never do, such as one with another vocabulary;
-        CheckpointError if the checkpoint's tokenizer cannot be read.
-        """
+        """Waits for the server, however long that takes, and has it write a few tokens. Raises
+        UnusableServer if it can never do, such as one with another vocabulary; CheckpointError if
+        the checkpoint's tokenizer cannot be read."""
         self._tokens, self._vocabulary = _read_checkpoint(checkpoint.folder)
-        self.slots = slots
-        self._deadline_seconds = deadline_seconds
-        self._connection = Connection(server.url, server.key)
+        self.slots = settings.slots
+        self._deadline_seconds = settings.deadline_seconds
+        self._connection = Connection(settings.engine_url, settings.engine_key)
         self._is_up = True
         try:
-            label = self._meet(server, checkpoint.name, say)
+            label = self._meet(settings, checkpoint.name, say)
         except ServerError as error:
             self.close()
             raise UnusableServer(f"The server that ENGINE_URL names {error.reason}.") from error
@@ -88,7 +74,7 @@ class RemoteEngine(Engine):
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         prompt = self._tokens.encode_prompt(request)
-        run = _Run(self._tokens, prompt, self._deadline_seconds)
+        run = Progress(self._tokens, prompt, self._deadline_seconds)
         try:
             yield from coalesced(self._read(run, request))
         except ServerError as error:
@@ -107,7 +93,7 @@ class RemoteEngine(Engine):
         self._is_up = False
         self._connection.close()
 
-    def _read(self, run: "_Run", request: GenerationRequest) -> Generator[Chunk, None, None]:
+    def _read(self, run: Progress, request: GenerationRequest) -> Generator[Chunk, None, None]:
         for heard in self._hear(run, request):
             piece = run.add(heard.ids)
             if heard.reason:
@@ -115,19 +101,16 @@ class RemoteEngine(Engine):
                 return
             yield Chunk(piece) if piece else WAITING
 
-    def _hear(self, run: "_Run", request: GenerationRequest) -> Generator[Heard, None, None]:
+    def _hear(self, run: Progress, request: GenerationRequest) -> Generator[Heard, None, None]:
         """What is heard of a text, at least every HEARTBEAT_SECONDS. Raises EngineError."""
         dialect, trouble = self._dialect, ServerAway(BUSY, "gave it no turn")
-        body = dialect.body(self._served.model, run.prompt, request, self._tokens.eos_token_id)
+        body = dialect.body(self._served.model, run, request)
         tell = run.events.put
         asked = self._connection.start(lambda: self._connection.write(dialect, body, tell))
         asked.add_done_callback(run.events.put)
         try:
             while True:
-                try:
-                    event = run.events.get(timeout=min(HEARTBEAT_SECONDS, run.seconds_left()))
-                except Empty:
-                    event = Heard()
+                event = run.next_event() or Heard()
                 if isinstance(event, Future):
                     raise _failure(event)
                 if isinstance(event, ServerAway):
@@ -141,7 +124,7 @@ class RemoteEngine(Engine):
         finally:
             asked.cancel()
 
-    def _require_tokens(self, run: "_Run", heard: Heard) -> None:
+    def _require_tokens(self, run: Progress, heard: Heard) -> None:
         # What was held back of a character may come at the end.
         if heard.text and not (heard.ids or run.new):
             raise ServerError(FAILED, "sends text without its token ids")
@@ -150,17 +133,18 @@ class RemoteEngine(Engine):
         if len(run.new) + len(heard.ids) > run.prompt.limit:
             raise ServerError(FAILED, "sends more tokens than were asked for")
 
-    def _meet(self, server: RemoteServer, name: str, say: Callable[[str], None]) -> str:
-        """Waits until the server has written a trial text; returns what it is called on the page.
-        Raises ServerError if it never can."""
+    def _meet(self, settings: Settings, name: str, say: Callable[[str], None]) -> str:
+        """Waits until the server has written a trial text; returns its name for the page. Raises
+        ServerError."""
         is_told = False
         while True:
             try:
                 self._served = self._connection.start(
-                    lambda: self._connection.look(server.model)
+                    lambda: self._connection.look(settings.engine_model)
                 ).result()
                 kind, label = OWNERS.get(self._served.owner, UNKNOWN_OWNER)
-                self._dialect = DIALECTS[kind if server.kind == "auto" else server.kind]
+                kind = kind if settings.engine_kind == "auto" else settings.engine_kind
+                self._dialect = DIALECTS[kind]
                 self._bound_context()
                 self._try(name)
                 return label
@@ -179,9 +163,8 @@ class RemoteEngine(Engine):
             raise ServerError(FAILED, f"takes at most {said} tokens, which is too few")
 
     def _try(self, name: str) -> None:
-        """Has a few tokens written, and compares their text with what the checkpoint's tokenizer
-        makes of them."""
-        run = _Run(self._tokens, self._tokens.encode_prompt(TRIAL), TRIAL_SECONDS)
+        """Compares the text of a few tokens with what the checkpoint's tokenizer makes of them."""
+        run = Progress(self._tokens, self._tokens.encode_prompt(TRIAL), TRIAL_SECONDS)
         ours = theirs = ""
         try:
             for heard in self._hear(run, TRIAL):
@@ -212,13 +195,6 @@ class RemoteEngine(Engine):
                     log.warning("The engine's server is back.")
                 failures = 0
             self._is_up = failures < FAILURES
-
-
-@dataclass
-class _Run(Progress):
-    """One text under way, and what happens to it: in the end, that its request is over."""
-
-    events: "SimpleQueue[Heard | ServerAway | Future[Any]]" = field(default_factory=SimpleQueue)
 
 
 def _failure(asked: "Future[Any]") -> EngineError:
