@@ -29,11 +29,21 @@ def port_of(app: AppProcess) -> int:
     return port
 
 
-@pytest.fixture
-def line(scripted_app: AppProcess) -> Iterator[Line]:
+@pytest.fixture(scope="module")
+def laid(scripted_app: AppProcess) -> Iterator[Line]:
+    """One line for all: a browser keeps what it compiled of a page by the page's address."""
     line = Line(port_of(scripted_app))
     yield line
     line.close()
+
+
+@pytest.fixture
+def line(laid: Line, scripted_app: AppProcess) -> Iterator[Line]:
+    """It passes everything, to the scripted app."""
+    yield laid
+    laid.target = port_of(scripted_app)
+    laid.cut()
+    laid.mend()
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +109,7 @@ def answers(visitor: Page) -> Iterator[dict[str, tuple[int, str]]]:
 
 
 @pytest.fixture(params=["page", "embed"])
-def visit(
-    request: pytest.FixtureRequest, visitor: Page, line: Line, served_blog: Blog
-) -> Iterator[Visit]:
+def visit(request: pytest.FixtureRequest, visitor: Page, line: Line, served_blog: Blog) -> Visit:
     if request.param == "page":
         page = open_page(visitor, f"http://{INSECURE_HOST}:{line.port}")
     else:
@@ -111,9 +119,7 @@ def visit(
         page.locator("textarea.own").fill(TYPED)
     # Gone once anything is loaded in its place.
     page.evaluate("window.seen = true")
-    yield Visit(page, line, page.url)
-    # The next test would ask this host for a plain page.
-    page.goto("about:blank")
+    return Visit(page, line, page.url)
 
 
 def writing(visit: Visit) -> Locator:
