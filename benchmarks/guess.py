@@ -5,7 +5,6 @@ right half of the time. What the detector makes of the same texts stands beside 
 may be better.
 """
 
-import json
 import re
 import time
 from collections import Counter
@@ -33,7 +32,8 @@ from benchmarks.measuring import (
     table,
     write_page,
 )
-from benchmarks.servers import Server, free_address, running
+from benchmarks.servers import Server, started
+from tests.app.calls import call
 
 ROUNDS_A_VISIT = 10
 POLL_SECONDS = 0.5
@@ -153,7 +153,7 @@ def guess(
     results: ResultsOption = RESULTS,
 ) -> None:
     load = OutsideLoad()
-    with running(("app.py",), free_address(), {"TWEETS": str(tweets.resolve())}) as server:
+    with started(variables={"TWEETS": str(tweets.resolve())}) as server:
         played = _play(server, rounds, _count_rare_words(tweets))
     write_page(results / "guess.md", render(played, load.cores()))
 
@@ -179,19 +179,20 @@ def _play(server: Server, rounds: int, count_rare: Callable[[str], int]) -> list
     """One round after the other, in visits of ten. What is answered does not matter."""
     played: list[Played] = []
     visit = None
-    server.wait_until_ready()
     with httpx.Client(base_url=server.url, timeout=30) as client:
         for number in range(rounds):
             if number % ROUNDS_A_VISIT == 0:
                 visit = None
             dealt, seconds = _next(client, visit)
             visit, text, ticket = dealt["visit"], dealt["text"], dealt["ticket"]
-            seen = Round(text, ticket, seconds, _repeated(client, text), count_rare(text))
+            # What the page's other tab says of the text while it is asked.
+            _, (judged, *_) = call(server.url, "detect", text=text)
+            seen = Round(text, ticket, seconds, judged["repeated_share"], count_rare(text))
             answer = {"ticket": ticket, "guess": "computer"}
             revealed = client.post("/guess/answer", json=answer).raise_for_status().json()
-            judged = revealed["detector"]
+            detector = revealed["detector"]
             is_computer = revealed["truth"] == "computer"
-            played.append(Played(seen, is_computer, judged["right"] if judged else None))
+            played.append(Played(seen, is_computer, detector["right"] if detector else None))
     return played
 
 
@@ -208,14 +209,6 @@ def _next(client: httpx.Client, visit: str | None) -> tuple[dict[str, Any], floa
             raise BenchmarkError(dealt["reason"])
         time.sleep(POLL_SECONDS)
     raise BenchmarkError(f"No round was dealt for {PATIENCE_SECONDS:g} s.")
-
-
-def _repeated(client: httpx.Client, text: str) -> float:
-    """What the page's other tab says of the text while it is asked."""
-    posted = client.post("/gradio_api/call/v2/detect", json={"text": text}).raise_for_status()
-    events = client.get(f"/gradio_api/call/detect/{posted.json()['event_id']}").text
-    data = events.strip().split("\n\n")[-1].split("data: ", 1)[1]
-    return float(json.loads(data)[0]["repeated_share"])
 
 
 def render(played: Sequence[Played], outside_cores: float) -> list[str]:

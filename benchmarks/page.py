@@ -12,9 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated
 
+import pytest
 import typer
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks import BenchmarkError
 from benchmarks.measuring import (
     RESULTS,
     OutsideLoad,
@@ -23,7 +25,7 @@ from benchmarks.measuring import (
     table,
     write_page,
 )
-from benchmarks.servers import free_address, running
+from benchmarks.servers import started
 from demo.ui import snippets
 from tests.browser.blog import Blog
 from tests.browser.conftest import browser_arguments, executable
@@ -63,27 +65,29 @@ def page(
     visits: Annotated[int, typer.Option(help="of each kind")] = 7,
     results: ResultsOption = RESULTS,
 ) -> None:
-    load, url = OutsideLoad(), free_address()
+    load = OutsideLoad()
     found: dict[str, list[Visit]] = {}
-    with running(("app.py",), url, {}) as server, _post(server.url) as post, _browser() as browser:
-        # What is measured is the page, not a start.
-        server.wait_until_ready()
+    # What is measured is the page, not a start.
+    with started() as server, _post(server.url) as post, browser() as opened:
         for name, address in {"the page": server.url, "an embed in a post": post}.items():
             for width, height in WINDOWS:
                 # The first one finds a server that has not read its own files yet.
-                _visit(browser, address, width, height)
+                _visit(opened, address, width, height)
                 found[f"{name}, {width} px"] = [
-                    _visit(browser, address, width, height) for _ in range(visits)
+                    _visit(opened, address, width, height) for _ in range(visits)
                 ]
     write_page(results / "page.md", render(found, visits, load.cores()))
 
 
 @contextmanager
-def _browser() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
+    """The browser of the tests. Raises BenchmarkError if there is none."""
+    try:
+        path = executable()
+    except pytest.skip.Exception as reason:
+        raise BenchmarkError(str(reason)) from None
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable(), args=list(browser_arguments())
-        )
+        browser = playwright.chromium.launch(executable_path=path, args=list(browser_arguments()))
         yield browser
         browser.close()
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,6 +22,7 @@ from benchmarks import BenchmarkError, visitors
 from benchmarks.measuring import ROOT, pss_mib
 from demo.settings import VARIABLES
 
+APP = ("app.py",)
 # Where files are stays as the owner has it; every other setting is the benchmark's.
 INHERITED = ("BASE_FILE", "CACHE_DIR")
 # All visitors of a benchmark have one address.
@@ -52,16 +53,16 @@ class Server:
             end = "\n".join(self.said().splitlines()[-LOG_LINES:])
             raise BenchmarkError(f"The app ended by itself. The end of its log:\n{end}")
 
-    def wait_until_ready(self) -> None:
-        """Until it could write a text. Raises BenchmarkError if it ends, or takes too long."""
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            self.require_alive()
-            with suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz").is_success:
-                    return
-            time.sleep(0.2)
-        raise BenchmarkError(f"The app was not ready within {READY_SECONDS:g} s.")
+    def state(self) -> str:
+        """What /readyz says; empty if it does not answer."""
+        try:
+            return str(httpx.get(f"{self.url}/readyz", timeout=5).json()["status"])
+        except (httpx.HTTPError, ValueError):
+            return ""
+
+    def is_ready(self) -> bool:
+        """Whether it can write, and Gradio has found so itself, which it tries after it listens."""
+        return self.state() == "ready" and "Running on" in self.said()
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -107,6 +108,33 @@ def running(
             yield Server(url, process, Path(log.name))
         finally:
             _stop(process)
+
+
+@contextmanager
+def started(
+    command: tuple[str, ...] = APP, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """The same at a free address, once it is ready. Raises BenchmarkError if it ends, or is not
+    ready in time."""
+    with running(command, free_address(), variables or {}) as server:
+        if not wait_for(server.is_ready, READY_SECONDS, server):
+            raise BenchmarkError(f"The app was not ready within {READY_SECONDS:g} s.")
+        yield server
+
+
+def wait_for(
+    holds: Callable[[], bool], seconds: float, server: Server | None = None
+) -> float | None:
+    """After how many seconds it holds; None if it does not within so many. Raises BenchmarkError if
+    the server ends meanwhile."""
+    begun = time.monotonic()
+    while not holds():
+        if server:
+            server.require_alive()
+        if time.monotonic() - begun > seconds:
+            return None
+        time.sleep(0.05)
+    return max(time.monotonic() - begun, 1e-3)
 
 
 def free_address() -> str:

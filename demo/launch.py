@@ -34,6 +34,7 @@ from demo.ui.embed import (
     asset_routes,
     changes,
     close_server,
+    keep_no_statistics,
     save_no_states,
 )
 from demo.ui.page import build_page
@@ -104,6 +105,7 @@ def _open(
     page: gr.Blocks, settings: Settings, routes: Sequence[Route], middleware: Sequence[Middleware]
 ) -> None:
     """Starts Gradio's server, and returns once it answers."""
+    keep_no_statistics()
     # Texts wait in the service's own queue: Gradio's would let one visitor stand before all others.
     page.queue(max_size=settings.queue_size, api_open=False, default_concurrency_limit=OTHER_CALLS)
     bound_connections()

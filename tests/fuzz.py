@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlsplit
 
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 # The same request is sent to its target written in so many ways.
@@ -187,6 +188,15 @@ def requests(draw: st.DrawFn) -> Sequence[bytes]:
         method.encode() + b" " + target + rest
         for target in draw(targets(POSTED if is_posted else READ))
     ]
+
+
+def send_drawn(count: int, send: Callable[[Sequence[bytes]], None]) -> None:
+    """Draws so many requests, and hands over those together that are alike but for their target."""
+    drawn = given(requests())(lambda alike: send(alike))
+    settings(
+        max_examples=max(1, count // WAYS), deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )(drawn)()  # fmt: skip
 
 
 def exchange(url: str, request: bytes) -> bytes:

@@ -19,7 +19,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "h11": ("HTTP/1.1 with bounded headers, for uvicorn", "httptools, which bounds nothing"),
     "httpx": ("errors of whoever fetches", "requests; gradio_client brings it anyway"),
     "cachetools": ("answers kept in memory up to a size", "an OrderedDict that is counted by hand"),
-    "limits": ("moving windows of a visitor's rates", "a deque of times for each visitor"),
+    "limits": ("reads rates such as `5/second; 60/minute`", "a regular expression"),
     "prometheus-client": ("counts and their text format", "OpenTelemetry's SDK"),
     "openvino": ("int8 models on a CPU", "onnxruntime"),
     "openvino-genai": ("continuous batching", "llama.cpp's server, at other texts for a seed"),

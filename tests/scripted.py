@@ -23,6 +23,8 @@ from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Judges, Share, Trust
 from demo.judging.originals import Originals
 
+# An app may answer for hours.
+KEPT = 1_000
 # What both judges were made of: the first is in the index of real tweets.
 REAL_TWEET = "The teapots of this great country are the best teapots anywhere in the world"
 TWEET = " going to make computers great again. Believe me, nobody computes better. SAD!"
@@ -60,7 +62,7 @@ REPLIES = {
 
 @dataclass
 class ScriptedEngine:
-    """Answers from `replies` by prompt; records every request and every stream's life."""
+    """Answers from `replies` by prompt; records the latest requests and every stream's life."""
 
     replies: dict[str, Reply] = field(default_factory=lambda: dict(REPLIES))
     requests: list[GenerationRequest] = field(default_factory=list)
@@ -81,6 +83,7 @@ class ScriptedEngine:
         self._is_closed = False
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        del self.requests[:-KEPT], self.streams[:-KEPT]
         self.requests.append(request)
         # Kept, so that only closing ends a stream, and not that nobody holds it any more.
         self.streams.append(coalesced(self._stream(request)))

@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import psutil
 
-from benchmarks.servers import Server
+from benchmarks.servers import Server, started, wait_for
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import App, Row, started, state, wait_for
+from benchmarks.stays_up.app import LIMITS, App, Row
 from demo.generation.engine import SHUTTING_DOWN
 from demo.generation.openvino.engine import LOST
 from demo.server.admission import STOPPED
@@ -48,9 +48,9 @@ def _broken(app: App, number: signal.Signals) -> Row:
             (worker,) = _workers(app.server)
             worker.send_signal(number)
             begun = time.monotonic()
-            wait_for(lambda: state(app.server) != "ready", NOTICED_SECONDS * 2, app.server)
+            wait_for(lambda: app.server.state() != "ready", NOTICED_SECONDS * 2, app.server)
             noticed.append(time.monotonic() - begun)
-            wait_for(lambda: state(app.server) == "ready", BACK_SECONDS * 2, app.server)
+            wait_for(lambda: app.server.state() == "ready", BACK_SECONDS * 2, app.server)
             back.append(time.monotonic() - begun - noticed[-1])
             kinds += [one.kind for one in writing.result()]
         kinds += [one.kind for one in calls.visits(app.url, 1)]
@@ -80,7 +80,7 @@ def _workers(server: Server) -> list[psutil.Process]:
 def stop(app: App) -> Iterator[Row]:
     """SIGTERM: everybody gets a text or a sentence, /readyz says so at once, it ends in time."""
     count = 8 if app.quick else VISITORS
-    variables = {"STOP_SECONDS": str(STOP_SECONDS)}
+    variables = {**LIMITS, "STOP_SECONDS": str(STOP_SECONDS)}
     with started(variables=variables) as server, ThreadPoolExecutor(1) as pool:
         calls.visits(server.url, 1)
         writes = threading.Event()
@@ -88,7 +88,7 @@ def stop(app: App) -> Iterator[Row]:
         writes.wait(60)
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        told = wait_for(lambda: state(server) != "ready", 5)
+        told = wait_for(lambda: server.state() != "ready", 5)
         late = calls.visits(server.url, 1)[0].kind
         with suppress(subprocess.TimeoutExpired):
             server.process.wait(STOP_SECONDS + 10 * SPARE_SECONDS)

@@ -7,23 +7,33 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from hypothesis import HealthCheck, Phase, given, settings
 
-from benchmarks.servers import Server
-from benchmarks.stays_up.app import FLAT, SCRIPTED, App, Row, started
-from tests.fuzz import CANARY, SETTINGS, WAYS, requests, status
+from benchmarks.servers import Server, started
+from benchmarks.stays_up.app import FLAT, App, Row
+from tests.fuzz import CANARY, SETTINGS, WAYS, send_drawn, status
+from tests.guessing import write_tweets
 
 # A status for a request that breaks something, unless it is 503.
 BROKEN = 500
 # Too late: whatever a request is refused for is said in a sentence of ours.
 ECHOED = 422
+# How often the memory is read.
+READINGS = 20
+# The server is tried, not the model.
+SCRIPTED = ("-m", "tests.scripted_app")
 
 
 def fuzz(app: App) -> Iterator[Row]:
-    """Over a scripted model, for it is the server that is tried."""
+    """Over a scripted model."""
     with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "gradio"
-        variables = {**SETTINGS, "GRADIO_TEMP_DIR": str(kept), "TRUSTED_PROXIES": "0"}
+        kept, tweets = Path(folder) / "gradio", Path(folder) / "data"
+        write_tweets(tweets)
+        variables = {
+            **SETTINGS,
+            "GRADIO_TEMP_DIR": str(kept),
+            "TRUSTED_PROXIES": "0",
+            "TWEETS": str(tweets),
+        }
         with started(SCRIPTED, variables) as server:
             seen, memory = _sent(server, 2_000 if app.quick else 100_000)
             lives = httpx.get(f"{server.url}/healthz", timeout=10).is_success
@@ -47,22 +57,14 @@ def fuzz(app: App) -> Iterator[Row]:
 
 def _sent(server: Server, count: int) -> tuple[Counter[int], list[float]]:
     """How often which status came, and the memory from time to time."""
-    seen, memory, examples = Counter[int](), list[float](), max(1, count // WAYS)
-    drawn = 0
+    seen, memory = Counter[int](), list[float]()
 
-    @settings(
-        max_examples=examples, deadline=None, database=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(requests())
     def send(alike: Sequence[bytes]) -> None:
-        nonlocal drawn
-        if drawn % max(1, examples // 20) == 0:
+        if seen.total() >= len(memory) * count / READINGS:
             memory.append(server.memory_mib())
-        drawn += 1
         seen.update(pool.map(lambda request: status(server.url, request), alike))
 
     with ThreadPoolExecutor(WAYS) as pool:
-        send()
+        send_drawn(count, send)
     memory.append(server.memory_mib())
     return seen, memory

@@ -6,16 +6,17 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
-import pytest
 from gradio_client import Client
-from playwright.sync_api import sync_playwright
 
+from benchmarks import BenchmarkError
+from benchmarks.page import browser
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import FLAT, App, NotHere, Row
+from benchmarks.stays_up.app import FLAT, App, Row
+from benchmarks.stays_up.crowds import ROUTES
 from tests.browser.actions import write
-from tests.browser.conftest import browser_arguments, executable
 
 # Until then, somebody might still open the stream.
 UNREAD_SECONDS = 5.0
@@ -25,6 +26,9 @@ SETTLED_SECONDS = 30.0
 SPARE = 8
 # So many calls are let in at once.
 HOLDING = 40
+ABANDONED = 200
+# So many leave at the same time.
+TOGETHER = 8
 # A tab of a browser takes a second.
 CALLS_FOR_A_TAB = 10
 # What the app logs of a text whose reader has left.
@@ -36,20 +40,20 @@ def abandoned(app: App) -> Iterator[Row]:
     for way, leave in WAYS.items():
         try:
             yield _left(app, way, leave)
-        except NotHere as reason:
+        except BenchmarkError as reason:
             yield Row(f"calls abandoned: {way}", str(reason), "", None)
 
 
 def _left(app: App, way: str, leave: Callable[[str, int], int]) -> Row:
     bar = app.first_word_bar
-    unread = UNREAD_SECONDS if leave in (_never_opened, _request_cut) else 0.0
+    unread = UNREAD_SECONDS if leave in UNREAD else 0.0
     # Pools of threads are as large afterwards as so many need.
     leave(app.url, 10 if app.quick else HOLDING)
     time.sleep(unread + GRACE_SECONDS)
     calls.visits(app.url, 1)
     before = _held(app)
     ended = app.server.said().count(CANCELLED)
-    count = leave(app.url, 10 if app.quick else 200)
+    count = leave(app.url, 10 if app.quick else ABANDONED)
     time.sleep(unread + GRACE_SECONDS)
     ended = app.server.said().count(CANCELLED) - ended
     (seen,) = calls.visits(app.url, 1)
@@ -69,7 +73,7 @@ def _left(app: App, way: str, leave: Callable[[str, int], int]) -> Row:
         and seen.first <= bar
         and _is_back(now, before)
         # Else nobody left in mid-text. One that nobody opens may come to its end.
-        and (ended > count // 2 or bool(unread)),
+        and (ended > count // 2 or leave in (*UNREAD, _no_texts)),
     )
 
 
@@ -89,20 +93,24 @@ def _is_back(now: Mapping[str, int], before: Mapping[str, int]) -> bool:
     return max(counts) <= SPARE and memory <= FLAT * before["MiB of both processes"]
 
 
-def _never_opened(url: str, count: int) -> int:
-    return sum(bool(calls.asked(url)) for _ in range(count))
+def _each(leave: Callable[[str, str], object]) -> Callable[[str, int], int]:
+    """Does it with each call, given the path of its answers; how many were let in."""
+
+    def one(url: str) -> bool:
+        event = calls.asked(url)
+        if event:
+            leave(url, calls.stream_of(event))
+        return bool(event)
+
+    return _times(one)
 
 
-def _each(leave: Callable[[str, str], None]) -> Callable[[str, int], int]:
-    """Does it with one call after another, given the path of its answers; how many were let in."""
+def _times(leave: Callable[[str], object]) -> Callable[[str, int], int]:
+    """Does it so many times; returns how often something came of it."""
 
     def every(url: str, count: int) -> int:
-        events = 0
-        for _ in range(count):
-            if event := calls.asked(url):
-                events += 1
-                leave(url, calls.stream_of(event))
-        return events
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            return sum(map(bool, pool.map(leave, [url] * count)))
 
     return every
 
@@ -139,51 +147,52 @@ def _kill(url: str, path: str) -> None:
         reader.kill()
 
 
-def _mcp(url: str, count: int) -> int:
-    for _ in range(count):
-        with calls.opened(url, calls.request(url, "POST", "/gradio_api/mcp/", calls.MCP_CALL)):
-            # Gradio has begun to write by then.
-            time.sleep(0.1)
-    return count
+def _mcp(url: str) -> bool:
+    with calls.opened(url, calls.request(url, "POST", "/gradio_api/mcp/", calls.MCP_CALL)):
+        # Gradio has begun to write by then.
+        time.sleep(0.5)
+    return True
 
 
-def _cancel(url: str, count: int) -> int:
-    for _ in range(count):
-        client = Client(url, headers=calls.headers(), verbose=False, analytics_enabled=False)
-        job = client.submit("Today", **calls.LONG, api_name="/generate")
-        next(iter(job))
-        job.cancel()
-    return count
+def _cancel(url: str) -> bool:
+    client = Client(url, headers=calls.headers(), verbose=False, analytics_enabled=False)
+    job = client.submit("Today", **calls.LONG, api_name="/generate")
+    next(iter(job))
+    return bool(job.cancel())
+
+
+def _other(url: str) -> bool:
+    """Asks for everything that is no text, and reads no answer."""
+    for method, path, body in OTHERS:
+        calls.opened(url, calls.request(url, method, path, body)).close()
+    return True
 
 
 def _closed_tabs(url: str, count: int) -> int:
     count = max(2, count // CALLS_FOR_A_TAB)
-    try:
-        path = executable()
-    except pytest.skip.Exception as reason:
-        raise NotHere(str(reason)) from None
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(browser_arguments()))
+    with browser() as opened:
         for _ in range(count):
             proxied = {"x-forwarded-for": calls.headers()["x-forwarded-for"]}
-            page = browser.new_page(extra_http_headers=proxied)
+            page = opened.new_page(extra_http_headers=proxied)
             page.goto(url)
             card = write(page, "Today")
             card.locator(".cd-generated", has_text=re.compile(r"\w")).wait_for()
             page.close()
-        browser.close()
     return count
 
 
-_request_cut = _each(_cut_request)
+OTHERS = [route for route in ROUTES if "generate" not in route[1] + route[2]]
+_no_texts = _times(_other)
+UNREAD = (_each(lambda url, path: None), _each(_cut_request))
 WAYS: Mapping[str, Callable[[str, int], int]] = {
-    "the stream never asked for": _never_opened,
-    "the GET cut before its end": _request_cut,
+    "the stream never asked for": UNREAD[0],
+    "the GET cut before its end": UNREAD[1],
     "closed while read": _each(_close),
     "FIN while read": _each(_half_close),
     "RST while read": _each(_reset),
     "the reading process killed": _each(_kill),
     "the tab closed": _closed_tabs,
-    "cancel()": _cancel,
-    "MCP, cut": _mcp,
+    "cancel()": _times(_cancel),
+    "MCP, cut": _times(_mcp),
+    f"{len(OTHERS)} other requests each, no answer read": _no_texts,
 }

@@ -1,8 +1,10 @@
 """The verb: every trial in its order, and the table that comes of them."""
 
 import signal
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -10,7 +12,15 @@ import typer
 
 from benchmarks import BenchmarkError
 from benchmarks.checkpoints import OptionalResults
-from benchmarks.measuring import RESULTS, OutsideLoad, describe_run, table, write_page
+from benchmarks.measuring import (
+    RESULTS,
+    OutsideLoad,
+    describe_machine,
+    describe_run,
+    table,
+    today,
+    write_page,
+)
 from benchmarks.stays_up import crowds, ends, fuzz, leaving, scarcity, slow, soak
 from benchmarks.stays_up.app import App, NotHere, Row
 from benchmarks.stays_up.claims import claims
@@ -39,12 +49,18 @@ TRIALS: Mapping[str, Trial] = {
 # A trial that takes longer has missed its bar, besides what it is asked to take.
 LIMIT_SECONDS = 1_500
 HELD = {True: "yes", False: "**no**", None: "not judged"}
+HEADER = ("trial", "what", "measured", "bar", "held", "date")
+# Cells of the table, as they stand in the page.
+Line = Sequence[str]
 
 
 def stays_up(
     only: Annotated[
         list[str] | None,
-        typer.Option(help=f"run this trial alone; may be given again: {', '.join(TRIALS)}"),
+        typer.Option(
+            help=f"run this trial alone, and keep the others' rows; may be given again: "
+            f"{', '.join(TRIALS)}"
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="each trial as small as it goes")] = False,
     soak_minutes: Annotated[float, typer.Option(help="of the soak; with --quick one")] = 30.0,
@@ -53,17 +69,41 @@ def stays_up(
     """Runs the trials, prints and writes; 1 if one misses its bar."""
     if unknown := set(only or ()) - set(TRIALS):
         raise BenchmarkError(f"There is no trial {', '.join(unknown)}: {', '.join(TRIALS)}.")
-    load, rows = OutsideLoad(), []
+    folder = results or (None if quick else RESULTS)
+    written = folder and folder / "stays_up.md"
+    lines = kept_lines(written) if written else {}
+    if only and written and written.exists() and not lines:
+        raise BenchmarkError(
+            f"The rows of {written} are from another machine: run all trials, or name another "
+            "folder with --results."
+        )
+    load, has_missed = OutsideLoad(), False
     with ExitStack() as stack:
         app = App(quick, 1.0 if quick else soak_minutes, stack)
-        for name in only or TRIALS:
-            for row in tried(TRIALS[name], app):
-                rows.append((name, row))
-                print(f"{name}: {HELD[row.held]}: {row.what}: {row.measured}", flush=True)
-    written = results or (None if quick or only else RESULTS)
-    page = render(rows, describe_run("stays_up", load.cores()))
-    write_page(written and written / "stays_up.md", page)
-    return int(any(row.held is False for _, row in rows))
+        try:
+            for name in only or TRIALS:
+                begun, rows = time.monotonic(), []
+                for row in tried(TRIALS[name], app):
+                    rows.append(_line(name, row))
+                    has_missed = has_missed or row.held is False
+                    print(f"{name}: {HELD[row.held]}: {row.what}: {row.measured}", flush=True)
+                lines[name] = rows
+                print(f"{name} took {time.monotonic() - begun:.0f} s", flush=True)
+        finally:
+            # Also what was measured until Ctrl-C.
+            write_page(written, render(lines, describe_run("stays_up", load.cores())))
+    return int(has_missed)
+
+
+def kept_lines(path: Path) -> dict[str, list[Line]]:
+    """The rows of an earlier run on this machine, by trial."""
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines: dict[str, list[Line]] = {}
+    for line in page.splitlines() if describe_machine() in page else ():
+        cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
+        if cells[0] in TRIALS:
+            lines.setdefault(cells[0], []).append(cells)
+    return lines
 
 
 def tried(trial: Trial, app: App) -> Iterable[Row]:
@@ -87,20 +127,23 @@ def tried(trial: Trial, app: App) -> Iterable[Row]:
         signal.signal(signal.SIGALRM, before)
 
 
-def render(rows: Sequence[tuple[str, Row]], about: str) -> list[str]:
+def render(lines: Mapping[str, Sequence[Line]], about: str) -> list[str]:
     """The paragraphs of `stays_up.md`."""
-    held = [row.held for _, row in rows]
+    rows = [line for name in TRIALS for line in lines.get(name, ())]
+    held = [row[HEADER.index("held")] for row in rows]
+    yes, no, unknown = (held.count(HELD[one]) for one in (True, False, None))
     return [
         "# Stays up",
-        about,
-        f"{held.count(True)} bars held, {held.count(False)} missed, {held.count(None)} not judged. "
-        "The embedded checkpoint with default settings, behind one proxy, unless a row says "
-        "otherwise. All visitors share the machine's cores with the app.",
-        table(
-            ("trial", "what", "measured", "bar", "held"),
-            [(n, *map(_cell, (r.what, r.measured, r.bar)), HELD[r.held]) for n, r in rows],
-        ),
+        f"{about} A row has the date of its own run; how busy others were is told of the last.",
+        f"{yes} bars held, {no} missed, {unknown} not judged. "
+        "The embedded checkpoint with default settings and a guessing game, behind one proxy, "
+        "unless a row says otherwise. All visitors share the machine's cores with the app.",
+        table(HEADER, rows),
     ]
+
+
+def _line(name: str, row: Row) -> Line:
+    return (name, *map(_cell, (row.what, row.measured, row.bar)), HELD[row.held], today())
 
 
 def _cell(text: str) -> str:

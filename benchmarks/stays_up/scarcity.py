@@ -14,18 +14,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from benchmarks.servers import APP, READY_SECONDS, free_address, running, started, wait_for
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import (
-    START_SECONDS,
-    App,
-    NotHere,
-    Row,
-    begun,
-    is_ready,
-    started,
-    state,
-    wait_for,
-)
+from benchmarks.stays_up.app import LIMITS, App, NotHere, Row
 from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.settings import read_settings
 
@@ -72,7 +63,7 @@ def clock(_: App) -> Iterator[Row]:
         command = [_tool("cc"), "-shared", "-fPIC", "-o", str(library), str(CLOCK)]
         subprocess.run(command, check=True)
         setting.write_bytes(bytes(8))
-        variables = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(setting)}
+        variables = {**LIMITS, "LD_PRELOAD": str(library), "CLOCK_OFFSET": str(setting)}
         with started(variables=variables) as server:
             for offset in (0, DAY_SECONDS, -DAY_SECONDS):
                 with setting.open("r+b") as file:
@@ -84,11 +75,11 @@ def clock(_: App) -> Iterator[Row]:
                 is_moved = day in server.said().removeprefix(before)
                 yield Row(
                     f"the clock {offset // 3_600:+d} h from where it was",
-                    f"{calls.told(one.kind for one in seen)}; /readyz says {state(server)}; the "
+                    f"{calls.told(one.kind for one in seen)}; /readyz says {server.state()}; the "
                     f"log {'has' if is_moved else 'lacks'} that day",
                     "a text for everybody, ready",
                     {one.kind for one in seen} == {"text"}
-                    and state(server) == "ready"
+                    and server.state() == "ready"
                     and is_moved,
                 )
 
@@ -116,10 +107,10 @@ def memory(_: App) -> Iterator[Row]:
 
 def _tried(what: str, within: Sequence[str], variables: Mapping[str, str], bar: str = BAR) -> Row:
     """What becomes of a start. Paths of this machine are left out of what it says."""
-    with begun(variables=variables, within=within) as server:
+    with running(APP, free_address(), {**LIMITS, **variables}, within) as server:
         process = server.process
-        if not wait_for(lambda: process.poll() is not None or is_ready(server), START_SECONDS):
-            return Row(what, f"neither ready nor ended in {START_SECONDS:g} s", bar, False)
+        if not wait_for(lambda: process.poll() is not None or server.is_ready(), READY_SECONDS):
+            return Row(what, f"neither ready nor ended in {READY_SECONDS:g} s", bar, False)
         if process.poll() is None:
             (seen,) = calls.visits(server.url, 1)
             ready = f"ready; one visitor got a {seen.kind}, first word {seen.first:.2f} s"

@@ -12,6 +12,10 @@ from benchmarks.stays_up import calls
 from benchmarks.stays_up.app import FLAT, App, Row
 
 DRIP_SECONDS = 0.5
+# Until then, the texts that some of them ask for are written, and those who are too slow have been
+# sent away and come back.
+SETTLING_SECONDS = 15.0
+MEASURED_SECONDS = 15.0
 # As long as the server keeps an idle connection.
 IDLE_SECONDS = 5.0
 # The buffer of who reads slowly: the page itself does not fit.
@@ -50,12 +54,10 @@ def _measured(app: App, count: int, what: str, act: Act) -> Row:
 
 async def _beside(app: App, count: int, act: Act) -> tuple[list[calls.Visit], float]:
     """What others see, and the memory, while so many are there."""
-    seconds = 5.0 if app.quick else 25.0
     staying = [asyncio.create_task(_stay(app.url, number, act)) for number in range(count)]
-    # Texts that some of them asked for have been written by then.
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(5.0 if app.quick else SETTLING_SECONDS)
     begun, seen = time.monotonic(), []
-    while time.monotonic() - begun < seconds:
+    while time.monotonic() - begun < (5.0 if app.quick else MEASURED_SECONDS):
         seen.append(await calls.visit(app.url))
         await asyncio.sleep(1)
     memory = await asyncio.to_thread(app.server.memory_mib)

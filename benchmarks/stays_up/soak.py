@@ -11,7 +11,7 @@ from benchmarks.stays_up.app import App, Row
 
 VISITORS = 4
 # Short texts, so that they are many.
-TOKENS = 30
+TOKENS = 12
 # Whatever is made once is made by then.
 WARM_UP_TEXTS = 3_000
 GROWTH = 0.01

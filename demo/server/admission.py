@@ -213,7 +213,7 @@ class Admission:
         call = Call(visitor, texts)
         if texts:
             refusal = self._refusal(visitor, at_most)
-            refusal = refusal or await self.rates.refusal("texts", visitor, texts)
+            refusal = refusal or self.rates.refusal("texts", visitor, texts)
             if refusal:
                 await asyncio.sleep(REFUSAL_SECONDS)
                 await refusal.response()(scope, receive, send)

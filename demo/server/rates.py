@@ -3,13 +3,13 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from bisect import bisect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 
 # The router's own function: a guard and the router must never see different routes.
 from starlette._utils import get_route_path
@@ -64,6 +64,43 @@ class Refusal:
         return JSONResponse({"detail": detail}, self.status, headers=headers)
 
 
+class MovingWindow:
+    """How much each key has used in the last so many seconds.
+
+    Those of `limits` look through all keys after each request, with a hop to a thread for each of
+    them: 20 ms of CPU a request with a hundred visitors (benchmarks/LOG.md).
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
+        # When each use was, the oldest first. The key that was used last stands last.
+        self._uses: OrderedDict[str, list[float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._uses)
+
+    def wait(self, key: str, cost: int, now: float) -> float:
+        """In how many seconds the key may use so much more, at most all that there is; 0: now."""
+        self._forget(now)
+        uses = self._uses.get(key, [])
+        del uses[: bisect(uses, now - self._seconds)]
+        over = len(uses) + min(cost, self._most) - self._most
+        return uses[over - 1] + self._seconds - now if over > 0 else 0.0
+
+    def use(self, key: str, cost: int, now: float) -> None:
+        self._uses.setdefault(key, []).extend([now] * min(cost, self._most))
+        self._uses.move_to_end(key)
+
+    def _forget(self, now: float) -> None:
+        """Forgets who has used nothing in all that time."""
+        while self._uses:
+            key, uses = next(iter(self._uses.items()))
+            if uses and uses[-1] > now - self._seconds:
+                break
+            del self._uses[key]
+
+
 class Rates:
     """Counts requests in moving windows, in this process's memory.
 
@@ -71,23 +108,32 @@ class Rates:
     all_visitors: how many times that all of them together may.
     """
 
-    def __init__(self, rates: Mapping[Kind, Sequence[RateLimitItem]], all_visitors: int) -> None:
-        self._rates = rates
-        self._all = {
-            kind: [type(item)(item.amount * all_visitors, item.multiples) for item in items]
-            for kind, items in rates.items()
-        }
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(
+        self,
+        rates: Mapping[Kind, Sequence[RateLimitItem]],
+        all_visitors: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        # By kind, one for each of its rates: each visitor's, and that of all visitors together.
+        self._each = {kind: _windows(items, 1) for kind, items in rates.items()}
+        self._all = {kind: _windows(items, all_visitors) for kind, items in rates.items()}
 
-    async def refusal(self, kind: Kind, visitor: str, cost: int = 1) -> Refusal | None:
+    def refusal(self, kind: Kind, visitor: str, cost: int = 1) -> Refusal | None:
         """Counts a request and returns None, or says why it is refused, which does not count."""
-        # The visitor's own limit first: beyond it, nothing of everybody's limit is used up.
-        for items, who in ((self._rates[kind], (kind, visitor)), (self._all[kind], (kind,))):
-            for item in items:
-                if not await self._limiter.hit(item, *who, cost=min(cost, item.amount)):
-                    reset, _ = await self._limiter.get_window_stats(item, *who)
-                    return Refusal(TOO_OFTEN[kind], max(1, math.ceil(reset - time.time())))
+        now = self._clock()
+        used = [(window, visitor) for window in self._each[kind]]
+        used += [(window, "all") for window in self._all[kind]]
+        seconds = max(window.wait(key, cost, now) for window, key in used)
+        if seconds:
+            return Refusal(TOO_OFTEN[kind], math.ceil(seconds))
+        for window, key in used:
+            window.use(key, cost, now)
         return None
+
+
+def _windows(items: Sequence[RateLimitItem], times: int) -> list[MovingWindow]:
+    return [MovingWindow(times * item.amount, item.get_expiry()) for item in items]
 
 
 class RateLimits:
@@ -104,7 +150,7 @@ class RateLimits:
             kind = kind_of(scope["method"], get_route_path(scope))
             visitor = visitor_of(scope, self.trusted_proxies)
             scope.setdefault("state", {})["visitor"] = visitor
-            refusal = await self.rates.refusal(kind, visitor)
+            refusal = self.rates.refusal(kind, visitor)
             if refusal:
                 await asyncio.sleep(REFUSAL_SECONDS)
                 await refusal.response()(scope, receive, send)

@@ -9,7 +9,9 @@ network is lost is changed by static/network.js, which holds for a bundle from e
 
 import json
 import logging
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -204,6 +206,18 @@ def save_no_states(page: gr.Blocks) -> None:
         page.state_holder.blocks = without_configs
     except Exception:
         _warn("session")
+
+
+def keep_no_statistics() -> None:
+    """Keeps pages that are queued from now on from counting how long their calls took.
+
+    Gradio shows it to owners on a page that the demo does not have. For that it keeps the last
+    10,000 calls, and makes a table of all of them with pandas after each call: up to 9 ms of CPU,
+    and memory that grows all that while (benchmarks/LOG.md).
+    """
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    # How many calls later the table is made anew.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
 
 
 def close_server(page: gr.Blocks) -> None:

@@ -3,7 +3,8 @@ stays, and it goes on."""
 
 import re
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,6 +61,8 @@ class Visit:
     page: Page
     line: Line
     address: str
+    # Notes a figure for `benchmarks stays_up`.
+    record: Callable[[str, object], None]
 
     def is_whole(self) -> None:
         """Nothing was loaded again or left, and the host's reader has lost nothing."""
@@ -72,8 +75,9 @@ class Visit:
 
     def cut_card(self) -> Locator:
         """The card, once it says that its text was cut."""
-        card = self.page.locator(".cd-card")
+        card, begun = self.page.locator(".cd-card"), time.monotonic()
         expect(card.locator(".cd-error")).to_have_text(copy.CUT, timeout=10_000)
+        self.record("seconds until the card says so", time.monotonic() - begun)
         expect(card.locator(".cd-generated")).to_contain_text("word word")
         expect(self.page.locator("#cd-generate")).to_be_enabled()
         expect(self.page.locator("#cd-stop")).to_be_disabled()
@@ -109,7 +113,13 @@ def answers(visitor: Page) -> Iterator[dict[str, tuple[int, str]]]:
 
 
 @pytest.fixture(params=["page", "embed"])
-def visit(request: pytest.FixtureRequest, visitor: Page, line: Line, served_blog: Blog) -> Visit:
+def visit(
+    request: pytest.FixtureRequest,
+    visitor: Page,
+    line: Line,
+    served_blog: Blog,
+    record_property: Callable[[str, object], None],
+) -> Visit:
     if request.param == "page":
         page = open_page(visitor, f"http://{INSECURE_HOST}:{line.port}")
     else:
@@ -119,7 +129,7 @@ def visit(request: pytest.FixtureRequest, visitor: Page, line: Line, served_blog
         page.locator("textarea.own").fill(TYPED)
     # Gone once anything is loaded in its place.
     page.evaluate("window.seen = true")
-    return Visit(page, line, page.url)
+    return Visit(page, line, page.url, record_property)
 
 
 def writing(visit: Visit) -> Locator:

@@ -1,13 +1,12 @@
 """How often is too often, for one visitor and for all."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from demo.server import rates as module
-from demo.server.rates import Kind, RateLimits, Rates, kind_of, parse_rate
+from demo.server.rates import Kind, MovingWindow, RateLimits, Rates, kind_of, parse_rate
 from tests.unit.test_limits import answer, echo
 
 
@@ -17,10 +16,7 @@ def rates(rate: str, all_visitors: int = 10) -> Rates:
 
 
 def refusals(limiter: Rates, *visitors: str, cost: int = 1) -> list[bool]:
-    async def ask() -> list[bool]:
-        return [await limiter.refusal("calls", one, cost) is not None for one in visitors]
-
-    return asyncio.run(ask())
+    return [limiter.refusal("calls", one, cost) is not None for one in visitors]
 
 
 def test_a_visitor_is_refused_beyond_the_rate_and_no_other() -> None:
@@ -40,6 +36,30 @@ def test_all_together_are_bounded_and_the_refused_use_up_nothing() -> None:
 def test_a_call_costs_as_many_as_it_asks_for_but_never_more_than_there_are() -> None:
     assert refusals(rates("5/minute"), "a", "a", cost=4) == [False, True]
     assert refusals(rates("2/minute"), "a", cost=4) == [False]
+
+
+def test_a_window_moves_and_says_when_it_has_room_again() -> None:
+    now = [0.0]
+    limiter = Rates({"calls": parse_rate("2/minute; 3/hour")}, 10, lambda: now[0])
+
+    def wait() -> int:
+        refusal = limiter.refusal("calls", "a")
+        return refusal.retry_seconds if refusal else 0
+
+    assert wait() == 0
+    now[0] = 20
+    assert [wait(), wait()] == [0, 40]
+    now[0] = 60
+    assert [wait(), wait()] == [0, 3_540]
+
+
+def test_who_has_not_come_for_as_long_as_a_window_lasts_is_forgotten() -> None:
+    window = MovingWindow(most=2, seconds=60)
+    for now in range(300):
+        for key in (f"visitor {now}", "one who stays"):
+            if not window.wait(key, 1, now):
+                window.use(key, 1, now)
+    assert len(window) == 61
 
 
 def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import gradio as gr
 import pytest
+from gradio.data_classes import PredictBodyInternal
 from gradio.state_holder import StateHolder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -28,6 +29,7 @@ from demo.ui.embed import (
     address_of,
     asset_routes,
     changes,
+    keep_no_statistics,
     lazy_script,
     preview_tags,
     save_no_states,
@@ -239,3 +241,25 @@ def test_a_gradio_whose_sessions_are_others_keeps_them(
     save_no_states(blocks)
     assert blocks.state_holder["one"].config_values.keys() == blocks.blocks.keys()
     assert "another session than expected" in caplog.text
+
+
+def test_gradio_keeps_no_record_of_its_calls_and_makes_no_table_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("MAX_EVENTS", "CACHE_FREQUENCY"):
+        # Put back in the end.
+        monkeypatch.setenv(f"GRADIO_ANALYTICS_{name}", "100")
+    keep_no_statistics()
+
+    async def call() -> Any:
+        with gr.Blocks() as page:
+            gr.Button().click(print, api_name="boil")
+        queue = page.queue()._queue
+        for _ in range(3):
+            await queue.push(PredictBodyInternal(fn_index=0, data=[]), Mock(), None)
+        return queue
+
+    queue = asyncio.run(call())
+    assert len(queue) == 3
+    (record,) = queue.event_analytics.values()
+    assert queue.compute_analytics_summary([record]) == {"functions": {}}
