@@ -10,13 +10,15 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, Response, ViewportSize, expect
 
 from tests.browser.actions import finished
 from tests.browser.conftest import cut_off, leave, open_page, pictured
 from tests.browser.steady import assert_steady
 from tests.guessing import write_tweets
 from tests.processes import AppProcess, running_app
+
+PHONE: ViewportSize = {"width": 390, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +173,7 @@ def test_a_round_fits_stays_in_place_outlives_reloads_and_ends_with_what_is_wort
     game: Page, app: AppProcess, screenshots: Path
 ) -> None:
     game.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    game.set_viewport_size(PHONE)
     start(game)
     seen, places = set(), set()
     for number in range(1, 11):
@@ -178,28 +181,31 @@ def test_a_round_fits_stays_in_place_outlives_reloads_and_ends_with_what_is_wort
         expect(game.locator(".cd-place")).to_have_text(f"{number} of 10")
         text = game.locator(".cd-item-text").inner_text()
         seen.add(text)
-        if number == 1:
-            pictured(game, screenshots, "guess")
-            game.set_viewport_size({"width": 390, "height": 900})
-            assert_steady(game)
-        if number == 4:
+        if number == 5:
             open_game(game, app)
             expect(game.locator(".cd-item-text")).to_have_text(text)
-            expect(game.locator(".cd-place")).to_have_text("4 of 10")
-        places.add(round(bottom(game, ".cd-answers")))
+            expect(game.locator(".cd-place")).to_have_text("5 of 10")
+        if number == 6:
+            pictured(game, screenshots, "guess")
+            game.set_viewport_size(PHONE)
+        if number < 5:
+            places.add(round(bottom(game, ".cd-answers")))
         game.keyboard.press("r" if number % 2 else "ArrowRight")
         told(game)
-        places.add(round(bottom(game, ".cd-next")))
-        if number == 4:
+        if number < 5:
+            places.add(round(bottom(game, ".cd-next")))
+            # Also what an answer is the reason of.
+            assert_steady(game, even_after_input=number > 1)
+        if number == 5:
             outcome = game.locator(".cd-reveal").inner_text()
             open_game(game, app)
             told(game)
             expect(game.locator(".cd-reveal")).to_have_text(outcome, use_inner_text=True)
             game.locator(".cd-next").focus()
-        if number == 5:
+        if number == 6:
             pictured(game, screenshots, "guessed")
-            game.set_viewport_size({"width": 390, "height": 900})
-        assert_steady(game, even_after_input=number not in (4, 5))
+            game.set_viewport_size(PHONE)
+        assert_steady(game)
         game.keyboard.press("Enter")
     assert max(places) - min(places) <= 1, "Answers and Next stay in one place."
     over = game.locator(".cd-over")
@@ -221,7 +227,12 @@ def test_a_round_fits_stays_in_place_outlives_reloads_and_ends_with_what_is_wort
     assert bottom(game, ".cd-answers") <= 400
     # No tweet comes twice in a visit.
     seen.add(game.locator(".cd-item-text").inner_text())
-    assert len(seen) == 11
+    game.keyboard.press("ArrowLeft")
+    told(game)
+    game.keyboard.press("Enter")
+    is_asked(game)
+    seen.add(game.locator(".cd-item-text").inner_text())
+    assert len(seen) == 12
     # What another version of the page kept is forgotten.
     game.evaluate("""() => sessionStorage.setItem(Object.keys(sessionStorage)[0],
         '{"round": {"results": [7]}, "item": {}, "score": 3}')""")
