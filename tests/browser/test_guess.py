@@ -175,7 +175,8 @@ def test_a_round_fits_stays_in_place_outlives_reloads_and_ends_with_what_is_wort
     game.context.grant_permissions(["clipboard-read", "clipboard-write"])
     game.set_viewport_size(PHONE)
     start(game)
-    seen, places = set(), set()
+    seen: set[str] = set()
+    places: set[int] = set()
     for number in range(1, 11):
         is_asked(game)
         expect(game.locator(".cd-place")).to_have_text(f"{number} of 10")

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -203,6 +204,7 @@ def assert_every_control_is_reached(page: Page) -> None:
     assert [tag for tag, is_seen in reached.values() if not is_seen and tag != "BODY"] == []
 
 
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # A property that must differ between the two.
 TOLD_BY = (
     ("[role=tab][aria-selected=true]", "[role=tab][aria-selected=false]", "outlineStyle"),
@@ -213,7 +215,7 @@ TOLD_BY = (
 
 def test_what_colours_tell_is_told_in_forced_colours_too(page: Page, screenshots: Path) -> None:
     finished(page, "Today")
-    for theme in ("light", "dark"):
+    for theme in THEMES:
         page.emulate_media(forced_colors="active", color_scheme=theme)
         for chosen, other, name in TOLD_BY:
             styles = [
