@@ -80,15 +80,15 @@ def command_environment(folder: Path, **variables: str) -> dict[str, str]:
 def running_app(
     arguments: list[str], folder: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[AppProcess]:
-    """`python *arguments`, once it answers; killed afterwards if it still runs. A module of the
-    tests, `-m tests.NAME`, is forked."""
+    """`python *arguments`, once it answers; killed afterwards if it still runs. A module,
+    `-m NAME`, is forked."""
     port = free_port()
     settings = {"GRADIO_SERVER_PORT": str(port), **RATES, **(variables or {})}
     environment = command_environment(folder, **settings)
     log_file = folder / "app.log"
     process: subprocess.Popen[bytes] | Forked
     if arguments[0] == "-m":
-        process = Forked(log_file, _run_module, arguments[1], environment)
+        process = Forked(log_file, run_module, arguments[1], environment)
     else:
         with log_file.open("wb") as log:
             process = subprocess.Popen(
@@ -104,8 +104,11 @@ def running_app(
         process.wait(60)
 
 
-def _run_module(name: str, environment: dict[str, str]) -> None:
-    """As `python -m NAME`, with the hook that a new interpreter would find on its path."""
+def run_module(name: str, environment: dict[str, str], errors: Path | None = None) -> None:
+    """As `python -m NAME 2>errors`, with the hook that a new interpreter would find on its path."""
+    if errors:
+        with errors.open("wb") as opened:
+            os.dup2(opened.fileno(), 2)
     os.environ.clear()
     os.environ.update(environment)
     runpy.run_path(str(ROOT / "tests" / "watched" / "sitecustomize.py"))

@@ -24,6 +24,8 @@ from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Judges, Share, Trust
 from demo.judging.originals import Originals
 
+# What the app over it prints once it has given back the memory that nothing uses.
+GIVEN_BACK = "Unused memory was given back."
 # An app may answer for hours.
 KEPT = 1_000
 # What both judges were made of: the first is in the index of real tweets.

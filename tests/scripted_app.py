@@ -5,9 +5,14 @@ there, texts with the prompt "held" go on once `go` is, and `peak` says how many
 at once at most. LOAD_ERROR is why the engine cannot be loaded, TEXTS_AT_ONCE how many texts it
 writes at once, NOTICE what visitors are told, STORIES that each seed gives another text, BUSY that
 Gradio finds the machine too busy to answer.
+
+At SIGUSR1 it gives back the memory that nothing uses, and prints GIVEN_BACK.
 """
 
+import ctypes
+import gc
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,7 +28,7 @@ from demo.launch import launch
 from demo.server.service import Loaded, Service
 from demo.settings import read_settings
 from tests.guessing import StoryTeller
-from tests.scripted import ScriptedEngine, scripted_judges
+from tests.scripted import GIVEN_BACK, ScriptedEngine, scripted_judges
 
 PERSONA_FILE = Path(__file__).parent.parent / "training" / "persona.toml"
 
@@ -42,7 +47,16 @@ def load() -> Loaded:
     return Loaded(engine, notice, scripted_judges(), read_metrics(EMBEDDED), plot)
 
 
+def give_back(*_: object) -> None:
+    gc.collect()
+    # glibc's; other systems' allocators give back by themselves.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+    print(GIVEN_BACK, flush=True)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, give_back)
     if os.environ.get("BUSY"):
         networking.url_ok = lambda url: False
     settings = read_settings()

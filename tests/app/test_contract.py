@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
+from openapi_spec_validator import validate
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from demo.generation.request import COUNT, FIELDS
 from demo.server.limits import NOT_JSON
@@ -48,6 +50,11 @@ def test_the_openapi_file_is_valid_and_tells_results_and_what_is_required(
 ) -> None:
     told = HTTP.get(f"{scripted_app.url}/gradio_api/openapi.json").json()
     assert told["openapi"] == "3.1.0"
+    validate(told)
+    nameless: Any = {**told, "info": {"version": "1"}}
+    with pytest.raises(OpenAPIValidationError, match="'title' is a required property"):
+        validate(nameless)
+    # Schemas of bodies are no concern of that validator.
     found = list(schemas(told))
     assert len(found) > 20
     for schema in found:

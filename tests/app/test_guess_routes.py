@@ -36,17 +36,6 @@ def dealt(app: AppProcess, visit: str | None = None) -> dict[str, Any]:
     raise AssertionError(f"No round was dealt:\n{app.log()}")
 
 
-def daily(app: AppProcess, day: str | None, place: int) -> dict[str, Any]:
-    """A place of the Daily Ten, once it is written."""
-    for _ in range(200):
-        answer = HTTP.post(f"{app.url}/guess/daily", json={"day": day, "place": place})
-        record: dict[str, Any] = answer.raise_for_status().json()
-        if record["state"] != "waiting":
-            return record
-        time.sleep(0.1)
-    raise AssertionError(f"The Daily Ten was not written:\n{app.log()}")
-
-
 def test_a_round_is_played_and_the_truth_told(app: AppProcess) -> None:
     record = dealt(app)
     guess = {"ticket": record["ticket"], "guess": "computer"}
@@ -58,17 +47,6 @@ def test_a_round_is_played_and_the_truth_told(app: AppProcess) -> None:
         409, "That one has been answered already.",
     )  # fmt: skip
     assert dealt(app, record["visit"])["visit"] == record["visit"]
-
-
-def test_two_instances_have_the_same_daily_ten(app: AppProcess, tmp_path: Path) -> None:
-    data = app.log_file.parent / "data"
-    with running_app(SCRIPTED, tmp_path, {"TWEETS": str(data), "STORIES": "1"}) as other:
-        day = daily(app, None, 1)["day"]
-        tens = [[daily(one, day, place) for place in range(1, 11)] for one in (app, other)]
-    first, second = ([place["text"] for place in ten] for ten in tens)
-    assert first == second
-    assert len(set(first)) == 10
-    assert len({place["ticket"] for ten in tens for place in ten}) == 20
 
 
 def test_texts_are_written_for_visitors_beside_the_game(app: AppProcess) -> None:

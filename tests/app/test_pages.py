@@ -1,4 +1,4 @@
-"""Two pages behind the proxy of docs/scaling.md; nginx must be installed."""
+"""Two pages, mostly behind the proxy of docs/scaling.md."""
 
 import re
 import shutil
@@ -34,8 +34,6 @@ TOOL_CALL = {
 
 ACCEPT = {"accept": "application/json, text/event-stream"}
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[AppProcess]]:
@@ -51,7 +49,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[AppProcess]
 
 @contextmanager
 def proxy(pages: list[AppProcess], folder: Path, *, affinity: bool = True) -> Iterator[str]:
-    """The example of the docs, with these ports; its address."""
+    """The example of the docs, with these ports; its address. Skips where there is no nginx."""
+    if NGINX is None:
+        pytest.skip("nginx is not installed")
     text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     found = re.search(r"<!-- pages -->\n```nginx\n(.*?)```", text, re.DOTALL)
     assert found is not None
@@ -62,7 +62,7 @@ def proxy(pages: list[AppProcess], folder: Path, *, affinity: bool = True) -> It
     if not affinity:
         example = example.replace("hash $remote_addr consistent;", "")
     (folder / "nginx.conf").write_text(AROUND.format(example), encoding="utf-8")
-    command = [str(NGINX), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    command = [NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -132,6 +132,28 @@ def dealt(client: httpx.Client) -> str | None:
     """The ticket of a new round, if there is one already."""
     record: dict[str, Any] = client.post("/guess/next", json={"visit": None}).json()
     return record.get("ticket") or None
+
+
+def daily(page: AppProcess, day: str | None, place: int) -> dict[str, Any]:
+    """A place of the Daily Ten, once it is written."""
+    found: dict[str, Any] = {}
+
+    def is_written() -> bool:
+        answer = httpx.post(f"{page.url}/guess/daily", json={"day": day, "place": place})
+        found.update(answer.raise_for_status().json())
+        return bool(found["state"] != "waiting")
+
+    wait_until(is_written, 20)
+    return found
+
+
+def test_two_instances_have_the_same_daily_ten(pages: list[AppProcess]) -> None:
+    day = daily(pages[0], None, 1)["day"]
+    tens = [[daily(page, day, place) for place in range(1, 11)] for page in pages]
+    first, second = ([place["text"] for place in ten] for ten in tens)
+    assert first == second
+    assert len(set(first)) == 10
+    assert len({place["ticket"] for ten in tens for place in ten}) == 20
 
 
 def test_without_affinity_answers_are_not_found(pages: list[AppProcess], tmp_path: Path) -> None:

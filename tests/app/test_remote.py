@@ -28,7 +28,7 @@ def app(
         "ENGINE": "remote", "ENGINE_URL": server.url, "ENGINE_KEY": "secret-of-the-server",
         "DEADLINE_SECONDS": "3",
     }  # fmt: skip
-    with running_app(["app.py"], folder, settings) as app:
+    with running_app(["-m", "app"], folder, settings) as app:
         wait_until(lambda: HTTP.get(f"{app.url}/readyz").is_success)
         yield app
 

@@ -18,7 +18,15 @@ from demo.checkpoints.persona import NOBODY
 from demo.settings import VARIABLES
 from tests.app.calls import generate
 from tests.conftest import NOTICE
-from tests.processes import HTTP, ROOT, AppProcess, command_environment, running_app
+from tests.processes import (
+    HTTP,
+    ROOT,
+    AppProcess,
+    Forked,
+    command_environment,
+    run_module,
+    running_app,
+)
 
 SAMPLING = {"temperature": 1.05, "top_p": 0.7, "top_k": 9_999, "max_new_tokens": 7}
 KETTLE = NOBODY.model_copy(
@@ -30,28 +38,41 @@ KETTLE = NOBODY.model_copy(
 )
 
 
-def refused(folder: Path, memory: int = resource.RLIM_INFINITY, **variables: str) -> str:
-    """The one sentence that a start with these variables, and so much memory, ends in."""
+def refused(folder: Path, **variables: str) -> str:
+    """The one sentence that a start with these variables ends in."""
+    out, err = folder / "out", folder / "err"
     environment = command_environment(folder, **variables)
-    command = [sys.executable, "app.py"]
+    process = Forked(out, run_module, "app", environment, err)
+    assert process.wait(timeout=240) == 1
+    return sentence_of(out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+
+def refused_anew(folder: Path, memory: int = resource.RLIM_INFINITY, **variables: str) -> str:
+    """The same in a new interpreter, with so much memory: nothing is imported yet."""
     ended = subprocess.run(
-        command,
+        [sys.executable, "app.py"],
         cwd=ROOT,
-        env=environment,
+        env=command_environment(folder, **variables),
         capture_output=True,
         text=True,
         timeout=240,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
     )
     assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert "Running on" not in ended.stdout
-    return ended.stderr
+    return sentence_of(ended.stdout, ended.stderr)
+
+
+def sentence_of(out: str, err: str) -> str:
+    """What is said instead of a start."""
+    assert "Traceback" not in err
+    assert "Running on" not in out
+    (sentence,) = err.splitlines()
+    return sentence
 
 
 def test_a_bad_setting_is_named(tmp_path: Path) -> None:
     """Before Gradio is imported, which reads this variable too and ends in a traceback."""
-    (sentence,) = refused(tmp_path, GRADIO_SERVER_PORT="abc").splitlines()
+    sentence = refused_anew(tmp_path, GRADIO_SERVER_PORT="abc")
     assert sentence == "GRADIO_SERVER_PORT is 'abc'; it must be a whole number."
 
 
@@ -74,20 +95,20 @@ def test_so_is_every_other(
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        (sentence,) = refused(tmp_path, GRADIO_SERVER_PORT=str(port)).splitlines()
+        sentence = refused(tmp_path, GRADIO_SERVER_PORT=str(port))
     assert f"127.0.0.1:{port}" in sentence
     assert "GRADIO_SERVER_PORT" in sentence
 
 
 @pytest.mark.parametrize("megabytes", [250, 400, 600])
 def test_too_little_memory_is_said_with_what_is_needed(tmp_path: Path, megabytes: int) -> None:
-    (sentence,) = refused(tmp_path, megabytes * 10**6).splitlines()
+    sentence = refused_anew(tmp_path, megabytes * 10**6)
     assert sentence.startswith("The demo needs 1.0 GB of memory. A process may use 0.")
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
-    (sentence,) = refused(tmp_path, CHECKPOINT=str(missing)).splitlines()
+    sentence = refused(tmp_path, CHECKPOINT=str(missing))
     assert str(missing) in sentence
 
 
@@ -153,7 +174,7 @@ def test_a_persona_that_cannot_be_used_is_named(tiny_checkpoint: Path, tmp_path:
     shutil.copytree(tiny_checkpoint, checkpoint)
     hostile = {**NOBODY.model_dump(), "title": "<script>" + "x" * 200}
     (checkpoint / "persona.json").write_text(json.dumps(hostile))
-    (sentence,) = refused(tmp_path, CHECKPOINT=str(checkpoint)).splitlines()
+    sentence = refused(tmp_path, CHECKPOINT=str(checkpoint))
     assert sentence == "persona.json: title holds '<'; it must be plain text, not markup."
 
 

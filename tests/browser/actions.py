@@ -33,3 +33,11 @@ def several(page: Page, prompt: str, count: int) -> Locator:
     expect(cards).to_have_count(count)
     expect(page.locator('.cd-card[data-state="finished"]')).to_have_count(count)
     return cards
+
+
+def expect_plot(page: Page) -> None:
+    """The picture of the training run on the About tab is there, and loaded."""
+    plot = page.locator(".cd-plot img")
+    expect(plot).to_be_visible()
+    expect(plot).to_have_js_property("complete", True)
+    expect(plot).not_to_have_js_property("naturalWidth", 0)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urljoin
 
 import pytest
@@ -17,6 +18,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser.steady import OBSERVE_SHIFTS
 from tests.processes import ROOT, AppProcess
 
 # Machines that run tests are busy; how fast the page is, benchmarks/page.py measures.
@@ -88,7 +90,17 @@ def reused(browser: Browser) -> Iterator[Page]:
     """A page that all tests of a module navigate: Gradio's scripts stay compiled in its process, so
     the app opens in a third of the time that a new page takes."""
     with new_context(browser) as context:
+        context.add_init_script(OBSERVE_SHIFTS)
         yield context.new_page()
+
+
+def leave(page: Page) -> Page:
+    """Goes from the app to a plain page of its site, and takes along nothing that it kept. The
+    process stays, and a `goto` that follows always loads: one that changes nothing but the hash
+    would not."""
+    page.goto(urljoin(page.url, "/robots.txt"))
+    page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    return page
 
 
 @pytest.fixture
@@ -98,12 +110,9 @@ def visitor(reused: Page) -> Page:
     for opened in context.pages:
         if opened is not reused:
             opened.close()
-    # A plain page of the same site keeps the process, and a `goto` that follows always loads: one
-    # that changes nothing but the hash would not.
     if reused.url != "about:blank":
         reused.unroute_all()
-        reused.goto(urljoin(reused.url, "/robots.txt"))
-        reused.evaluate("window.sessionStorage.clear()")
+        leave(reused)
     context.clear_cookies()
     context.clear_permissions()
     context.set_offline(False)
@@ -145,3 +154,19 @@ def screenshots() -> Path:
     folder = ROOT / "screenshots"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+# How wide the window is, and what the system says of colours.
+LOOKS: tuple[tuple[int, Literal["dark", "light"]], ...] = ((390, "dark"), (1280, "light"))
+
+
+def pictured(page: Page, screenshots: Path, name: str) -> None:
+    """Takes the page's picture as a phone at night and a desktop by day show it; all of it fits."""
+    for width, theme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        is_dark = "dark => Boolean(document.querySelector('body.dark, gradio-app.dark')) === dark"
+        page.wait_for_function(is_dark, arg=theme == "dark")
+        page.screenshot(path=screenshots / f"{name}-{width}-{theme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert cut_off(page) == []

@@ -16,7 +16,7 @@ from tests.scripted import REAL_TWEET
 
 LABEL = "AI-generated parody (not a real tweet)"
 # Keeps what a picture is drawn with.
-RECORD_DRAWING = """
+RECORD_DRAWING = """() => {
 window.drawn = [];
 window.shapes = 0;
 window.Path2D = class extends Path2D { constructor(path) { super(path); window.shapes += 1; } };
@@ -31,7 +31,7 @@ CanvasRenderingContext2D.prototype.fillRect = function (...place) {
   window.bars.push(this.fillStyle);
   return bar.apply(this, place);
 };
-"""
+}"""
 
 
 def copied_link(page: Page) -> str:
@@ -40,7 +40,8 @@ def copied_link(page: Page) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-def test_four_texts_grow_side_by_side_and_name_four_seeds(page: Page) -> None:
+def test_several_texts_grow_side_by_side_and_each_card_is_its_own(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("#cd-count label").filter(has_text="4").click()
     cards = write(page, "endless")
     expect(cards).to_have_count(4)
@@ -48,19 +49,13 @@ def test_four_texts_grow_side_by_side_and_name_four_seeds(page: Page) -> None:
         expect(cards.nth(i).locator(".cd-generated")).to_contain_text("word word")
     tops = cards.evaluate_all("cards => cards.map((card) => card.getBoundingClientRect().top)")
     assert tops[0] == tops[1] < tops[2] == tops[3]
+    # Nothing is continued while another text is written.
+    expect(cards.first.locator(".cd-carry")).to_be_hidden()
     page.locator("#cd-stop").click()
     for i in range(4):
         expect(cards.nth(i).locator(".cd-finish")).to_have_text("Stopped.")
 
-
-def test_fewer_texts_leave_no_card_behind(page: Page) -> None:
     several(page, "Today", 3)
-    several(page, "Today", 1)
-
-
-def test_copy_takes_the_text_of_its_own_card(page: Page) -> None:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    cards = several(page, "Today", 2)
     cards.nth(1).get_by_role("button", name="Copy").click()
     expect(cards.nth(1).locator(".cd-copy")).to_have_text("Copied")
     source = cards.nth(1).locator(".cd-source").text_content() or ""
@@ -68,25 +63,7 @@ def test_copy_takes_the_text_of_its_own_card(page: Page) -> None:
     assert seed
     assert seed[0] in page.evaluate("navigator.clipboard.readText()")
 
-
-def test_a_passage_of_a_real_tweet_is_underlined_and_its_share_said(page: Page) -> None:
-    card = finished(page, "quote")
-    expect(card.locator("u")).to_have_text(REAL_TWEET)
-    expect(card.locator(".cd-note")).to_have_text(
-        re.compile(r"^\d\d% of this is copied word for word from a real tweet\.$")
-    )
-    expect(finished(page, "Today").locator("u")).to_have_count(0)
-
-
-def test_passages_are_counted_in_characters_even_after_emoji(page: Page) -> None:
-    card = finished(page, f"🫖🇩🇰 {REAL_TWEET}")
-    expect(card.locator("u")).to_have_text(REAL_TWEET)
-
-
-def test_continue_keeps_the_other_cards_and_marks_the_computers_words_as_its_own(
-    page: Page,
-) -> None:
-    cards = several(page, "Today", 3)
+    # Continue keeps the other cards and marks the computer's words as its own.
     others = [cards.nth(i).inner_text() for i in (0, 2)]
     first = cards.nth(1).locator(".cd-generated").inner_text()
     cards.nth(1).get_by_role("button", name="Continue").click()
@@ -96,21 +73,30 @@ def test_continue_keeps_the_other_cards_and_marks_the_computers_words_as_its_own
     expect(cards.nth(1)).to_have_attribute("data-state", "finished")
     assert [cards.nth(i).inner_text() for i in (0, 2)] == others
     expect(prompt_box(page)).to_have_value("Today")
-    expect(page.locator("#cd-count label:has(:checked)")).to_have_text("3")
     # And again, from the end of what was continued.
     cards.nth(1).get_by_role("button", name="Continue").click()
     expect(generated).to_have_text(re.compile("(.* computers){3}"))
 
+    # Fewer texts leave no card behind.
+    several(page, "Today", 1)
 
-def test_nothing_to_add_is_said(page: Page) -> None:
-    card = finished(page, "wordless")
+
+def test_what_real_tweets_have_too_is_underlined_and_nothing_to_add_is_said(page: Page) -> None:
+    card = finished(page, "quote")
+    expect(card.locator("u")).to_have_text(REAL_TWEET)
+    expect(card.locator(".cd-note")).to_have_text(
+        re.compile(r"^\d\d% of this is copied word for word from a real tweet\.$")
+    )
+    expect(finished(page, "Today").locator("u")).to_have_count(0)
+    # Passages are counted in characters, even after emoji.
+    finished(page, f"🫖🇩🇰 {REAL_TWEET}")
+    expect(card.locator("u")).to_have_text(REAL_TWEET)
+    finished(page, "wordless")
     expect(card.locator(".cd-finish")).to_contain_text("had nothing to add")
     expect(finished(page, "Today").locator(".cd-finish")).to_be_hidden()
-
-
-def test_a_card_that_cannot_go_on_keeps_its_text_and_says_why(page: Page) -> None:
+    # A card that cannot go on keeps its text and says why.
     for end, said in (("wordless", ".cd-finish"), ("tired", ".cd-error")):
-        card = finished(page, f"ends {end}")
+        finished(page, f"ends {end}")
         expect(card.locator(".cd-text")).to_have_text(f"ends {end} here")
         card.get_by_role("button", name="Continue").click()
         expect(card.locator(said)).to_contain_text(re.compile("nothing to add|is tired"))
@@ -118,69 +104,66 @@ def test_a_card_that_cannot_go_on_keeps_its_text_and_says_why(page: Page) -> Non
         expect(card.get_by_role("button", name="Continue")).to_be_enabled()
 
 
-def test_nothing_is_continued_while_another_text_is_written(page: Page) -> None:
-    page.locator("#cd-count label").filter(has_text="2").click()
-    cards = write(page, "endless")
-    expect(cards.nth(1).locator(".cd-generated")).to_contain_text("word")
-    expect(cards.first.locator(".cd-carry")).to_be_hidden()
-    page.locator("#cd-stop").click()
-
-
-def test_a_link_that_is_opened_while_a_text_is_written_is_followed_once_it_is_done(
-    page: Page,
-) -> None:
-    page.evaluate("location.hash = 'prompt=endless&seed=4'")
+def test_links_are_followed_in_an_open_page_and_do_no_harm_when_meddled_with(page: Page) -> None:
     card = page.locator(".cd-card")
+
+    def follow(link: str) -> None:
+        page.evaluate("link => { location.hash = link; }", link)
+
+    follow("prompt=endless&seed=4")
     expect(card.locator(".cd-generated")).to_contain_text("word word")
+    # One that is opened while a text is written is followed once it is done.
     prompt_box(page).press("Enter")
-    page.evaluate("location.hash = 'prompt=second&seed=5'")
+    follow("prompt=second&seed=5")
     page.locator("#cd-stop").click()
     expect(card.locator(".cd-prompt")).to_have_text("second")
     expect(card.locator(".cd-source")).to_contain_text("seed 5")
     expect(card).to_have_attribute("data-state", "finished")
     expect(prompt_box(page)).to_have_value("second")
-
-
-def test_what_was_typed_outlives_a_reload(page: Page) -> None:
-    prompt_box(page).fill("half a thought")
-    page.wait_for_function("window.history.state && window.history.state.computerDump")
-    page.reload()
-    expect(prompt_box(page)).to_have_value("half a thought")
-
-
-def test_the_visits_texts_are_listed_shown_again_and_forgotten(page: Page) -> None:
-    finished(page, "First")
-    finished(page, "Second @user")
-    page.get_by_text("Your tweets so far (2)").click()
-    entries = page.locator(".cd-history-list li")
-    expect(entries.nth(0)).to_contain_text("Second @user")
-    expect(entries.nth(0).locator(".cd-redacted")).to_have_text("user")
-    entries.nth(1).get_by_role("button", name="Show").click()
-    expect(page.locator(".cd-card .cd-prompt")).to_have_text("First")
-    page.get_by_role("button", name="Clear list").click()
-    expect(page.locator(".cd-history")).to_be_hidden()
+    expect(card.locator(".cd-differs")).to_be_hidden()
+    # Of another checkpoint.
+    follow("prompt=Today&seed=7&by=old%40abc+torch+fp32")
+    said = card.locator(".cd-differs")
+    expect(said).to_contain_text("made with another version of the model")
+    finished(page, "Something else")
+    expect(said).to_be_hidden()
+    evil = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"
+    follow(f"prompt={evil}&seed={evil}&temperature={evil}&by={evil}")
+    expect(card.locator(".cd-error")).to_contain_text("seed must be a whole number")
+    assert page.evaluate("window.hacked") is None
+    expect(page.get_by_label("number input for Temperature")).to_have_value("0.9")
 
 
 def test_a_visit_leaves_its_texts_in_this_tab_alone_until_they_are_cleared(
     page: Page, scripted_app: AppProcess
 ) -> None:
     finished(page, "First")
+    finished(page, "Second @user")
+    expect(page.locator(".cd-history-title")).to_have_text("Your tweets so far (2)")
+    prompt_box(page).fill("half a thought")
+    page.wait_for_function("window.history.state?.computerDump === 'half a thought'")
     page.reload()
-    page.get_by_text("Your tweets so far (1)").click()
-    expect(page.locator(".cd-history-list li")).to_contain_text("First")
+    expect(prompt_box(page)).to_have_value("half a thought")
+    page.get_by_text("Your tweets so far (2)").click()
+    entries = page.locator(".cd-history-list li")
+    expect(entries.nth(0)).to_contain_text("Second @user")
+    expect(entries.nth(0).locator(".cd-redacted")).to_have_text("user")
+    entries.nth(1).get_by_role("button", name="Show").click()
+    expect(page.locator(".cd-card .cd-prompt")).to_have_text("First")
     assert page.evaluate("({...localStorage})") == {}
     assert page.context.cookies() == []
     other = open_page(page.context.new_page(), scripted_app.url)
     expect(other.locator(".cd-history")).to_be_hidden()
     page.get_by_role("button", name="Clear list").click()
+    expect(page.locator(".cd-history")).to_be_hidden()
     assert page.evaluate("({...sessionStorage})") == {}
 
 
-def test_a_picture_holds_text_label_and_origin(
-    context: BrowserContext, scripted_app: AppProcess, tmp_path: Path
+def test_a_picture_holds_text_label_and_origin_and_goes_with_a_labelled_text_and_link(
+    page: Page, scripted_app: AppProcess, tmp_path: Path
 ) -> None:
-    context.add_init_script(RECORD_DRAWING)
-    page = open_page(context.new_page(), scripted_app.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(RECORD_DRAWING)
     card = finished(page, f"Today @user {'a' * 90} 🫖")
     with page.expect_download() as download:
         card.get_by_role("button", name="Share").click()
@@ -200,13 +183,10 @@ def test_a_picture_holds_text_label_and_origin(
     assert "scripted@0123456789ab" in drawn
     assert f"Trump or Computer Dump? {scripted_app.url.removeprefix('http://')}" in drawn
     assert "Believe me, nobody computes better" in re.sub(r"\s+", " ", drawn)
-
-
-def test_share_copies_a_labelled_text_with_its_link_where_the_device_shares_nothing(
-    page: Page, scripted_app: AppProcess
-) -> None:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    card = finished(page, "Today")
+    # Where the device shares nothing, text and link are copied.
+    finished(page, "Today")
+    expect(card.locator(".cd-prompt")).to_have_text("Today")
+    expect(card.locator(".cd-send")).to_have_text("Share")
     with page.expect_download():
         card.get_by_role("button", name="Share").click()
     expect(card.locator(".cd-send")).to_have_text("Copied; picture saved")
@@ -254,9 +234,7 @@ def test_share_hands_words_link_and_picture_to_the_devices_sheet(page: Page) -> 
     expect(card.locator(".cd-send")).to_have_text("Copied; picture saved")
 
 
-def test_a_link_fills_the_fields_and_writes_the_same_again(
-    page: Page,
-) -> None:
+def test_a_link_fills_the_fields_and_writes_the_same_again(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_label("number input for Length").fill("7")
     finished(page, "Füße & 100% <b>")
@@ -299,31 +277,3 @@ def test_a_link_is_followed_however_late_the_components_come(
     expect(page.locator(".cd-card .cd-source")).to_contain_text("seed 7 · max_new_tokens 3")
     expect(page.get_by_label("number input for Length")).to_have_value("3")
     expect(prompt_box(page)).to_have_value("Today")
-
-
-def test_a_link_of_another_checkpoint_says_that_the_text_may_differ(
-    visitor: Page, scripted_app: AppProcess
-) -> None:
-    link = f"{scripted_app.url}/#prompt=Today&seed=7&by=old%40abc+torch+fp32"
-    page = open_page(visitor, link)
-    said = page.locator(".cd-card .cd-differs")
-    expect(said).to_contain_text("made with another version of the model")
-    finished(page, "Something else")
-    expect(said).to_be_hidden()
-
-
-def test_a_link_that_somebody_meddled_with_does_no_harm(
-    visitor: Page, scripted_app: AppProcess
-) -> None:
-    evil = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"
-    link = f"{scripted_app.url}/#prompt={evil}&seed={evil}&temperature={evil}&by={evil}"
-    page = open_page(visitor, link)
-    expect(page.locator(".cd-error")).to_contain_text("seed must be a whole number")
-    assert page.evaluate("window.hacked") is None
-    expect(page.get_by_label("number input for Temperature")).to_have_value("0.9")
-
-
-def test_a_link_opened_in_a_page_that_is_open_already_is_followed(page: Page) -> None:
-    page.evaluate("location.hash = 'prompt=Hello&seed=5'")
-    expect(page.locator(".cd-card .cd-prompt")).to_have_text("Hello")
-    expect(page.locator(".cd-card .cd-source")).to_contain_text("seed 5")

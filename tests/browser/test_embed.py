@@ -13,7 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from demo.ui import snippets
 from tests.browser.blog import Blog
-from tests.browser.conftest import INSECURE_HOST, cut_off
+from tests.browser.conftest import INSECURE_HOST, cut_off, pictured
+from tests.browser.steady import assert_steady
 from tests.processes import AppProcess, free_port, wait_until
 
 # What a host page may have said about itself, in the ways that were seen to be undone.
@@ -70,29 +71,53 @@ def write(embed: Locator, prompt: str) -> Locator:
     return card
 
 
-def test_the_snippet_writes_on_another_origin_without_our_header(visitor: Page, blog: Blog) -> None:
-    page = visit(visitor, blog.post(snippets.EMBED))
-    card = write(page.locator("gradio-app"), "Today I'll be")
-    expect(card.locator(".cd-generated")).to_contain_text("make computers great again")
-    expect(card.locator(".cd-badge")).to_be_visible()
+def is_framed(page: Page) -> None:
+    """Of the demo's own page nothing but the writing is shown."""
     expect(page.locator("#cd-header")).to_be_hidden()
     expect(page.get_by_role("tab")).to_have_count(0)
     expect(page.locator("#cd-footer p")).to_be_visible()
     expect(page.locator("#cd-footer p")).to_contain_text("Parody, written by a computer.")
+
+
+def test_the_snippet_writes_on_another_origin_and_takes_asks_and_keeps_nothing_of_others(
+    visitor: Page, blog: Blog
+) -> None:
+    asked: list[str] = []
+    visitor.on("request", lambda request: asked.append(request.url))
+    page = visit(
+        visitor, blog.post(f"<p>Before</p>{snippets.EMBED}<p>After</p>") + "#prompt=Host&seed=1"
+    )
+    page.locator(".cd-card").wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(300)
+    # The host's address is no link of ours.
+    expect(page.get_by_label("Start a tweet")).to_have_value("")
+    assert_steady(page)
+    card = write(page.locator("gradio-app"), "Today I'll be")
+    expect(card.locator(".cd-generated")).to_contain_text("make computers great again")
+    expect(card.locator(".cd-badge")).to_be_visible()
+    is_framed(page)
     expect(page.get_by_text("The demo loads here.")).to_be_hidden()
+    assert_steady(page)
+    others = [u for u in asked if not u.startswith((blog.app, blog.url, "data:", "blob:"))]
+    assert others == []
+    stored = page.evaluate("[JSON.stringify(localStorage), JSON.stringify(sessionStorage)]")
+    assert [json.loads(store) for store in stored] == [{}, {}]
+    assert page.context.cookies() == []
 
 
-def test_the_whole_page_may_be_embedded(visitor: Page, blog: Blog) -> None:
-    whole = snippets.EMBED.replace("<gradio-app ", '<gradio-app class="everything" ')
-    page = visit(visitor, blog.post(whole))
-    page.get_by_role("tab", name="Detect").click()
-    expect(page.get_by_label("Paste a tweet")).to_be_visible()
-
-
-def test_an_embed_changes_nothing_of_its_host(visitor: Page, blog: Blog) -> None:
-    page = visit(visitor, blog.post(f"{HOST_BODY}<div class=here></div>", HOST_STYLE))
+def test_an_embed_changes_nothing_of_its_host_and_asks_nothing_before_it_is_near(
+    visitor: Page, blog: Blog
+) -> None:
+    far = f"{HOST_BODY}<div style='height: 4000px'></div><div class=here>%s</div>"
+    page = visit(visitor, blog.post(far % "", HOST_STYLE))
     before = page.evaluate(COMPUTED)
-    page.goto(blog.post(f"{HOST_BODY}<div class=here>{snippets.EMBED}</div>", HOST_STYLE))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(blog.post(far % snippets.EMBED, HOST_STYLE))
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(300)
+    assert [url for url in asked if INSECURE_HOST in url] == [f"{blog.app}/gradio.js"]
     write(page.locator("gradio-app"), "Today")
     after = page.evaluate(COMPUTED)
     assert len(before) == len(after) > 15
@@ -104,40 +129,34 @@ def test_an_embed_changes_nothing_of_its_host(visitor: Page, blog: Blog) -> None
     assert changed == []
 
 
+DARK_PAPER, PAPER = "rgb(30, 28, 25)", "rgb(255, 254, 251)"
+# What the host says, and whether the embed is dark then; a class of the host's own says nothing.
+SAID = ("", 'theme_mode="dark"', 'theme_mode="light"')
+TAG = re.findall("<gradio-app.*</gradio-app>", snippets.EMBED, re.DOTALL)[0]
+
+
 @pytest.mark.parametrize(
-    ("system", "theme_mode", "is_dark"),
-    [("dark", "", True), ("light", "", False), ("light", "dark", True), ("dark", "light", False)],
+    ("system", "are_dark"),
+    [("dark", [True, True, False, True]), ("light", [False, True, False, False])],
 )
-def test_an_embed_is_as_dark_as_the_system_or_as_the_host_says(
-    visitor: Page, blog: Blog, system: Any, theme_mode: str, is_dark: bool
+def test_embeds_know_nothing_of_each_other_and_are_as_dark_as_the_system_or_the_host_says(
+    visitor: Page, blog: Blog, system: Any, are_dark: list[bool]
 ) -> None:
-    said = f'<gradio-app theme_mode="{theme_mode}" ' if theme_mode else "<gradio-app "
     visitor.emulate_media(color_scheme=system)
-    page = visit(visitor, blog.post(snippets.EMBED.replace("<gradio-app ", said)))
-    page.locator(".cd-card").wait_for()
-    paper = page.locator(".cd-card").evaluate("card => getComputedStyle(card).backgroundColor")
-    box = page.locator("#cd-prompt").evaluate("box => getComputedStyle(box).backgroundColor")
-    dark = "rgb(30, 28, 25)"
-    assert [paper == dark, box == dark] == [is_dark, is_dark]
-
-
-def test_a_host_with_a_dark_class_of_its_own_does_not_darken_the_embed(
-    visitor: Page, blog: Blog
-) -> None:
-    page = visit(visitor, blog.post(f"<div class=dark>{snippets.EMBED}</div>"))
-    page.locator(".cd-card").wait_for()
-    colours = page.evaluate(
-        """() => ["#cd-prompt", ".cd-card"].map((name) =>
-            getComputedStyle(document.querySelector(name)).backgroundColor)"""
-    )
-    assert colours == ["rgb(255, 254, 251)"] * 2
-
-
-def test_two_embeds_on_a_page_know_nothing_of_each_other(visitor: Page, blog: Blog) -> None:
-    tag = re.search("<gradio-app.*</gradio-app>", snippets.EMBED, re.DOTALL)
-    assert tag
-    page = visit(visitor, blog.post(snippets.EMBED + tag[0]))
-    first, second = (page.locator("gradio-app").nth(i) for i in range(2))
+    tags = [TAG.replace("<gradio-app ", f"<gradio-app {said} ") for said in SAID]
+    script = snippets.EMBED.replace(TAG, "")
+    page = visit(visitor, blog.post(f"{script}{''.join(tags)}<div class=dark>{TAG}</div>"))
+    embeds = page.locator("gradio-app")
+    for i, is_dark in enumerate(are_dark):
+        embed = embeds.nth(i)
+        embed.scroll_into_view_if_needed()
+        embed.locator(".cd-card").wait_for()
+        page.wait_for_load_state("networkidle")
+        for name in (".cd-card", "#cd-prompt"):
+            element = embed.locator(name)
+            colour = element.evaluate("e => getComputedStyle(e).backgroundColor")
+            assert colour == (DARK_PAPER if is_dark else PAPER), (i, name)
+    first, second = embeds.nth(0), embeds.nth(1)
     write(first, "First")
     write(second, "Second")
     expect(first.locator(".cd-prompt")).to_have_text("First")
@@ -145,19 +164,6 @@ def test_two_embeds_on_a_page_know_nothing_of_each_other(visitor: Page, blog: Bl
     second.get_by_role("button", name="Clear").click()
     expect(second.locator(".cd-card")).to_have_attribute("data-state", "empty")
     expect(first.locator(".cd-card")).to_have_attribute("data-state", "finished")
-
-
-def test_an_embed_below_the_fold_asks_nothing_of_the_demo_before_it_is_near(
-    visitor: Page, blog: Blog
-) -> None:
-    asked: list[str] = []
-    visitor.on("request", lambda request: asked.append(request.url))
-    page = visit(visitor, blog.post(f"<div style='height: 4000px'></div>{snippets.EMBED}"))
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(300)
-    assert [url for url in asked if INSECURE_HOST in url] == [f"{blog.app}/gradio.js"]
-    page.locator("gradio-app").scroll_into_view_if_needed()
-    page.locator(".cd-card").wait_for()
 
 
 def test_a_demo_that_is_down_leaves_the_hosts_own_words(visitor: Page, blog: Blog) -> None:
@@ -198,6 +204,7 @@ def test_a_single_page_blogs_embed_loads_and_is_laid_out_by_its_column(
     page.get_by_role("tab", name="Detect").click()
     form = page.locator("#cd-detect")
     expect(form).to_be_visible()
+    expect(page.get_by_label("Paste a tweet")).to_be_visible()
     columns = form.evaluate("e => getComputedStyle(e).gridTemplateColumns")
     assert len(columns.split()) == 1
     assert cut_off(page) == []
@@ -214,6 +221,8 @@ def test_where_a_policy_lets_nothing_be_drawn_the_hosts_words_stay_and_the_frame
     inner = page.frame_locator("iframe")
     inner.locator(".cd-card").wait_for()
     expect(page.get_by_role("link", name="open its own page")).to_be_visible()
+    expect(inner.locator("#cd-header")).to_be_hidden()
+    page.wait_for_load_state("networkidle")
     # The frame is as high as what is in it, also when that grows.
     expect(frame).not_to_have_attribute("height", "900")
     height = int(frame.get_attribute("height") or 0)
@@ -222,6 +231,10 @@ def test_where_a_policy_lets_nothing_be_drawn_the_hosts_words_stay_and_the_frame
     wait_until(lambda: int(frame.get_attribute("height") or 0) > height, 30)
     measured = inner.locator("html").evaluate("e => [e.scrollHeight, innerHeight]")
     assert measured[0] <= measured[1]
+    inner.get_by_label("Start a tweet").fill("Today")
+    inner.get_by_label("Start a tweet").press("Enter")
+    expect(inner.locator(".cd-generated")).to_contain_text("computers")
+    assert_steady(page.frames[1])
 
 
 def test_if_nothing_is_drawn_in_time_the_hosts_words_come_back(visitor: Page, blog: Blog) -> None:
@@ -259,51 +272,9 @@ def test_the_cdns_bundle_says_so_if_the_demo_is_down(visitor: Page, blog: Blog) 
     expect(page.get_by_role("link", name="open its own page")).to_be_visible()
 
 
-def test_a_frame_shows_the_compact_page_and_writes(visitor: Page, blog: Blog) -> None:
-    page = visit(visitor, blog.post(snippets.EMBED_IFRAME))
-    frame = page.frame_locator("iframe")
-    frame.locator(".cd-card").wait_for()
-    expect(frame.locator("#cd-header")).to_be_hidden()
-    page.wait_for_load_state("networkidle")
-    frame.get_by_label("Start a tweet").fill("Today")
-    frame.get_by_label("Start a tweet").press("Enter")
-    expect(frame.locator(".cd-generated")).to_contain_text("computers")
-
-
-def test_an_embed_does_not_take_the_hosts_address_for_a_link_of_ours(
-    visitor: Page, blog: Blog
-) -> None:
-    page = visit(visitor, blog.post(snippets.EMBED) + "#prompt=Host&seed=1")
-    page.locator(".cd-card").wait_for()
-    page.wait_for_timeout(800)
-    expect(page.get_by_label("Start a tweet")).to_have_value("")
-
-
-def test_an_embed_asks_no_host_but_the_demo(visitor: Page, blog: Blog) -> None:
-    asked: list[str] = []
-    visitor.on("request", lambda request: asked.append(request.url))
-    page = visit(visitor, blog.post(snippets.EMBED))
-    write(page.locator("gradio-app"), "Today")
-    others = [u for u in asked if not u.startswith((blog.app, blog.url, "data:", "blob:"))]
-    assert others == []
-
-
-def test_an_embed_stores_nothing_in_the_readers_browser(visitor: Page, blog: Blog) -> None:
-    page = visit(visitor, blog.post(snippets.EMBED))
-    write(page.locator("gradio-app"), "Today")
-    stored = page.evaluate("[JSON.stringify(localStorage), JSON.stringify(sessionStorage)]")
-    assert [json.loads(store) for store in stored] == [{}, {}]
-    assert page.context.cookies() == []
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
 def test_the_ready_post_fits_and_has_its_picture_taken(
-    visitor: Page, scripted_app: AppProcess, screenshots: Path, width: int, theme: Any
+    visitor: Page, scripted_app: AppProcess, screenshots: Path
 ) -> None:
-    visitor.set_viewport_size({"width": width, "height": 900})
-    visitor.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page = visit(visitor, f"{scripted_app.url}/embed.html")
     write(page.locator("gradio-app"), "Why does the lying news media")
-    page.screenshot(path=screenshots / f"embed-{width}-{theme}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert cut_off(page) == []
+    pictured(page, screenshots, "embed")

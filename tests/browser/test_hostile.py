@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.actions import finished, prompt_box
-from tests.browser.conftest import open_page
+from tests.browser.conftest import leave, open_page
 from tests.hostile_app import ATTACK, PERSONA, SHORT_ATTACK, hostile
 from tests.processes import AppProcess, running_app
 
@@ -33,13 +33,7 @@ def test_nothing_of_a_hostile_checkpoint_dataset_link_or_visitor_runs(
     read_about(page)
     assert_nothing_ran(page)
     for address in (a_link(app.url), f"{app.url}/?view=api&layout={ATTACK}#guess"):
-        opened = visitor.context.new_page()
-        also_asked = asked_for(opened)
-        opened.goto(address)
-        opened.locator(".cd-card").wait_for(state="attached")
-        opened.wait_for_load_state("networkidle")
-        assert_nothing_ran(opened)
-        asked += also_asked
+        assert_nothing_ran(open_page(leave(page), address))
     # The picture that the words would have fetched.
     assert [url for url in asked if url.endswith("/x")] == []
 

@@ -33,11 +33,21 @@ def port_of(app: AppProcess) -> int:
     return port
 
 
-@pytest.fixture
-def line(scripted_app: AppProcess) -> Iterator[Line]:
+@pytest.fixture(scope="module")
+def laid(scripted_app: AppProcess) -> Iterator[Line]:
+    """One line for all: a browser keeps what it compiled of a page by the page's address."""
     line = Line(port_of(scripted_app))
     yield line
     line.close()
+
+
+@pytest.fixture
+def line(laid: Line, scripted_app: AppProcess) -> Iterator[Line]:
+    """It passes everything, to the scripted app."""
+    yield laid
+    laid.target = port_of(scripted_app)
+    laid.cut()
+    laid.mend()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +122,7 @@ def visit(
     line: Line,
     served_blog: Blog,
     record_property: Callable[[str, object], None],
-) -> Iterator[Visit]:
+) -> Visit:
     if request.param == "page":
         page = open_page(visitor, f"http://{INSECURE_HOST}:{line.port}")
     else:
@@ -122,9 +132,7 @@ def visit(
         page.locator("textarea.own").fill(TYPED)
     # Gone once anything is loaded in its place.
     page.evaluate("window.seen = true")
-    yield Visit(page, line, page.url, record_property)
-    # The next test would ask this host for a plain page.
-    page.goto("about:blank")
+    return Visit(page, line, page.url, record_property)
 
 
 def writing(visit: Visit) -> Locator:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from demo.ui import snippets
-from tests.browser.actions import finished
+from tests.browser.actions import expect_plot, finished
 from tests.browser.blog import Blog
 from tests.browser.conftest import INSECURE_HOST, open_page
 from tests.docs import ROOT
@@ -93,7 +93,7 @@ def test_every_address_has_the_path(visitor: Page, proxied: list[str], which: in
     page = open_page(visitor, f"{url}/")
     finished(page, "Today")
     page.get_by_role("tab", name="About").click()
-    expect(page.locator(".cd-plot img")).to_be_visible()
+    expect_plot(page)
     assert failed == []
     assert [one for one in asked if not one.startswith((f"{url}/", "data:", "blob:"))] == []
     assert any("/readyz" in one for one in asked)

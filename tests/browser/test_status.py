@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.conftest import cut_off
+from tests.browser.conftest import open_page, pictured
 from tests.conftest import NOTICE
 from tests.processes import AppProcess, running_app
 
@@ -12,25 +12,23 @@ LOADING = "The model is still loading. Go ahead: your tweet starts as soon as it
 
 
 def test_a_visitor_of_a_loading_page_is_told_and_answered(
-    context: BrowserContext, tmp_path: Path, screenshots: Path
+    visitor: Page, tmp_path: Path, screenshots: Path
 ) -> None:
-    variables = {"CONTROL": str(tmp_path)}
+    variables = {"CONTROL": str(tmp_path), "NOTICE": NOTICE}
     with running_app(["-m", "tests.scripted_app"], tmp_path, variables) as app:
-        page = context.new_page()
-        page.goto(app.url)
-        expect(page.locator(".cd-notice")).to_have_text(LOADING)
+        page = open_page(visitor, app.url)
+        notice = page.locator(".cd-notice")
+        expect(notice).to_have_text(LOADING)
+        pictured(page, screenshots, "loading")
         page.get_by_label("Start a tweet").fill("Today I'll be")
         page.get_by_label("Start a tweet").press("Enter")
         expect(page.locator(".cd-note")).to_contain_text("still loading")
-        page.screenshot(path=screenshots / "loading.png", full_page=True)
         (tmp_path / "load").touch()
         expect(page.locator(".cd-generated")).to_contain_text("computers", timeout=20_000)
-        expect(page.locator(".cd-notice")).to_be_hidden()
-
-
-def test_a_notice_is_shown_as_text(page: Page) -> None:
-    expect(page.locator(".cd-notice")).to_have_text(NOTICE)
-    assert page.locator(".cd-notice embedded").count() == 0
+        # A notice is shown as text.
+        expect(notice).to_have_text(NOTICE)
+        assert page.locator(".cd-notice embedded").count() == 0
+        page.goto("about:blank")
 
 
 def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is_seen(
@@ -64,16 +62,3 @@ def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is
     status = "recovering"
     page.clock.run_for(16_000)
     expect(page.locator(".cd-notice")).to_be_visible()
-
-
-def test_a_loading_page_has_its_picture_taken(
-    visitor: Page, scripted_app: AppProcess, screenshots: Path
-) -> None:
-    page = visitor
-    page.route("**/readyz", lambda route: route.fulfill(status=503, json={"status": "loading"}))
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{scripted_app.url}/?__theme=dark")
-    expect(page.locator(".cd-notice")).to_have_text(LOADING)
-    page.screenshot(path=screenshots / "loading-390-dark.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert cut_off(page) == []

@@ -1,0 +1,31 @@
+"""Layout shift: how much of what is in the window moves before a visitor's eyes."""
+
+from playwright.sync_api import Frame, Page
+
+# What is called good is 0.1 (web.dev).
+MOST_SHIFT = 0.05
+# Keeps layout shifts, whether a key or a click came within the half second before, and what moved.
+OBSERVE_SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const { value, hadRecentInput, sources } of list.getEntries()) {
+    const name = ({ node }) => node && (node.id || node.getAttribute?.("class") || node.nodeName);
+    window.shifts.push([value, hadRecentInput, ...sources.map(name)]);
+  }
+}).observe({type: "layout-shift", buffered: true});
+"""
+
+
+def assert_steady(page: Page | Frame, even_after_input: bool = False) -> None:
+    """Nothing that was in the window moved far since the page was opened or this was last called,
+    unless a visitor's key or click had it move, which browsers do not count either."""
+    found = page.evaluate(
+        """async () => {
+            // What was changed just now is laid out, and told to the observer.
+            for (let i = 0; i < 2; i += 1) await new Promise(requestAnimationFrame);
+            await new Promise((done) => setTimeout(done));
+            return window.shifts.splice(0);
+        }"""
+    )
+    shifts = [shift for shift in found if even_after_input or not shift[1]]
+    assert sum(shift[0] for shift in shifts) <= MOST_SHIFT, shifts
