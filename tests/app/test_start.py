@@ -18,11 +18,11 @@ from demo.checkpoints.persona import NOBODY
 from demo.settings import VARIABLES
 from tests.app.calls import generate
 from tests.conftest import NOTICE
+from tests.forking import Forked
 from tests.processes import (
     HTTP,
     ROOT,
     AppProcess,
-    Forked,
     command_environment,
     run_module,
     running_app,
