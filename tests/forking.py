@@ -65,6 +65,8 @@ class Forked:
                 files = [out.fileno(), *([given.fileno()] if given else [])]
                 socket.send_fds(server, [b"."], files)
             self._line = Connection(server.detach())
+        # pytest has put each ring's folder on the path, where functions of its files are found.
+        self._line.send(sys.path)
         self._line.send((run, args))
         self.pid: int = self._line.recv()
         self._code: int | None = None
@@ -126,6 +128,7 @@ class _Starts(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         _, files, *_ = socket.recv_fds(self.request, 1, 2)
         with Connection(self.request.detach()) as line:
+            sys.path[:] = line.recv()
             run, args = line.recv()
             process = _FORK.Process(target=_enter, args=(line, files, run, args))
             process.start()

@@ -47,11 +47,11 @@ def read_profile(folder: Path) -> Profile:
 
 # What each mood of the page changes of the checkpoint's own defaults.
 MOODS: Mapping[str, Mapping[str, Any]] = {
-    "trained": {},
-    "cautious": {"temperature": 0.5, "top_p": 0.9},
-    "bold": {"temperature": 1.15},
-    "unhinged": {"temperature": 1.5, "top_p": 1.0},
-    "short": {"max_new_tokens": 20},
+    "Default": {},
+    "On script": {"temperature": 0.5, "top_p": 0.9},
+    "Off script": {"temperature": 1.15},
+    "3 a.m.": {"temperature": 1.5, "top_p": 1.0},
+    "One-liner": {"max_new_tokens": 20},
 }
 
 

@@ -55,6 +55,6 @@ def test_a_lost_server_is_a_sentence_and_the_page_stays_up(
     assert HTTP.get(app.url).is_success
     server.behave()
     wait_until(lambda: HTTP.get(f"{app.url}/readyz").is_success)
-    assert generate(app.url, prompt="Today")["finish_reason"] == "length"
+    assert generate(app.url, prompt="Today")["finish_reason"] == "end_of_tweet"
     assert "A text failed: the engine's server answers 503." in app.log()
     assert "secret-of-the-server" not in app.log()

@@ -166,7 +166,7 @@ def test_what_nobody_asks_for_is_sampled_as_the_checkpoint_says(real_app: AppPro
         for c in config["components"]
         if c["type"] == "slider"
     }
-    assert (sliders["Temperature"], sliders["Top-p"], sliders["Length"]) == (1.05, 0.7, 60)
+    assert (sliders["Temperature"], sliders["Top-p"], sliders["Length"]) == (1.05, 0.7, 80)
 
 
 def test_a_persona_that_cannot_be_used_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def figures() -> dict[str, Any]:
             EXAMPLES: group("Today", "Today I sing!", prompt="Today"),
             COMMON: group("The teapot cries", prompt="The teapot", ended=False),
             CONTINUED: group("A cup", prompt="A cup"),
-            "mood: bold": group("WHAT @user"),
+            "mood: Off script": group("WHAT @user"),
         },
         train=["The teapot was here and there", "Another one"],
         test=REAL[:2],
@@ -51,7 +51,7 @@ def test_what_is_wrong_with_texts_is_counted(figures: dict[str, Any]) -> None:
     assert groups[NO_PROMPT]["user"] == groups[NO_PROMPT]["broken"] == 0.5
     assert (groups[NO_PROMPT]["empty"], groups[EXAMPLES]["empty"]) == (0.0, 0.5)
     assert groups[COMMON]["within_280"] == 0.0
-    assert groups["mood: bold"]["user"] == 1.0
+    assert groups["mood: Off script"]["user"] == 1.0
     assert groups["real tweets of test"]["exclamations"] == 0.5
     # Of train and test together, those that begin as the texts after an opening do.
     assert groups[f"real tweets with the {COMMON}"]["texts"] == 3
@@ -99,7 +99,7 @@ def test_texts_are_drawn_as_visitors_ask_for_them() -> None:
     groups = draw_groups(engine, profile, REAL, samples=16)
     assert {name: len(one.samples) for name, one in groups.items()} == {
         NO_PROMPT: 8, EXAMPLES: 4, COMMON: 4, CONTINUED: 2,
-        "mood: cautious": 2, "mood: bold": 2, "mood: unhinged": 2, "mood: short": 2,
+        "mood: On script": 2, "mood: Off script": 2, "mood: 3 a.m.": 2, "mood: One-liner": 2,
     }  # fmt: skip
     assert set(groups[EXAMPLES].prompts) == {"Today I'll be"}
     assert groups[CONTINUED].prompts[0] == groups[NO_PROMPT].samples[0].text
