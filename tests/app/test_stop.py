@@ -146,8 +146,13 @@ def test_a_text_that_takes_too_long_is_cut_with_a_sentence_and_nobody_holds_the_
 
 
 def test_a_second_signal_kills(tmp_path: Path) -> None:
-    with running_app(SCRIPTED, tmp_path, GENEROUS) as app:
-        post(app.url, '{"prompt": "endless"}')
+    (tmp_path / "load").touch()
+    variables = {**GENEROUS, "CONTROL": str(tmp_path)}
+    with ThreadPoolExecutor() as pool, running_app(SCRIPTED, tmp_path, variables) as app:
+        # The server waits for a text only as long as somebody reads it.
+        read = pool.submit(of_endpoint("generate", prompt="endless"), app.url)
+        wait_until((tmp_path / "peak").exists)
         app.process.send_signal(signal.SIGTERM)
         wait_until(lambda: HTTP.get(f"{app.url}/readyz").json()["status"] == "stopping")
         assert app.terminate() == -signal.SIGTERM
+        assert isinstance(read.exception(30), httpx.HTTPError)

@@ -42,7 +42,7 @@ def test_a_checkpoint_gets_its_judges_and_their_figures(
 
     strong = recorded["likelihood"]["asked"]
     assert set(strong) == set(recorded["detector"]["asked"])
-    assert {"no prompt", "the page's examples", "20 openings", "mood: bold"} <= set(strong)
+    assert {"no prompt", "the page's examples", "20 openings", "mood: Off script"} <= set(strong)
     assert all(0 <= group["roc_auc"]["value"] <= 1 for group in strong.values())
 
     verify_checksums(folder)
