@@ -4,13 +4,17 @@ from playwright.sync_api import Frame, Page
 
 # What is called good is 0.1 (web.dev).
 MOST_SHIFT = 0.05
-# Keeps layout shifts, whether a key or a click came within the half second before, and what moved.
+# Keeps layout shifts, whether a key or a click came within the half second before, and what moved
+# from where to where.
 OBSERVE_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
   for (const { value, hadRecentInput, sources } of list.getEntries()) {
-    const name = ({ node }) => node && (node.id || node.getAttribute?.("class") || node.nodeName);
-    window.shifts.push([value, hadRecentInput, ...sources.map(name)]);
+    const place = (rect) => [rect.x, rect.y, rect.width, rect.height].map(Math.round).join(" ");
+    const told = ({ node, previousRect, currentRect }) =>
+      `${node?.id || node?.getAttribute?.("class") || node?.nodeName}: ` +
+      `${place(previousRect)} -> ${place(currentRect)}`;
+    window.shifts.push([value, hadRecentInput, ...sources.map(told)]);
   }
 }).observe({type: "layout-shift", buffered: true});
 """

@@ -13,6 +13,7 @@ const mayDraw = () => {
 };
 
 const load = (embed) => {
+  embed.classList.add("cd-embed");
   // What the host put inside makes room at once for what replaces it, and comes back if nothing does.
   const own = [...embed.children].filter((child) => !child.matches(".gradio-container"));
   const showOwn = (shown) => own.forEach((element) => { element.hidden = !shown; });
