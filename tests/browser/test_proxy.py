@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from playwright.sync_api import Page
 
 from demo.ui import snippets
@@ -45,6 +46,16 @@ def forgetful(block: str) -> str:
     return re.sub(r".*X-Forwarded-Proto.*\n", "", block)
 
 
+def encrypted(block: str, folder: Path) -> str:
+    """The block with a certificate of its own."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    issued = trustme.CA().issue_cert(INSECURE_HOST)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    lines = f"ssl;\n    ssl_certificate {certificate};\n    ssl_certificate_key {key};"
+    return re.sub(r"(listen [^;]*);", rf"\1 {lines}", block)
+
+
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The scripted app, which knows its path."""
@@ -56,17 +67,18 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 @pytest.fixture(scope="module")
 def proxied(app: AppProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """Addresses of the demo: behind the documented proxy, and behind a forgetful one."""
+    """Addresses of the demo: behind the documented proxy, a forgetful one, and one that forgets
+    that it was asked over TLS."""
     if NGINX is None:
         if os.environ.get("REQUIRE_BROWSER") == "1":
             pytest.fail("no nginx")
         pytest.skip("no nginx")
     folder = tmp_path_factory.mktemp("nginx")
-    ports = [free_port(), free_port()]
+    ports = [free_port() for _ in range(3)]
     blocks = [documented(port, app.url) for port in ports]
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    servers = blocks[0] + forgetful(blocks[1])
+    servers = blocks[0] + forgetful(blocks[1]) + encrypted(forgetful(blocks[2]), folder)
     config = folder / "nginx.conf"
     text = MAIN.format(folder=folder, temporary=temporary, servers=servers)
     config.write_text(text, encoding="utf-8")
@@ -75,13 +87,14 @@ def proxied(app: AppProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         wait_until(lambda: process.poll() is not None or (folder / "pid").exists(), 30)
         assert process.poll() is None, (folder / "error.log").read_text(encoding="utf-8")
-        yield [f"http://{INSECURE_HOST}:{port}/demo" for port in ports]
+        schemes = ("http", "http", "https")
+        yield [f"{s}://{INSECURE_HOST}:{p}/demo" for s, p in zip(schemes, ports, strict=True)]
     finally:
         process.terminate()
         process.wait(30)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["as-documented", "forgetful"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["as-documented", "forgetful", "tls"])
 def test_every_address_has_the_path(visitor: Page, proxied: list[str], which: int) -> None:
     url = proxied[which]
     asked: list[str] = []
