@@ -226,11 +226,14 @@ def test_where_a_policy_lets_nothing_be_drawn_the_hosts_words_stay_and_the_frame
     # The frame is as high as what is in it, also when that grows.
     expect(frame).not_to_have_attribute("height", "900")
     height = int(frame.get_attribute("height") or 0)
+    assert_steady(page.frames[1])
     inner.get_by_text("Advanced").click()
     # The policy keeps Playwright from waiting in the page.
     wait_until(lambda: int(frame.get_attribute("height") or 0) > height, 30)
     measured = inner.locator("html").evaluate("e => [e.scrollHeight, innerHeight]")
     assert measured[0] <= measured[1]
+    # What the click has moved, a busy machine may move later than browsers count as its doing.
+    page.frames[1].evaluate("() => { window.shifts = []; }")
     inner.get_by_label("Start a tweet").fill("Today")
     inner.get_by_label("Start a tweet").press("Enter")
     expect(inner.locator(".cd-generated")).to_contain_text("computers")
