@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE
+from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE, split_words
 from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests
 from training.files import rounded
 
@@ -65,7 +65,7 @@ class TextFigures:
 def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextFigures:
     """The figures of a set. `ended` says of each text whether it ended by itself; by default all
     did, as real tweets do."""
-    words = [text.split() for text in texts]
+    words = [words_of(text) for text in texts]
     shares = {name: ratio(counts) for name, counts in count(texts, ended).items()}
     return TextFigures(
         texts=len(texts),
@@ -90,13 +90,18 @@ def ratio(counts: np.ndarray) -> np.ndarray:
     return np.asarray(found / np.maximum(among, 1))
 
 
+def words_of(text: str) -> list[str]:
+    """Its words, in any script, without links."""
+    return [word.text for word in split_words(text)]
+
+
 def length_quantiles(lengths: np.ndarray) -> np.ndarray:
     """The quantiles of the sets of texts with these lengths: `(…, texts)` gives `(…, 3)`."""
     return np.moveaxis(np.quantile(lengths, LENGTH_QUANTILES, axis=-1), 0, -1)
 
 
 def _count_one(text: str, ended: bool) -> dict[str, tuple[int, int]]:
-    words = text.split()
+    words = words_of(text)
     letters = [character for character in text if character.isalpha()]
     spoken = [word for word in words if sum(map(str.isalpha, word)) > 1]
     grams = list(ngrams(words, REPEATED_ORDER))
@@ -115,7 +120,7 @@ def _count_one(text: str, ended: bool) -> dict[str, tuple[int, int]]:
 def novelty(texts: Iterable[str], known: Iterable[str]) -> dict[int, float]:
     """By n from 5 to 10, the share of n-grams of words that no known text contains (McCoy et al.
     2021)."""
-    ours, theirs = ([text.split() for text in side] for side in (texts, known))
+    ours, theirs = ([words_of(text) for text in side] for side in (texts, known))
     shares = {}
     for n in NOVELTY_ORDERS:
         seen = {hash(gram) for line in theirs for gram in ngrams(line, n)}

@@ -51,6 +51,13 @@ def test_novelty_is_what_no_known_text_has() -> None:
     assert shares[7] == 0  # there is no 7-gram to be new
 
 
+def test_words_of_a_script_without_spaces_are_counted() -> None:
+    text = "古い急須が朝の台所で静かにお茶を飲んでいる"
+    shares = novelty([text], [text[:12]])
+    assert 0 < shares[5] < 1
+    assert describe([text]).distinct_2 > 0
+
+
 @pytest.mark.parametrize(
     ("text", "repeats"),
     [
