@@ -9,6 +9,7 @@ from random import Random
 from demo.game.tweets import DisplayRules
 from demo.generation.engine import source_line
 from demo.generation.request import MAX_SEED, GenerationRequest
+from demo.judging.canonical import split_words
 from demo.judging.masking import mask_slurs
 from demo.server.idle import Wanted, Written
 
@@ -70,7 +71,7 @@ class TextSource:
         if not written.is_whole():
             return None
         text = request.opening + written.generated
-        if len(text.split()) < len(request.opening.split()) + MIN_NEW_WORDS:
+        if len(split_words(text)) < len(split_words(request.opening)) + MIN_NEW_WORDS:
             return None
         cleaned = self.rules.clean(text)
         # A mask would tell that a computer wrote it.

@@ -319,6 +319,13 @@ def test_a_text_of_which_hardly_a_word_is_new_is_not_taken() -> None:
     assert taken
     assert (taken.text, taken.opened_by) == ("The kettle follows the teapot, and so on.", 0)
     assert taken.source.startswith("scripted@0123456789ab · script exact · seed ")
+    # Also of a script without spaces.
+    unspaced = replace(
+        SOURCE, rules=DisplayRules.from_texts(["朝の台所で歌っているやかんが静かに。"])
+    )
+    text = "やかんが朝の台所で静かに歌っている。"
+    assert accepted(unspaced, text)
+    assert accepted(unspaced, text, text[:-1]) is None
 
 
 def test_a_text_that_repeats_a_real_one_or_has_no_twin_is_not_taken() -> None:
