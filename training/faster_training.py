@@ -1,4 +1,4 @@
-"""Makes training faster and changes nothing of what is learnt: loss, compiled layers, memory."""
+"""Makes training faster and learns the same up to rounding: loss, compiled layers, memory."""
 
 import ctypes
 import functools

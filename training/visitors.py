@@ -52,7 +52,8 @@ class Bar:
     most: float | None
 
     def holds(self) -> str:
-        low, high = self.least or -np.inf, self.most if self.most is not None else np.inf
+        low = -np.inf if self.least is None else self.least
+        high = np.inf if self.most is None else self.most
         found = self.found
         answer = "yes" if low <= found.value <= high else "no"
         is_certain = (low <= found.low and found.high <= high) or (
