@@ -30,6 +30,7 @@ from training.files import (
     rounded,
     write_json,
 )
+from training.openings import first_words
 from training.prepare import read_texts
 from training.sampling import MAX_NEW_TOKENS, draw, load_base, open_engine, read_decoding
 from training.text_distance import (
@@ -143,9 +144,7 @@ def openings(texts: Sequence[str], examples: Sequence[str]) -> list[str]:
     example of the page, as it is where those words name nobody (`@user`)."""
     prompts = []
     for i, text in enumerate(texts):
-        # At least one word is left to write.
-        words = text.split()
-        own = " ".join(words[: min(OPENING_WORDS, len(words) - 1)])
+        own = first_words(text, OPENING_WORDS)
         takes_example = ANONYMOUS_HANDLE in own or i // 2 % EXAMPLE_EVERY == 0
         if i % 2 == 0:
             prompts.append("")

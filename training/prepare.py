@@ -5,8 +5,6 @@ The same input and seed give byte-identical output.
 
 import contextlib
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
@@ -30,6 +28,7 @@ from training.files import (
     write_json,
     written_aside,
 )
+from training.openings import frequent_openings
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -37,10 +36,9 @@ SPLITS = ("train", "dev", "test", "test_time")
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
-# Of a persona that is made from an export: how many examples, and of how many texts each must be
-# the opening. In characters, the longest pair of words, and an opening without spaces.
-EXAMPLES, OPENED_TEXTS = 3, 3
-MAX_OPENING, UNSPACED_OPENING = 30, 4
+# Of a persona that is made from an export: how many examples, of how many words each, and of how
+# many texts each must be the opening.
+EXAMPLES, EXAMPLE_WORDS, OPENED_TEXTS = 3, 2, 3
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -87,7 +85,8 @@ def prepare(
     tweets, counts = clean(kept)
     splits = split(tweets, seed)
     if given is None and rows.owner is not None:
-        openings = frequent_openings([tweet.text for tweet in splits["train"]])
+        train = (tweet.text for tweet in splits["train"])
+        openings = frequent_openings(train, EXAMPLE_WORDS, EXAMPLES, OPENED_TEXTS)
         author = author.model_copy(update={"examples": openings or author.examples})
     report = _report(rows, counts, splits, seed)
     with written_aside(out) as made:
@@ -122,21 +121,6 @@ def find_author(archive: Archive) -> Persona:
         f"{archive.name} does not say whose tweets it holds. Copy training/{PERSONA.name}, write "
         "in it whose they are, and give it with --persona."
     )
-
-
-def frequent_openings(texts: Sequence[str]) -> tuple[str, ...]:
-    """What most texts begin with, as examples: two words, or a few characters of a script that has
-    no spaces; nothing that fewer than OPENED_TEXTS begin with."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        words = " ".join(text.split()[:2])
-        counts[words if len(words) <= MAX_OPENING else text[:UNSPACED_OPENING]] += 1
-    frequent = [
-        opening
-        for opening, count in counts.most_common()
-        if count >= OPENED_TEXTS and re.fullmatch(r"[\w'’ ]+", opening)
-    ]
-    return tuple(frequent[:EXAMPLES])
 
 
 def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:

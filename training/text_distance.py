@@ -1,4 +1,4 @@
-"""How far sets of texts are from real ones, with intervals by resampling the texts.
+"""How far sets of texts are from real ones, with intervals.
 
 Beside what can be counted, a base model reads the texts: MAUVE compares where it places them, and
 its bits per byte say how much they surprise it. Those tell text that is as dull as a cliché, or as
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.judging.judges import Share
 from training.bits_per_byte import run_model
-from training.intervals import CONFIDENCE, bootstrap_interval
+from training.intervals import CONFIDENCE, jackknife_interval
 from training.mauve import cluster, mauve
 from training.text_figures import count, length_quantiles, ratio
 
@@ -91,17 +91,17 @@ def distance(ours: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 
 def measure_distance(ours: TextSet, real: TextSet) -> Share:
-    def statistic(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+    def statistic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return distance(ours.figures(a), real.figures(b))
 
-    return bootstrap_interval(statistic, (_rows(ours), _rows(real)), method="basic")
+    return jackknife_interval(statistic, (_rows(ours), _rows(real)), low=0, high=1)
 
 
 def measure_mauve(ours: TextSet, real: TextSet) -> Share:
-    def statistic(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+    def statistic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return mauve(ours.clusters[a], real.clusters[b])
 
-    return bootstrap_interval(statistic, (_rows(ours), _rows(real)), method="basic")
+    return jackknife_interval(statistic, (_rows(ours), _rows(real)), low=0, high=1)
 
 
 def measure_gain(before: TextSet, after: TextSet, real: TextSet, choices: int) -> Share:
@@ -109,15 +109,14 @@ def measure_gain(before: TextSet, after: TextSet, real: TextSet, choices: int) -
     `before`. The interval is wider for each choice (Bonferroni): the nearest of many is near by
     chance, too."""
 
-    def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray, axis: int) -> np.ndarray:
+    def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         figures = real.figures(c)
         gain = distance(before.figures(a), figures) - distance(after.figures(b), figures)
         return np.asarray(gain)
 
-    return bootstrap_interval(
+    return jackknife_interval(
         statistic,
         (_rows(before), _rows(after), _rows(real)),
-        method="basic",
         confidence=1 - (1 - CONFIDENCE) / choices,
     )
 

@@ -81,7 +81,10 @@ def count(texts: Sequence[str], ended: Sequence[bool] | None = None) -> dict[str
     `(texts, 2)`. Texts can be resampled by rows."""
     closed = ended if ended is not None else [True] * len(texts)
     counted = [_count_one(text, done) for text, done in zip(texts, closed, strict=True)]
-    return {name: np.array([one[name] for one in counted], dtype=float) for name in RATIOS}
+    return {
+        name: np.array([one[name] for one in counted], dtype=float).reshape(-1, 2)
+        for name in RATIOS
+    }
 
 
 def ratio(counts: np.ndarray) -> np.ndarray:

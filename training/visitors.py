@@ -5,8 +5,7 @@ the texts at the defaults; moods are shown beside them.
 """
 
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from demo.judging.canonical import ANONYMOUS_HANDLE
 from demo.judging.judges import Share
 from training.files import rounded
 from training.intervals import bootstrap_interval, share
+from training.openings import first_words, frequent_openings
 from training.sampling import Sample, draw
 from training.text_figures import TWEET_CHARACTERS, count, ratio, repeating, windows_of
 
@@ -75,7 +75,8 @@ def draw_groups(
     Args:
         real: tweets whose most frequent first words are the openings.
     """
-    examples, openings = list(profile.persona.examples), common_openings(real)
+    examples = list(profile.persona.examples)
+    openings = frequent_openings(real, OPENING_WORDS, OPENINGS) or examples or [""]
     quarter, few = max(1, samples // 4), max(1, round(samples * MOOD_SHARE))
     prompts = {
         NO_PROMPT: [""] * (samples - 2 * quarter),
@@ -107,13 +108,6 @@ def _may_go_on(sample: Sample) -> bool:
     return is_tweet and not _is_broken(sample.text)
 
 
-def common_openings(texts: Sequence[str]) -> list[str]:
-    """The first two words with which most texts begin, the most frequent first; none names
-    anybody."""
-    openings = Counter(" ".join(text.split()[:OPENING_WORDS]) for text in texts if "@" not in text)
-    return [opening for opening, _ in openings.most_common(OPENINGS)]
-
-
 def measure_visitors(
     groups: Mapping[str, Group], train: Sequence[str], test: Sequence[str]
 ) -> dict[str, Any]:
@@ -121,9 +115,10 @@ def measure_visitors(
     known = windows_of(train)
     marks = {name: _marks(group, known) for name, group in groups.items()}
     real = _marks(_real(test), known)
-    begins = tuple(f"{opening} " for opening in groups[COMMON].prompts)
-    # All of them, so what they repeat of train means nothing.
-    same = _marks(_real([text for text in (*train, *test) if text.startswith(begins)]), frozenset())
+    openings = frozenset(groups[COMMON].prompts)
+    begun = [text for text in (*train, *test) if first_words(text, OPENING_WORDS) in openings]
+    # They are of train themselves, so what they repeat of it means nothing.
+    same = _marks(_real(begun), frozenset())
     at_defaults = {
         name: np.concatenate([marks[group][name] for group in DEFAULTS]) for name in real
     }
@@ -157,22 +152,22 @@ def _marks(group: Group, known: frozenset[bytes]) -> dict[str, np.ndarray]:
     texts = [sample.text for sample in group.samples]
     figures = count(texts, [sample.ended for sample in group.samples])
 
-    def each(test: Callable[[str], bool]) -> np.ndarray:
-        return np.array([(test(text), 1) for text in texts], dtype=float)
+    def pairs(counted: Iterable[tuple[bool, bool]]) -> np.ndarray:
+        return np.array(list(counted), dtype=float).reshape(-1, 2)
 
     # Of texts without a prompt, none is counted.
-    empty = [
+    empty = (
         (bool(prompt) and text.strip() == prompt.strip(), bool(prompt))
         for prompt, text in zip(group.prompts, texts, strict=True)
-    ]
+    )
     return {
-        "user": each(lambda text: ANONYMOUS_HANDLE in text),
+        "user": pairs((ANONYMOUS_HANDLE in text, True) for text in texts),
         "exclamations": figures["exclamations"],
         "capitals": figures["capitals"],
         "within_280": figures["within_280"],
-        "broken": each(_is_broken),
-        "empty": np.array(empty, dtype=float),
-        "repeats": np.array([(one, 1) for one in repeating(texts, known)], dtype=float),
+        "broken": pairs((_is_broken(text), True) for text in texts),
+        "empty": pairs(empty),
+        "repeats": pairs((one, True) for one in repeating(texts, known)),
     }
 
 

@@ -89,15 +89,6 @@ def test_whose_tweets_they_are_is_never_guessed() -> None:
             prepare.find_author(nobodys)
 
 
-def test_examples_are_what_several_tweets_begin_with() -> None:
-    texts = ["My kettle sings"] * 3 + ["My kettle", "@ann says", "Once only", "<b> x"] * 2
-    texts += [
-        f"今日はとても{n}番目の急須の話をしながら長い一日を楽しく過ごしました" for n in range(4)
-    ]
-    assert prepare.frequent_openings(texts) == ("My kettle", "今日はと")
-    assert prepare.frequent_openings(["no two", "are alike"]) == ()
-
-
 def test_a_file_of_lines_must_say_whose_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,6 @@ from training.visitors import (
     NO_PROMPT,
     Bar,
     Group,
-    common_openings,
     draw_groups,
     measure_visitors,
     render,
@@ -84,10 +83,6 @@ def test_a_bar_is_certain_if_the_whole_interval_says_so(
     found: Share, least: float | None, most: float | None, holds: str
 ) -> None:
     assert Bar("", found, least, most).holds() == holds
-
-
-def test_openings_are_the_most_frequent_first_words_and_name_nobody() -> None:
-    assert common_openings([*REAL, *REAL]) == ["The teapot", "A cup"]
 
 
 def test_texts_are_drawn_as_visitors_ask_for_them() -> None:
