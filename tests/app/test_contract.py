@@ -111,7 +111,7 @@ def test_several_texts_left_alone_free_the_engine(client: Client, scripted_app: 
     job.cancel()
     start = time.monotonic()
     generate(scripted_app.url, prompt="next")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 def test_one_text_that_fails_for_all_fails_the_call(client: Client) -> None:

@@ -31,7 +31,7 @@ def assert_the_engine_is_free(app: AppProcess) -> None:
     """One text is made at a time, and the slow one takes half a minute."""
     start = time.monotonic()
     generate(app.url, prompt="next")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 def test_one_call_with_a_prompt_returns_a_labelled_text(client: Client) -> None:

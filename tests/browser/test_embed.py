@@ -153,9 +153,8 @@ def test_embeds_know_nothing_of_each_other_and_are_as_dark_as_the_system_or_the_
         embed.locator(".cd-card").wait_for()
         page.wait_for_load_state("networkidle")
         for name in (".cd-card", "#cd-prompt"):
-            element = embed.locator(name)
-            colour = element.evaluate("e => getComputedStyle(e).backgroundColor")
-            assert colour == (DARK_PAPER if is_dark else PAPER), (i, name)
+            colour = DARK_PAPER if is_dark else PAPER
+            expect(embed.locator(name)).to_have_css("background-color", colour)
     first, second = embeds.nth(0), embeds.nth(1)
     write(first, "First")
     write(second, "Second")

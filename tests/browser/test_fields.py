@@ -9,23 +9,23 @@ from tests.browser.conftest import open_page
 from tests.processes import AppProcess
 
 
-def checked(page: Page) -> list[str]:
-    return page.locator("#cd-preset label:has(:checked)").all_inner_texts()
+def expect_mood(page: Page, name: str) -> None:
+    expect(page.locator("#cd-preset label:has(:checked)")).to_have_text([name])
 
 
 def test_a_mood_sets_the_numbers_until_one_is_moved_and_reset_brings_all_back(page: Page) -> None:
     length = page.get_by_label("number input for Length")
-    assert checked(page) == ["Default"]
+    expect_mood(page, "Default")
     choose(page, "3 a.m.")
     expect(page.get_by_label("number input for Temperature")).to_have_value("1.5")
-    assert checked(page) == ["3 a.m."]
+    expect_mood(page, "3 a.m.")
     source = finished(page, "Today").locator(".cd-source")
     expect(source).to_contain_text("temperature 1.5 · top_p 1")
     length.fill("33")
     length.press("Tab")
     expect(page.locator("#cd-preset label:has(:checked)")).to_have_count(0)
     choose(page, "One-liner")
-    expect(page.locator("#cd-preset label:has(:checked)")).to_have_text("One-liner")
+    expect_mood(page, "One-liner")
     page.locator("#cd-count label").filter(has_text="3").click()
     page.get_by_role("button", name="Advanced").click()
     page.get_by_label("Seed").fill("9")
@@ -33,7 +33,7 @@ def test_a_mood_sets_the_numbers_until_one_is_moved_and_reset_brings_all_back(pa
     expect(length).to_have_value("80")
     expect(page.get_by_label("Seed")).to_have_value("")
     expect(page.locator("#cd-count label:has(:checked)")).to_have_text("1")
-    assert checked(page) == ["Default"]
+    expect_mood(page, "Default")
 
 
 def test_length_and_seed_reach_the_engine_and_a_seed_is_drawn_kept_and_drawn_anew(

@@ -46,6 +46,8 @@ def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is
     page.clock.install()
     page.goto(scripted_app.url)
     page.locator(".cd-card").wait_for()
+    while not asked:
+        page.wait_for_timeout(50)
     page.clock.run_for(5_000)
     expect(page.locator(".cd-notice")).to_be_hidden()
     assert asked == ["ready"]

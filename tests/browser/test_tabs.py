@@ -78,6 +78,7 @@ def test_about_shows_the_checkpoint_and_snippets_that_name_this_demo_and_can_be_
     for i in range(8):
         expect(boxes.nth(i).locator("pre")).to_contain_text(scripted_app.url)
     boxes.first.get_by_role("button", name="Copy").click()
+    expect(boxes.first.locator("button")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == boxes.first.locator("pre").evaluate(
         "pre => pre.textContent"
     )

@@ -23,7 +23,7 @@ EXAMPLES = ("Why does the lying news media", "The democrats have", "Today I'll b
 def assert_the_engine_is_free(app: AppProcess) -> None:
     start = time.monotonic()
     generate(app.url, prompt="next")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 def test_a_text_grows_is_heard_once_and_stop_keeps_it_and_frees_the_engine(

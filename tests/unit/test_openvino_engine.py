@@ -424,7 +424,7 @@ def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
     text, ending = told(stream)
     assert (ending.reason, first.text != "") == ("deadline", True)
     assert 0 < ending.new_tokens < 90
-    assert ending.seconds < 3
+    assert ending.seconds < 8
     with pytest.raises(EngineError, match=r"^The demo is busy\."):
         list(engine.stream(LONG))
     process.resume()
