@@ -372,6 +372,6 @@ EXPORTS: dict[str, tuple[Spoil, str]] = {
                      "regular expression"),
     "a context of 10^12": (edited("export.json", context_tokens=10**12), "sizes that no export"),
     "no cache": (edited("export.json", cache_values_per_token=0), "sizes that no export"),
-    "an end outside": (edited("export.json", mark=10**6), "sizes that no export"),
+    "an end outside": (edited("export.json", eos_token_id=10**6), "sizes that no export"),
     "a deep description": (text("export.json", DEEP), "at most 10,000 are read"),
 }  # fmt: skip

@@ -72,6 +72,15 @@ def test_the_fp32_export_gives_the_logits_of_transformers(
     assert np.abs(found - expected_logits(model, positions))[real].max() < 1e-5
 
 
+def test_rotary_positions_are_one_operation(tmp_path: Path) -> None:
+    """OpenVINO joins them only if they are written in the form that it looks for."""
+    export(tiny.write(tmp_path / "checkpoint", tiny.llama()), tmp_path / "out")
+    compiled = ov.Core().compile_model(tmp_path / "out" / "openvino_model.xml", "CPU")
+    run = [node.get_rt_info()["layerType"].value for node in compiled.get_runtime_model().get_ops()]
+    assert run.count("RoPE") == 2 * tiny.llama().config.num_hidden_layers
+    assert "Split" not in run
+
+
 def test_the_int8_export_stays_close_and_is_smaller(model: PreTrainedModel, tmp_path: Path) -> None:
     checkpoint = tiny.write(tmp_path / "checkpoint", model)
     sizes = {}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION, MODEL, WEIGHTS = "export.json", "openvino_model.xml", "openvino_model.bin"
 # Raise it when the export writes something else: older exports are then made anew.
-FORMAT = 1
+FORMAT = 2
 PRECISIONS = ("int8", "f32")
 MAX_SIZE = 2**24
 EXPORT = "demo.generation.openvino.export"
@@ -42,10 +42,10 @@ BLOCK_TOKENS = 32
 # None of them loops, calls another model or reads a file.
 OPERATIONS = frozenset({
     "Add", "Assign", "Broadcast", "Concat", "Const", "Convert", "Divide", "Gather", "Gelu",
-    "LessEqual", "LogicalAnd", "MVN", "MatMul", "Multiply", "Negative", "Parameter", "Power",
-    "Range", "ReadValue", "ReduceMean", "Reshape", "Result", "ScaledDotProductAttention",
-    "Select", "ShapeOf", "Split", "Sqrt", "Squeeze", "Subtract", "Swish", "Transpose",
-    "Unsqueeze",
+    "LessEqual", "LogicalAnd", "MVN", "MatMul", "Multiply", "Parameter", "Power", "Range",
+    "ReadValue", "ReduceMean", "Reshape", "Result", "ScaledDotProductAttention", "Select",
+    "ShapeOf", "Split", "Sqrt", "Squeeze", "Subtract", "Swish", "Transpose", "Unsqueeze",
+    "VariadicSplit",
 })  # fmt: skip
 # OpenVINO GenAI reads both files.
 CONFIGS = ("config.json", "generation_config.json")
@@ -71,13 +71,12 @@ class Exported:
         """Reads a folder's description; raises CheckpointError unless `export` could have written
         it."""
         values = read_object(folder, DESCRIPTION)
+        if values.get("format") != FORMAT:
+            raise CheckpointError(f"{folder} is not of format {FORMAT}.")
         try:
-            # The name in the file, which published exports have.
-            exported = cls(eos_token_id=values.pop("mark"), **values)
-        except (KeyError, TypeError) as error:
+            exported = cls(**values)
+        except TypeError as error:
             raise CheckpointError(f"{folder} has no readable {DESCRIPTION}.") from error
-        if exported.format != FORMAT:
-            raise CheckpointError(f"{folder} is of format {exported.format}, not {FORMAT}.")
         sizes = (exported.vocabulary, exported.context_tokens, exported.cache_values_per_token)
         if (
             not all(type(size) is int and 1 <= size <= MAX_SIZE for size in sizes)
@@ -89,9 +88,7 @@ class Exported:
         return exported
 
     def write(self, folder: Path) -> None:
-        names = {"eos_token_id": "mark"}
-        values = {names.get(name, name): value for name, value in asdict(self).items()}
-        text = json.dumps(values, indent=2) + "\n"
+        text = json.dumps(asdict(self), indent=2) + "\n"
         (folder / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
