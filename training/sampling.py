@@ -1,7 +1,6 @@
 """Opens a checkpoint to measure it: as an fp32 model, or as the demo's engine to draw texts from.
 
-Every text has a seed of its own. With OpenVINO a few may still differ from run to run, because
-texts that are written at the same time share its arithmetic.
+Every text has a seed of its own, so that it is the same in every run on one machine.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
