@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from demo.checkpoints.cache import scratch_folder
 from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import InvalidSetting, read_settings
@@ -50,9 +50,9 @@ def require_writable(folder: Path) -> None:
 def written_aside(folder: Path) -> Iterator[Path]:
     """A folder to write files into, which replace those of `folder` once all of them are written.
     If that fails or is interrupted, what was there before stays."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as name:
-        yield Path(name)
-        for path in sorted(Path(name).iterdir()):
+    with scratch_folder(folder) as made:
+        yield made
+        for path in sorted(made.iterdir()):
             os.replace(path, folder / path.name)
 
 
