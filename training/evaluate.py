@@ -20,7 +20,7 @@ from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.profile import read_profile
 from demo.settings import read_settings
-from training import TrainingError, limits, memorisation, text_report, visitors
+from training import EXPECTED, TrainingError, limits, memorisation, text_figures, visitors
 from training.archive import read_archive
 from training.bits_per_byte import (
     KNESER_NEY_ORDER,
@@ -38,7 +38,7 @@ from training.files import print_persona, read_metrics, resolve_folder
 from training.memorisation import Model, measure_memorisation
 from training.prepare import read_texts
 from training.sampling import load_base, load_fp32, open_engine, read_decoding
-from training.text_report import measure_texts
+from training.text_figures import measure_texts
 from training.visitors import draw_groups, measure_visitors
 
 HELD_OUT = ("dev", "test", "test_time")
@@ -122,7 +122,7 @@ def evaluate(
             groups = draw_groups(engine, read_profile(checkpoint), train, samples)
         unprompted, decoding = groups[visitors.NO_PROMPT].samples, read_decoding(checkpoint)
         report = measure_texts(unprompted, visitors.FIRST_SEED, decoding, train, test)
-        print(text_report.render(report))
+        print(text_figures.render(report))
         metrics["texts"] = asdict(report)
         metrics["visitors"] = measure_visitors(groups, train, test)
         print(visitors.render(metrics["visitors"]))
@@ -144,7 +144,7 @@ def _base(metrics: Mapping[str, Any]) -> dict[str, Model]:
     source = metrics.get("recipe", {}).get("base")
     try:
         return {ZERO_SHOT: load_base(source)} if source else {}
-    except TrainingError as error:
+    except EXPECTED as error:
         print(f"The base was not measured: {error}")
         return {}
 
