@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from training.files import (
     read_metrics,
     require_writable,
     resolve_folder,
+    rounded,
     write_json,
 )
 from training.prepare import read_texts
@@ -193,7 +194,7 @@ def _figures(
             "test": summarise(scores[name]).as_dict(),
             "ours_less_this": None
             if name == ours
-            else [round(value, 4) for value in measure_gap(scores[ours], scores[name])],
+            else [*rounded(asdict(measure_gap(scores[ours], scores[name]))).values()],
         }
         for name in scores
     }
