@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub import get_token
 
+from demo.settings import read_settings
 from training import TrainingError, limits, working_tree
 from training.command_line import flag, number
 from training.release.hub import Steps, connect, require_repo_id, require_token, say
@@ -17,7 +18,6 @@ from training.release.plan import (
     advise_token,
     list_plan,
     make_plan,
-    require_startable,
 )
 from training.release.repository import Repository, temporary_folder
 from training.release.space import (
@@ -100,7 +100,7 @@ def _require_possible(space: str, variables: Mapping[str, str], hardware: str) -
     if hardware and hardware not in HARDWARE:
         known = ", ".join(HARDWARE)
         raise TrainingError(f"--hardware is {hardware!r}; it must be one of {known}.")
-    require_startable({"CONTACT": variables["CONTACT"]} if variables["CONTACT"] else {})
+    read_settings({"CONTACT": variables["CONTACT"]})
 
 
 def _push(repository: Repository, request: Request, folder: Path, sends_token: bool) -> Change:

@@ -11,7 +11,7 @@ from typing import Any
 from demo.checkpoints.cache import scratch_folder
 from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
-from demo.settings import InvalidSetting, read_settings
+from demo.settings import read_settings
 from training import TrainingError
 
 
@@ -19,11 +19,9 @@ def resolve_folder(
     folder: Path, cache_dir: Path | None = None, say: Callable[[str], None] = print
 ) -> Checkpoint:
     """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
-    kept in `cache_dir` or where the settings say. Raises CheckpointError if it cannot be used."""
-    try:
-        settings = dataclasses.replace(read_settings(), model_id="", checkpoint=folder)
-    except InvalidSetting as error:
-        raise TrainingError(str(error)) from error
+    kept in `cache_dir` or where the settings say. Raises CheckpointError if it cannot be used,
+    InvalidSetting if a setting cannot."""
+    settings = dataclasses.replace(read_settings(), model_id="", checkpoint=folder)
     settings = dataclasses.replace(settings, cache_dir=cache_dir or settings.cache_dir)
     return resolve_checkpoint(settings, say, lambda checkpoint: checkpoint)
 
