@@ -132,7 +132,6 @@ class Pool:
         return self._is_filling
 
     def want(self, source: TextSource) -> Wanted | None:
-        """The next text to be written, if there is room for one."""
         if not self.has_room():
             return None
         return source.want(lambda generated: generated is not None and self.put(generated))
