@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub import get_token
 
+from demo.checkpoints.hub import SETTINGS
 from demo.settings import read_settings
 from training import TrainingError, limits, working_tree
 from training.command_line import flag, number
@@ -93,10 +94,10 @@ def _require_possible(space: str, variables: Mapping[str, str], hardware: str) -
     for option, name in names.items():
         if variables[name]:
             require_repo_id(option, variables[name])
-    for option, of in (("--model-revision", "MODEL_ID"), ("--tweets-revision", "TWEETS_DATASET")):
-        revision = variables[f"{of.split('_')[0]}_REVISION"]
-        if revision and not variables[of]:
-            raise TrainingError(f"{option} is {revision!r}, of no repository: name one.")
+    for name, revision in SETTINGS.values():
+        if variables[revision] and not variables[name]:
+            option = f"--{revision.lower().replace('_', '-')}"
+            raise TrainingError(f"{option} is {variables[revision]!r}, of no repository: name one.")
     if hardware and hardware not in HARDWARE:
         known = ", ".join(HARDWARE)
         raise TrainingError(f"--hardware is {hardware!r}; it must be one of {known}.")

@@ -13,7 +13,7 @@ from huggingface_hub.utils._paths import filter_repo_objects
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT, PERSONA
-from demo.checkpoints.hub import RepoType
+from demo.checkpoints.hub import SETTINGS, RepoType
 from demo.settings import read_settings
 from training import EXPECTED, TrainingError, working_tree
 from training.files import print_persona
@@ -120,12 +120,8 @@ def make_plan(
     variables `there` do: the README must go on to name it, and the Space's `hardware`. Raises
     TrainingError if something cannot be read, must not be pushed, or would not start."""
     variables = dict(request.variables)
-    kinds: tuple[tuple[RepoType, str, str], ...] = (
-        ("model", "MODEL_ID", "MODEL_REVISION"),
-        ("dataset", "TWEETS_DATASET", "TWEETS_REVISION"),
-    )
     pins: dict[RepoType, Pin] = {}
-    for kind, name, revision in kinds:
+    for kind, (name, revision) in SETTINGS.items():
         if name in variables:
             asked = variables.get(revision, "")
             pins[kind] = pin(api, steps, variables[name], asked, kind)
@@ -135,7 +131,7 @@ def make_plan(
     read_settings(variables)
     try:
         read_settings({**there, **variables})
-        for kind, name, revision in kinds:
+        for kind, (name, revision) in SETTINGS.items():
             if kind not in pins and there.get(name):
                 pins[kind] = pin(api, steps, there[name], there.get(revision, ""), kind)
     except EXPECTED as error:
