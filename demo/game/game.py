@@ -37,7 +37,7 @@ from demo.game.tweets import (
 from demo.generation.idle import IdleWriter, Want, Wanted, Written
 from demo.generation.profile import Profile
 from demo.judging.judges import Judges
-from demo.judging.originals import window_digests
+from demo.judging.originals import windows_of
 from demo.settings import Settings
 
 Say = Callable[[str], None]
@@ -265,11 +265,7 @@ class Game:
         # Fool a friend tells of these that they are real, so the game deals others if it can.
         spare = [tweet for tweet in real.spare if rules.allow(tweet.text)]
         # Else /detect, which knows all real tweets, would tell what is being guessed.
-        self._model.hide(
-            frozenset(
-                digest for tweet in (*allowed, *spare) for digest in window_digests(tweet.text)
-            )
-        )
+        self._model.hide(windows_of(tweet.text for tweet in (*allowed, *spare)))
         dullness = Dullness.from_texts(real.texts)
         shown = [tweet for tweet in allowed if not dullness.is_dull(tweet.text)]
         if len(shown) < MIN_TWEETS:
