@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.judging.judges import Share
 from training.documents import UNSCORED, Document, tokenise
-from training.files import rounded
 from training.intervals import bootstrap_interval
 
 BATCH_TOKENS = 2_048
@@ -53,11 +52,6 @@ class Figure:
     low: float
     high: float
     perplexity: float
-
-    def as_dict(self) -> dict[str, float]:
-        """For `metrics.json`: figures rounded to 4 digits."""
-        figures: dict[str, float] = rounded(asdict(self))
-        return figures
 
     def __str__(self) -> str:
         return f"{self.bits_per_byte:.4f}  [{self.low:.4f}, {self.high:.4f}]"
@@ -223,7 +217,6 @@ class Unigram(ByteModel):
         self._total = self._counts.total() + ALPHABET
 
     def probability(self, context: str, symbol: str) -> float:
-        """P(symbol)."""
         return (self._counts[symbol] + 1) / self._total
 
 
@@ -258,7 +251,6 @@ class KneserNey(ByteModel):
         return counts[::-1]
 
     def probability(self, context: str, symbol: str) -> float:
-        """P(symbol | the last order - 1 symbols of the context)."""
         probability = 1 / ALPHABET
         for level in range(self.order):
             history = context[len(context) - level :]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -191,10 +191,10 @@ def _figures(
     return {
         name: {
             "curve": curves[name],
-            "test": summarise(scores[name]).as_dict(),
+            "test": rounded(summarise(scores[name])),
             "ours_less_this": None
             if name == ours
-            else [*rounded(asdict(measure_gap(scores[ours], scores[name]))).values()],
+            else [*rounded(measure_gap(scores[ours], scores[name])).values()],
         }
         for name in scores
     }

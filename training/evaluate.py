@@ -34,7 +34,7 @@ from training.bits_per_byte import (
 from training.checkpoints import record
 from training.command_line import flag, number
 from training.export_accuracy import measure_export
-from training.files import print_persona, read_metrics, resolve_folder
+from training.files import print_persona, read_metrics, resolve_folder, rounded
 from training.memorisation import Model, measure_memorisation
 from training.prepare import read_texts
 from training.sampling import load_base, load_fp32, open_engine, read_decoding
@@ -96,12 +96,7 @@ def evaluate(
         for name, texts in sets.items()
     }
     print(_table(figures))
-    metrics.setdefault("evaluation", {}).update(
-        {
-            name: {scorer: figure.as_dict() for scorer, figure in by_scorer.items()}
-            for name, by_scorer in figures.items()
-        }
-    )
+    metrics.setdefault("evaluation", {}).update(rounded(figures))
     if train and not no_baselines:
         metrics["memorisation"] = measure_memorisation(models, {"train": train, "test": test})
         print(memorisation.render(metrics["memorisation"]))

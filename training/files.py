@@ -55,7 +55,10 @@ def written_aside(folder: Path) -> Iterator[Path]:
 
 
 def rounded(values: Any) -> Any:
-    """The same value or nested dict with floats rounded to 4 digits: an interval tells no more."""
+    """The same value with floats rounded to 4 digits: an interval tells no more. Also of a dict or
+    a dataclass, as a dict."""
+    if dataclasses.is_dataclass(values) and not isinstance(values, type):
+        values = dataclasses.asdict(values)
     if isinstance(values, dict):
         return {name: rounded(value) for name, value in values.items()}
     return round(values, 4) if isinstance(values, float) else values

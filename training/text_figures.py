@@ -6,13 +6,14 @@ Words are separated by white space and compared with case and punctuation.
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE, split_words
 from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests
+from demo.judging.originals import windows_of as windows_of
 from training.files import rounded
 from training.intervals import share
 from training.sampling import Sample
@@ -61,10 +62,6 @@ class TextFigures:
     exclamations: float
     capitals: float
     shouted: float
-
-    def as_dict(self) -> dict[str, Any]:
-        figures: dict[str, Any] = rounded(asdict(self))
-        return figures
 
 
 def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextFigures:
@@ -142,10 +139,6 @@ def repeating(texts: Iterable[str], known: frozenset[bytes]) -> list[bool]:
     return [not known.isdisjoint(window_digests(text)) for text in texts]
 
 
-def windows_of(texts: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(digest for text in texts for digest in window_digests(text))
-
-
 def ngrams(words: Sequence[str], n: int) -> Iterator[Gram]:
     return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
@@ -192,14 +185,11 @@ def measure_texts(
         samples=len(samples),
         first_seed=first_seed,
         decoding=dict(decoding),
-        generated=describe(written[:compared], ended).as_dict(),
-        real=describe(random.Random(first_seed).sample(test, compared)).as_dict(),
-        novelty={
-            name: {n: round(value, 4) for n, value in novelty(side, train).items()}
-            for name, side in sides.items()
-        },
-        verbatim={name: round(found.value, 4) for name, found in verbatim.items()},
-        verbatim_intervals={name: rounded(asdict(found)) for name, found in verbatim.items()},
+        generated=rounded(describe(written[:compared], ended)),
+        real=rounded(describe(random.Random(first_seed).sample(test, compared))),
+        novelty={name: rounded(novelty(side, train)) for name, side in sides.items()},
+        verbatim=rounded({name: found.value for name, found in verbatim.items()}),
+        verbatim_intervals=rounded(verbatim),
         verbatim_rule=REPEATING_RULE,
         unpicked=written[:SHOWN],
     )
