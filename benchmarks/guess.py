@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import httpx
 import pyarrow.parquet as pq
 import typer
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -34,6 +33,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.servers import Server, started
 from tests.app.calls import call
+from training.intervals import share
 
 ROUNDS_A_VISIT = 10
 POLL_SECONDS = 0.5
@@ -238,7 +238,6 @@ def render(played: Sequence[Played], outside_cores: float) -> list[str]:
 
 
 def share_right(right: Sequence[bool]) -> tuple[str, str]:
-    """The share, and its 95 % interval (Wilson 1927)."""
-    count = len(right)
-    interval = binomtest(sum(right), count).proportion_ci(method="wilson")
-    return f"{sum(right) / count:.1%}", f"{interval.low:.1%} to {interval.high:.1%}"
+    """The share, and its 95 % interval."""
+    found = share(sum(right), len(right))
+    return f"{found.value:.1%}", f"{found.low:.1%} to {found.high:.1%}"

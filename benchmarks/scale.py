@@ -12,10 +12,8 @@ import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import numpy as np
-import typer
 
 from benchmarks import BenchmarkError
 from benchmarks.measuring import RESULTS, ResultsOption, number, table, today, write_page
@@ -45,7 +43,7 @@ class Engine:
     """Writes up to SLOTS texts at once, all equally fast: `done` is how many tokens each text that
     was there from the start would have by now."""
 
-    speeds: "Speeds"
+    speeds: Sequence[float]
     now: float = 0.0
     done: float = 0.0
     # When each text under way ends, in `done`, and for how many tokens the others wait.
@@ -64,12 +62,12 @@ class Engine:
             self.now, self.done = end, heapq.heappop(self.ends)
             self._admit()
         if self.ends:
-            self.done += self.speeds.of(len(self.ends)) * (now - self.now)
+            self.done += self.speeds[len(self.ends)] * (now - self.now)
         self.now = now
 
     def next_end(self) -> float:
         left = max(0.0, self.ends[0] - self.done)
-        return self.now + left / self.speeds.of(len(self.ends))
+        return self.now + left / self.speeds[len(self.ends)]
 
     def add(self, text: "Text") -> None:
         self.advance(text.sent)
@@ -97,15 +95,10 @@ class Text:
         return self.begun - self.asked
 
 
-class Speeds:
-    """Tokens a second of one text, by how many are written at once: from 1 to SLOTS."""
-
-    def __init__(self, at_once: Sequence[int], in_all: Sequence[float]) -> None:
-        texts = range(1, SLOTS + 1)
-        self._each = [0.0, *(float(np.interp(n, at_once, in_all)) / n for n in texts)]
-
-    def of(self, texts: int) -> float:
-        return self._each[texts]
+def speeds_of_each(at_once: Sequence[int], in_all: Sequence[float]) -> Sequence[float]:
+    """Tokens a second of one text, by how many are written at once, from 0 to SLOTS: those of all
+    of them together are known for some numbers."""
+    return [0.0, *(float(np.interp(n, at_once, in_all)) / n for n in range(1, SLOTS + 1))]
 
 
 @dataclass
@@ -113,7 +106,7 @@ class Fleet:
     """Engines behind one page, whose CPU handles one text after the other; `delay` seconds after
     more are needed they are there, up to `most`. More than `room` texts at once are refused."""
 
-    speeds: Speeds
+    speeds: Sequence[float]
     engines: int
     page_seconds: float = PAGE_SECONDS
     most: int = 0
@@ -173,20 +166,20 @@ def percentile(texts: Sequence[Text], share: float) -> float:
     return float(np.percentile([text.wait for text in texts], share)) if texts else 0.0
 
 
-def carried(fleet: Fleet, seconds: float) -> float:
+def carried(fleet: Fleet) -> float:
     """Texts a second at which PATIENCE_SECONDS is kept, by halving the interval."""
-    engines = fleet.engines * fleet.speeds.of(SLOTS) * SLOTS / TOKENS
+    engines = fleet.engines * fleet.speeds[SLOTS] * SLOTS / TOKENS
     low, high = 0.0, min(engines, 1 / fleet.page_seconds if fleet.page_seconds else math.inf)
     while high - low > 0.03 * high:
         middle = (low + high) / 2
-        texts, *_ = fleet.run(poisson(middle, min(seconds, MAX_TEXTS / middle)))
+        texts, *_ = fleet.run(poisson(middle, min(SECONDS, MAX_TEXTS / middle)))
         holds = percentile(texts, 95) <= PATIENCE_SECONDS
         low, high = (middle, high) if holds else (low, middle)
     return low
 
 
-def measured_speeds(lives: Sequence[Life]) -> Speeds:
-    """Tokens a second of all texts together, the median over processes of ours."""
+def measured_speeds(lives: Sequence[Life]) -> Sequence[float]:
+    """By the median of what processes of ours wrote in all."""
     found = {
         visitors: [
             figures(waves)["tokens/s in all"]
@@ -197,13 +190,10 @@ def measured_speeds(lives: Sequence[Life]) -> Speeds:
     }
     if not all(found.values()):
         raise BenchmarkError("serve.json lacks waves of ours: run `serve` first.")
-    return Speeds(AT_ONCE, [statistics.median(values) for values in found.values()])
+    return speeds_of_each(AT_ONCE, [statistics.median(values) for values in found.values()])
 
 
-def scale(
-    results: ResultsOption = RESULTS,
-    seconds: Annotated[float, typer.Option(help="simulated seconds of each rate")] = SECONDS,
-) -> None:
+def scale(results: ResultsOption = RESULTS) -> None:
     seen = Observations.read(results / "serve.json")
     lives = [one for one in seen.lives if (one.app, one.checkpoint) == ("ours", "embedded")]
     speeds = measured_speeds(lives)
@@ -221,7 +211,7 @@ def scale(
             _held(speeds, lives),
             "## What is carried",
             f"The most texts a minute of which 95 in 100 begin within {PATIENCE_SECONDS:g} s.",
-            _capacities(speeds, seconds),
+            _capacities(speeds),
             "## A front page",
             f"Ten minutes at {60 * MEAN:g} texts a minute, ten at ten times that, ten as before. "
             f"One engine is always there; more come when there are over {TARGET} texts for each, "
@@ -231,7 +221,7 @@ def scale(
     )
 
 
-def _held(speeds: Speeds, lives: Sequence[Life]) -> str:
+def _held(speeds: Sequence[float], lives: Sequence[Life]) -> str:
     visitors = 64
     fleet = Fleet(speeds, 1, page_seconds=0.0)
     texts, *_ = fleet.run([0.0] * visitors, MEASURED_TOKENS)
@@ -246,17 +236,17 @@ def _held(speeds: Speeds, lives: Sequence[Life]) -> str:
     return table(("one engine", "simulated", "measured"), rows)
 
 
-def _capacities(speeds: Speeds, seconds: float) -> str:
+def _capacities(speeds: Sequence[float]) -> str:
     rows = []
     for engines in (1, 2, 4, 16, 64):
-        with_page = carried(Fleet(speeds, engines), seconds)
-        without = carried(Fleet(speeds, engines, page_seconds=0.0), seconds)
+        with_page = carried(Fleet(speeds, engines))
+        without = carried(Fleet(speeds, engines, page_seconds=0.0))
         rows.append((str(engines), f"{60 * with_page:,.0f}", f"{60 * without:,.0f}"))
     rows.append(("any number", f"{60 / PAGE_SECONDS:,.0f}, then the page is full", ""))
     return table(("engines", "texts a minute, one page", "if the page took no time"), rows)
 
 
-def _bursts(speeds: Speeds) -> str:
+def _bursts(speeds: Sequence[float]) -> str:
     rows = []
     for name, most, delay, room in (
         ("one engine, no more", 1, 0.0, 80),

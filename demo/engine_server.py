@@ -42,7 +42,6 @@ def engine_app(service: Service, settings: Settings) -> Starlette:
 
 
 def engine_service(settings: Settings) -> Service:
-    """The checkpoint that the settings name, on OpenVINO."""
     return Service(lambda: load(replace(settings, engine="openvino")))
 
 

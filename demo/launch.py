@@ -14,12 +14,12 @@ from starlette.routing import Route
 
 from demo.game.game import build_game
 from demo.game.routes import guess_routes
+from demo.generation.idle import IdleWriter
 from demo.generation.profile import Profile
 from demo.judging.masking import unmasked
 from demo.log import keep_words_out, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
-from demo.server.idle import IdleWriter
 from demo.server.kept_answers import KeptAnswers
 from demo.server.limits import Bodies, Doors
 from demo.server.metrics import Observed
@@ -62,7 +62,7 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
     service.on_failure(stopped.set)
     if not settings.mask_slurs:
         service.mask = unmasked
-    writer = IdleWriter(service)
+    writer = IdleWriter(service.wait, service.is_idle)
     game = build_game(service, profile, settings, writer, say)
     owner = Owner(settings.contact, settings.space_id)
     page = build_page(service, profile, owner, game.off)

@@ -38,7 +38,6 @@ def set_up(format: Format) -> None:
 
 
 def say(event: str, **figures: object) -> None:
-    """Logs an event and its figures."""
     _log.info(event, extra={"figures": figures})
 
 

@@ -95,7 +95,6 @@ def require_memory(needed: int, what: str) -> None:
 
 
 def not_enough_memory(needed: int, what: str) -> NotEnoughMemory:
-    """The error that says that `what` needs so many bytes."""
     return NotEnoughMemory(f"{what} needs {needed / 1e9:.1f} GB of memory. {_limit()}")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from demo.game.game import Game, Round
 from demo.generation.engine import Ending, EngineIdentity, FinishReason
+from demo.generation.idle import Written
 from demo.generation.request import GenerationRequest
-from demo.server.idle import Written
 from tests import made_up
 from tests.scripted import Reply, ScriptedEngine
 from training.prepare import Tweet, write_split

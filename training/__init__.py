@@ -6,11 +6,13 @@ must not import training; it knows nothing of Gradio, or of how a checkpoint is 
 """
 
 from demo.checkpoints.files import CheckpointError
+from demo.settings import InvalidSetting
+from demo.subprocesses import NotEnoughMemory
 
 
 class TrainingError(RuntimeError):
     """Ends a verb with exit code 1; the message is one sentence that says what to mend."""
 
 
-# What the demo says of a checkpoint that it cannot use is such a sentence too.
-EXPECTED = TrainingError, CheckpointError
+# What the demo says of a checkpoint, setting or machine that will not do is such a sentence too.
+EXPECTED = TrainingError, CheckpointError, InvalidSetting, NotEnoughMemory

@@ -9,8 +9,8 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from demo.judging.judges import Share
 from training.documents import UNSCORED, Document, tokenise
-from training.files import rounded
 from training.intervals import bootstrap_interval
 
 BATCH_TOKENS = 2_048
@@ -53,31 +53,18 @@ class Figure:
     high: float
     perplexity: float
 
-    def as_dict(self) -> dict[str, float]:
-        """For `metrics.json`: figures rounded to 4 digits."""
-        figures: dict[str, float] = rounded(asdict(self))
-        return figures
-
     def __str__(self) -> str:
         return f"{self.bits_per_byte:.4f}  [{self.low:.4f}, {self.high:.4f}]"
-
-
-class Gap(NamedTuple):
-    """One model's bits per byte less another's, and the bounds of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def mean_bits_per_byte(scores: Sequence[Score]) -> float:
     return float(_ratio(*_bits_and_bytes(scores)))
 
 
-def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
+def summarise(scores: Sequence[Score]) -> Figure:
     """The set's figures, with a percentile bootstrap over its texts (Efron 1979)."""
     bits, sizes = _bits_and_bytes(scores)
-    found = bootstrap_interval(_ratio, (bits, sizes), is_paired=True, seed=seed)
+    found = bootstrap_interval(_ratio, (bits, sizes), is_paired=True)
     tokens = sum(score.tokens for score in scores)
     return Figure(
         texts=len(scores),
@@ -90,7 +77,7 @@ def summarise(scores: Sequence[Score], seed: int = 0) -> Figure:
     )
 
 
-def measure_gap(ours: Sequence[Score], theirs: Sequence[Score], seed: int = 0) -> Gap:
+def measure_gap(ours: Sequence[Score], theirs: Sequence[Score]) -> Share:
     """Our bits per byte less theirs, by a paired bootstrap over the texts that both models were
     scored on: below 0, ours is better."""
 
@@ -98,8 +85,7 @@ def measure_gap(ours: Sequence[Score], theirs: Sequence[Score], seed: int = 0) -
         return _ratio(our_bits, our_sizes, axis) - _ratio(bits, sizes, axis)
 
     columns = (*_bits_and_bytes(ours), *_bits_and_bytes(theirs))
-    found = bootstrap_interval(gap, columns, is_paired=True, seed=seed)
-    return Gap(found.value, found.low, found.high)
+    return bootstrap_interval(gap, columns, is_paired=True)
 
 
 def _bits_and_bytes(scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +217,6 @@ class Unigram(ByteModel):
         self._total = self._counts.total() + ALPHABET
 
     def probability(self, context: str, symbol: str) -> float:
-        """P(symbol)."""
         return (self._counts[symbol] + 1) / self._total
 
 
@@ -266,7 +251,6 @@ class KneserNey(ByteModel):
         return counts[::-1]
 
     def probability(self, context: str, symbol: str) -> float:
-        """P(symbol | the last order - 1 symbols of the context)."""
         probability = 1 / ALPHABET
         for level in range(self.order):
             history = context[len(context) - level :]

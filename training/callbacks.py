@@ -54,7 +54,6 @@ class Clock(TrainerCallback):
         self._started = self._now() - seconds_measured(state)
 
     def on_step_end(self, args: Any, state: Any, control: TrainerControl, **_: Any) -> None:
-        """Asks Trainer to evaluate, save and stop."""
         if self.left() == 0:
             control.should_evaluate = control.should_save = control.should_training_stop = True
 
@@ -186,7 +185,6 @@ class StopOnSignal(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: Any, control: TrainerControl, **_: Any
     ) -> None:
-        """Asks Trainer to save and stop."""
         self._agree(args)
         if self.signal is not None:
             control.should_save = control.should_training_stop = True

@@ -5,7 +5,6 @@ A state is sealed by checksums as it is saved, and verified before it is resumed
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
+from demo.checkpoints.cache import scratch_folder
 from demo.checkpoints.difference import Delta, write_difference
 from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT
 from demo.checkpoints.files import (
@@ -30,7 +30,7 @@ from demo.checkpoints.persona import Persona
 from demo.generation.request import FIELDS
 from training import TrainingError
 from training.card import EMBEDDED_CARD, render_card
-from training.files import write_json
+from training.files import write_json, written_aside
 from training.terms import Terms
 
 CARD = "README.md"
@@ -159,9 +159,8 @@ def write_checkpoint(
     config and tokenizer. Whatever the folder held is removed, once the new files are all written:
     an earlier run's weights or deltas would be taken for this one's.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "made"
+    with scratch_folder(folder.parent) as scratch:
+        made = scratch / "made"
         made.mkdir()
         if deltas is not None:
             write_difference(made / DIFFERENCE, deltas)
@@ -176,7 +175,7 @@ def write_checkpoint(
         (made / CARD).write_text(render_card(made), encoding="utf-8")
         write_checksums(made)
         if folder.exists():
-            folder.rename(Path(scratch) / "before")
+            folder.rename(scratch / "before")
         made.rename(folder)
 
 
@@ -194,25 +193,18 @@ def record(
     is_embedded = folder.resolve() == EMBEDDED
     writers: dict[str, Callable[[Path], object]] = {**(files or {})}
     writers[METRICS] = lambda path: write_json(path, metrics)
-    made = {*writers, CARD, SUMS}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".record-") as name:
-        scratch = Path(name)
+    with written_aside(folder) as made:
         # The card and the sums are made from a whole folder.
         for path in folder.iterdir():
-            if path.is_file() and path.name not in made:
-                _link(path, scratch / path.name)
+            if path.is_file() and path.name not in (*writers, CARD, SUMS):
+                _link(path, made / path.name)
         for file, write in writers.items():
-            write(scratch / file)
-        card = render_card(scratch, is_embedded=is_embedded)
-        # The embedded checkpoint's card is not part of its folder.
-        if not is_embedded:
-            (scratch / CARD).write_text(card, encoding="utf-8")
-        write_checksums(scratch)
+            write(made / file)
+        (made / CARD).write_text(render_card(made, is_embedded=is_embedded), encoding="utf-8")
         if is_embedded:
-            (scratch / CARD).write_text(card, encoding="utf-8")
-        os.replace(scratch / CARD, EMBEDDED_CARD if is_embedded else folder / CARD)
-        for file in (*writers, SUMS):
-            os.replace(scratch / file, folder / file)
+            # Its card is not part of its folder.
+            os.replace(made / CARD, EMBEDDED_CARD)
+        write_checksums(made)
     print(f"Recorded in {folder}.")
 
 

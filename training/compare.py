@@ -4,12 +4,10 @@ Every recipe is trained by `finetune` in a process of its own. The same command 
 comparison that was interrupted.
 """
 
-import json
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from demo.checkpoints.cache import scratch_folder
 from demo.checkpoints.files import PLOT
 from training import TrainingError, limits
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
@@ -28,6 +27,7 @@ from training.files import (
     read_metrics,
     require_writable,
     resolve_folder,
+    rounded,
     write_json,
 )
 from training.prepare import read_texts
@@ -93,8 +93,8 @@ def compare(
         _train(run)
         curves[run.name] = read_json(run.checkpoint / "metrics.json")["curve"]
         # The merged weights are not kept: half a gigabyte a recipe.
-        with tempfile.TemporaryDirectory(dir=run.folder) as cache:
-            model, tokenizer = load_fp32(resolve_folder(run.checkpoint, Path(cache)))
+        with scratch_folder(run.folder) as cache:
+            model, tokenizer = load_fp32(resolve_folder(run.checkpoint, cache))
             scores[run.name] = score_texts(test, model, tokenizer, "scoring")
     result = {
         "base": base or "each recipe's own",
@@ -125,16 +125,13 @@ def require_equal_budgets(recipes: Mapping[str, Recipe], tokens: int) -> None:
 def _terms(run: Run) -> dict[str, Any]:
     """All that decides what a run learns, but for the code."""
     report = read_json(run.data / "report.json")
-    terms = {
+    return {
         "recipe": read_recipe(run.recipe).model_dump(mode="json"),
         "base": run.base,
         "tokens": run.tokens,
         "minutes": run.minutes,
         "train_sha256": report["splits"]["train"]["texts_sha256"],
     }
-    # As they come back from a file: with lists for tuples.
-    read: dict[str, Any] = json.loads(json.dumps(terms))
-    return read
 
 
 def _claim_folder(run: Run, terms: Mapping[str, Any]) -> None:
@@ -194,10 +191,10 @@ def _figures(
     return {
         name: {
             "curve": curves[name],
-            "test": summarise(scores[name]).as_dict(),
+            "test": rounded(summarise(scores[name])),
             "ours_less_this": None
             if name == ours
-            else [round(value, 4) for value in measure_gap(scores[ours], scores[name])],
+            else [*rounded(measure_gap(scores[ours], scores[name])).values()],
         }
         for name in scores
     }

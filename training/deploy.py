@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from huggingface_hub import get_token
 
+from demo.checkpoints.hub import SETTINGS
+from demo.settings import read_settings
 from training import TrainingError, limits, working_tree
 from training.command_line import flag, number
 from training.release.hub import Steps, connect, require_repo_id, require_token, say
@@ -17,7 +19,6 @@ from training.release.plan import (
     advise_token,
     list_plan,
     make_plan,
-    require_startable,
 )
 from training.release.repository import Repository, temporary_folder
 from training.release.space import (
@@ -93,14 +94,14 @@ def _require_possible(space: str, variables: Mapping[str, str], hardware: str) -
     for option, name in names.items():
         if variables[name]:
             require_repo_id(option, variables[name])
-    for option, of in (("--model-revision", "MODEL_ID"), ("--tweets-revision", "TWEETS_DATASET")):
-        revision = variables[f"{of.split('_')[0]}_REVISION"]
-        if revision and not variables[of]:
-            raise TrainingError(f"{option} is {revision!r}, of no repository: name one.")
+    for name, revision in SETTINGS.values():
+        if variables[revision] and not variables[name]:
+            option = f"--{revision.lower().replace('_', '-')}"
+            raise TrainingError(f"{option} is {variables[revision]!r}, of no repository: name one.")
     if hardware and hardware not in HARDWARE:
         known = ", ".join(HARDWARE)
         raise TrainingError(f"--hardware is {hardware!r}; it must be one of {known}.")
-    require_startable({"CONTACT": variables["CONTACT"]} if variables["CONTACT"] else {})
+    read_settings({"CONTACT": variables["CONTACT"]})
 
 
 def _push(repository: Repository, request: Request, folder: Path, sends_token: bool) -> Change:

@@ -4,7 +4,7 @@ The caller keeps the texts to train on and those to measure on apart.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts, features
 from demo.judging.judges import Share
 from training import TrainingError
-from training.files import rounded
 from training.intervals import bootstrap_interval
 
 FOLDS = 5
@@ -50,12 +49,6 @@ class DetectorFigures:
 
     overall: GroupFigures
     by_length: dict[str, GroupFigures]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "overall": rounded(asdict(self.overall)),
-            "by_length": {name: rounded(asdict(group)) for name, group in self.by_length.items()},
-        }
 
 
 def train_detector(real: Sequence[str], generated: Sequence[str], seed: int) -> Detector:

@@ -20,7 +20,7 @@ from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.profile import read_profile
 from demo.settings import read_settings
-from training import TrainingError, limits, memorisation, text_report, visitors
+from training import EXPECTED, TrainingError, limits, memorisation, text_figures, visitors
 from training.archive import read_archive
 from training.bits_per_byte import (
     KNESER_NEY_ORDER,
@@ -34,11 +34,11 @@ from training.bits_per_byte import (
 from training.checkpoints import record
 from training.command_line import flag, number
 from training.export_accuracy import measure_export
-from training.files import print_persona, read_metrics, resolve_folder
+from training.files import print_persona, read_metrics, resolve_folder, rounded
 from training.memorisation import Model, measure_memorisation
 from training.prepare import read_texts
 from training.sampling import load_base, load_fp32, open_engine, read_decoding
-from training.text_report import measure_texts
+from training.text_figures import measure_texts
 from training.visitors import draw_groups, measure_visitors
 
 HELD_OUT = ("dev", "test", "test_time")
@@ -96,12 +96,7 @@ def evaluate(
         for name, texts in sets.items()
     }
     print(_table(figures))
-    metrics.setdefault("evaluation", {}).update(
-        {
-            name: {scorer: figure.as_dict() for scorer, figure in by_scorer.items()}
-            for name, by_scorer in figures.items()
-        }
-    )
+    metrics.setdefault("evaluation", {}).update(rounded(figures))
     if train and not no_baselines:
         metrics["memorisation"] = measure_memorisation(models, {"train": train, "test": test})
         print(memorisation.render(metrics["memorisation"]))
@@ -122,7 +117,7 @@ def evaluate(
             groups = draw_groups(engine, read_profile(checkpoint), train, samples)
         unprompted, decoding = groups[visitors.NO_PROMPT].samples, read_decoding(checkpoint)
         report = measure_texts(unprompted, visitors.FIRST_SEED, decoding, train, test)
-        print(text_report.render(report))
+        print(text_figures.render(report))
         metrics["texts"] = asdict(report)
         metrics["visitors"] = measure_visitors(groups, train, test)
         print(visitors.render(metrics["visitors"]))
@@ -144,7 +139,7 @@ def _base(metrics: Mapping[str, Any]) -> dict[str, Model]:
     source = metrics.get("recipe", {}).get("base")
     try:
         return {ZERO_SHOT: load_base(source)} if source else {}
-    except TrainingError as error:
+    except EXPECTED as error:
         print(f"The base was not measured: {error}")
         return {}
 

@@ -3,15 +3,15 @@
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from demo.checkpoints.cache import scratch_folder
 from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
-from demo.settings import InvalidSetting, read_settings
+from demo.settings import read_settings
 from training import TrainingError
 
 
@@ -19,11 +19,9 @@ def resolve_folder(
     folder: Path, cache_dir: Path | None = None, say: Callable[[str], None] = print
 ) -> Checkpoint:
     """The checkpoint as the demo would run it: verified, and merged if it is a difference, then
-    kept in `cache_dir` or where the settings say. Raises CheckpointError if it cannot be used."""
-    try:
-        settings = dataclasses.replace(read_settings(), model_id="", checkpoint=folder)
-    except InvalidSetting as error:
-        raise TrainingError(str(error)) from error
+    kept in `cache_dir` or where the settings say. Raises CheckpointError if it cannot be used,
+    InvalidSetting if a setting cannot."""
+    settings = dataclasses.replace(read_settings(), model_id="", checkpoint=folder)
     settings = dataclasses.replace(settings, cache_dir=cache_dir or settings.cache_dir)
     return resolve_checkpoint(settings, say, lambda checkpoint: checkpoint)
 
@@ -50,14 +48,17 @@ def require_writable(folder: Path) -> None:
 def written_aside(folder: Path) -> Iterator[Path]:
     """A folder to write files into, which replace those of `folder` once all of them are written.
     If that fails or is interrupted, what was there before stays."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as name:
-        yield Path(name)
-        for path in sorted(Path(name).iterdir()):
+    with scratch_folder(folder) as made:
+        yield made
+        for path in sorted(made.iterdir()):
             os.replace(path, folder / path.name)
 
 
 def rounded(values: Any) -> Any:
-    """The same value or nested dict with floats rounded to 4 digits: an interval tells no more."""
+    """The same value with floats rounded to 4 digits: an interval tells no more. Also of a dict or
+    a dataclass, as a dict."""
+    if dataclasses.is_dataclass(values) and not isinstance(values, type):
+        values = dataclasses.asdict(values)
     if isinstance(values, dict):
         return {name: rounded(value) for name, value in values.items()}
     return round(values, 4) if isinstance(values, float) else values

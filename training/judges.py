@@ -122,12 +122,12 @@ def _detector(
             **asdict(judge.facts),
             "decoding": decoding,
             "first_seeds": [TRAINED_SEED, MEASURED_SEED],
-            **measured.as_dict(),
-            "asked": {name: rounded(asdict(group)) for name, group in own.items()},
+            **rounded(measured),
+            "asked": rounded(own),
         },
         "likelihood": {
             "base": PACKAGED_BASE_ID,
-            "asked": {name: rounded(asdict(group)) for name, group in strong.items()},
+            "asked": rounded(strong),
         },
     }
 

@@ -42,7 +42,7 @@ def measure_memorisation(
                 completed = sum(sum(completions(batch, tokens)) for batch in batches)
                 row = {"prefix_tokens": tokens, "model": name, "set": split, "texts": len(chosen)}
                 found = share(completed, len(chosen))
-                rows.append({**row, "completed": rounded(vars(found))})
+                rows.append({**row, "completed": rounded(found)})
     return rows
 
 

@@ -27,8 +27,8 @@ from demo.checkpoints.embedded import (
     SMOLLM2_135M_INSTRUCT,
     locate_base,
 )
-from demo.checkpoints.files import CheckpointError
 from demo.checkpoints.merging import build_tokenizer, read_base
+from demo.checkpoints.weights import first_line
 from demo.settings import read_settings
 from training import TrainingError
 from training.documents import suitable_block, tokenise
@@ -48,8 +48,8 @@ class StartModel:
 
 
 def load_start_model(recipe: Recipe, train_texts: Sequence[str]) -> StartModel:
-    """The model that the recipe trains. Raises TrainingError if the base does not exist, is not a
-    decoder or cannot be fetched."""
+    """The model that the recipe trains. Raises TrainingError or CheckpointError if the base does
+    not exist, is not a decoder or cannot be fetched."""
     if recipe.scratch is not None:
         shape = recipe.scratch.model_dump()
         tokenizer = train_tokenizer(train_texts, shape.pop("vocab_size"))
@@ -77,7 +77,7 @@ def load_decoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
         model, tokenizer = (_from_gguf if source.endswith(".gguf") else _from_folder)(folder)
     except Exception as error:
         # If transformers cannot read a GGUF's architecture or quantisation, it may raise any type.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         if is_offline:
             reason = (
                 "it is no folder here, and the Hub cannot be reached. --base packaged trains the "
@@ -119,16 +119,13 @@ def _from_gguf(source: str) -> tuple[Any, Any]:
 
 
 def packaged_base_folder() -> Path:
-    """The pinned base file as an ordinary checkpoint folder, dequantised once. Raises TrainingError
-    if the file cannot be fetched."""
+    """The pinned base file as an ordinary checkpoint folder, dequantised once. Raises
+    CheckpointError if the file cannot be fetched."""
     settings = read_settings()
     folder = settings.cache_dir / "dequantised" / SMOLLM2_135M_INSTRUCT.sha256[:16]
     if folder.is_dir():
         return folder
-    try:
-        gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
+    gguf = locate_base(SMOLLM2_135M_INSTRUCT, settings.base_file, settings.cache_dir, print)
     build_folder(folder, lambda scratch: read_base(gguf).write(scratch), is_whole=Path.is_dir)
     return folder
 

@@ -95,6 +95,5 @@ _cached_shingles = lru_cache(_CACHED_TEXTS)(shingles)
 
 
 def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    """The share of the elements of either set that are in both."""
     common = len(left & right)
     return common / (len(left) + len(right) - common)

@@ -14,13 +14,12 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from demo.checkpoints.resolve import Checkpoint, CheckpointError
+from demo.checkpoints.resolve import Checkpoint
 from demo.checkpoints.weights import load_model
 from demo.generation.engine import Engine, load_engine
 from demo.generation.profile import SAMPLING, read_profile
 from demo.generation.request import FIELDS, GenerationRequest
 from demo.settings import read_settings
-from training import TrainingError
 from training.models import load_decoder, packaged_base_folder
 from training.recipe import PACKAGED_BASE
 
@@ -40,13 +39,10 @@ class Sample:
 
 
 def load_fp32(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The model in fp32, on the GPU if there is one, and its tokenizer. Raises TrainingError if it
-    cannot be loaded."""
+    """The model in fp32, on the GPU if there is one, and its tokenizer. Raises CheckpointError if
+    it cannot be loaded."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return load_model(checkpoint.folder, torch.float32, device)
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
+    return load_model(checkpoint.folder, torch.float32, device)
 
 
 @contextmanager
@@ -69,7 +65,7 @@ def open_engine(checkpoint: Checkpoint) -> Iterator[Engine]:
 
 def load_base(source: str = PACKAGED_BASE) -> tuple[Any, PreTrainedTokenizerBase]:
     """A model before any fine-tuning, in evaluation mode; by default the embedded checkpoint's
-    base. Raises TrainingError if it cannot be had."""
+    base. Raises TrainingError or CheckpointError if it cannot be had."""
     model, tokenizer = load_decoder(
         str(packaged_base_folder()) if source == PACKAGED_BASE else source
     )

@@ -1,18 +1,22 @@
-"""Figures of a set of texts, to be compared with those of real tweets.
+"""Figures of a set of texts, beside those of real tweets.
 
 Words are separated by white space and compared with case and punctuation.
 """
 
+import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE, split_words
 from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests
+from demo.judging.originals import windows_of as windows_of
 from training.files import rounded
+from training.intervals import share
+from training.sampling import Sample
 
 TWEET_CHARACTERS = 280
 REPEATED_ORDER = 4
@@ -23,6 +27,8 @@ REPEATING_RULE = (
     "whole, compared without case, punctuation, links and handles"
 )
 LENGTH_QUANTILES = (0.1, 0.5, 0.9)
+# Texts that the card shows, unpicked.
+SHOWN = 20
 RATIOS = (
     "repetition", "within_280", "public_handles", "hashtags", "exclamations", "capitals", "shouted",
 )  # fmt: skip
@@ -57,10 +63,6 @@ class TextFigures:
     capitals: float
     shouted: float
 
-    def as_dict(self) -> dict[str, Any]:
-        figures: dict[str, Any] = rounded(asdict(self))
-        return figures
-
 
 def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextFigures:
     """The figures of a set. `ended` says of each text whether it ended by itself; by default all
@@ -72,7 +74,7 @@ def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextF
         distinct_1=_distinct(words, 1),
         distinct_2=_distinct(words, 2),
         length=tuple(length_quantiles(np.array([len(text) for text in texts])).tolist()),
-        **{name: float(share) for name, share in shares.items()},
+        **{name: float(value) for name, value in shares.items()},
     )
 
 
@@ -127,7 +129,7 @@ def novelty(texts: Iterable[str], known: Iterable[str]) -> dict[int, float]:
     shares = {}
     for n in NOVELTY_ORDERS:
         seen = {hash(gram) for line in theirs for gram in ngrams(line, n)}
-        shares[n] = _share(hash(gram) not in seen for line in ours for gram in ngrams(line, n))
+        shares[n] = _true_share(hash(gram) not in seen for line in ours for gram in ngrams(line, n))
     return shares
 
 
@@ -137,12 +139,79 @@ def repeating(texts: Iterable[str], known: frozenset[bytes]) -> list[bool]:
     return [not known.isdisjoint(window_digests(text)) for text in texts]
 
 
-def windows_of(texts: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(digest for text in texts for digest in window_digests(text))
-
-
 def ngrams(words: Sequence[str], n: int) -> Iterator[Gram]:
     return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of `samples` texts drawn without a prompt, for `metrics.json`.
+
+    generated, real: figures of equally many generated and real texts of test.
+    novelty: share of n-grams that train does not have, by n, of all generated and all real ones.
+    verbatim: share of all generated texts, and of all real ones, that repeat train by
+        `verbatim_rule`; `verbatim_intervals` has their 95 % intervals.
+    unpicked: the first texts drawn.
+    """
+
+    samples: int
+    first_seed: int
+    decoding: Mapping[str, Any]
+    generated: Mapping[str, Any]
+    real: Mapping[str, Any]
+    novelty: Mapping[str, Mapping[int, float]]
+    verbatim: Mapping[str, float]
+    verbatim_intervals: Mapping[str, Mapping[str, float]]
+    verbatim_rule: str
+    unpicked: Sequence[str]
+
+
+def measure_texts(
+    samples: Sequence[Sample],
+    first_seed: int,
+    decoding: Mapping[str, Any],
+    train: Sequence[str],
+    test: Sequence[str],
+) -> Report:
+    """Compares texts drawn without a prompt, with these seeds and settings, with real ones."""
+    written = [sample.text for sample in samples]
+    compared = min(len(written), len(test))
+    ended = [sample.ended for sample in samples[:compared]]
+    sides = {"generated": written, "real": test}
+    known = windows_of(train)
+    repeats = {name: repeating(side, known) for name, side in sides.items()}
+    verbatim = {name: share(sum(found), len(found)) for name, found in repeats.items()}
+    return Report(
+        samples=len(samples),
+        first_seed=first_seed,
+        decoding=dict(decoding),
+        generated=rounded(describe(written[:compared], ended)),
+        real=rounded(describe(random.Random(first_seed).sample(test, compared))),
+        novelty={name: rounded(novelty(side, train)) for name, side in sides.items()},
+        verbatim=rounded({name: found.value for name, found in verbatim.items()}),
+        verbatim_intervals=rounded(verbatim),
+        verbatim_rule=REPEATING_RULE,
+        unpicked=written[:SHOWN],
+    )
+
+
+def render(report: Report) -> str:
+    """The report, for a terminal."""
+    rows: list[tuple[str, Any, Any]] = [("texts", "generated", "real")]
+    rows += [(name, value, report.real[name]) for name, value in report.generated.items()]
+    real = report.novelty["real"]
+    rows += [(f"new {n}-grams", v, real[n]) for n, v in report.novelty["generated"].items()]
+    verbatim = report.verbatim
+    rows.append(("repeat train verbatim", verbatim["generated"], verbatim["real"]))
+    return "\n".join(
+        f"{name:<28}{_cell(ours):>22}{_cell(theirs):>22}" for name, ours, theirs in rows
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "/".join(f"{one:.0f}" for one in value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _distinct(lines: Iterable[Sequence[str]], n: int) -> float:
@@ -150,6 +219,6 @@ def _distinct(lines: Iterable[Sequence[str]], n: int) -> float:
     return len(grams) / max(1, grams.total())
 
 
-def _share(values: Iterable[bool]) -> float:
+def _true_share(values: Iterable[bool]) -> float:
     found = list(values)
     return sum(found) / max(1, len(found))

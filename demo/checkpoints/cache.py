@@ -61,7 +61,7 @@ def build_folder(
     """Has `build` write a folder, and moves it to its place, where it is in use from then on; one
     that is whole, because another process was first, stays. `room` is how many bytes it takes
     meanwhile."""
-    with scratch_folder(folder.parent, room) as scratch:
+    with scratch_in_cache(folder.parent, room) as scratch:
         build(scratch / "built")
         if not is_whole(folder):
             # Looked at again just before: another process may have put a whole one there.
@@ -77,24 +77,32 @@ def build_folder(
 
 
 @contextmanager
-def scratch_folder(parent: Path, room: int = 0) -> Iterator[Path]:
-    """A new folder in `parent`, locked meanwhile and removed afterwards; leftovers go first. Raises
-    CacheUnwritable if so many bytes are not free there, or something cannot be written."""
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, locked meanwhile and removed afterwards. What killed processes left
+    there goes first."""
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(parent)
+    folder, lock = _make_locked(parent)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        remove_unfinished(parent)
-        # A disk that is full after a minute of work could have been seen at once.
-        free = shutil.disk_usage(parent).free
-        if free < room:
-            needed = f"{free / 1e6:,.0f} MB are free, {room / 1e6:,.0f} are needed"
-            raise OSError(errno.ENOSPC, needed)
-        folder, lock = _make_locked(parent)
-        try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+@contextmanager
+def scratch_in_cache(parent: Path, room: int = 0) -> Iterator[Path]:
+    """The same in CACHE_DIR. Raises CacheUnwritable if so many bytes are not free there, or
+    something cannot be written."""
+    try:
+        with scratch_folder(parent) as folder:
+            # A disk that is full after a minute of work could have been seen at once.
+            free = shutil.disk_usage(parent).free
+            if free < room:
+                needed = f"{free / 1e6:,.0f} MB are free, {room / 1e6:,.0f} are needed"
+                raise OSError(errno.ENOSPC, needed)
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
     except OSError as error:
         raise CacheUnwritable(
             f"What is made once could not be kept in {parent} ({error.strerror or error}). "

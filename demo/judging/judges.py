@@ -25,7 +25,7 @@ _Judge = TypeVar("_Judge")
 
 @dataclass(frozen=True)
 class Share:
-    """A figure in 0 to 1 with its 95 % interval."""
+    """A figure, in most cases a share in 0 to 1, with its 95 % interval."""
 
     value: float
     low: float

@@ -152,6 +152,11 @@ def window_digests(text: str) -> list[bytes]:
     return [window.digest for window in _windows(text)]
 
 
+def windows_of(texts: Iterable[str]) -> frozenset[bytes]:
+    """The digests of all windows of these texts."""
+    return frozenset(digest for text in texts for digest in window_digests(text))
+
+
 def _windows(text: str) -> list[Window]:
     """The windows of a text in order; the whole text if it is too short for one."""
     words = [

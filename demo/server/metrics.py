@@ -102,7 +102,6 @@ class Metrics:
             self._note_refusal(f"{route}.{reason}")
 
     def count_first_word(self, seconds: float) -> None:
-        """A text's first word was there after so long."""
         self._first_word.observe(seconds)
 
     def count_text(

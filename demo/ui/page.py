@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import gradio as gr
 
 from demo.checkpoints.persona import Persona
+from demo.game.daily import PLACES
 from demo.generation.profile import Profile
 from demo.server.service import Service
 from demo.ui.about import Owner, build_about_tab, make_checkpoint
@@ -32,8 +33,6 @@ STATUS: Mapping[str, str] = {
 }
 # What fits into a line of the narrowest page.
 UNBROKEN_CHARACTERS = 16
-# Tweets in a round of the guessing game, and places of its Daily Ten.
-ROUNDS = 10
 _UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
 _HEADER = """
 <h1><b>${other}</b></h1>
@@ -92,7 +91,8 @@ def _build_guess_tab(persona: Persona, why_no_game: str) -> None:
         "cd-guess",
         title=persona.title,
         person=persona.name,
-        rounds=ROUNDS,
+        # A random round is as long as the Daily Ten.
+        rounds=PLACES,
         # The two sides of its title, if it has two.
         real=real or persona.name,
         computer=computer or "Computer",

@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.generation.engine import Chunk
+from demo.generation.idle import Wanted, Written
 from demo.generation.profile import Profile
 from demo.generation.request import GenerationRequest
-from demo.server.idle import Wanted, Written
 from demo.server.service import Service
 from demo.ui.results import Draft, TextResult
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.scale import PAGE_SECONDS, SLOTS, Fleet, Speeds, poisson
+from benchmarks.scale import PAGE_SECONDS, SLOTS, Fleet, poisson, speeds_of_each
 
 # Whatever is written at once, the engine writes 100 tokens a second in all.
-SPEEDS = Speeds((1, SLOTS), (100.0, 100.0))
+SPEEDS = speeds_of_each((1, SLOTS), (100.0, 100.0))
 
 
 def waits(fleet: Fleet, arrivals: list[float], tokens: int = 100) -> list[float]:

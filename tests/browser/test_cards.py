@@ -144,6 +144,8 @@ def test_a_visit_leaves_its_texts_in_this_tab_alone_until_they_are_cleared(
     page.wait_for_function("window.history.state?.computerDump === 'half a thought'")
     page.reload()
     expect(prompt_box(page)).to_have_value("half a thought")
+    page.locator("#cd-clear").click()
+    page.wait_for_function("window.history.state.computerDump === ''")
     page.get_by_text("Your tweets so far (2)").click()
     entries = page.locator(".cd-history-list li")
     expect(entries.nth(0)).to_contain_text("Second @user")

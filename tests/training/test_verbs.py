@@ -343,6 +343,7 @@ def test_ctrl_c_saves_the_state(prepared: Path, tmp_path: Path) -> None:
         (["--recipe", "scratch", "--resume"], "no saved state"),
         (["--recipe", "scratch", "--minutes", "1", "--evaluations", "2"], "--evaluations needs"),
         (["--recipe", "scratch", "--data", "/no/such/folder"], "python -m training prepare"),
+        (["--recipe", "full"], "finetune: ENGINE is 'teapot'; it must be auto, "),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_said_in_one_sentence(
@@ -355,6 +356,8 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
 ) -> None:
     command = ["training", "finetune", "--data", str(prepared), "--out", str(tmp_path / "run")]
     monkeypatch.setattr("sys.argv", [*command, *arguments])
+    # Read where the packaged base is looked for.
+    monkeypatch.setenv("ENGINE", "teapot")
     assert main() == 1
     assert message in capsys.readouterr().err
 

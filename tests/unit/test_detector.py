@@ -23,6 +23,7 @@ from training.detector_training import (
     train_detector,
     train_likelihood_judge,
 )
+from training.files import rounded
 
 TEXTS = (
     "a", "The teapot", "  The\tteapot \n is  https://t.co/x here ", "naïve café 🫖🫖 🇩🇰",
@@ -272,7 +273,7 @@ def test_figures_are_those_of_scikit_learn(detector: Detector) -> None:
 
 
 def test_figures_as_a_dict_are_rounded_numbers(detector: Detector) -> None:
-    figures = measure_detector(detector, _sentences(7, 1), _sentences(9, 2)).as_dict()
+    figures = rounded(measure_detector(detector, _sentences(7, 1), _sentences(9, 2)))
     assert list(figures) == ["overall", "by_length"]
     for group in (figures["overall"], *figures["by_length"].values()):
         assert list(group) == ["real", "generated", "accuracy", "roc_auc"]

@@ -52,7 +52,7 @@ IMPORTS = {
     "demo/generation": ("demo.server", "demo.ui", "demo.game", "demo.launch"),
     "demo/judging": ("demo.generation", "demo.server", "demo.ui", "demo.game", "demo.launch"),
     "demo/server": ("demo.ui", "demo.game", "demo.launch"),
-    "demo/game": ("demo.ui", "demo.launch"),
+    "demo/game": ("demo.server", "demo.ui", "demo.launch"),
     "demo/ui": ("demo.launch",),
     "demo": ("training", "benchmarks", "tests"),
     "training": ("benchmarks", "tests", "demo.ui", "demo.game", "demo.launch"),

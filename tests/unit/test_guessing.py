@@ -25,12 +25,12 @@ from demo.game.scores import Counts, Everyone
 from demo.game.tickets import Refused
 from demo.game.tweets import read_tweets
 from demo.generation.engine import EngineError
+from demo.generation.idle import IdleWriter, Wanted
 from demo.generation.profile import Profile
 from demo.generation.request import GenerationRequest
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
 from demo.judging.originals import Originals
-from demo.server.idle import IdleWriter, Wanted
 from demo.server.limits import Bodies
 from demo.server.service import Service, ready
 from demo.settings import read_settings
@@ -65,7 +65,7 @@ def writer() -> Iterator[Callable[[Service], IdleWriter]]:
     begun = []
 
     def begin(service: Service) -> IdleWriter:
-        begun.append(IdleWriter(service, pause_seconds=0.02))
+        begun.append(IdleWriter(service.wait, service.is_idle, 0.02))
         begun[-1].begin()
         return begun[-1]
 
@@ -311,7 +311,8 @@ def test_an_engine_that_fails_is_left_alone_for_longer_and_longer(
 
 def test_it_leaves_the_engine_when_the_app_stops(engine: ScriptedEngine) -> None:
     engine.replies = Stories(seconds_per_word=0.05)
-    writer = IdleWriter(ready(engine))
+    service = ready(engine)
+    writer = IdleWriter(service.wait, service.is_idle)
     writer.add(lambda: Wanted(GenerationRequest(), lambda _: True))
     writer.begin()
     until(lambda: engine.active == 1)
@@ -404,7 +405,9 @@ def test_the_datas_own_persona_says_where_its_tweets_are(play: Play, tmp_path: P
 
 def test_no_tweets_no_game_and_nothing_is_begun(engine: ScriptedEngine, said: list[str]) -> None:
     service = ready(engine)
-    game = build_game(service, PROFILE, read_settings({}), IdleWriter(service), said.append)
+    game = build_game(
+        service, PROFILE, read_settings({}), IdleWriter(service.wait, service.is_idle), said.append
+    )
     assert game.next(None).state == "off"
     assert "started without any" in game.next(None).reason
     game.close()
@@ -416,7 +419,9 @@ def test_where_a_gpu_is_lent_nothing_is_written_ahead(
 ) -> None:
     settings = read_settings({"TWEETS": str(tmp_path), "SPACES_ZERO_GPU": "1"})
     service = ready(engine)
-    game = build_game(service, PROFILE, settings, IdleWriter(service), said.append)
+    game = build_game(
+        service, PROFILE, settings, IdleWriter(service.wait, service.is_idle), said.append
+    )
     assert "no text is written before" in game.next(None).reason
     game.close()
     assert engine.requests == []

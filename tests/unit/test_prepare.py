@@ -15,6 +15,7 @@ from tests.processes import ROOT
 from training import TrainingError, prepare
 from training.__main__ import main
 from training.archive import Archive, Owner, Row, read_archive
+from training.files import written_aside
 
 MEMORY_KIB = 300 * 1024
 
@@ -63,6 +64,20 @@ def test_what_was_prepared_before_stays_if_it_cannot_all_be_written(
     assert run(other, out, monkeypatch) == (1 if isinstance(fault, OSError) else 130)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert "no space left" in capsys.readouterr().err or isinstance(fault, KeyboardInterrupt)
+
+
+def test_what_a_killed_run_left_goes_with_the_next_and_what_another_makes_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tests/unit/test_cache.py kills real processes."""
+    out = tmp_path / "out"
+    with written_aside(out) as others:
+        killed = others.with_name(f"{others.name}-killed")
+        killed.mkdir()
+        (killed / "train.parquet").touch()
+        assert run(made_up.write(tmp_path / "a.csv", made_up.rows(60)), out, monkeypatch) == 0
+        assert [path for path in out.iterdir() if path.name.startswith(".")] == [others]
+    assert not list(out.glob(".*"))
 
 
 OWNER = Owner("Ann Teapot", "teapot")

@@ -7,8 +7,8 @@ from starlette.testclient import TestClient
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.generation.engine import EngineError
+from demo.generation.idle import IdleWriter
 from demo.generation.profile import read_profile
-from demo.server.idle import IdleWriter
 from demo.server.service import Service, ready
 from demo.ui.specimens import WANTED, Specimens
 from tests.processes import wait_until
@@ -18,7 +18,7 @@ PROFILE = read_profile(EMBEDDED)
 
 
 def begun(service: Service) -> TestClient:
-    specimens, writer = Specimens(service, PROFILE), IdleWriter(service, pause_seconds=0.02)
+    specimens, writer = Specimens(service, PROFILE), IdleWriter(service.wait, service.is_idle, 0.02)
     writer.add(specimens.want)
     writer.begin()
     return TestClient(Starlette(routes=[specimens.route()]))

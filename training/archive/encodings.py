@@ -8,8 +8,6 @@ from charset_normalizer import from_bytes
 from training import TrainingError
 from training.archive.files import HEAD_BYTES, File
 
-# A line longer than this is no tweet with all that is said about it.
-MAX_LINE_CHARACTERS = 1 << 22
 _SCAN_BYTES = 1 << 20
 # Of a text in UTF-16, every other byte of its ASCII characters and line breaks is 0.
 _MIN_NUL_SHARE, _MAX_OTHER_SHARE = 0.2, 0.02
@@ -43,11 +41,10 @@ _FOREIGN = {
 }
 
 
-def check_encoding(name: str) -> str:
-    """The name of an encoding of Python's; raises TrainingError if there is none."""
+def check_encoding(name: str) -> None:
+    """Raises TrainingError if Python knows no encoding of that name."""
     try:
         "".encode(name)
-        return codecs.lookup(name).name
     except (LookupError, UnicodeError):
         raise TrainingError(
             f"--encoding {name!r} is not known; utf-8, cp1252, utf-16 and shift_jis are."

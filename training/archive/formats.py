@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training import TrainingError
-from training.archive.encodings import MAX_LINE_CHARACTERS, open_text
+from training.archive.encodings import open_text
 from training.archive.files import HEAD_BYTES, File
-from training.archive.json_lists import SCRIPT, JsonReader, is_json
+from training.archive.json_lists import MAX_ENTRY_CHARACTERS, SCRIPT, JsonReader, is_json
 from training.archive.tweets import (
     TEXT_COLUMN,
     Options,
@@ -45,6 +45,7 @@ _FOREIGN = re.compile(
 )
 # How files for GPT-2 mark where a text begins and ends.
 _MARK = re.compile(r"<\|(?:startoftext|endoftext)\|>")
+_BLANK_LINE = re.compile(r"\A\s*\Z")
 # What Excel reads, and some programs write, before a table.
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
 # A quotation mark inside a text, as MySQL writes it.
@@ -113,7 +114,9 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
         kind = str(foreign.lastgroup).replace("_", " ")
         raise TrainingError(f"{file} is a {kind}, not an archive of tweets.")
     if _MARK.search(head):
-        return Records("texts between <|startoftext|> and <|endoftext|>", _read_marked(text, file))
+        return Records(
+            "texts between <|startoftext|> and <|endoftext|>", _read_texts(text, file, _MARK)
+        )
     if separator := _SEPARATOR.match(head):
         text.readline()
         return Records("a table of Excel", _read_table(text, file, Table(separator[1]), options))
@@ -121,11 +124,11 @@ def _records_of_text(text: TextIO, head: str, file: File, options: Options) -> R
         form = f"a table with {_DELIMITERS[table.delimiter]}"
         return Records(form, _read_table(text, file, table, options))
     if _has_paragraphs(head):
-        return Records("texts with blank lines between them", _read_paragraphs(text, file))
+        return Records("texts with blank lines between them", _read_texts(text, file, _BLANK_LINE))
     return Records("a text a line", _records_of(_full_lines(text, file)))
 
 
-def find_table(head: str, is_cut: bool = False) -> Table | None:
+def find_table(head: str, is_cut: bool) -> Table | None:
     """How a text is a table, if it is one: its first line names columns that we know, its rows are
     equally wide, or it is one column in quotation marks."""
     escape = "\\" if _ESCAPED.search(head) else None
@@ -176,10 +179,10 @@ def _rows(head: str, table: Table, count: int, is_cut: bool = False) -> list[lis
 
 def _full_lines(text: TextIO, file: File) -> Iterator[str]:
     """Lines with their line breaks, each of a bounded length."""
-    while line := text.readline(MAX_LINE_CHARACTERS):
-        if len(line) == MAX_LINE_CHARACTERS:
+    while line := text.readline(MAX_ENTRY_CHARACTERS):
+        if len(line) == MAX_ENTRY_CHARACTERS:
             raise TrainingError(
-                f"{file} has a line of more than {MAX_LINE_CHARACTERS:,} characters: "
+                f"{file} has a line of more than {MAX_ENTRY_CHARACTERS:,} characters: "
                 "no tweet is so long."
             )
         yield line
@@ -226,44 +229,34 @@ def _read_parquet(stream: BinaryIO, file: File) -> Iterator[Record]:
         raise TrainingError(f"{file} is no parquet that can be read: {error}.") from error
 
 
-def _read_marked(text: TextIO, file: File) -> Iterator[Record]:
-    rest = ""
+def _read_texts(text: TextIO, file: File, between: re.Pattern[str]) -> Iterator[Record]:
+    """The texts between what the pattern finds in a line; each may have several lines."""
+    begun: list[str] = []
+    size = 0
     for line in _full_lines(text, file):
-        *whole, rest = _MARK.split(rest + line)
-        yield from _records_of(whole)
-        if len(rest) > MAX_LINE_CHARACTERS:
+        *whole, rest = between.split(line)
+        if whole:
+            yield from _records_of(["".join((*begun, whole[0])), *whole[1:]])
+            begun, size = [], 0
+        begun.append(rest)
+        size += len(rest)
+        if size > MAX_ENTRY_CHARACTERS:
             raise TrainingError(
-                f"{file} has a text of more than {MAX_LINE_CHARACTERS:,} characters between "
-                "two marks: no tweet is so long."
+                f"{file} has a text of more than {MAX_ENTRY_CHARACTERS:,} characters in several "
+                "lines: no tweet is so long."
             )
-    yield from _records_of([rest])
+    yield from _records_of(["".join(begun)])
 
 
 def _has_paragraphs(head: str) -> bool:
-    paragraphs = [part.count("\n") + 1 for part in re.split(r"\n\s*\n", _unix(head).strip())]
+    unix = re.sub(r"\r\n?", "\n", head.strip())
+    paragraphs = [part.count("\n") + 1 for part in re.split(r"\n\s*\n", unix)]
     lines = sum(paragraphs)
     is_even = lines <= _MAX_PARAGRAPH_LINES * len(paragraphs)
     return len(paragraphs) > _MIN_GAPS and is_even and lines > len(paragraphs)
-
-
-def _read_paragraphs(text: TextIO, file: File) -> Iterator[Record]:
-    lines: list[str] = []
-    for line in _full_lines(text, file):
-        if line.strip():
-            lines.append(line)
-            if sum(map(len, lines)) > MAX_LINE_CHARACTERS:
-                raise TrainingError(f"{file} has a paragraph that is too long for a tweet.")
-        else:
-            yield from _records_of(["".join(lines)])
-            lines = []
-    yield from _records_of(["".join(lines)])
 
 
 def _records_of(texts: Iterable[str]) -> Iterator[Record]:
     for text in texts:
         if text.strip():
             yield {TEXT_COLUMN: text.strip("\r\n")}
-
-
-def _unix(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -105,13 +105,11 @@ class Options:
 
 
 def is_column(name: str) -> bool:
-    """Whether tweets have columns of that name."""
     plain = _plain(name)
     return any(plain in names for names in (_TEXT, _DATE, _ID, _RETWEET, _RETWEET_OF, _REPLY_TO))
 
 
 def is_text_column(name: str) -> bool:
-    """Whether a column of that name holds texts."""
     return _plain(name) in _TEXT
 
 

@@ -29,7 +29,7 @@ from demo.checkpoints.files import (
 from demo.generation.openvino.exported import exported_folder
 from demo.judging import detector, originals
 from demo.settings import read_settings
-from training import TrainingError
+from training import EXPECTED, TrainingError
 from training.card import Publication, render_card
 from training.files import read_json, resolve_folder, write_json
 
@@ -129,7 +129,7 @@ def build_checkpoint(
         )
         (out / CARD).write_text(render_card(out, publication), encoding="utf-8")
         write_checksums(out)
-    except (TrainingError, CheckpointError) as error:
+    except EXPECTED as error:
         # The copy's faults are the original's.
         raise TrainingError(str(error).replace(str(out), str(checkpoint))) from error
     except MALFORMED as error:

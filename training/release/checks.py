@@ -21,7 +21,7 @@ from demo.checkpoints.files import DEFINING, EXPORT_SUBFOLDER, SUMS, read_checks
 from demo.judging import originals
 from demo.judging.canonical import MIN_WORDS
 from demo.judging.files import UnusableFile
-from demo.judging.originals import Originals, window_digests
+from demo.judging.originals import Originals, window_digests, windows_of
 from training import TrainingError
 from training.files import read_json
 from training.prepare import SPLITS, read_texts
@@ -64,12 +64,8 @@ class KnownTweets:
                 "nothing tells which tweets must not be published. Give the prepared data by "
                 "--data, or run `python -m training judges`."
             )
-        digests = frozenset(
-            digest
-            for name in (SPLITS if has_data else ())
-            for text in read_texts(data, name)
-            for digest in window_digests(text)
-        )
+        splits = SPLITS if has_data else ()
+        digests = windows_of(text for name in splits for text in read_texts(data, name))
         return cls(digests, None if is_alone else _index(checkpoint))
 
     @classmethod

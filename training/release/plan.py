@@ -13,9 +13,9 @@ from huggingface_hub.utils._paths import filter_repo_objects
 
 from demo.checkpoints.embedded import EMBEDDED
 from demo.checkpoints.files import EXPORT_SUBFOLDER, IGNORED, NEEDED, NEEDED_OF_EXPORT, PERSONA
-from demo.checkpoints.hub import RepoType
-from demo.settings import InvalidSetting, read_settings
-from training import TrainingError, working_tree
+from demo.checkpoints.hub import SETTINGS, RepoType
+from demo.settings import read_settings
+from training import EXPECTED, TrainingError, working_tree
 from training.files import print_persona
 from training.release.checks import list_files
 from training.release.hub import Steps, say
@@ -83,14 +83,6 @@ def _say_persona(api: HfApi, steps: Steps, model: Pin | None) -> None:
         print_persona(Path(folder), say)
 
 
-def require_startable(variables: Mapping[str, str]) -> None:
-    """Raises TrainingError if the demo would not start with these variables."""
-    try:
-        read_settings(variables)
-    except InvalidSetting as error:
-        raise TrainingError(str(error)) from error
-
-
 @dataclass(frozen=True)
 class Plan:
     """The variables to be set, with commits as revisions; what the Space will run; the README; and
@@ -128,24 +120,21 @@ def make_plan(
     variables `there` do: the README must go on to name it, and the Space's `hardware`. Raises
     TrainingError if something cannot be read, must not be pushed, or would not start."""
     variables = dict(request.variables)
-    kinds: tuple[tuple[RepoType, str, str], ...] = (
-        ("model", "MODEL_ID", "MODEL_REVISION"),
-        ("dataset", "TWEETS_DATASET", "TWEETS_REVISION"),
-    )
     pins: dict[RepoType, Pin] = {}
-    for kind, name, revision in kinds:
+    for kind, (name, revision) in SETTINGS.items():
         if name in variables:
             asked = variables.get(revision, "")
             pins[kind] = pin(api, steps, variables[name], asked, kind)
             variables[revision] = pins[kind].commit
             say(f"{variables[name]} at {asked or 'main'} is {pins[kind].commit}")
-    require_startable(variables)
+    # Raises InvalidSetting if the demo would not start with them.
+    read_settings(variables)
     try:
-        require_startable({**there, **variables})
-        for kind, name, revision in kinds:
+        read_settings({**there, **variables})
+        for kind, (name, revision) in SETTINGS.items():
             if kind not in pins and there.get(name):
                 pins[kind] = pin(api, steps, there[name], there.get(revision, ""), kind)
-    except TrainingError as error:
+    except EXPECTED as error:
         raise TrainingError(
             f"A variable that {request.space} has been set to will not do: {error} Give another by "
             "an option, or change it with `hf spaces variables`."

@@ -88,6 +88,10 @@ function whenThere(find, act) {
   seen.observe(root, { childList: true, subtree: true });
 }
 
+// What Gradio draws last, or late: before all of it is there, an event would find no fields.
+const DRAWN = ["#cd-header h1", "#cd-prompt textarea", ".cd-card", '#cd-settings input[type="range"]', "#cd-reset"];
+const isDrawn = () => DRAWN.every((one) => root.querySelector(one));
+
 const ANSWER_MILLISECONDS = 10000;
 // Said where nothing else is known of why it does not answer.
 const UNREACHABLE = "Can't reach the server. Try again in a moment.";

@@ -1,4 +1,4 @@
-"""Writes texts while no visitor needs the engine: for the guessing game, and for an empty page."""
+"""Writes texts while no visitor needs the engine: for the game, and for an empty page."""
 
 import logging
 import threading
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from demo.generation.engine import Ending, Engine, EngineIdentity
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.server.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,15 @@ class IdleWriter:
     """Writes one text at a time, for all who want one in turns. A text that a visitor interrupts is
     begun again. Safe to use from many threads."""
 
-    def __init__(self, service: Service, pause_seconds: float = PAUSE_SECONDS) -> None:
-        self._service, self._pause_seconds = service, pause_seconds
+    def __init__(
+        self,
+        wait: Callable[[], Engine | None],
+        is_idle: Callable[[], bool],
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        """`wait` returns the engine once it is there, and raises what kept it from being loaded;
+        `is_idle` says whether nobody else needs it."""
+        self._wait, self._is_idle, self._pause_seconds = wait, is_idle, pause_seconds
         self._wants: list[Want] = []
         self._useless = 0
         self._closed = threading.Event()
@@ -69,7 +75,7 @@ class IdleWriter:
 
     def _run(self) -> None:
         try:
-            engine = self._service.wait()
+            engine = self._wait()
         except Exception:
             # The server reports why it could not be loaded.
             return
@@ -104,9 +110,9 @@ class IdleWriter:
     def _wait_until_idle(self) -> bool:
         """Returns at once if no visitor is there, else once none was for a while; False if closed
         meanwhile."""
-        idle = long_idle = self._service.is_idle()
+        idle = long_idle = self._is_idle()
         while not long_idle and not self._closed.wait(self._pause_seconds):
-            before, idle = idle, self._service.is_idle()
+            before, idle = idle, self._is_idle()
             long_idle = before and idle
         return not self._closed.is_set()
 
@@ -129,6 +135,6 @@ class IdleWriter:
                 generated += chunk.text
                 if chunk.ending:
                     return Written(generated, chunk.ending, engine.identity)
-                if self._closed.is_set() or not self._service.is_idle():
+                if self._closed.is_set() or not self._is_idle():
                     return None
         return Written(generated, None, engine.identity)
