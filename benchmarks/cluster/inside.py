@@ -10,17 +10,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
 from benchmarks import BenchmarkError
 
 # Names the folder that both have; only the command inside has it.
 INSIDE = "BENCHMARKS_CLUSTER"
-# Its processes end with the first of them, which ends with this one, even when that is killed.
+# Its processes end with the first of them, which ends with this one, even when that is killed; and
+# the networks end with the processes.
 WITHIN = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--uts", "--pid", "--fork",
           "--kill-child", "--mount-proc")  # fmt: skip
 TOOLS = ("setpriv", "unshare", "nsenter", "ip", "mount", "taskset")
-# All trials take a quarter of it.
+# For all trials.
 LIMIT_SECONDS = 7_200
 LAST_WORD_SECONDS = 60
 
@@ -45,34 +44,18 @@ def require_means() -> None:
 
 def run_inside(folder: Path, environment: Mapping[str, str]) -> int:
     """Runs the same command inside, with this environment, and returns its exit code. Raises
-    BenchmarkError if it takes too long, or a process is left."""
+    BenchmarkError if it takes too long."""
     process = subprocess.Popen(
         [*WITHIN, sys.executable, "-m", "benchmarks", *sys.argv[1:]],
         env={**environment, INSIDE: str(folder)},
         start_new_session=True,
     )
     try:
-        code = process.wait(LIMIT_SECONDS)
+        return process.wait(LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"It took longer than {LIMIT_SECONDS / 3600:g} hours.") from None
     finally:
         _end(process)
-    if left := processes_in(folder):
-        raise BenchmarkError(f"{len(left)} processes were left, which should not be possible.")
-    return code
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Those of the command inside, wherever it has put them."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(INSIDE) == str(folder):
-                found.append(process.pid)
-        except psutil.Error:
-            # It has just ended.
-            continue
-    return found
 
 
 def short_folder() -> "tempfile.TemporaryDirectory[str]":

@@ -44,7 +44,6 @@ class Stage:
 
     def cluster(self, *, autoscaled: bool = False) -> Cluster:
         """With two engines, or with one and Ray Serve's autoscaling."""
-        self._cluster.start()
         self._cluster.deploy(autoscaled=autoscaled)
         return self._cluster
 

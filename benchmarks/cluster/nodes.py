@@ -52,9 +52,6 @@ class Node:
         self._command = [*within, *ray, f"--node-ip-address={address}"]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def is_new(self) -> bool:
-        return self._process is None
-
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -97,6 +94,7 @@ class Cluster:
         self._folder = folder
         ray_folder = folder / "ray"
         ray_folder.mkdir()
+        # Its network lasts as long as the process that holds it.
         self._holder, other = _join()
         first, second = _cores()
         self.head = Node(
@@ -118,15 +116,12 @@ class Cluster:
         self._config: dict[str, Any] = {}
         self._engines = 0
 
-    def start(self) -> None:
-        """The head, once."""
-        if self.head.is_new():
-            self.head.start()
-        self.wait_for(_listens, START_SECONDS, is_needed=True)
-
     def deploy(self, *, autoscaled: bool) -> None:
-        """Serves our engines by deploy/ray/config.yaml: with its autoscaling, or always two. Waits
-        for the first, and then, with the other node, for both."""
+        """Serves our engines by deploy/ray/config.yaml: with its autoscaling, or always two. Starts
+        the head first; once an engine runs there, the other node."""
+        if not self._config:
+            self.head.start()
+            self.wait_for(_listens, START_SECONDS, is_needed=True)
         config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
         if not autoscaled:
             (deployment,) = config["applications"][0]["deployments"]

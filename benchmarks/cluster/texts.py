@@ -71,12 +71,13 @@ def readers(engine: Engine, number: int, tokens: int) -> Iterator[list[Text]]:
             found.append(read(engine, tokens, next(seeds)))
 
     with ThreadPoolExecutor(number) as pool:
-        for _ in range(number):
-            pool.submit(stay)
+        staying = [pool.submit(stay) for _ in range(number)]
         try:
             yield found
         finally:
             is_over.set()
+    for one in staying:
+        one.result()
 
 
 def told_after(texts: Sequence[Text], fault: float) -> float | None:

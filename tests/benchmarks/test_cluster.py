@@ -1,8 +1,6 @@
 """The command that takes nodes away from a Ray cluster. Most of it needs root and Ray, which no
 requirements file of the tests has: `-m cluster`, see tests/README.md."""
 
-import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -81,9 +79,9 @@ def test_the_simulation_gives_a_second_engine_a_machine_of_its_own() -> None:
 def test_what_is_missing_is_said(
     monkeypatch: pytest.MonkeyPatch, user: int, tool: str | None, sentence: str
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(inside.shutil, "which", lambda name: tool)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("shutil.which", lambda name: tool)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BenchmarkError, match=sentence):
         inside.require_means()
 
