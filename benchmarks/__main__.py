@@ -14,6 +14,7 @@ VERBS = {
     "guess": "whether a script wins the guessing game without reading",
     "page": "how soon the page shows something, and how much of it moves then",
     "stays_up": "crowds, attackers, a lost network, a dying Hub, too little memory: is it up?",
+    "cluster": "two nodes of a Ray cluster, one of them killed, frozen, cut off: what is lost?",
     "scale": "what one page over many engines would carry, simulated from what serve measured",
     "same_text": "whether a seed gives the same text alone, among others and after a restart",
 }

@@ -46,8 +46,8 @@ class Engine:
     speeds: Sequence[float]
     now: float = 0.0
     done: float = 0.0
-    # When each text under way ends, in `done`, and for how many tokens the others wait.
-    ends: list[float] = field(default_factory=list)
+    # A heap of the texts under way, by when they end, in `done`; a number settles ties.
+    ends: list[tuple[float, int, "Text"]] = field(default_factory=list)
     waiting: deque["Text"] = field(default_factory=deque)
 
     @property
@@ -59,14 +59,15 @@ class Engine:
         if now <= self.now:
             return
         while self.ends and (end := self.next_end()) <= now:
-            self.now, self.done = end, heapq.heappop(self.ends)
+            self.done, _, text = heapq.heappop(self.ends)
+            self.now = text.ended = end
             self._admit()
         if self.ends:
             self.done += self.speeds[len(self.ends)] * (now - self.now)
         self.now = now
 
     def next_end(self) -> float:
-        left = max(0.0, self.ends[0] - self.done)
+        left = max(0.0, self.ends[0][0] - self.done)
         return self.now + left / self.speeds[len(self.ends)]
 
     def add(self, text: "Text") -> None:
@@ -78,17 +79,18 @@ class Engine:
         while self.waiting and len(self.ends) < SLOTS:
             text = self.waiting.popleft()
             text.begun = self.now
-            heapq.heappush(self.ends, self.done + text.tokens)
+            heapq.heappush(self.ends, (self.done + text.tokens, id(text), text))
 
 
 @dataclass
 class Text:
-    """When it was asked for, when the page sent it to an engine, and when it began."""
+    """When it was asked for, when the page sent it to an engine, when it began and ended."""
 
     asked: float
     tokens: int
     sent: float = 0.0
     begun: float = math.inf
+    ended: float = math.inf
 
     @property
     def wait(self) -> float:

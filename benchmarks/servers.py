@@ -99,7 +99,12 @@ def running(
         process = subprocess.Popen(
             [*within, sys.executable, *command],
             cwd=ROOT,
-            env=_environment(url, variables),
+            env={
+                **inherited_environment(),
+                "GRADIO_SERVER_PORT": url.rpartition(":")[2],
+                **UNLIMITED,
+                **variables,
+            },
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -147,16 +152,15 @@ def free_address() -> str:
             return f"http://127.0.0.1:{port}"
 
 
-def _environment(url: str, variables: Mapping[str, str]) -> dict[str, str]:
+def inherited_environment() -> dict[str, str]:
+    """This process's environment without the demo's settings, but for INHERITED."""
     settings = {one.name for one in VARIABLES}.difference(INHERITED)
     foreign = ("GRADIO_", "SYSTEM", "SPACE_")
-    inherited = {
+    return {
         name: value
         for name, value in os.environ.items()
         if name not in settings and not name.startswith(foreign)
     }
-    port = url.rpartition(":")[2]
-    return {**inherited, "GRADIO_SERVER_PORT": port, **UNLIMITED, **variables}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The app under trial, and what a trial says of it."""
+"""The app under trial."""
 
 import statistics
 import tempfile
@@ -22,21 +22,6 @@ LIMITS = {
     "VISITOR_QUEUE": "60",
     "TRUSTED_PROXIES": "1",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was done, what was measured, and the bar; `held` is None if this machine cannot do it
-    or it was done too small to tell."""
-
-    what: str
-    measured: str
-    bar: str
-    held: bool | None
-
-
-class NotHere(Exception):
-    """This machine cannot do the trial; the message says what it lacks."""
 
 
 @dataclass

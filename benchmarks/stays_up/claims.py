@@ -9,8 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmarks.measuring import ROOT, spread
-from benchmarks.stays_up.app import App, Row
+from benchmarks.stays_up.app import App
 from benchmarks.stays_up.calls import told
+from benchmarks.trials import Row
 
 FAULTS = ("failure", "error", "skipped")
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.greedy import CONNECTIONS
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import App, Row
+from benchmarks.stays_up.app import App
+from benchmarks.trials import Row
 
 REFUSAL_SECONDS = 1.0
 GREEDY_SECONDS = 8.0

@@ -13,7 +13,8 @@ import psutil
 
 from benchmarks.servers import Server, started, wait_for
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import LIMITS, App, Row
+from benchmarks.stays_up.app import LIMITS, App
+from benchmarks.trials import Row
 from demo.generation.engine import SHUTTING_DOWN
 from demo.generation.openvino.engine import LOST
 from demo.server.admission import STOPPED

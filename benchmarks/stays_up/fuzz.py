@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.servers import Server, started
-from benchmarks.stays_up.app import FLAT, App, Row
+from benchmarks.stays_up.app import FLAT, App
+from benchmarks.trials import Row
 from tests.fuzz import CANARY, SETTINGS, WAYS, send_drawn, status
 from tests.guessing import write_tweets
 

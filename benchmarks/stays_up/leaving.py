@@ -14,8 +14,9 @@ from gradio_client import Client
 from benchmarks import BenchmarkError
 from benchmarks.page import browser
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import FLAT, App, Row
+from benchmarks.stays_up.app import FLAT, App
 from benchmarks.stays_up.crowds import ROUTES
+from benchmarks.trials import Row
 from tests.browser.actions import write
 
 # Until then, somebody might still open the stream.

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from benchmarks.servers import APP, READY_SECONDS, free_address, running, started, wait_for
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import LIMITS, App, NotHere, Row
+from benchmarks.stays_up.app import LIMITS, App
+from benchmarks.trials import NotHere, Row
 from demo.checkpoints.embedded import SMOLLM2_135M_INSTRUCT, locate_base
 from demo.settings import read_settings
 

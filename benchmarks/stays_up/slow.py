@@ -9,7 +9,8 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import FLAT, App, Row
+from benchmarks.stays_up.app import FLAT, App
+from benchmarks.trials import Row
 
 DRIP_SECONDS = 0.5
 # Until then, the texts that some of them ask for are written, and those who are too slow have been

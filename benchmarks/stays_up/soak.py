@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from benchmarks.servers import Server
 from benchmarks.stays_up import calls
-from benchmarks.stays_up.app import App, Row
+from benchmarks.stays_up.app import App
+from benchmarks.trials import Row
 
 VISITORS = 4
 # Short texts, so that they are many.

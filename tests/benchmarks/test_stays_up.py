@@ -6,12 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import BenchmarkError
+from benchmarks import BenchmarkError, trials
 from benchmarks.measuring import RESULTS, today
 from benchmarks.stays_up import run
-from benchmarks.stays_up.app import App, NotHere, Row
+from benchmarks.stays_up.app import App
 from benchmarks.stays_up.calls import kind_of
 from benchmarks.stays_up.claims import rows
+from benchmarks.trials import NotHere, Row
 
 
 def held(app: App) -> Iterator[Row]:
@@ -69,7 +70,7 @@ def test_only_a_finished_text_is_a_text(last: object, kind: str) -> None:
 def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A table of two trials, measured on another day."""
     monkeypatch.setattr(run, "TRIALS", {"held": held, "missed": missed})
-    monkeypatch.setattr(run, "today", lambda: "2026-11-24")
+    monkeypatch.setattr(trials, "today", lambda: "2026-11-24")
     assert run.stays_up(results=tmp_path) == 1
     monkeypatch.undo()
     return tmp_path / "stays_up.md"
@@ -92,7 +93,7 @@ def test_rows_of_another_machine_are_not_mixed_with_those_of_this_one(
     page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "TRIALS", {"held": held, "missed": missed})
-    monkeypatch.setattr(run, "describe_machine", lambda: "64 cores of a teapot.")
+    monkeypatch.setattr(trials, "describe_machine", lambda: "64 cores of a teapot.")
     before = page.read_bytes()
     with pytest.raises(BenchmarkError, match="another machine"):
         run.stays_up(only=["held"], results=page.parent)
