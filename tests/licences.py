@@ -58,6 +58,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "pytest-xdist": ("a process a core", "several pytest commands"),
     "pyyaml": ("reads the README's front matter", "ruamel.yaml"),
     "ruff": ("lints and formats", "flake8, isort and black"),
+    "schemathesis": ("draws calls from the OpenAPI file", "hypothesis over its schemas"),
     "trustme": ("certificates for a proxy of the tests", "the openssl command"),
 }
 # What a wheel bundles differs between builds of one version; its own licence comes first.

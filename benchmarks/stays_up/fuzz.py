@@ -1,4 +1,5 @@
-"""Requests that nobody would send by mistake: those of tests/fuzz.py, many more of them."""
+"""Requests that nobody would send by mistake, and calls drawn from the OpenAPI file: those of
+tests/fuzz.py and tests/described.py, many more of them."""
 
 import tempfile
 from collections import Counter
@@ -11,7 +12,8 @@ import httpx
 from benchmarks.servers import Server, started
 from benchmarks.stays_up.app import FLAT, App
 from benchmarks.trials import Row
-from tests.fuzz import CANARY, SETTINGS, WAYS, send_drawn, status
+from tests.described import send_described
+from tests.fuzz import CANARY, ROOT_PATH, SETTINGS, WAYS, send_drawn, status
 from tests.guessing import write_tweets
 
 # A status for a request that breaks something, unless it is 503.
@@ -37,6 +39,8 @@ def fuzz(app: App) -> Iterator[Row]:
         }
         with started(SCRIPTED, variables) as server:
             seen, memory = _sent(server, 2_000 if app.quick else 100_000)
+            described = 500 if app.quick else 5_000
+            faults = send_described(server.url + ROOT_PATH, described)
             lives = httpx.get(f"{server.url}/healthz", timeout=10).is_success
             log = server.said()
         files = [path for path in kept.rglob("*") if path.is_file()]
@@ -44,6 +48,13 @@ def fuzz(app: App) -> Iterator[Row]:
     what = f"{seen.total():,} fuzzed requests"
     counted = ", ".join(f"{n:,} × {code}" for code, n in sorted(seen.items()))
     yield Row(what, f"{counted} (0: no answer)", "no 500, alive afterwards", lives and not broken)
+    first = f"; the first: {faults[0]:.200}" if faults else ""
+    yield Row(
+        f"{described:,} calls drawn from the OpenAPI file",
+        f"{len(faults)} answered otherwise than it says{first}",
+        "each answered as it says",
+        not faults,
+    )
     lines = (log.count("Traceback"), log.count(CANARY))
     yield Row(
         f"{what}, the log",

@@ -31,7 +31,7 @@ CLOCK = Path(__file__).with_name("clock.c")
 CGROUPS = Path("/sys/fs/cgroup/memory")
 
 
-def disk(_: App) -> Iterator[Row]:
+def disk(app: App) -> Iterator[Row]:
     """The cache's disk full at the first start; the disk of temporary files full."""
     with tempfile.TemporaryDirectory() as folder:
         full = f"mount -t tmpfs -o size=20m tmpfs {folder}"
@@ -39,14 +39,14 @@ def disk(_: App) -> Iterator[Row]:
         yield _tried("a cache on a disk with 20 MB", _mounted(full), variables)
         fill = f"(cat /dev/zero > {folder}/zeros 2> /dev/null; true)"
         full = f"mount -t tmpfs -o size=64k tmpfs {folder} && {fill}"
-        variables = {"TMPDIR": folder, "GRADIO_TEMP_DIR": folder, "CACHE_DIR": _cache()}
+        variables = {"TMPDIR": folder, "GRADIO_TEMP_DIR": folder, "CACHE_DIR": _cache(app)}
         yield _tried("temporary files on a full disk", _mounted(full), variables, SERVES)
 
 
-def home(_: App) -> Iterator[Row]:
+def home(app: App) -> Iterator[Row]:
     """Read-only, with what an earlier start has cached, and without."""
     with tempfile.TemporaryDirectory() as folder:
-        cache = _cache()
+        cache = _cache(app)
         locked = " && ".join(
             f"mount --bind {path} {path} && mount -o remount,bind,ro {path}"
             for path in (folder, cache)
@@ -85,23 +85,23 @@ def clock(_: App) -> Iterator[Row]:
                 )
 
 
-def one_cpu(_: App) -> Iterator[Row]:
+def one_cpu(app: App) -> Iterator[Row]:
     """One core for everything."""
     core = str(min(os.sched_getaffinity(0)))
     within = (_tool("taskset"), "-c", core)
-    yield _tried("one CPU", within, {"CACHE_DIR": _cache()}, SERVES)
+    yield _tried("one CPU", within, {"CACHE_DIR": _cache(app)}, SERVES)
 
 
-def memory(_: App) -> Iterator[Row]:
+def memory(app: App) -> Iterator[Row]:
     """1 GB of address space for each process; 1 GB for both, as a container has it."""
     for bytes in (10**9 + 10**7, GIBIBYTE, 11 * 10**8):
         limited = ("sh", "-c", f'ulimit -v {bytes // 1024}; exec "$@"', "sh")
         what = f"{bytes / 1e9:.2f} GB of address space for each process"
-        yield _tried(what, limited, {"CACHE_DIR": _cache()})
+        yield _tried(what, limited, {"CACHE_DIR": _cache(app)})
     what = "1 GiB of memory for both processes together"
     try:
         with _memory_group(GIBIBYTE) as within:
-            yield _tried(what, within, {"CACHE_DIR": _cache()}, SERVES)
+            yield _tried(what, within, {"CACHE_DIR": _cache(app)}, SERVES)
     except NotHere as reason:
         yield Row(what, str(reason), SERVES, None)
 
@@ -165,7 +165,9 @@ def _memory_group(size: int) -> Iterator[Sequence[str]]:
         group.rmdir()
 
 
-def _cache() -> str:
+def _cache(app: App) -> str:
+    """That of the app under trial, which has filled it, also if no trial before this one did."""
+    app.server.require_alive()
     return str(read_settings().cache_dir.absolute())
 
 

@@ -56,6 +56,8 @@ async def _stay(
     async def come() -> None:
         while time.monotonic() - begun < seconds:
             seen.append(await calls.visit(server.url, max_new_tokens=TOKENS))
+            # However fast the machine is, they ask for less than all visitors together may.
+            await asyncio.sleep(calls.PAUSE_SECONDS)
 
     async def read() -> None:
         while time.monotonic() - begun < seconds:

@@ -70,8 +70,8 @@ def check_body(path: str, body: Any, calls: Calls) -> None:
         for name, kind in form.items():
             _require(kind, name, body.get(name))
     elif path.startswith(NAMED_CALL):
-        _require_plain(body)
         _check_names(body, _signature(path, body, calls))
+        _require_plain(body)
     elif path.startswith(CALL_ROUTES):
         _check_list(body)
         if path.startswith(NUMBERED_CALL):

@@ -1,4 +1,4 @@
-"""Gradio's OpenAPI file with what it leaves out: results as objects, and required fields."""
+"""Gradio's OpenAPI file with what it leaves out: results as objects, required fields, limits."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from demo.generation.request import MAX_PROMPT_CHARACTERS
 from demo.server.calls import LISTED_CALL, NAMED_CALL, Calls
+from demo.ui.api import LIMITS
+from demo.ui.detect import MAX_CHARACTERS
 from demo.ui.results import CheckpointResult, DetectResult, TextResult, TextsResult
 
 RESULTS: Mapping[str, type] = {
@@ -14,6 +17,12 @@ RESULTS: Mapping[str, type] = {
     "generate_many": TextsResult,
     "detect": DetectResult,
     "checkpoint": CheckpointResult,
+}
+# By the name of a parameter.
+_BOUNDS: Mapping[str, Mapping[str, float]] = {
+    **{name: {"minimum": least, "maximum": most} for name, (least, most) in LIMITS.items()},
+    "prompt": {"maxLength": MAX_PROMPT_CHARACTERS},
+    "text": {"maxLength": MAX_CHARACTERS},
 }
 # Gradio's types may be null, which 3.0 does not know.
 VERSION = "3.1.0"
@@ -60,9 +69,13 @@ def _describe_call(post: dict[str, Any], name: str, calls: Calls) -> None:
     summary = post["summary"]
     post["summary"] = f"{summary.partition('. ')[0].removesuffix('.')}."
     post["description"] = f"{summary} Fetch the result from GET {LISTED_CALL}{name}/{{event_id}}."
+    body = post["requestBody"]["content"]["application/json"]["schema"]
+    body["additionalProperties"] = False
+    for field, schema in body["properties"].items():
+        schema.update(_BOUNDS[field])
     required = [field for field, needed in calls[name].parameters.items() if needed]
     if required:
-        post["requestBody"]["content"]["application/json"]["schema"]["required"] = required
+        body["required"] = required
     post["responses"]["200"]["content"]["application/json"]["schema"]["required"] = ["event_id"]
     post["responses"]["default"] = _REFUSED
 

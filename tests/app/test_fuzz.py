@@ -9,12 +9,14 @@ import psutil
 import pytest
 
 from tests.app.calls import generate
+from tests.described import send_described
 from tests.fuzz import CANARY, MANGLED, ROOT_PATH, SETTINGS, WAYS, send_drawn, status
 from tests.guessing import write_tweets
 from tests.processes import HTTP, AppProcess, running_app, wait_until
 from tests.scripted import GIVEN_BACK
 
 REQUESTS = 2_000
+DESCRIBED = 120
 
 
 def kept_memory(app: AppProcess) -> int:
@@ -54,6 +56,11 @@ def test_a_guard_holds_however_a_path_is_written(app: AppProcess, path: str, bod
             request = f"{method} {target} HTTP/1.1\r\n{head}\r\n\r\n".encode() + content
             assert status(app.url, request) in (307, 400, 404, 405), target
     assert CANARY not in app.log()
+
+
+def test_calls_drawn_from_the_openapi_file_are_answered_as_it_says(app: AppProcess) -> None:
+    assert send_described(app.url + ROOT_PATH, DESCRIBED) == []
+    assert "Traceback" not in app.log()
 
 
 def test_no_request_breaks_the_app_or_is_quoted_in_its_log(app: AppProcess) -> None:

@@ -179,6 +179,7 @@ def test_a_body_that_readers_could_take_differently_is_refused(path: str, conten
         ("/gradio_api/call/teapot", {"data": []}, UNKNOWN_CALL),
         ("/gradio_api/call/v2/teapot", {}, UNKNOWN_CALL),
         (NAMED, {"text": "a", "teapot": 1}, UNKNOWN_CALL),
+        (NAMED, {"text": "a", "teapot": []}, UNKNOWN_CALL),
         (NAMED, {}, "text must be given."),
         (MCP, {"params": ["a"]}, "params must be an object."),
         (MCP, told("tools/call", arguments=[FILE]), "arguments must be an object."),
@@ -198,7 +199,7 @@ def test_as_many_levels_as_are_allowed_pass() -> None:
 
 
 def test_a_long_name_is_not_repeated_whole() -> None:
-    assert len(why(NAMED, {"x" * 9_000: []})) < 100
+    assert len(why(MCP, told("tools/call", arguments={"x" * 9_000: []}))) < 100
 
 
 @pytest.mark.parametrize("path", [DETECT, JOIN, CANCEL, f"{RESET}/", MCP])
