@@ -51,4 +51,5 @@ def move_to(machine: str) -> None:
 
 def _ip(*arguments: str) -> str:
     """What was wrong, if anything was."""
-    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False).stderr
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    return str(done.stderr)
