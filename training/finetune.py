@@ -1,7 +1,7 @@
 """`finetune`: prepared tweets become a checkpoint, by a recipe.
 
-The same command under `torchrun --nproc_per_node N -m` is one run of N processes, of which the
-first prints and writes.
+The same command under `torchrun --nproc_per_node N -m` is one run of N processes, on one machine or
+several, of which the first prints and writes.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def finetune(
         raise TrainingError("--minutes is for one process: give --tokens.")
     if minutes is not None and evaluations is not None:
         raise TrainingError("--evaluations needs to know the steps ahead: give --tokens.")
-    with _only_first_process_prints():
+    with _only_first_process_prints(), _others_may_end():
         code = _run(
             override(read_recipe(recipe), base, lora),
             data,
@@ -190,6 +190,24 @@ def _only_first_process_prints() -> Iterator[None]:
     else:
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
             yield
+
+
+@contextlib.contextmanager
+def _others_may_end() -> Iterator[None]:
+    """Inside, a run whose processes cannot reach one another ends with a TrainingError that says
+    what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo's errors have no type of their own.
+        if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise TrainingError(
+            "The processes of this run do not reach one another: one of them ended or hangs, or "
+            "they never met. End those that are left, and go on from the last state with --resume. "
+            "If machines never meet, name the interface between them: GLOO_SOCKET_IFNAME=eth0, and "
+            f"NCCL_SOCKET_IFNAME for GPUs. ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -> Recipe:

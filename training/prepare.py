@@ -5,7 +5,7 @@ The same input and seed give byte-identical output.
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 from pathlib import Path
@@ -39,6 +39,8 @@ MIN_TWEETS = 40
 # Of a persona that is made from an export: how many examples, of how many words each, and of how
 # many texts each must be the opening.
 EXAMPLES, EXAMPLE_WORDS, OPENED_TEXTS = 3, 2, 3
+# Tweets that are a parquet table in memory at once.
+WRITTEN_AT_ONCE = 1 << 20
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -77,18 +79,20 @@ def prepare(
 ) -> None:
     given = None if persona is None else Persona.read(persona)
     require_writable(out)
-    rows = read_archive(archive, Options(text_column, date_column, encoding))
-    author = given or find_author(rows)
-    kept = [row for row in rows.rows if not (no_replies and row.is_reply)]
+    read = read_archive(archive, Options(text_column, date_column, encoding))
+    total = len(read.rows) + len(read.bad)
+    author = given or find_author(read)
     if no_replies:
-        rows.left.append(f"replies: {len(rows.rows) - len(kept):,}")
-    tweets, counts = clean(kept)
+        kept = [row for row in read.rows if not row.is_reply]
+        read.left.append(f"replies: {len(read.rows) - len(kept):,}")
+        read.rows = kept
+    tweets, counts = clean(read.rows)
     splits = split(tweets, seed)
-    if given is None and rows.owner is not None:
+    if given is None and read.owner is not None:
         train = (tweet.text for tweet in splits["train"])
         openings = frequent_openings(train, EXAMPLE_WORDS, EXAMPLES, OPENED_TEXTS)
         author = author.model_copy(update={"examples": openings or author.examples})
-    report = _report(rows, counts, splits, seed)
+    report = _report(read, total, counts, splits, seed)
     with written_aside(out) as made:
         for name, members in splits.items():
             write_split(made / f"{name}.parquet", members)
@@ -123,45 +127,53 @@ def find_author(archive: Archive) -> Persona:
     )
 
 
-def clean(rows: Sequence[Row]) -> tuple[list[Tweet], dict[str, int]]:
-    """Canonical tweets in the order of their ids, and how many were dropped at each step."""
+def clean(rows: list[Row]) -> tuple[list[Tweet], dict[str, int]]:
+    """Canonical tweets in the order of their ids, and how many were dropped at each step. `rows` is
+    empty afterwards: of ten million tweets, memory holds each once."""
     # Imported lazily: it takes half a second, and reading prepared data does not need it.
     from training.near_duplicates import find_distinct  # noqa: PLC0415
 
-    ordered = sorted(rows, key=lambda row: row.id)
-    # The last row of each id.
-    unique = [row for row, after in pairwise(ordered) if row.id != after.id] + ordered[-1:]
-    tweeted = [row for row in unique if not row.is_retweet]
-    own = [row for row in tweeted if not canonical.is_manual_retweet(row.text)]
-    whole = [row for row in own if not canonical.is_cut_off(row.text)]
-    texts = [canonical.strip_links(row.text) for row in whole]
-    handles = canonical.public_handles(texts)
-    finished = [
-        Tweet(
-            row.id,
-            row.date.strftime(DATE_FORMAT) if row.date else "",
-            canonical.finish(text, handles),
-        )
-        for row, text in zip(whole, texts, strict=True)
-    ]
-    long_enough = [tweet for tweet in finished if not canonical.is_too_short(tweet.text)]
-    first_of_text: dict[str, Tweet] = {}
-    for tweet in long_enough:
-        first_of_text.setdefault(tweet.text, tweet)
-    exact = list(first_of_text.values())
-    distinct = [exact[i] for i in find_distinct(list(first_of_text))]
+    counts = {"valid rows": len(rows)}
+
+    def keep(kept: Iterable[Row], dropped: str) -> None:
+        before = len(rows)
+        rows[:] = kept
+        counts[dropped] = before - len(rows)
+
+    rows.sort(key=lambda row: row.id)
+    last_of_each_id = (row for row, after in pairwise(rows) if row.id != after.id)
+    keep([*last_of_each_id, *rows[-1:]], "repeated ids")
+    keep([row for row in rows if not row.is_retweet], "retweets")
+    keep([row for row in rows if not canonical.is_manual_retweet(row.text)], "retweets by hand")
+    keep([row for row in rows if not canonical.is_cut_off(row.text)], "cut off")
+    handles = canonical.public_handles(canonical.strip_links(row.text) for row in rows)
+    whole = len(rows)
+    exact, short = _distinct_texts(rows, handles)
+    distinct = [exact[i] for i in find_distinct([tweet.text for tweet in exact])]
     return distinct, {
-        "valid rows": len(rows),
-        "repeated ids": len(rows) - len(unique),
-        "retweets": len(unique) - len(tweeted),
-        "retweets by hand": len(tweeted) - len(own),
-        "cut off": len(own) - len(whole),
-        "too short": len(finished) - len(long_enough),
-        "exact duplicates": len(long_enough) - len(exact),
+        **counts,
+        "too short": short,
+        "exact duplicates": whole - short - len(exact),
         "near duplicates": len(exact) - len(distinct),
         "kept": len(distinct),
         "handles kept": len(handles),
     }
+
+
+def _distinct_texts(rows: list[Row], handles: frozenset[str]) -> tuple[list[Tweet], int]:
+    """The first canonical tweet of each text, and how many rows were too short. Empties `rows`."""
+    first_of_text: dict[str, Tweet] = {}
+    short = 0
+    rows.reverse()
+    while rows:
+        row = rows.pop()
+        text = canonical.clean(row.text, handles)
+        if canonical.is_too_short(text):
+            short += 1
+        elif text not in first_of_text:
+            date = row.date.strftime(DATE_FORMAT) if row.date else ""
+            first_of_text[text] = Tweet(row.id, date, text)
+    return list(first_of_text.values()), short
 
 
 def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
@@ -191,14 +203,12 @@ def split(tweets: Sequence[Tweet], seed: int) -> dict[str, list[Tweet]]:
 
 def write_split(path: Path, tweets: Sequence[Tweet]) -> None:
     """Writes id (int64), date and text (strings) as parquet."""
-    table = pa.table(
-        {
-            "id": pa.array([tweet.id for tweet in tweets], pa.int64()),
-            "date": pa.array([tweet.date for tweet in tweets], pa.string()),
-            "text": pa.array([tweet.text for tweet in tweets], pa.string()),
-        }
-    )
-    pq.write_table(table, path, compression="zstd")
+    columns = pa.schema({"id": pa.int64(), "date": pa.string(), "text": pa.string()})
+    with pq.ParquetWriter(path, columns, compression="zstd") as writer:
+        for start in range(0, len(tweets), WRITTEN_AT_ONCE):
+            part = tweets[start : start + WRITTEN_AT_ONCE]
+            values = {name: [getattr(tweet, name) for tweet in part] for name in columns.names}
+            writer.write_table(pa.table(values, columns))
 
 
 def read_texts(folder: Path, name: str) -> list[str]:
@@ -259,14 +269,14 @@ def texts_sha256(texts: Sequence[str]) -> str:
 
 
 def _report(
-    archive: Archive, counts: dict[str, int], splits: dict[str, list[Tweet]], seed: int
+    archive: Archive, total: int, counts: dict[str, int], splits: dict[str, list[Tweet]], seed: int
 ) -> dict[str, Any]:
     return {
         "archive": archive.name,
         "archive_sha256": archive.sha256,
         "canonical_version": canonical.VERSION,
         "seed": seed,
-        "rows": len(archive.rows) + len(archive.bad),
+        "rows": total,
         "bad_rows": len(archive.bad),
         "first_bad_rows": [str(bad) for bad in archive.bad[:10]],
         "found": archive.found,

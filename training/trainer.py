@@ -41,6 +41,10 @@ from training.faster_training import chunk_loss, compile_layers, keep_memory
 from training.models import StartModel
 from training.recipe import Recipe
 
+# How long the processes of a run wait for one that does not answer. The first keeps the others
+# waiting while it writes samples and states.
+WAIT_SECONDS = 600
+
 
 class BitsTrainer(Trainer):
     """Trainer whose evaluation is bits per byte on dev, in fp32, see `training.bits_per_byte`.
@@ -269,6 +273,7 @@ def _arguments(
         greater_is_better=False,
         seed=recipe.seed,
         disable_tqdm=True,
+        ddp_timeout=WAIT_SECONDS,
         dataloader_pin_memory=torch.cuda.is_available(),
         **tracking,
     )

@@ -1,12 +1,14 @@
 """A run that is killed outright goes on as if nothing had happened."""
 
 import json
+import os
 import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -16,6 +18,8 @@ from tests import made_up
 from tests.processes import free_port
 from tests.training.conftest import verb
 from tests.training.forked import Training, forked, run_verb
+from tests.training.machines import ADDRESSES, INTERFACE, move_to, two_machines
+from training.callbacks import StopOnSignal
 from training.checkpoints import newest_whole_state
 
 RECIPE = """
@@ -34,6 +38,7 @@ n_layer = 2
 n_head = 2
 """
 STEPS = 9
+NEVER = STEPS + 1
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +152,17 @@ def two_processes(*arguments: object) -> Iterator[tuple[Training, Training]]:
         yield first, second
 
 
+@pytest.fixture(scope="module")
+def by_two(command: list[object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's folder of two processes on one machine, which nothing disturbed."""
+    out = tmp_path_factory.mktemp("by-two")
+    with two_processes(*command, "--out", out) as (first, second):
+        printed = [first.finish(), second.finish()]
+    assert [code for code, _ in printed] == [0, 0], printed
+    assert [text.count("The checkpoint is in") for _, text in printed] == [1, 0]
+    return out
+
+
 def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Path) -> None:
     """Each stops after the same step, and the state that they save is whole."""
     with two_processes(*command, "--out", tmp_path, "--max-steps", 4_000) as (first, second):
@@ -161,21 +177,15 @@ def test_a_signal_to_one_process_stops_both(command: list[object], tmp_path: Pat
     assert newest.name == f"checkpoint-{step}"
 
 
-def test_two_processes_learn_what_one_does(
-    command: list[object], undisturbed: Path, tmp_path: Path
-) -> None:
+def test_two_processes_learn_what_one_does(by_two: Path, undisturbed: Path) -> None:
     """Over gloo, at the same batch of both processes together: the same curve within 0.3 %, which
     is what bfloat16 and the order of sums are worth."""
-    with two_processes(*command, "--out", tmp_path) as (first, second):
-        printed = [first.finish(), second.finish()]
-    assert [code for code, _ in printed] == [0, 0], printed
     metrics, alone = (
         json.loads((out / "checkpoint" / "metrics.json").read_text())
-        for out in (tmp_path, undisturbed)
+        for out in (by_two, undisturbed)
     )
     assert metrics["training"]["processes"] == 2
     assert metrics["training"]["steps"] == alone["training"]["steps"] == STEPS
-    assert [text.count("The checkpoint is in") for _, text in printed] == [1, 0]
     for point, expected in zip(metrics["curve"], alone["curve"], strict=True):
         assert point["tokens"] == expected["tokens"]
         assert point["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], rel=3e-3)
@@ -185,6 +195,54 @@ def test_two_processes_learn_what_one_does(
             for entry in json.loads((out / "curves.json").read_text())
             if "loss" in entry
         ]
-        for out in (tmp_path, undisturbed)
+        for out in (by_two, undisturbed)
     )
     assert losses == pytest.approx(expected_losses, rel=3e-3)
+
+
+def _run_on(machine: str, killed_after: int, *arguments: object) -> None:
+    """The verb on that machine, killed, as no process can notice, at the end of that step."""
+
+    class Killed(StopOnSignal):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == killed_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            super().on_step_end(args, state, control)
+
+    move_to(machine)
+    with patch("training.finetune.StopOnSignal", Killed):
+        run_verb(*arguments)
+
+
+def test_a_run_on_two_machines_goes_on_after_one_was_lost(
+    command: list[object], by_two: Path, tmp_path: Path
+) -> None:
+    """The other ends by itself and says what to do; the same command with --resume leads to the
+    weights of a run that nothing disturbed."""
+    arguments = [*command, "--out", tmp_path]
+    group = {
+        "MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29500", "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0", "GLOO_SOCKET_IFNAME": INTERFACE,
+    }  # fmt: skip
+    with two_machines() as (here, there):
+        with (
+            forked(_run_on, here, NEVER, *arguments, **group, RANK="0") as first,
+            forked(_run_on, there, 7, *arguments, **group, RANK="1") as second,
+        ):
+            assert second.finish()[0] == -signal.SIGKILL
+            assert first.wait(60) == 1
+            printed = first.finish()[1]
+        assert "finetune: The processes of this run do not reach one another" in printed
+        assert not (tmp_path / "checkpoint").exists()
+
+        arguments.append("--resume")
+        with (
+            forked(_run_on, here, NEVER, *arguments, **group, RANK="0") as first,
+            forked(_run_on, there, NEVER, *arguments, **group, RANK="1") as second,
+        ):
+            (code, printed), others = first.finish(), second.finish()
+    assert (code, others[0]) == (0, 0), (printed, others)
+    assert "Going on from checkpoint-6." in printed
+    assert "step" not in others[1]
+    name = "checkpoint/model.safetensors"
+    assert (tmp_path / name).read_bytes() == (by_two / name).read_bytes()

@@ -35,8 +35,8 @@ from training.archive.tweets import BadRow, Options, Owner, Record, Row, Tweets,
 
 # Above this share of bad rows a file counts as the wrong file, not as a file with bad rows.
 MAX_BAD_SHARE = 0.01
-# Some 200 bytes of memory each; nobody has tweeted so much.
-MAX_ROWS = 5_000_000
+# Some 650 bytes of memory each; nobody has tweeted so much.
+MAX_ROWS = 10_000_000
 # More files than these are counted, not named.
 MAX_FILES_FOUND = 20
 # So many records tell which columns a file has, and how it writes its dates and ids.
