@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE, split_words
-from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests
-from demo.judging.originals import windows_of as windows_of
+from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests, windows_of
 from training.files import rounded
 from training.intervals import share
 from training.sampling import Sample

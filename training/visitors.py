@@ -16,11 +16,12 @@ from demo.generation.profile import Profile, moods
 from demo.generation.request import GenerationRequest
 from demo.judging.canonical import ANONYMOUS_HANDLE
 from demo.judging.judges import Share
+from demo.judging.originals import windows_of
 from training.files import rounded
 from training.intervals import bootstrap_interval, share
 from training.openings import first_words, frequent_openings
 from training.sampling import Sample, draw
-from training.text_figures import TWEET_CHARACTERS, count, ratio, repeating, windows_of
+from training.text_figures import TWEET_CHARACTERS, count, ratio, repeating
 
 FIRST_SEED = 2_000_000
 OPENINGS = 20
