@@ -79,5 +79,5 @@ def _fault(url: str, case: Case, file: Mapping[str, Any]) -> str:
     try:
         Draft202012Validator({**told, "components": file["components"]}).validate(data)
     except ValidationError as error:
-        return error.message
+        return str(error.message)
     return ""

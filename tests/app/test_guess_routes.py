@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from demo.server.idle import PAUSE_SECONDS
 
+from demo.generation.idle import PAUSE_SECONDS
 from demo.settings import VARIABLES
 from tests.app.calls import generate, post
 from tests.guessing import write_tweets

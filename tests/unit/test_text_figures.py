@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.text_figures import count, describe, novelty, ratio, repeating, windows_of
+from demo.judging.originals import windows_of
+from training.text_figures import count, describe, novelty, ratio, repeating
 
 TEAPOTS = "The teapot counts the harbor"
 LONG = " ".join(f"word{i}" for i in range(12))
