@@ -164,13 +164,19 @@ def file_sha256(path: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes SHA256SUMS over every other file directly in the folder, whole or not at all."""
+    """Writes SHA256SUMS over every other file directly in the folder, whole or not at all, and lets
+    those be read by whom it may be read by."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SUMS)
     lines = [f"{file_sha256(folder / name)}  {name}\n" for name in names]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         written = Path(scratch) / SUMS
         written.write_text("".join(lines), encoding="utf-8")
         os.replace(written, folder / SUMS)
+    mode = (folder / SUMS).stat().st_mode
+    for name in names:
+        # safetensors writes files that only their owner may read.
+        if not (folder / name).is_symlink():
+            (folder / name).chmod(mode)
 
 
 def read_checksums(folder: Path) -> dict[str, str]:

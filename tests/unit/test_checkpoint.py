@@ -61,6 +61,16 @@ def folder(noise_folder: Path, tmp_path: Path) -> Path:
     return copy
 
 
+def test_who_may_read_the_sums_may_read_the_files(tmp_path: Path) -> None:
+    """A server often runs as another user than the one who trained."""
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").chmod(0o600)
+    write_checksums(tmp_path)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+    assert modes != {0o600}
+
+
 def test_a_folder_is_named_after_itself_and_its_weights(noise_folder: Path) -> None:
     chosen = resolve(noise_folder, folder=noise_folder)
     digest = hashlib.sha256((noise_folder / "model.safetensors").read_bytes()).hexdigest()
