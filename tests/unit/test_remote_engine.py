@@ -432,6 +432,33 @@ def test_one_that_is_not_there_yet_is_waited_for(opened: Open, server: Completio
     assert vars(opened)["said"] == ["Waiting for the server that ENGINE_URL names: it answers 503."]
 
 
+def test_a_server_that_writes_is_there_though_it_answers_nothing_else(
+    opened: Open, server: CompletionsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "ASK_SECONDS", 0.4)
+    asked: list[float] = []
+
+    def refuse(request: Handler) -> None:
+        asked.append(time.monotonic())
+        look(503)(request)
+
+    def write(request: Handler, body: Body) -> None:
+        request.begin()
+        while len(asked) < 4:
+            request.tokens(sentence_ids()[:1])
+            time.sleep(0.05)
+        hang(request, body)
+
+    engine = opened()
+    server.look, server.write = refuse, write
+    stream = engine.stream(GenerationRequest(seed=1, max_new_tokens=90))
+    while len(asked) < 4:
+        next(stream)
+        assert engine.health()
+    wait_until(lambda: not engine.health(), 20)
+    stream.close()
+
+
 def test_health_follows_the_server(
     opened: Open, server: CompletionsServer, caplog: pytest.LogCaptureFixture
 ) -> None:

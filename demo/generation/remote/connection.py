@@ -7,8 +7,10 @@ are told to stop.
 import asyncio
 import itertools
 import json
+import math
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -69,12 +71,16 @@ class Served:
 
 
 class Connection:
-    """Requests of the server whose `/models` is below `base`. Safe to use from many threads."""
+    """Requests of the server whose `/models` is below `base`. Safe to use from many threads.
+
+    `token_at` is when the last token of any text came, by `time.monotonic`.
+    """
 
     def __init__(self, base: str, key: str) -> None:
         self._base = base
         self._lock = threading.Lock()
         self._is_closed = False
+        self.token_at = -math.inf
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         # Uncompressed: what a small answer unpacks to has no bound.
@@ -154,6 +160,7 @@ class Connection:
                     heard = _read(dialect, event)
                     if heard.ids:
                         has_begun = True
+                        self.token_at = time.monotonic()
                         is_alive()
                     if heard != Heard():
                         tell(heard)

@@ -85,7 +85,8 @@ class RemoteEngine(Engine):
         return len(self._tokens.encode(text))
 
     def health(self) -> bool:
-        """Whether the server answered when it was last asked; it is asked all the time."""
+        """Whether the server answered when it was last asked, or has written since; it is asked all
+        the time."""
         return self._is_up
 
     def close(self) -> None:
@@ -183,17 +184,19 @@ class RemoteEngine(Engine):
     async def _watch(self) -> None:
         failures = 0
         while True:
+            asked_at = time.monotonic()
             await asyncio.sleep(ASK_SECONDS)
+            reason = ""
             try:
                 await self._connection.look(self._served.model)
             except ServerError as error:
-                failures += 1
-                if failures == FAILURES:
-                    log.warning("The engine's server is away: it %s.", error.reason)
-            else:
-                if failures >= FAILURES:
-                    log.warning("The engine's server is back.")
-                failures = 0
+                # A busy server may let the question wait behind the texts that it writes.
+                reason = error.reason if self._connection.token_at < asked_at else ""
+            if failures >= FAILURES and not reason:
+                log.warning("The engine's server is back.")
+            failures = failures + 1 if reason else 0
+            if failures == FAILURES:
+                log.warning("The engine's server is away: it %s.", reason)
             self._is_up = failures < FAILURES
 
 
