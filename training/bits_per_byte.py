@@ -138,7 +138,7 @@ class Batch:
         return [value / math.log(2) for value in per_row]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def run_model(
     texts: Sequence[str],
     model: Any,

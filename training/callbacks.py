@@ -135,7 +135,7 @@ class Samples(TrainerCallback):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], seed: int
 ) -> list[str]:

@@ -154,8 +154,8 @@ def _run(
     if stop.signal is not None:
         print(f"Stopped at step {trainer.state.global_step}; go on with --resume.")
         return 128 + stop.signal
+    model = trainer.whole_model()
     if is_first_process():
-        model: Any = trainer.model
         if recipe.lora is not None:
             model = model.merge_and_unload()
         with trainer.as_published():

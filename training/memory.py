@@ -49,7 +49,9 @@ def fit_to_gpu(recipe: Recipe, model: Any) -> Recipe:
     if not torch.cuda.is_available():
         return recipe
     free = smallest_free_memory()
-    needed = partial(step_bytes, recipe, model.num_parameters(), model.config)
+    # With FSDP each process holds its share of them, and one layer's at a time.
+    weights = model.num_parameters() // (processes() if recipe.fsdp else 1)
+    needed = partial(step_bytes, recipe, weights, model.config)
     found = split_batch(recipe, needed, int(USABLE * free), processes())
     if found != recipe:
         print(

@@ -73,7 +73,8 @@ class Recipe(_Settings):
     `gradient_accumulation` portions. `*_every` and `warmup_steps` are in optimizer steps;
     `warmup_steps` below 1 is a share of the run. `epochs` are passes over the train split.
     `patience` is how many evaluations may bring nothing better (0: any number). `compile_layers` is
-    for a CPU, and pays if a step takes seconds.
+    for a CPU, and pays if a step takes seconds. `fsdp` divides weights, gradients and the
+    optimizer's state among the GPUs of a run, for a model that one of them does not hold.
     """
 
     method: Literal["full", "lora", "scratch"]
@@ -85,6 +86,7 @@ class Recipe(_Settings):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 8
     gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = 1
     activation_checkpointing: bool = False
+    fsdp: bool = False
     compile_layers: bool = False
     scheduler: Scheduler = "linear"
     warmup_steps: Annotated[int | float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 100
@@ -109,6 +111,8 @@ class Recipe(_Settings):
             raise ValueError(
                 f"block_size ({self.block_size}) is over n_positions ({self.scratch.n_positions})"
             )
+        if self.fsdp and (self.lora or self.difference):
+            raise ValueError("fsdp does not go with [lora] or [difference]")
         if self.difference is not None and (self.method, self.base) != ("full", PACKAGED_BASE):
             raise ValueError(
                 f"[difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}"

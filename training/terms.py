@@ -18,7 +18,7 @@ NAME = "terms.json"
 # Of a recipe, what does not decide how a step learns. The base counts by its content, not its name.
 FREE_SETTINGS = frozenset({
     "base", "epochs", "gradient_accumulation", "activation_checkpointing", "compile_layers",
-    "log_every", "evaluate_every", "sample_every", "patience",
+    "fsdp", "log_every", "evaluate_every", "sample_every", "patience",
 })  # fmt: skip
 MAY_CHANGE = (
     "the recipe's epochs, patience and *_every, --tokens, --max-steps, --minutes, --evaluations, "

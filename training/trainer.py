@@ -108,6 +108,19 @@ class BitsTrainer(Trainer):
         finally:
             model.forward = wrapped
 
+    def whole_model(self) -> Any:
+        """The model; if its weights are divided among processes, the first gets a copy that has all
+        of them. Every process has to call it."""
+        model: Any = self.model
+        if not self.is_fsdp_enabled:
+            return model
+        weights = self.accelerator.get_state_dict(model)
+        if not self.is_world_process_zero():
+            return model
+        whole = transformers.AutoModelForCausalLM.from_config(model.config, dtype=torch.float32)
+        whole.load_state_dict(weights)
+        return whole
+
     def train_from(self, state: Path | None) -> None:
         """Trains, from that state on if there is one. Raises TrainingError if it is past the end
         of this run."""
@@ -228,12 +241,17 @@ def build_trainer(
         trainer.add_callback(trainer.deltas)
     # Trainer's own printer repeats as a raw dict what Progress says in a line.
     trainer.remove_callback(transformers.PrinterCallback)
-    if trainer.is_world_process_zero():
+    is_first = trainer.is_world_process_zero()
+    if is_first:
         trainer.add_callback(Progress(tokens_per_step, clock))
-        samples = out / "samples.jsonl"
+    if is_first or recipe.fsdp:
+        # Where weights are divided, no process can write a text without the others.
+        samples = out / "samples.jsonl" if is_first else Path(os.devnull)
         trainer.add_callback(
             Samples(start.tokenizer, prompts, recipe.sample_every, samples, trainer.as_published)
         )
+    if recipe.fsdp and processes() > 1 and not trainer.is_fsdp_enabled:
+        raise TrainingError("fsdp = true divides weights among GPUs; these processes have none.")
     return trainer
 
 
@@ -253,6 +271,8 @@ def _arguments(
         per_device_train_batch_size=rows,
         gradient_accumulation_steps=recipe.gradient_accumulation,
         activation_checkpointing=recipe.activation_checkpointing,
+        # Annotated for its older values.
+        fsdp=recipe.fsdp,  # type: ignore[arg-type]
         learning_rate=recipe.learning_rate,
         optim="adamw_torch_fused",
         lr_scheduler_type=recipe.scheduler,

@@ -12,6 +12,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from accelerate import DistributedType, PartialState
+from safetensors.torch import load
+from transformers import TrainingArguments
 
 from demo.checkpoints.files import SUMS, write_checksums
 from tests import made_up
@@ -19,6 +22,7 @@ from tests.processes import free_port
 from tests.training.conftest import verb
 from tests.training.forked import Training, forked, run_verb
 from tests.training.machines import ADDRESSES, INTERFACE, move_to, two_machines
+from training import trainer
 from training.callbacks import StopOnSignal
 from training.checkpoints import newest_whole_state
 
@@ -138,7 +142,9 @@ def test_a_run_does_not_go_on_with_other_tweets(
 
 
 @contextmanager
-def two_processes(*arguments: object) -> Iterator[tuple[Training, Training]]:
+def two_processes(
+    *arguments: object, run: Callable[..., object] = run_verb
+) -> Iterator[tuple[Training, Training]]:
     """The verb in two processes, with the variables that torchrun sets. torchrun itself imports
     torch three times, and would end the second process when the first one ends."""
     group = {
@@ -146,8 +152,8 @@ def two_processes(*arguments: object) -> Iterator[tuple[Training, Training]]:
         "LOCAL_WORLD_SIZE": "2",
     }  # fmt: skip
     with (
-        forked(run_verb, *arguments, **group, RANK="0", LOCAL_RANK="0") as first,
-        forked(run_verb, *arguments, **group, RANK="1", LOCAL_RANK="1") as second,
+        forked(run, *arguments, **group, RANK="0", LOCAL_RANK="0") as first,
+        forked(run, *arguments, **group, RANK="1", LOCAL_RANK="1") as second,
     ):
         yield first, second
 
@@ -198,6 +204,60 @@ def test_two_processes_learn_what_one_does(by_two: Path, undisturbed: Path) -> N
         for out in (by_two, undisturbed)
     )
     assert losses == pytest.approx(expected_losses, rel=3e-3)
+
+
+def _run_divided(*arguments: object) -> None:
+    """The verb, where accelerate takes CPUs for accelerators: it divides weights among those
+    alone."""
+    arguments_of = trainer._arguments
+
+    def arguments_on_cpus(*args: Any) -> TrainingArguments:
+        made = arguments_of(*args)
+        # Asking for the device joins the processes.
+        assert made.device.type == "cpu"
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_HPU
+        return made
+
+    with patch("training.trainer._arguments", arguments_on_cpus):
+        run_verb(*arguments)
+
+
+def test_weights_that_are_divided_among_processes_learn_the_same_and_go_on(
+    command: list[object], by_two: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "divided.toml"
+    recipe.write_text(RECIPE.replace("[scratch]", "fsdp = true\n[scratch]"))
+    out = tmp_path / "run"
+    arguments = [*command, "--recipe", recipe, "--out", out]
+    with two_processes(*arguments, run=_run_divided) as (first, second):
+        printed = [first.finish(), second.finish()]
+    assert [code for code, _ in printed] == [0, 0], printed
+    assert (out / "states" / f"checkpoint-{STEPS}" / "pytorch_model_fsdp.bin").is_file()
+    curve, expected = (
+        json.loads((folder / "checkpoint" / "metrics.json").read_text())["curve"]
+        for folder in (out, by_two)
+    )
+    assert [point["bits_per_byte"] for point in curve] == pytest.approx(
+        [point["bits_per_byte"] for point in expected], rel=3e-3
+    )
+    whole = (out / "checkpoint" / "model.safetensors").read_bytes()
+    shapes, expected_shapes = (
+        {name: weight.shape for name, weight in load(content).items()}
+        for content in (whole, (by_two / "checkpoint" / "model.safetensors").read_bytes())
+    )
+    assert shapes == expected_shapes
+
+    with two_processes(*arguments, "--out", tmp_path / "cpus") as (first, second):
+        printed = [first.finish(), second.finish()]
+    for code, text in printed:
+        assert (code, "divides weights among GPUs; these processes have none" in text) == (1, True)
+
+    shutil.rmtree(out / "states" / f"checkpoint-{STEPS}")
+    with two_processes(*arguments, "--resume", run=_run_divided) as (first, second):
+        printed = [first.finish(), second.finish()]
+    assert [code for code, _ in printed] == [0, 0], printed
+    assert "Going on from checkpoint-6." in printed[0][1]
+    assert (out / "checkpoint" / "model.safetensors").read_bytes() == whole
 
 
 def _run_on(machine: str, killed_after: int, *arguments: object) -> None:
