@@ -2,6 +2,17 @@
 
 from playwright.sync_api import Locator, Page, expect
 
+# Notes that a card left the text that was finished before.
+WATCH = """() => {
+    window.begun = false;
+    const watch = new MutationObserver(() => {
+        if (!document.querySelector(".cd-card:not([data-state=finished])")) return;
+        window.begun = true;
+        watch.disconnect();
+    });
+    watch.observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
+
 
 def prompt_box(page: Page) -> Locator:
     return page.get_by_label("Start a tweet")
@@ -9,6 +20,9 @@ def prompt_box(page: Page) -> Locator:
 
 def write(page: Page, prompt: str) -> Locator:
     """Types a prompt, presses Enter and returns the card, or cards."""
+    # Enter does nothing while a text is written.
+    expect(page.locator("#cd-generate")).to_be_enabled()
+    page.evaluate(WATCH)
     prompt_box(page).fill(prompt)
     prompt_box(page).press("Enter")
     return page.locator(".cd-card")
@@ -17,6 +31,7 @@ def write(page: Page, prompt: str) -> Locator:
 def finished(page: Page, prompt: str) -> Locator:
     """The card with a finished text."""
     card = write(page, prompt)
+    page.wait_for_function("window.begun")
     expect(card).to_have_attribute("data-state", "finished")
     return card
 

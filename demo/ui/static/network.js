@@ -55,10 +55,11 @@ async function join(plain, address, request) {
 
 // Stops a call. If the server does not hear of it, the stream ends, and so the server ends the call later.
 async function cancel(plain, address, request) {
+  // Looked up before the server is asked: by the time it answers, the next call may have a stream.
+  const end = ends.get(JSON.parse(request.body).session_hash);
   try {
     return await plain(address, { ...request, ...limit(CANCEL_MILLISECONDS) });
   } catch (error) {
-    const end = ends.get(JSON.parse(request.body).session_hash);
     if (end) end();
     throw error;
   }
