@@ -164,8 +164,8 @@ def file_sha256(path: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes SHA256SUMS over every other file directly in the folder, whole or not at all, and lets
-    those be read by whom it may be read by."""
+    """Writes SHA256SUMS over every other file directly in the folder, whole or not at all, and
+    gives those files its own permissions."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SUMS)
     lines = [f"{file_sha256(folder / name)}  {name}\n" for name in names]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
