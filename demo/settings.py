@@ -158,7 +158,7 @@ class Settings:
     visitor_queue: int = _number("VISITOR_QUEUE", 60, 1, 1_000, "the same for one visitor, who is an IPv4 address or a /64 network")
     rate_texts: Rate = _variable("RATE_TEXTS", "120/minute", "texts that one visitor may ask for: one or more rates, such as `5/second; 60/minute`", _rate)
     rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", _rate)
-    rate_rounds: Rate = _variable("RATE_ROUNDS", "180/minute", "the same for rounds of the guessing game", _rate)
+    rate_rounds: Rate = _variable("RATE_ROUNDS", "90/minute", "the same for rounds of the guessing game", _rate)
     rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", _rate)
     rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "all visitors together may ask so many times as often")
     trusted_proxies: int = _number("TRUSTED_PROXIES", 0, 0, 10, "proxies before this server that append to X-Forwarded-For; 1 on a Space")

@@ -13,6 +13,7 @@ from demo.generation.request import MAX_SEED, GenerationRequest
 from demo.judging.canonical import split_words
 from demo.judging.masking import mask_slurs
 
+# One visitor's rounds of a minute (RATE_ROUNDS) may take two thirds of it. The rest is for others.
 CAPACITY = 128
 # A text is not put into the pool again while its digest is among the latest so many.
 MAX_DIGESTS = 20_000
