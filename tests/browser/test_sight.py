@@ -124,3 +124,17 @@ def test_a_specimen_can_be_continued_and_cleared_away(page: Page) -> None:
     expect(card).to_have_attribute("data-state", "finished")
     page.locator("#cd-clear").click()
     expect(card).to_have_attribute("data-state", "empty")
+
+
+def test_a_page_whose_sliders_never_come_is_shown_all_the_same(
+    visitor: Page, scripted_app: AppProcess
+) -> None:
+    def keep_back(route: Route) -> None:
+        script = route.fetch()
+        route.abort() if 'type="range"' in script.text() else route.fulfill(response=script)
+
+    visitor.route("**/assets/*.js", keep_back)
+    visitor.goto(scripted_app.url)
+    expect(visitor.locator("#cd-header h1")).to_be_visible(timeout=30_000)
+    expect(prompt_box(visitor)).to_be_visible()
+    expect(visitor.locator('input[type="range"]')).to_have_count(0)
