@@ -46,8 +46,9 @@ class Engine:
     speeds: Sequence[float]
     now: float = 0.0
     done: float = 0.0
-    # A heap of the texts under way, by when they end, in `done`; a number settles ties.
+    # A heap of the texts under way, by when they end, in `done`; their numbers settle ties.
     ends: list[tuple[float, int, "Text"]] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
     waiting: deque["Text"] = field(default_factory=deque)
 
     @property
@@ -79,7 +80,7 @@ class Engine:
         while self.waiting and len(self.ends) < SLOTS:
             text = self.waiting.popleft()
             text.begun = self.now
-            heapq.heappush(self.ends, (self.done + text.tokens, id(text), text))
+            heapq.heappush(self.ends, (self.done + text.tokens, next(self.numbers), text))
 
 
 @dataclass

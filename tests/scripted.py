@@ -50,6 +50,7 @@ class Reply:
 REPLIES = {
     "slow": Reply("word " * 200, seconds_per_word=0.15),
     "endless": Reply("word " * 9, seconds_per_word=0.15, words_until_closed=8),
+    "growing": Reply("word " * 100, seconds_per_word=0.15, words_until_closed=99),
     "markup": Reply("<script>window.hacked=1</script> <img src=x onerror=window.hacked=1> ${1+1}"),
     "crash": Reply("half a", error=RuntimeError("secret internals about crash")),
     "refuse": Reply("", error=EngineError("The engine is tired. Try again in a minute.")),

@@ -42,7 +42,7 @@ ENGINE_CALLS = "engine"
 # Of every field, as numbers.
 LIMITS = {field.name: [field.minimum, field.maximum] for field in (*FIELDS.values(), COUNT)}
 # A waiting visitor is sent an update at least this often: a silent stream looks like a lost one.
-QUEUE_UPDATE_SECONDS = 5.0
+QUEUE_UPDATE_SECONDS = 2.0
 # What the browser says of a call that ended without a word of why.
 NO_ANSWER = "Nothing came back. Your words are still here; try again in a moment."
 DESCRIPTION = (

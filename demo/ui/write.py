@@ -174,6 +174,9 @@ def _wire(
         # Gradio's own checks would answer first, and not name the field.
         "preprocess": False,
         "show_progress": "hidden",
+        # Gradio takes a call for over a moment after the last word came, and until then would drop
+        # the next one, which "once" means. write.html sees to it that they are one at a time.
+        "trigger_mode": "multiple",
     }
     pressed = [start.click, prompt.submit]
     gr.on(pressed, **begin)
@@ -181,8 +184,6 @@ def _wire(
     fill = browser_function("fill", names=["prompt", "count", *FIELDS], limits=LIMITS)
     inputs = [asking, *fields]
     asked = asking.ask(None, js=fill, inputs=inputs, outputs=inputs)
-    # A script asks at the last word of a text, which is before Gradio takes its call for over.
-    call["trigger_mode"] = "multiple"
     running_asked = asked.then(**begin).then(**call)
     go_on = browser_function("carry", text=blank)
     carrying = cards.carry(

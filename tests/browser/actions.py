@@ -1,7 +1,22 @@
 """What a visitor does on the writing tab, for the tests of what comes of it."""
 
+import re
+import time
+from collections.abc import Callable
+
 from playwright.sync_api import Locator, Page, expect
 
+from demo.ui.embed import FRONTEND
+
+# The addresses of the scripts that draw sliders.
+SLIDERS = re.compile(
+    "|".join(
+        re.escape(path.name)
+        for path in (FRONTEND / "assets").glob("*.js")
+        if 'type="range"' in path.read_text(encoding="utf-8")
+    )
+    or "none"
+)
 # Notes that a card left the text that was finished before.
 WATCH = """() => {
     window.begun = false;
@@ -48,6 +63,14 @@ def several(page: Page, prompt: str, count: int) -> Locator:
     expect(cards).to_have_count(count)
     expect(page.locator('.cd-card[data-state="finished"]')).to_have_count(count)
     return cards
+
+
+def wait_in(page: Page, holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Returns once it holds; the page and its routes go on meanwhile."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "It did not come about."
+        page.wait_for_timeout(50)
 
 
 def expect_plot(page: Page) -> None:

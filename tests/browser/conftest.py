@@ -131,7 +131,8 @@ def page(visitor: Page, scripted_app: AppProcess) -> Page:
 def open_page(page: Page, url: str, wait_for: str = "") -> Page:
     """Opens the app and waits until it is whole, and until something is there if it is named."""
     page.goto(url)
-    page.locator(wait_for or ".cd-card").wait_for(state="visible" if wait_for else "attached")
+    whole = page.locator(wait_for or "#computer-dump.cd-drawn .cd-card")
+    whole.wait_for(state="visible" if wait_for else "attached")
     # Gradio loads components one by one and draws again as they come, which takes the focus away.
     page.wait_for_load_state("networkidle")
     return page

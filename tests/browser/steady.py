@@ -1,5 +1,7 @@
 """Layout shift: how much of what is in the window moves before a visitor's eyes."""
 
+from typing import Any
+
 from playwright.sync_api import Frame, Page
 
 # What is called good is 0.1 (web.dev).
@@ -20,10 +22,9 @@ new PerformanceObserver((list) => {
 """
 
 
-def assert_steady(page: Page | Frame, even_after_input: bool = False) -> None:
-    """Nothing that was in the window moved far since the page was opened or this was last called,
-    unless a visitor's key or click had it move, which browsers do not count either."""
-    found = page.evaluate(
+def forget_shifts(page: Page | Frame) -> list[list[Any]]:
+    """The shifts since the page was opened or this was last called."""
+    found: list[list[Any]] = page.evaluate(
         """async () => {
             // What was changed just now is laid out, and told to the observer.
             for (let i = 0; i < 2; i += 1) await new Promise(requestAnimationFrame);
@@ -31,5 +32,11 @@ def assert_steady(page: Page | Frame, even_after_input: bool = False) -> None:
             return window.shifts.splice(0);
         }"""
     )
-    shifts = [shift for shift in found if even_after_input or not shift[1]]
+    return found
+
+
+def assert_steady(page: Page | Frame, even_after_input: bool = False) -> None:
+    """Nothing that was in the window moved far since the page was opened or this was last called,
+    unless a visitor's key or click had it move, which browsers do not count either."""
+    shifts = [shift for shift in forget_shifts(page) if even_after_input or not shift[1]]
     assert sum(shift[0] for shift in shifts) <= MOST_SHIFT, shifts

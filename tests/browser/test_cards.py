@@ -7,9 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from demo.ui.embed import FRONTEND
 from demo.ui.theme import LIGHT
-from tests.browser.actions import finished, prompt_box, several, write
+from tests.browser.actions import SLIDERS, finished, prompt_box, several, wait_in, write
 from tests.browser.conftest import open_page
 from tests.processes import AppProcess
 from tests.scripted import REAL_TWEET
@@ -262,18 +261,11 @@ def test_a_link_is_followed_however_late_the_components_come(
 
     held: list[Route] = []
     # Sliders are among the fields that a link fills in.
-    sliders = [
-        path.name
-        for path in (FRONTEND / "assets").glob("*.js")
-        if 'type="range"' in path.read_text(encoding="utf-8")
-    ]
-    assert sliders
-    context.route(re.compile("|".join(map(re.escape, sliders))), late)
+    context.route(SLIDERS, late)
     page = context.new_page()
     page.goto(f"{scripted_app.url}/#prompt=Today&seed=7&max_new_tokens=3")
     page.locator("#cd-prompt textarea").wait_for(state="attached")
-    while not held:
-        page.wait_for_timeout(50)
+    wait_in(page, lambda: bool(held))
     page.wait_for_timeout(1_000)
     for route in held:
         route.continue_()

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from demo.ui import snippets
 from tests.browser.blog import Blog
@@ -237,10 +237,13 @@ def test_where_a_policy_lets_nothing_be_drawn_the_hosts_words_stay_and_the_frame
     assert_steady(page.frames[1])
 
 
-def test_if_nothing_is_drawn_in_time_the_hosts_words_come_back(visitor: Page, blog: Blog) -> None:
-    visitor.clock.install()
-    visitor.route("**/config*", lambda route: None)
-    page = visit(visitor, blog.post(snippets.EMBED))
+def test_if_nothing_is_drawn_in_time_the_hosts_words_come_back(
+    context: BrowserContext, blog: Blog
+) -> None:
+    page = context.new_page()
+    page.clock.install()
+    page.route("**/config*", lambda route: None)
+    visit(page, blog.post(snippets.EMBED))
     link = page.get_by_role("link", name="open its own page")
     expect(link).to_be_hidden()
     page.clock.fast_forward(10_000)

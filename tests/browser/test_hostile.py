@@ -4,14 +4,14 @@ import html
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import actions
 from tests.browser.actions import finished, prompt_box
 from tests.browser.conftest import leave, open_page
 from tests.hostile_app import ATTACK, PERSONA, SHORT_ATTACK, hostile
-from tests.processes import AppProcess, running_app
+from tests.processes import HTTP, AppProcess, running_app
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_nothing_of_a_hostile_checkpoint_dataset_link_or_visitor_runs(
 
 
 def test_the_page_as_it_is_served_holds_no_hostile_markup(app: AppProcess) -> None:
-    served = httpx.get(app.url).text
+    served = HTTP.get(app.url).text
     assert SHORT_ATTACK not in served
     assert "<script>window.__pwned" not in served
     assert html.escape(PERSONA.title) in served
@@ -68,22 +68,23 @@ def write(page: Page) -> None:
     expect(card.locator(".cd-generated")).to_contain_text(hostile("text"))
     expect(card.locator(".cd-source")).to_contain_text(hostile("checkpoint"))
     card.get_by_role("button", name="Share").click()
+    # It takes the focus once it has copied.
+    expect(card.locator(".cd-send")).not_to_have_text("Share")
     card = finished(page, hostile("prompt"))
     expect(card.locator(".cd-prompt")).to_have_text(hostile("prompt"))
     page.locator(".cd-history-title").click()
     expect(page.locator(".cd-history-text").first).to_contain_text(hostile("prompt"))
-    prompt_box(page).fill("fail")
-    prompt_box(page).press("Enter")
+    actions.write(page, "fail")
     expect(page.locator(".cd-card .cd-error")).to_contain_text("Something went wrong")
     for i, button in enumerate(page.locator("#cd-examples button").all()):
         expect(button).to_be_enabled()
         button.click()
         expect(prompt_box(page)).to_have_value(PERSONA.examples[i])
-        expect(page.locator(".cd-card")).to_have_attribute("data-state", "finished")
         expect(page.locator(".cd-card .cd-prompt")).to_have_text(PERSONA.examples[i])
+        expect(page.locator(".cd-card")).to_have_attribute("data-state", "finished")
     page.get_by_text("Advanced").click()
     page.locator("#cd-seed textarea, #cd-seed input").fill(hostile("seed"))
-    prompt_box(page).press("Enter")
+    actions.write(page, "seed")
     expect(page.locator(".cd-card .cd-error")).to_contain_text("seed must be a whole number")
 
 

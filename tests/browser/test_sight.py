@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
 
-from tests.browser.actions import choose, prompt_box
+from tests.browser.actions import SLIDERS, choose, prompt_box
 from tests.browser.conftest import cut_off, leave, open_page
 from tests.browser.steady import OBSERVE_SHIFTS, assert_steady
 from tests.processes import AppProcess
@@ -129,11 +129,7 @@ def test_a_specimen_can_be_continued_and_cleared_away(page: Page) -> None:
 def test_a_page_whose_sliders_never_come_is_shown_all_the_same(
     visitor: Page, scripted_app: AppProcess
 ) -> None:
-    def keep_back(route: Route) -> None:
-        script = route.fetch()
-        route.abort() if 'type="range"' in script.text() else route.fulfill(response=script)
-
-    visitor.route("**/assets/*.js", keep_back)
+    visitor.route(SLIDERS, lambda route: route.abort())
     visitor.goto(scripted_app.url)
     expect(visitor.locator("#cd-header h1")).to_be_visible(timeout=30_000)
     expect(prompt_box(visitor)).to_be_visible()

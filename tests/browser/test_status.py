@@ -4,6 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from tests.browser.actions import wait_in
 from tests.browser.conftest import open_page, pictured
 from tests.conftest import NOTICE
 from tests.processes import AppProcess, running_app
@@ -46,8 +47,7 @@ def test_an_open_page_says_that_the_model_is_restarted_and_asks_only_while_it_is
     page.clock.install()
     page.goto(scripted_app.url)
     page.locator(".cd-card").wait_for()
-    while not asked:
-        page.wait_for_timeout(50)
+    wait_in(page, lambda: bool(asked))
     page.clock.run_for(5_000)
     expect(page.locator(".cd-notice")).to_be_hidden()
     assert asked == ["ready"]

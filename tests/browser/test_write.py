@@ -12,7 +12,7 @@ from demo.checkpoints.persona import NOBODY
 from demo.ui.components import browser_function
 from demo.ui.results import Draft
 from tests.app.calls import generate
-from tests.browser.actions import finished, prompt_box, write
+from tests.browser.actions import finished, prompt_box, wait_in, write
 from tests.browser.conftest import INSECURE_HOST, open_page, pictured
 from tests.processes import AppProcess
 
@@ -31,15 +31,18 @@ def test_a_text_grows_is_heard_once_and_stop_keeps_it_and_frees_the_engine(
 ) -> None:
     stop, live = page.locator("#cd-stop"), page.locator(".cd-live")
     expect(stop).to_be_disabled()
-    card = write(page, "endless")
+    card = write(page, "growing")
     generated = card.locator(".cd-generated")
     # A screen reader is told the text once it is whole.
     expect(live).to_have_attribute("aria-live", "polite")
     expect(live).to_have_attribute("aria-busy", "true")
     lengths: set[int] = set()
-    while len(lengths) < 4:
+
+    def has_grown() -> bool:
         lengths.add(len(generated.inner_text()))
-        page.wait_for_timeout(50)
+        return len(lengths) >= 4
+
+    wait_in(page, has_grown)
     expect(card).to_have_attribute("data-state", "writing")
     expect(page.locator("#cd-generate")).to_be_disabled()
     expect(generated).to_contain_text("word word word")
@@ -151,6 +154,35 @@ def test_who_waits_for_another_visitor_is_told_and_may_leave_and_a_closed_page_f
     other.close()
     assert_the_engine_is_free(scripted_app)
     expect(finished(page, "Today").locator(".cd-generated")).to_contain_text("computers")
+
+
+# Presses Enter as soon as the cards say that the text is finished.
+PRESS_WHEN_DONE = """() => {
+    const box = document.querySelector("#cd-prompt textarea");
+    const press = (name) => box.dispatchEvent(
+        new KeyboardEvent(name, { key: "Enter", bubbles: true, cancelable: true }));
+    document.querySelector("#computer-dump").addEventListener(
+        "computer-dump-done", () => ["keydown", "keypress"].forEach(press), { once: true });
+}"""
+
+
+def test_an_enter_at_the_last_word_is_heard_and_two_quick_clicks_are_one(page: Page) -> None:
+    calls: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/queue/join" in request.url and "Today" in (request.post_data or ""):
+            calls.append(request.url)
+
+    page.on("request", note)
+    page.evaluate(PRESS_WHEN_DONE)
+    finished(page, "Today")
+    wait_in(page, lambda: len(calls) == 2)
+    expect(page.locator(".cd-card")).to_have_attribute("data-state", "finished")
+    expect(page.locator("#cd-generate")).to_be_enabled()
+    page.locator("#cd-generate").dblclick()
+    expect(page.locator(".cd-card")).to_have_attribute("data-state", "finished")
+    page.wait_for_timeout(300)
+    assert len(calls) == 3
 
 
 def test_the_prompt_is_for_every_script_and_for_the_keyboard_and_examples_run(page: Page) -> None:
