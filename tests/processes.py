@@ -1,14 +1,16 @@
 """Real processes for tests: started on a free port, watched, ended."""
 
+import itertools
 import os
 import runpy
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,11 @@ RATES = dict.fromkeys(("RATE_TEXTS", "RATE_CALLS", "RATE_ROUNDS", "RATE_PARTS"),
 # certificates for a twentieth of a second. A connection that is kept may be closed by the server
 # just when it is used again. Machines that run tests are busy.
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
+# Below those that systems give to connections, and beside those of benchmarks/servers.py. Each of
+# 16 processes that run tests has its own, and begins anywhere: another session may run beside it.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(12_000, 20_000)[_WORKER % 16 :: 16]
+_drawn = itertools.count(secrets.randbelow(len(_PORTS)))
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,12 @@ def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """A port that nobody listens on, and that nobody else takes before an app does."""
+    while True:
+        port = _PORTS[next(_drawn) % len(_PORTS)]
+        with suppress(OSError), socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 def command_environment(folder: Path, **variables: str) -> dict[str, str]:

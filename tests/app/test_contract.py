@@ -21,7 +21,7 @@ from demo.generation.request import COUNT, FIELDS
 from demo.server.limits import NOT_JSON
 from tests.app.calls import call, generate, post_to, refusal_of
 from tests.contract import CONTRACT, contract, written
-from tests.processes import HTTP, AppProcess
+from tests.processes import HTTP, AppProcess, wait_until
 from tests.scripted import REAL_TWEET
 
 LABEL = "AI-generated parody (not a real tweet)"
@@ -106,8 +106,7 @@ def test_several_texts_are_streamed_side_by_side(client: Client) -> None:
 
 def test_several_texts_left_alone_free_the_engine(client: Client, scripted_app: AppProcess) -> None:
     job = client.submit("slow", count=4, max_new_tokens=200, api_name="/generate_many")
-    while len(job.outputs()) < 2:
-        time.sleep(0.02)
+    wait_until(lambda: len(job.outputs()) >= 2)
     job.cancel()
     start = time.monotonic()
     generate(scripted_app.url, prompt="next")

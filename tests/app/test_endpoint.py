@@ -9,7 +9,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from tests.app.calls import generate, post, refusal
-from tests.processes import HTTP, AppProcess
+from tests.processes import HTTP, AppProcess, wait_until
 
 LABEL = "AI-generated parody (not a real tweet)"
 
@@ -155,8 +155,7 @@ def test_an_engines_own_sentence_is_passed_on(scripted_app: AppProcess) -> None:
 
 def test_cancelling_a_job_frees_the_engine(scripted_app: AppProcess, client: Client) -> None:
     job = client.submit("slow", max_new_tokens=200, api_name="/generate")
-    while len(job.outputs()) < 2:
-        time.sleep(0.02)
+    wait_until(lambda: len(job.outputs()) >= 2)
     job.cancel()
     assert_the_engine_is_free(scripted_app)
 

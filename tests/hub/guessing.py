@@ -20,8 +20,6 @@ from tests.hub.repositories import State
 from tests.hub.verbs import client_of
 
 PATIENCE_SECONDS = 30.0
-# How long the counts may take to stop.
-STOP_SECONDS = 2.0
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -76,13 +74,15 @@ def tweets(dataset: str, revision: str) -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def live(hub: State, home: Path, token: str, what: str, *arguments: str) -> None:
-    """One of these lives, by the client of `hub`."""
+def live(
+    hub: State, home: Path, token: str, stop_seconds: float, what: str, *arguments: str
+) -> None:
+    """One of these lives, by the client of `hub`; the counts may take so long to stop."""
     lives: dict[str, Callable[..., dict[str, Any]]] = {
         "counts": count,
         "two": two,
         "tweets": tweets,
     }
-    scores.STOP_SECONDS = STOP_SECONDS
+    scores.STOP_SECONDS = stop_seconds
     with client_of(hub, home, token):
         print(json.dumps(lives[what](*arguments)))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.checkpoints.resolve import HUB_PATIENCE_SECONDS
 from tests.hub.server import Hub
 
-PATIENCE_SECONDS = 3.0
 INSTEAD = "The embedded checkpoint runs instead."
 
 
@@ -56,21 +56,25 @@ class Client:
             env={**os.environ, **settings},
         )
 
-    def resolve(self, model_id: str, revision: str, token: str = "") -> Result:
+    def resolve(
+        self,
+        model_id: str,
+        revision: str,
+        token: str = "",
+        patience: float = HUB_PATIENCE_SECONDS,
+    ) -> Result:
         """One `resolve_checkpoint` there."""
-        answer = self._ask(model_id, revision, token=token)
+        answer = self._ask(model_id, revision, token=token, patience=patience)
         return Result(**{**answer, "folder": Path(answer["folder"])})
 
-    def early(self, model_id: str, revision: str) -> Path:
+    def early(self, model_id: str, revision: str, patience: float = HUB_PATIENCE_SECONDS) -> Path:
         """One `early_folder` there, for the small files that the page is built from."""
-        return Path(self._ask(model_id, revision, token="", early=True)["early"])
+        answer = self._ask(model_id, revision, token="", patience=patience, early=True)
+        return Path(answer["early"])
 
     def _ask(self, model_id: str, revision: str, **more: Any) -> dict[str, Any]:
         settings = {"MODEL_ID": model_id, "MODEL_REVISION": revision, "CACHE_DIR": str(self._cache)}
-        arguments = {
-            "settings": settings, "embedded": str(self._embedded), "patience": PATIENCE_SECONDS,
-            **more,
-        }  # fmt: skip
+        arguments = {"settings": settings, "embedded": str(self._embedded), **more}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(arguments) + "\n")

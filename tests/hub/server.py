@@ -35,6 +35,7 @@ from tests.hub.repositories import (
     step,
     token,
 )
+from tests.processes import free_port
 
 # What tests need of a Hub, whichever module it is in.
 __all__ = ["READER", "STRANGER", "WRITER", "Broken", "Hub", "InXet", "Repo"]
@@ -45,8 +46,8 @@ class Hub(State):
     """The server: runs in a thread on a port that stays its own across restarts."""
 
     def __post_init__(self) -> None:
-        self._socket: socket.socket | None = bound(0)
-        self.port = self._socket.getsockname()[1]
+        self.port = free_port()
+        self._socket: socket.socket | None = bound(self.port)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 

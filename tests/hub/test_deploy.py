@@ -525,9 +525,9 @@ def test_a_variable_of_the_spaces_own_that_will_not_do_is_told_as_such(
 def test_a_space_that_never_comes_up_is_given_up(
     hub: SpaceHub, deploy: Callable[..., Done]
 ) -> None:
-    done = deploy("--timeout-minutes", "0.02")
+    done = deploy("--timeout-minutes", "0.1")
     assert done.returncode == 1
-    assert "did not come up within 0.02 minutes; its last state was APP_STARTING" in done.stderr
+    assert "did not come up within 0.1 minutes; its last state was APP_STARTING" in done.stderr
 
 
 def test_a_hub_that_is_lost_while_a_space_is_built_is_asked_again_and_then_given_up(

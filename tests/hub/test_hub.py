@@ -17,8 +17,11 @@ from demo.generation.openvino.exported import exported_folder
 from demo.generation.profile import read_profile
 from demo.settings import read_settings
 from tests import tiny
-from tests.hub.resolving import PATIENCE_SECONDS, Client
+from tests.hub.resolving import Client
 from tests.hub.server import READER, STRANGER, Broken, Hub, Repo
+
+# Where the Hub stalls on purpose, or is gone and the client tries for long to reach it.
+PATIENCE_SECONDS = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,7 @@ def test_what_the_page_is_built_from_is_fetched_before_any_weights(
     assert read_profile(folder).persona.title == "Kettle"
     assert {path.name for path in folder.iterdir()} == set(EARLY)
     hub.fault = "stall"
-    assert client.early(model_id, repo.commit) == folder
+    assert client.early(model_id, repo.commit, PATIENCE_SECONDS) == folder
     hub.stop()
     assert client.early(model_id, repo.commit) == folder
     assert client.resolve(model_id, repo.commit).is_embedded_because("No whole copy")
@@ -108,7 +111,7 @@ def test_without_a_hub_and_a_copy_the_page_is_built_from_the_embedded_one(
     client: Client, hub: Hub, repo: Repo, model_id: str, noise: Path
 ) -> None:
     hub.stop()
-    assert client.early(model_id, repo.commit) == noise
+    assert client.early(model_id, repo.commit, PATIENCE_SECONDS) == noise
 
 
 def test_a_persona_that_cannot_be_used_gives_way_to_the_embedded_checkpoint(
@@ -285,7 +288,7 @@ def test_a_stalled_hub_is_given_up_in_time(
     hub: Hub, client: Client, repo: Repo, model_id: str, fault: Any
 ) -> None:
     hub.fault = fault
-    result = client.resolve(model_id, repo.commit)
+    result = client.resolve(model_id, repo.commit, patience=PATIENCE_SECONDS)
     assert result.is_embedded_because("The Hub stalled: nothing arrived for 3 seconds.")
     assert result.seconds < PATIENCE_SECONDS + 5
 

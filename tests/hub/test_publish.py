@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import pytest
 from gradio_client import Client
 from huggingface_hub import ModelCard
@@ -34,7 +33,7 @@ from tests.hub.publisher import (
 from tests.hub.resolving import Client as Demo
 from tests.hub.server import READER, STRANGER, Broken, Hub, InXet, Repo
 from tests.hub.verbs import Done, wait_for_step
-from tests.processes import running_app
+from tests.processes import HTTP, running_app
 from training import TrainingError
 from training.prepare import read_texts
 from training.publish import choose_tag
@@ -110,7 +109,7 @@ def test_the_app_runs_what_was_published_without_exporting_it_again(
         game = {"state": "off"}
         deadline = time.monotonic() + 30
         while game["state"] == "off" and time.monotonic() < deadline:
-            game = httpx.post(f"{app.url}/guess/next", json={}).json()
+            game = HTTP.post(f"{app.url}/guess/next", json={}).json()
         assert written["text"].startswith("The café counts 😀 teapots")
         assert f"{REPO}@{commit[:12]}" in written["source"]
         assert game["state"] in ("waiting", "ready"), game

@@ -18,7 +18,7 @@ from transformers import TrainingArguments
 
 from demo.checkpoints.files import SUMS, write_checksums
 from tests import made_up
-from tests.processes import free_port
+from tests.processes import free_port, wait_until
 from tests.training.conftest import verb
 from tests.training.forked import Training, forked, run_verb
 from tests.training.machines import ADDRESSES, INTERFACE, move_to, two_machines
@@ -78,8 +78,12 @@ def killed_when(arguments: list[object], is_time: Callable[[], bool], unsealed: 
     """Runs a verb and kills it, as no process can notice, at that moment, and before it seals that
     state."""
     with forked(_run_until_sealing, unsealed, *arguments) as process:
-        while not is_time():
+
+        def has_come() -> bool:
             assert process.poll() is None, process.finish()
+            return is_time()
+
+        wait_until(has_come, 240)
         process.send_signal(signal.SIGKILL)
         assert process.finish()[0] == -signal.SIGKILL
 
