@@ -29,9 +29,10 @@ CHECKS = [
 UNTOLD = "contains the control character"
 
 
-def send_described(url: str, count: int) -> list[str]:
+def send_described(url: str, count: int, *, derandomize: bool = False) -> list[str]:
     """Sends at least so many calls, as many to each route that the file allows as that it does
-    not; returns a text for each that was not answered as the file says."""
+    not; returns a text for each that was not answered as the file says. With `derandomize` they
+    are the same each time."""
     file = HTTP.get(f"{url}/gradio_api/openapi.json").raise_for_status().json()
     faults: list[str] = []
 
@@ -50,6 +51,7 @@ def send_described(url: str, count: int) -> list[str]:
         limits = settings(
             max_examples=-(-count // len(drawn)), deadline=None, database=None,
             phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+            derandomize=derandomize,
         )  # fmt: skip
         limits(given(cases)(send))()  # type: ignore[no-untyped-call]
     return faults

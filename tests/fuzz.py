@@ -190,19 +190,22 @@ def requests(draw: st.DrawFn) -> Sequence[bytes]:
     ]
 
 
-def send_drawn(count: int, send: Callable[[Sequence[bytes]], None]) -> None:
-    """Draws so many requests, and hands over those together that are alike but for their target."""
+def send_drawn(
+    count: int, send: Callable[[Sequence[bytes]], None], *, derandomize: bool = False
+) -> None:
+    """Draws so many requests, and hands over those together that are alike but for their target.
+    With `derandomize` they are the same each time."""
     drawn = given(requests())(lambda alike: send(alike))
     settings(
         max_examples=max(1, count // WAYS), deadline=None, database=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck), derandomize=derandomize,
     )(drawn)()  # fmt: skip
 
 
-def exchange(url: str, request: bytes) -> bytes:
+def exchange(url: str, request: bytes, timeout: float) -> bytes:
     """What comes first of the answer; nothing if the server hangs up, or waits for more."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=0.5) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout) as connection:
         try:
             connection.sendall(request)
             return connection.recv(10_000)
@@ -210,11 +213,11 @@ def exchange(url: str, request: bytes) -> bytes:
             return b""
 
 
-def status(url: str, request: bytes) -> int:
-    """Of the answer; of a call that was let in, that of its stream. 0 if there is none."""
-    answer = exchange(url, request)
+def status(url: str, request: bytes, timeout: float = 0.5) -> int:
+    """Of the answer; of a call that was let in, that of its stream. 0 if there is none in time."""
+    answer = exchange(url, request, timeout)
     event = re.search(rb'"event_id":"(\w+)"', answer)
     if event:
         route = b"GET /gradio_api/call/generate/%b HTTP/1.1\r\nhost: a\r\n\r\n"
-        answer = exchange(url, route % event[1])
+        answer = exchange(url, route % event[1], timeout)
     return int(answer.split()[1]) if answer else 0

@@ -7,6 +7,8 @@ import httpx
 
 from tests.processes import HTTP
 
+METRICS_TOKEN = "a-token-of-sixteen-or-more"
+
 
 def post_to(url: str, endpoint: str, body: str) -> httpx.Response:
     """Sends a JSON text as it is: httpx itself would refuse NaN."""
@@ -42,6 +44,14 @@ def generate(url: str, **fields: Any) -> dict[str, Any]:
     assert event == "complete", data
     record: dict[str, Any] = data[0]
     return record
+
+
+def metrics(url: str) -> dict[str, float]:
+    """What an app with METRICS_TOKEN counts."""
+    headers = {"authorization": f"Bearer {METRICS_TOKEN}"}
+    text = HTTP.get(f"{url}/metrics", headers=headers).raise_for_status().text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 def refusal(url: str, **fields: Any) -> str:

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from demo.server.admission import UNREAD_SECONDS
-from tests.app.calls import generate, post, post_to
+from tests.app.calls import METRICS_TOKEN, generate, metrics, post, post_to
 from tests.processes import HTTP, AppProcess, running_app, wait_until
 
 ENDLESS = '{"prompt": "endless"}'
@@ -20,6 +19,8 @@ TODAY = '{"prompt": "Today"}'
 SCRIPTED = ["-m", "tests.scripted_app"]
 # Calls in all, and of one visitor.
 ALL, MINE = 12, 4
+# Of the app's metrics.
+TAKEN = ("demo_calls_open", "demo_queue_depth", "demo_slots_in_use")
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,16 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
         "QUEUE_SIZE": str(ALL),
         "VISITOR_QUEUE": str(MINE),
         "TRUSTED_PROXIES": "1",
+        "METRICS_TOKEN": METRICS_TOKEN,
     }
     with running_app(SCRIPTED, tmp_path_factory.mktemp("admission"), variables) as app:
         yield app
+
+
+@pytest.fixture(autouse=True)
+def _all_places_are_free(app: AppProcess) -> None:
+    """A call that a test leaves keeps its place until the server notices."""
+    wait_until(lambda: not any(map(metrics(app.url).__getitem__, TAKEN)))
 
 
 def ask(
@@ -46,7 +54,7 @@ def ask(
 def read(app: AppProcess, answer: httpx.Response) -> Iterator[Any]:
     """The data of each event of a call; closing it is leaving."""
     url = f"{app.url}/gradio_api/call/generate/{answer.json()['event_id']}"
-    with httpx.stream("GET", url) as events:
+    with HTTP.stream("GET", url) as events:
         for line in events.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
@@ -74,7 +82,7 @@ def test_a_visitor_with_many_calls_is_told_when_to_come_back(app: AppProcess) ->
             "Your network has 4 texts waiting already. Try again in 10 s."
         )
         assert is_written(app, "10.0.0.2")
-    wait_until(lambda: is_written(app, "10.0.0.1"), 10)
+    wait_until(lambda: is_written(app, "10.0.0.1"))
 
 
 def test_when_all_places_are_taken_everybody_is_told_so(app: AppProcess) -> None:
@@ -85,7 +93,7 @@ def test_when_all_places_are_taken_everybody_is_told_so(app: AppProcess) -> None
                 break
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
         assert "12 visitors wait for the computer already" in refused.json()["detail"]
-    wait_until(lambda: is_written(app, "10.0.0.3"), 10)
+    wait_until(lambda: is_written(app, "10.0.0.3"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +130,7 @@ def test_a_call_whose_stream_nobody_opens_ends(app: AppProcess) -> None:
     body = '{"prompt": "endless", "count": 4}'
     unread = [ask(app, "10.0.4.1", body, to="generate_many") for _ in range(MINE)]
     assert [one.status_code for one in unread] == [200] * MINE
-    wait_until(lambda: is_written(app, "10.0.4.1"), UNREAD_SECONDS + 5)
+    wait_until(lambda: is_written(app, "10.0.4.1"))
     assert generate(app.url, prompt="Today")["finish_reason"] == "end_of_tweet"
     gone = HTTP.get(f"{app.url}/gradio_api/call/generate_many/{unread[0].json()['event_id']}")
     assert gone.status_code == 404
@@ -155,13 +163,13 @@ def test_an_mcp_call_is_counted_as_its_visitors_and_ends_when_it_is_cut(app: App
     url = f"{app.url}/gradio_api/mcp/"
     with ExitStack() as stack:
         for _ in range(MINE):
-            stream = httpx.stream("POST", url, json=message("endless"), headers=headers)
+            stream = HTTP.stream("POST", url, json=message("endless"), headers=headers)
             assert stack.enter_context(stream).status_code == 200
         refused = HTTP.post(url, json=message("Today"), headers=headers)
         assert refused.status_code == 429
         # What Gradio makes of them is not counted again.
         assert is_written(app, "10.0.6.2")
-    wait_until(lambda: is_written(app, "10.0.6.1"), 10)
+    wait_until(lambda: is_written(app, "10.0.6.1"))
     answer = HTTP.post(url, json=message("Today"), headers=headers)
     assert "make computers great again" in answer.text
 

@@ -53,9 +53,10 @@ def play(app: AppProcess, visitor: str, route: str, **fields: Any) -> httpx.Resp
 
 
 def dealt(app: AppProcess, visit: str | None = None) -> dict[str, Any]:
-    """The next round of a new visitor, once there is one."""
-    visitor = f"10.0.1.{next(_addresses)}"
-    for _ in range(150):
+    """The next round of a visit, or of a new one, once there is one."""
+    for _ in range(1_200):
+        # Who asks often from one address is refused.
+        visitor = "10.1.{}.{}".format(*divmod(next(_addresses), 256))
         answer = play(app, visitor, "next", visit=visit)
         record: dict[str, Any] = answer.raise_for_status().json()
         if record["state"] != "waiting":
@@ -81,6 +82,8 @@ def test_a_polite_player_gets_every_round_beside_a_greedy_one(
     app: AppProcess, control: Path
 ) -> None:
     """While somebody's text is written, too, when no text is written ahead."""
+    # The tweets have been read, and texts are written for the pool.
+    dealt(app)
     # Whenever the engine begins or ends a text, it writes to that file: the pool is full by then.
     peak = control / "peak"
     wait_until(lambda: time.time() - peak.stat().st_mtime > 2 * PAUSE_SECONDS)

@@ -6,36 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.calls import call, generate, refusal
+from tests.app.calls import METRICS_TOKEN, call, generate, metrics, refusal
 from tests.processes import HTTP, AppProcess, running_app
 
-TOKEN = "a-token-of-sixteen-or-more"
 SLUR, MASKED = "retard", "r****d"
 
 
 @pytest.fixture(scope="module")
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    variables = {"METRICS_TOKEN": TOKEN, "LOG_FORMAT": "json", "MASK_SLURS": "0"}
+    variables = {"METRICS_TOKEN": METRICS_TOKEN, "LOG_FORMAT": "json", "MASK_SLURS": "0"}
     folder = tmp_path_factory.mktemp("operated")
     with running_app(["-m", "tests.scripted_app"], folder, variables) as app:
         yield app
 
 
-def metrics(app: AppProcess) -> dict[str, float]:
-    headers = {"authorization": f"Bearer {TOKEN}"}
-    text = HTTP.get(f"{app.url}/metrics", headers=headers).raise_for_status().text
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
 def test_what_visitors_do_is_counted_without_their_words(operated: AppProcess) -> None:
-    before = metrics(operated)
+    before = metrics(operated.url)
     generate(operated.url, prompt="SECRET teapot", seed=1)
     refusal(operated.url, prompt="SECRET kettle", top_p=9)
     HTTP.get(f"{operated.url}/gradio_api/call/SECRET/SECRET")
     headers = {"content-type": "application/json"}
     HTTP.post(f"{operated.url}/gradio_api/call/SECRET", content=b"SECRET", headers=headers)
-    shown = metrics(operated)
+    shown = metrics(operated.url)
     for name in (
         'demo_texts_total{outcome="finished",reason="end_of_tweet"}',
         'demo_texts_total{outcome="refused",reason="invalid"}',

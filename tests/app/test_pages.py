@@ -13,7 +13,7 @@ import pytest
 from gradio_client import Client
 
 from tests.guessing import write_tweets
-from tests.processes import ROOT, AppProcess, free_port, running_app, wait_until
+from tests.processes import HTTP, ROOT, AppProcess, free_port, running_app, wait_until
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
 # Whatever it writes stays in one folder, and it runs as whoever runs the tests.
@@ -75,7 +75,7 @@ def proxy(pages: list[AppProcess], folder: Path, *, affinity: bool = True) -> It
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz").is_success
+        return HTTP.get(f"{url}/healthz").is_success
     except httpx.TransportError:
         return False
 
@@ -87,14 +87,15 @@ def url(pages: list[AppProcess], tmp_path: Path) -> Iterator[str]:
 
 
 def visitor(url: str, address: str) -> httpx.Client:
-    return httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=address))
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=url, transport=transport, timeout=60)
 
 
 def finished(client: httpx.Client) -> bool:
     """Whether a call's answer is found where it is asked for."""
     posted = client.post("/gradio_api/call/v2/generate", json={"prompt": "Today"})
     event_id = posted.raise_for_status().json()["event_id"]
-    answer = client.get(f"/gradio_api/call/generate/{event_id}", timeout=60)
+    answer = client.get(f"/gradio_api/call/generate/{event_id}")
     return answer.is_success and "event: complete" in answer.text
 
 
@@ -108,7 +109,7 @@ def test_every_visitor_has_a_page_and_both_have_visitors(url: str, pages: list[A
         with visitor(url, address) as client:
             assert finished(client)
             assert client.get("/").is_success
-            called = client.post("/gradio_api/mcp/", json=TOOL_CALL, headers=ACCEPT, timeout=60)
+            called = client.post("/gradio_api/mcp/", json=TOOL_CALL, headers=ACCEPT)
             assert "finish_reason" in called.text
 
     def are_all_visited() -> bool:
@@ -129,16 +130,21 @@ def test_the_queue_of_gradios_client_works(url: str) -> None:
 def test_a_round_is_answered_where_it_was_dealt(url: str) -> None:
     for dealer, answerer in zip(ADDRESSES, reversed(ADDRESSES), strict=True):
         with visitor(url, dealer) as one, visitor(url, answerer) as other:
-            wait_until(lambda one=one: dealt(one) is not None)  # type: ignore[misc]
-            ticket = dealt(one)
-            answer = other.post("/guess/answer", json={"ticket": ticket, "guess": "computer"})
+            guess = {"ticket": dealt(one), "guess": "computer"}
+            answer = other.post("/guess/answer", json=guess)
             assert answer.is_success
 
 
-def dealt(client: httpx.Client) -> str | None:
-    """The ticket of a new round, if there is one already."""
-    record: dict[str, Any] = client.post("/guess/next", json={"visit": None}).json()
-    return record.get("ticket") or None
+def dealt(client: httpx.Client) -> str:
+    """The ticket of a new round, once there is one."""
+    record: dict[str, Any] = {}
+
+    def has_ticket() -> bool:
+        record.update(client.post("/guess/next", json={"visit": None}).json())
+        return bool(record.get("ticket"))
+
+    wait_until(has_ticket)
+    return str(record["ticket"])
 
 
 def daily(page: AppProcess, day: str | None, place: int) -> dict[str, Any]:
@@ -146,11 +152,11 @@ def daily(page: AppProcess, day: str | None, place: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def is_written() -> bool:
-        answer = httpx.post(f"{page.url}/guess/daily", json={"day": day, "place": place})
+        answer = HTTP.post(f"{page.url}/guess/daily", json={"day": day, "place": place})
         found.update(answer.raise_for_status().json())
         return bool(found["state"] != "waiting")
 
-    wait_until(is_written, 20)
+    wait_until(is_written)
     return found
 
 

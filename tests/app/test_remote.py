@@ -26,7 +26,7 @@ def app(
     settings = {
         "CHECKPOINT": str(tiny_checkpoint), "CACHE_DIR": str(folder / "cache"),
         "ENGINE": "remote", "ENGINE_URL": server.url, "ENGINE_KEY": "secret-of-the-server",
-        "DEADLINE_SECONDS": "3",
+        "DEADLINE_SECONDS": "6",
     }  # fmt: skip
     with running_app(["-m", "app"], folder, settings) as app:
         wait_until(lambda: HTTP.get(f"{app.url}/readyz").is_success)

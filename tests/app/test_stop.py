@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from demo.generation.engine import SHUTTING_DOWN
 from demo.server.admission import STOPPED, STOPPING
+from demo.server.limits import BODY_SECONDS
 from tests.app.calls import post
 from tests.processes import HTTP, AppProcess, running_app, wait_until
 
@@ -88,7 +90,7 @@ def number_in_the_queue(app: AppProcess) -> int:
 
 def test_every_visitor_gets_its_text_or_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "load").touch()
-    variables = {**GENEROUS, "CONTROL": str(tmp_path), "STOP_SECONDS": "10"}
+    variables = {**GENEROUS, "CONTROL": str(tmp_path), "STOP_SECONDS": "60"}
     visits = [of_endpoint("generate", prompt="held") for _ in range(20)]
     visits += [of_endpoint("generate_many", prompt="held", count=2) for _ in range(4)]
     visits += [*[of_mcp] * 8, *[of_page] * 8]
@@ -104,7 +106,7 @@ def test_every_visitor_gets_its_text_or_a_sentence(tmp_path: Path) -> None:
         wait_until(lambda: number_in_the_queue(app) > len(waiting))
         app.process.send_signal(signal.SIGTERM)
         ready = f"{app.url}/readyz"
-        wait_until(lambda: HTTP.get(ready).json()["status"] == "stopping", seconds=5)
+        wait_until(lambda: HTTP.get(ready).json()["status"] == "stopping")
         assert HTTP.get(ready).status_code == 503
         refused = post(app.url, "{}")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
@@ -117,14 +119,14 @@ def test_every_visitor_gets_its_text_or_a_sentence(tmp_path: Path) -> None:
         written = [record for visit in writing for record in visit.result(60)]
         assert {record["finish_reason"] for record in written} == {"end_of_tweet"}
         # It was not sure that those who left would not come back.
-        assert app.process.wait(30) == 0
+        assert app.process.wait(60) == 0
         assert "Traceback" not in app.log()
 
 
 def test_a_text_that_takes_too_long_is_cut_with_a_sentence_and_nobody_holds_the_server_up(
     tmp_path: Path,
 ) -> None:
-    variables = {**GENEROUS, "TEXTS_AT_ONCE": "3", "STOP_SECONDS": "1"}
+    variables = {**GENEROUS, "TEXTS_AT_ONCE": "3", "STOP_SECONDS": "1", "PATIENT": "1"}
     with ThreadPoolExecutor() as pool, running_app(SCRIPTED, tmp_path, variables) as app:
         many = pool.submit(of_endpoint("generate_many", prompt="endless", count=2), app.url)
         one = pool.submit(of_endpoint("generate", prompt="endless"), app.url)
@@ -132,27 +134,27 @@ def test_a_text_that_takes_too_long_is_cut_with_a_sentence_and_nobody_holds_the_
         port = httpx.URL(app.url).port
         assert port
         with socket.create_connection(("127.0.0.1", port)) as slow:
+            started = time.monotonic()
             # Of which the body never comes.
             slow.sendall(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             app.process.send_signal(signal.SIGTERM)
-            started = time.monotonic()
             for record in (*many.result(60), *one.result(60)):
                 assert record["error"] == SHUTTING_DOWN
                 assert "word" in record["generated"]
             assert app.process.wait(30) == 0
-            # Two seconds on a machine that is not busy with other tests.
-            assert time.monotonic() - started < 1 + 4
+            # Two seconds on a machine that is not busy; the body would be waited for longer.
+            assert time.monotonic() - started < BODY_SECONDS - 1
         assert "Traceback" not in app.log()
 
 
 def test_a_second_signal_kills(tmp_path: Path) -> None:
-    (tmp_path / "load").touch()
-    variables = {**GENEROUS, "CONTROL": str(tmp_path)}
-    with ThreadPoolExecutor() as pool, running_app(SCRIPTED, tmp_path, variables) as app:
+    with running_app(SCRIPTED, tmp_path, {**GENEROUS, "STOP_SECONDS": "60"}) as app:
+        event_id = post(app.url, '{"prompt": "endless"}').json()["event_id"]
         # The server waits for a text only as long as somebody reads it.
-        read = pool.submit(of_endpoint("generate", prompt="endless"), app.url)
-        wait_until((tmp_path / "peak").exists)
+        told = events(f"{app.url}/gradio_api/call/generate/{event_id}")
+        assert any(data[0]["generated"] for data in told)
         app.process.send_signal(signal.SIGTERM)
         wait_until(lambda: HTTP.get(f"{app.url}/readyz").json()["status"] == "stopping")
         assert app.terminate() == -signal.SIGTERM
-        assert isinstance(read.exception(30), httpx.HTTPError)
+        with pytest.raises(httpx.HTTPError):
+            list(told)

@@ -37,7 +37,7 @@ from demo.generation.request import GenerationRequest, InvalidRequest
 from demo.generation.tokens import Progress, Unwritten
 from demo.subprocesses import NotEnoughMemory, module_command, module_environment
 from tests import tiny
-from tests.processes import ROOT
+from tests.processes import ROOT, wait_until
 
 ASK = GenerationRequest(prompt="The teapot", seed=1, max_new_tokens=20)
 GREEDY: dict[str, Any] = {"top_k": 1, "max_new_tokens": 90, "seed": 0}
@@ -57,6 +57,19 @@ def told(chunks: Iterator[Chunk]) -> tuple[str, Ending]:
 def begun(stream: Iterator[Chunk]) -> Chunk:
     """The first chunk with text in it."""
     return next(chunk for chunk in stream if chunk != WAITING)
+
+
+def held(engine: OpenVINOEngine, process: psutil.Process) -> Iterator[Chunk]:
+    """A long text that has begun, and whose worker was suspended before it was over."""
+    while True:
+        stream = engine.stream(LONG)
+        first = begun(stream)
+        process.suspend()
+        # What the worker had reported is read by then.
+        time.sleep(0.2)
+        if engine._worker._readers:
+            return itertools.chain([first], stream)
+        process.resume()
 
 
 def workers() -> list[psutil.Process]:
@@ -111,7 +124,7 @@ _shared: list[psutil.Process] = []
 
 def opened(folder: Path, **options: Any) -> OpenVINOEngine:
     named = Checkpoint(folder, folder.name, "0" * 12)
-    engine = OpenVINOEngine(folder, named, **{"slots": 8, **options})
+    engine = OpenVINOEngine(folder, named, **{"slots": 8, "stall_seconds": 60, **options})
     _opened.append(engine)
     return engine
 
@@ -360,13 +373,17 @@ def test_a_text_that_the_cache_cannot_hold_is_refused_and_more_than_it_holds_wai
 @pytest.mark.usefixtures("impatient")
 def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
     engine = opened(exported_noise, slots=1)
-    started = time.monotonic()
-    for _ in range(30):
-        told(engine.stream(LONG))
-    thirty_texts = time.monotonic() - started
     process = worker()
+
+    def cpu_seconds() -> float:
+        """What a text costs the worker, however busy the machine is."""
+        before = sum(process.cpu_times()[:2])
+        told(engine.stream(LONG))
+        return float(sum(process.cpu_times()[:2]) - before)
+
     # How many of the commands the process finds at once differs from time to time.
     for _ in range(10):
+        alone = cpu_seconds()
         process.suspend()
         # None of them has begun when it is left, and one is written at a time: what was not
         # cancelled would be written first.
@@ -376,7 +393,7 @@ def test_closing_a_stream_frees_its_place(exported_noise: Path) -> None:
         for stream in waiting:
             stream.close()
         process.resume()
-        assert told(engine.stream(LONG))[1].seconds < thirty_texts
+        assert cpu_seconds() < 10 * alone
 
 
 def test_a_text_that_is_left_and_held_all_the_cache_costs_none_that_waits(
@@ -402,29 +419,26 @@ def test_a_text_that_the_cache_has_no_room_for_yet_holds_up_no_shorter_one(
 ) -> None:
     engine = opened(exported_noise, cache_bytes=4 * BLOCK_BYTES)
     process = worker()
-    under_way = engine.stream(LONG)
-    begun(under_way)
-    process.suspend()
-    waiting = engine.stream(LONG)
+    # Kept: a stream that nobody holds is closed.
+    _under_way = held(engine, process)
+    # However little is left of the other, this one is over before it.
+    waiting, short = engine.stream(LONG), GenerationRequest(seed=1, max_new_tokens=2)
     with ThreadPoolExecutor(2) as pool:
         long_began = pool.submit(lambda: (begun(waiting), time.monotonic())[1])
         time.sleep(0.05)
-        short_ended = pool.submit(lambda: (told(engine.stream(ASK)), time.monotonic())[1])
+        short_ended = pool.submit(lambda: (told(engine.stream(short)), time.monotonic())[1])
         time.sleep(0.05)
         process.resume()
         assert short_ended.result() < long_began.result()
 
 
 def test_a_text_keeps_what_it_has_at_its_deadline(exported_noise: Path) -> None:
-    engine = opened(exported_noise, deadline_seconds=1.0)
+    engine = opened(exported_noise, deadline_seconds=3.0)
     process = worker()
-    stream = engine.stream(LONG)
-    first = begun(stream)
-    process.suspend()
-    text, ending = told(stream)
-    assert (ending.reason, first.text != "") == ("deadline", True)
+    text, ending = told(held(engine, process))
+    assert (ending.reason, text != "") == ("deadline", True)
     assert 0 < ending.new_tokens < 90
-    assert ending.seconds < 8
+    assert ending.seconds < 10
     with pytest.raises(EngineError, match=r"^The demo is busy\."):
         list(engine.stream(LONG))
     process.resume()
@@ -440,7 +454,7 @@ def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
     streams = [own.stream(LONG) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool, caplog.at_level(logging.ERROR):
         failing = [pool.submit(list, stream) for stream in streams]
-        time.sleep(0.2)
+        wait_until(lambda: len(own._worker._readers) == 3)
         process.send_signal(signal.SIGKILL)
         for future in failing:
             with pytest.raises(EngineError, match=r"^The engine stopped and is being restarted\."):
@@ -455,9 +469,9 @@ def test_a_worker_that_dies_fails_its_texts_and_is_replaced(
 def test_a_worker_that_hangs_is_killed_and_replaced_and_one_without_work_is_not(
     exported_noise: Path,
 ) -> None:
-    engine = opened(exported_noise, stall_seconds=3)
+    engine = opened(exported_noise, stall_seconds=6)
     process = worker()
-    time.sleep(4.5)
+    time.sleep(7.5)
     assert engine.health()
     assert worker().pid == process.pid, "It had no work."
     process.suspend()
@@ -469,9 +483,8 @@ def test_a_worker_that_hangs_is_killed_and_replaced_and_one_without_work_is_not(
     # It is noticed though nobody waits for a text, and from then on the engine is not healthy
     # before another worker is ready.
     replaced.suspend()
-    assert eventually(lambda: not engine.health(), seconds=10)
-    while not engine.health():
-        time.sleep(0.005)
+    assert eventually(lambda: not engine.health())
+    wait_until(engine.health)
     assert worker().pid != replaced.pid
     assert told(engine.stream(ASK))[0]
 
@@ -642,13 +655,18 @@ def test_threads_and_handles_return_to_where_they_were(own: OpenVINOEngine) -> N
             list(pool.map(lambda request: told(own.stream(request)), requests))
 
     burst()
+    burst()
     before = counts()
     burst()
     for _ in range(5):
         stream = own.stream(LONG)
         begun(stream)
         stream.close()
-    assert eventually(lambda: counts() == before), (before, counts())
+
+    def have_returned() -> bool:
+        return all(now <= then for now, then in zip(counts(), before, strict=True))
+
+    assert eventually(have_returned), (before, counts())
 
 
 @pytest.mark.parametrize("spoil", ["export.json", "openvino_model.xml"])

@@ -52,16 +52,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[CompletionsServer]:
     with serving() as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
-def _as_new(server: CompletionsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.behave()
-    server.asked.clear()
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BACK_OFF_SECONDS", 0.02)
     monkeypatch.setattr(engine_module, "ASK_SECONDS", 0.05)
 
@@ -308,17 +306,19 @@ def test_what_goes_wrong_is_a_sentence_and_a_line_in_the_log(
     patience = 1.5 if sentence in (AWAY, BUSY) or name == "500" else 60
     engine = opened(deadline_seconds=patience, engine_key="secret-of-the-server")
     server.write = write
-    if write in (mute, BAD["hangs later"][0]):
-        monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.2)
-        monkeypatch.setattr(connection, "FIRST_TOKEN_SECONDS", 0.2)
-    with caplog.at_level(logging.WARNING), pytest.raises(EngineError) as caught:
-        text_of(engine.stream(ASK))
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        if write in (mute, BAD["hangs later"][0]):
+            patched.setattr(connection, "SILENCE_SECONDS", 0.2)
+            patched.setattr(connection, "FIRST_TOKEN_SECONDS", 0.2)
+        with pytest.raises(EngineError) as caught:
+            text_of(engine.stream(ASK))
     assert str(caught.value) == sentence
     (line,) = caplog.messages
     assert line.startswith("A text failed: the engine's server ")
     assert reason in line
     assert "secret" not in line
     server.behave()
+    monkeypatch.setattr(engine, "_deadline_seconds", 60)
     assert text_of(engine.stream(ASK)) == tiny.SENTENCE
 
 
@@ -450,11 +450,13 @@ def test_a_server_that_writes_is_there_though_it_answers_nothing_else(
         hang(request, body)
 
     engine = opened()
-    server.look, server.write = refuse, write
+    server.write = write
     stream = engine.stream(GenerationRequest(seed=1, max_new_tokens=90))
+    next(chunk for chunk in stream if chunk.text)
+    server.look = refuse
     while len(asked) < 4:
-        next(stream)
         assert engine.health()
+        next(stream)
     wait_until(lambda: not engine.health(), 20)
     stream.close()
 
