@@ -15,7 +15,6 @@ SLIDERS = re.compile(
         for path in (FRONTEND / "assets").glob("*.js")
         if 'type="range"' in path.read_text(encoding="utf-8")
     )
-    or "none"
 )
 # Notes that a card left the text that was finished before.
 WATCH = """() => {

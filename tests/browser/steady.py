@@ -22,8 +22,8 @@ new PerformanceObserver((list) => {
 """
 
 
-def forget_shifts(page: Page | Frame) -> list[list[Any]]:
-    """The shifts since the page was opened or this was last called."""
+def take_shifts(page: Page | Frame) -> list[list[Any]]:
+    """Returns the shifts since the page was opened or this was last called, and forgets them."""
     found: list[list[Any]] = page.evaluate(
         """async () => {
             // What was changed just now is laid out, and told to the observer.
@@ -38,5 +38,5 @@ def forget_shifts(page: Page | Frame) -> list[list[Any]]:
 def assert_steady(page: Page | Frame, even_after_input: bool = False) -> None:
     """Nothing that was in the window moved far since the page was opened or this was last called,
     unless a visitor's key or click had it move, which browsers do not count either."""
-    shifts = [shift for shift in forget_shifts(page) if even_after_input or not shift[1]]
+    shifts = [shift for shift in take_shifts(page) if even_after_input or not shift[1]]
     assert sum(shift[0] for shift in shifts) <= MOST_SHIFT, shifts
