@@ -87,14 +87,19 @@ def measure_bandwidth() -> tuple[float, float]:
     return speed(1), speed(os.cpu_count() or 1)
 
 
-def describe_machine() -> str:
-    """The CPU, its cores, the memory and the system, in one sentence."""
+def describe_cpu() -> str:
+    """The number of its cores and its name."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{os.cpu_count()} cores of {next(names, platform.machine())}"
+
+
+def describe_machine() -> str:
+    """The CPU, its cores, the memory and the system, in one sentence."""
     gigabytes = psutil.virtual_memory().total / 2**30
     return (
-        f"{os.cpu_count()} cores of {next(names, platform.machine())}, {gigabytes:.1f} GiB of "
-        f"memory, Linux {platform.release()}, Python {platform.python_version()}."
+        f"{describe_cpu()}, {gigabytes:.1f} GiB of memory, Linux {platform.release()}, "
+        f"Python {platform.python_version()}."
     )
 
 

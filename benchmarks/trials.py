@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import BenchmarkError
-from benchmarks.measuring import describe_machine, table, today
+from benchmarks.measuring import describe_cpu, table, today
 
 ONLY = "run this trial alone, and keep the others' rows; may be given again"
 HELD = {True: "yes", False: "**no**", None: "not judged"}
@@ -35,8 +35,9 @@ Trial = Callable[[], Iterable[Row]]
 
 
 class Trials:
-    """The trials of a verb, by name, and the rows of its table: those of an earlier run on this
-    machine that are in `written`, until a trial is run again. With `only`, not all are run.
+    """The trials of a verb, by name, and the rows of its table: those of an earlier run that are
+    in `written`, until a trial is run again. With `only`, not all are run. Each row has the date
+    and the machine of its own run.
     `measured` names the columns between what was done and the bar; a trial that takes longer than
     `limit_seconds` has missed its bar."""
 
@@ -48,20 +49,14 @@ class Trials:
         limit_seconds: float,
         measured: Sequence[str] = ("measured",),
     ) -> None:
-        """Raises BenchmarkError if there is no such trial, or its rows would stand beside those of
-        another machine."""
+        """Raises BenchmarkError if there is no such trial."""
         if unknown := set(only or ()) - set(trials):
             names = ", ".join(trials)
             raise BenchmarkError(f"There is no trial {', '.join(unknown)}: {names}.")
         self._chosen = only or list(trials)
         self._trials, self._limit_seconds, self._columns = trials, limit_seconds, len(measured)
-        self._header = ("trial", "what", *measured, "bar", "held", "date")
+        self._header = ("trial", "what", *measured, "bar", "held", "date and machine")
         self._lines = self._kept(written) if written else {}
-        if only and written and written.exists() and not self._lines:
-            raise BenchmarkError(
-                f"The rows of {written} are from another machine: run all trials, or name another "
-                "folder with --results."
-            )
 
     def run(self) -> bool:
         """Whether every bar was held. After Ctrl-C, `render` has what was measured until then."""
@@ -87,7 +82,7 @@ class Trials:
     def _kept(self, path: Path) -> dict[str, list[Line]]:
         page = path.read_text(encoding="utf-8") if path.exists() else ""
         lines: dict[str, list[Line]] = {}
-        for line in page.splitlines() if describe_machine() in page else ():
+        for line in page.splitlines():
             cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
             if cells[0] in self._trials:
                 lines.setdefault(cells[0], []).append(cells)
@@ -116,7 +111,8 @@ class Trials:
     def _line(self, name: str, row: Row) -> Line:
         measured = [row.measured] if isinstance(row.measured, str) else list(row.measured)
         measured += [""] * (self._columns - len(measured))
-        return (name, *map(_cell, (row.what, *measured, row.bar)), HELD[row.held], today())
+        when = f"{today()}, {describe_cpu()}"
+        return (name, *map(_cell, (row.what, *measured, row.bar)), HELD[row.held], when)
 
 
 def _cell(text: str) -> str:

@@ -81,8 +81,8 @@ def _run(folder: Path, only: list[str] | None, results: Path | None) -> int:
             written,
             [
                 "# A cluster that loses a node",
-                f"{about} A row has the date of its own run; how busy others were is told of the "
-                f"last. {versions}.",
+                f"{about} A row has the date and the machine of its own run; how busy others "
+                f"were is told of the last. {versions}.",
                 f"{counts} {stage.name} on two nodes of a Ray cluster, served by "
                 "[deploy/ray/config.yaml](../../deploy/ray/config.yaml), with two replicas always "
                 f"unless a row says otherwise; an engine writes {SLOTS} texts at once. The page's "

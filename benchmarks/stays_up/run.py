@@ -61,8 +61,8 @@ def stays_up(
                 written,
                 [
                     "# Stays up",
-                    f"{about} A row has the date of its own run; how busy others were is told of "
-                    "the last.",
+                    f"{about} A row has the date and the machine of its own run; how busy others "
+                    "were is told of the last.",
                     f"{counts} The embedded checkpoint with default settings and a guessing game, "
                     "behind one proxy, unless a row says otherwise. All visitors share the "
                     "machine's cores with the app.",
