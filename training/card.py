@@ -14,6 +14,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT, BaseFile
 from demo.checkpoints.files import BASE, DIFFERENCE, PLOT
 from demo.checkpoints.persona import Persona, persona_of
+from demo.generation.profile import MOODS
+from demo.generation.request import FIELDS
 from training.files import read_json
 from training.recipe import PACKAGED_BASE
 from training.working_tree import ROOT
@@ -115,6 +117,8 @@ def render_card(
         rows=ROWS[recipe.get("rows", "packed")],
         plot=plot,
         generation=read_json(folder / "generation_config.json"),
+        moods=MOODS,
+        labels={name: field.label.lower() for name, field in FIELDS.items()},
         cell=_cell,
         interval=_interval,
         rate=_rate,
@@ -168,7 +172,9 @@ def _compared_epochs(metrics: dict[str, Any]) -> float:
     return float(tokens / (training["tokens"] / epochs))
 
 
-def _cell(value: float | list[float]) -> str:
+def _cell(value: float | list[float] | None) -> str:
+    if value is None:
+        return ""
     if isinstance(value, list):
         return ", ".join(f"{one:.0f}" for one in value)
     return f"{value:.4f}"

@@ -4,7 +4,6 @@ Every recipe is trained by `finetune` in a process of its own. The same command 
 comparison that was interrupted.
 """
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.cache import scratch_folder
-from demo.checkpoints.files import PLOT
 from training import TrainingError, limits
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
@@ -30,6 +28,7 @@ from training.files import (
     rounded,
     write_json,
 )
+from training.plot import draw_curves
 from training.prepare import read_texts
 from training.recipe import Recipe, read_recipe
 from training.sampling import load_fp32
@@ -104,11 +103,10 @@ def compare(
     write_json(out / "compare.json", result)
     table = render(result)
     (out / "compare.md").write_text(f"{table}\n", encoding="utf-8")
-    _draw(curves, out / "compare.png")
+    draw_curves(curves, out / "compare.png")
     print(table)
     if record_in is not None:
-        metrics = {**read_metrics(record_in), "comparison": result}
-        record(record_in, metrics, {PLOT: lambda path: shutil.copyfile(out / "compare.png", path)})
+        record(record_in, {**read_metrics(record_in), "comparison": result})
 
 
 def require_equal_budgets(recipes: Mapping[str, Recipe], tokens: int) -> None:
@@ -219,27 +217,3 @@ def render(result: Mapping[str, Any]) -> str:
             + (f"| {less[0]:+.4f} | {less[1]:+.4f} to {less[2]:+.4f} |" if less else "| | |")
         )
     return "\n".join(lines)
-
-
-def _draw(curves: Mapping[str, list[dict[str, float]]], path: Path) -> None:
-    """Bits per byte on dev by tokens seen and by minutes of training, as a PNG."""
-    # A second to import, which is needed only once all runs have ended.
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=(11, 4.5))
-    axes = figure.subplots(1, 2, sharey=True)
-    for axis, key, scale, label in zip(
-        axes,
-        ("tokens", "seconds"),
-        (1_000, 60),
-        ("tokens seen, thousands", "training time, minutes"),
-        strict=True,
-    ):
-        for name, curve in curves.items():
-            points = [(entry[key] / scale, entry["bits_per_byte"]) for entry in curve]
-            axis.plot(*zip(*points, strict=True), marker=".", label=name)
-        axis.set_xlabel(label)
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("dev, bits per byte (lower is better)")
-    axes[0].legend()
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})

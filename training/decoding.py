@@ -41,10 +41,15 @@ from training.text_distance import (
     measure_mauve,
     read_sets,
 )
+from training.text_figures import public_handles
+from training.working_tree import revision
 
 NAMES = ("temperature", "top_p", "repetition_penalty")
 # Tried beside the checkpoint's own defaults.
-TRIED = ((0.8, 1.0, 1.0), (0.9, 0.95, 1.0), (0.9, 1.0, 1.0), (1.0, 0.9, 1.0), (1.0, 0.95, 1.0))
+TRIED = (
+    (0.9, 0.95, 1.0), (0.9, 1.0, 1.0), (0.9, 1.0, 1.05), (1.0, 0.9, 1.0), (1.0, 0.95, 1.0),
+    (1.0, 1.0, 1.0),
+)  # fmt: skip
 FIRST_SEED = 1_000_000
 # With fewer texts, the figures of one setting differ from seed to seed more than settings do.
 MIN_TEXTS = 100
@@ -112,7 +117,7 @@ def decoding(
             label = ", ".join(f"{value:g}" for value in setting.values())
             drawn = draw(engine, prompts, setting, FIRST_SEED, label)
             sets.append(([one.text for one in drawn], [one.ended for one in drawn]))
-    read = read_sets(sets, *base, seed=FIRST_SEED)
+    read = read_sets(sets, public_handles(train), *base, seed=FIRST_SEED)
     noise, *trials = map(_trial, [{}, *settings], read[1:], [read[0]] * len(read[1:]))
     best = min(range(len(trials)), key=lambda i: trials[i].distance.value)
     gain = measure_gain(read[2], read[2 + best], read[0], max(1, len(trials) - 1))
@@ -129,6 +134,7 @@ def decoding(
         "prompted": sum(map(bool, prompts)),
         "first_seed": FIRST_SEED,
         "max_new_tokens": MAX_NEW_TOKENS,
+        "git_revision": revision(),
         "real": rounded(_figures(read[0])),
         "noise": noise.as_dict(),
         "tried": [trial.as_dict() for trial in trials],
@@ -164,7 +170,7 @@ def verdict(before: Trial, nearest: Trial, gain: Share) -> str:
         return f"Chosen: {nearest}. It is nearer to real tweets than {before} by {nearer}."
     return (
         f"The defaults stay: {nearest} is nearer to real tweets than {before} by {nearer}, which "
-        "chance alone can make."
+        "is not certain to be more than chance."
     )
 
 

@@ -104,8 +104,8 @@ def probabilities(detector: Detector, texts: Sequence[str]) -> np.ndarray:
 
 
 def train_likelihood_judge(real: np.ndarray, generated: np.ndarray) -> Any:
-    """A stronger judge than the detector, which cannot run beside a page: a logistic regression on
-    what two models make of a text, its bits per byte under each, `(texts, 2)`. The texts of a model
+    """A judge beside the detector, too large to run beside a page: a logistic regression on what
+    two models make of a text, its bits per byte under each, `(texts, 2)`. The texts of a model
     surprise it less than they surprise its base."""
     judge = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     return judge.fit(

@@ -16,6 +16,7 @@ import torch
 import typer
 
 from demo.checkpoints.embedded import EMBEDDED
+from demo.checkpoints.files import PLOT
 from demo.checkpoints.resolve import CheckpointError
 from demo.generation.openvino.exported import exported_folder
 from demo.generation.profile import read_profile
@@ -36,10 +37,12 @@ from training.command_line import flag, number
 from training.export_accuracy import measure_export
 from training.files import print_persona, read_metrics, resolve_folder, rounded
 from training.memorisation import Model, measure_memorisation
+from training.plot import draw_curves
 from training.prepare import read_texts
 from training.sampling import load_base, load_fp32, open_engine, read_decoding
 from training.text_figures import measure_texts
 from training.visitors import draw_groups, measure_visitors
+from training.working_tree import revision
 
 HELD_OUT = ("dev", "test", "test_time")
 ZERO_SHOT = "the base, not fine-tuned"
@@ -124,10 +127,12 @@ def evaluate(
     if not dry_run:
         metrics["evaluated"] = {
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "git_revision": revision(),
             "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "
             + ("GPU" if torch.cuda.is_available() else "no GPU"),
         }
-        record(checkpoint, metrics)
+        curves = {"": metrics["curve"]}
+        record(checkpoint, metrics, {PLOT: lambda path: draw_curves(curves, path)})
 
 
 def _score(model: Model, label: str, texts: list[str]) -> list[Score]:

@@ -35,6 +35,7 @@ from training.files import print_persona, read_metrics, resolve_folder, rounded
 from training.prepare import SPLITS, read_texts
 from training.sampling import Sample, draw, load_base, load_fp32, open_engine, read_decoding
 from training.visitors import CONTINUED, NO_PROMPT, draw_groups
+from training.working_tree import revision
 
 # The first seeds of the texts that the detector is trained and measured on.
 TRAINED_SEED, MEASURED_SEED = 3_000_000, 4_000_000
@@ -84,10 +85,9 @@ def judges(
 def _detector(
     checkpoint: Path, splits: Mapping[str, Sequence[str]], samples: int | None
 ) -> tuple[Callable[[Path], object], dict[str, Any]] | None:
-    """What saves a detector, and the figures of it and of a stronger judge; None, and a sentence,
+    """What saves a detector, and the figures of it and of a second judge; None, and a sentence,
     if none can be fitted."""
     handles = canonical.handles_in(text for texts in splits.values() for text in texts)
-    # No generated text has it, which would be all that a detector learns.
     dev, test = (
         [text for text in splits[name] if canonical.ANONYMOUS_HANDLE not in text]
         for name in ("dev", "test")
@@ -96,7 +96,7 @@ def _detector(
     resolved = resolve_folder(checkpoint)
     with open_engine(resolved) as engine:
         prompts = [""] * (samples or len(splits["dev"]))
-        trained_on = _cleaned(draw(engine, prompts, decoding, TRAINED_SEED, "dev"), handles)
+        trained_on = clean_samples(draw(engine, prompts, decoding, TRAINED_SEED, "dev"), handles)
         groups = draw_groups(
             engine,
             read_profile(checkpoint),
@@ -104,7 +104,7 @@ def _detector(
             2 * (samples or len(splits["test"])),
             MEASURED_SEED,
         )
-    cleaned = {name: _cleaned(group.samples, handles) for name, group in groups.items()}
+    cleaned = {name: clean_samples(group.samples, handles) for name, group in groups.items()}
     # What continues a whole text is none of its own, and one text alone has no interval.
     asked = {n: texts for n, texts in cleaned.items() if n != CONTINUED and len(texts) > 1}
     try:
@@ -115,19 +115,20 @@ def _detector(
         return None
     of_test = probabilities(judge, test)
     own = {name: compare(of_test, probabilities(judge, texts)) for name, texts in asked.items()}
-    strong = _measure_likelihood(resolved, dev, trained_on, test, asked)
-    print(_detector_lines(measured, own, strong))
+    second = _measure_likelihood(resolved, dev, trained_on, test, asked)
+    print(_detector_lines(measured, own, second))
     return judge.save, {
         "detector": {
             **asdict(judge.facts),
             "decoding": decoding,
             "first_seeds": [TRAINED_SEED, MEASURED_SEED],
+            "git_revision": revision(),
             **rounded(measured),
             "asked": rounded(own),
         },
         "likelihood": {
             "base": PACKAGED_BASE_ID,
-            "asked": rounded(strong),
+            "asked": rounded(second),
         },
     }
 
@@ -164,10 +165,20 @@ def _false_positives(index: Originals) -> dict[str, int]:
     return {"digests_asked": DIGEST_BATCHES * DIGESTS, "digests_found": found}
 
 
-def _cleaned(samples: Iterable[Sample], handles: frozenset[str]) -> list[str]:
-    """Cleans samples as real tweets were: the detector must not learn what cleaning leaves."""
-    texts = (canonical.clean(sample.text, handles) for sample in samples)
-    return [text for text in texts if not canonical.is_too_short(text)]
+def clean_samples(samples: Iterable[Sample], handles: frozenset[str]) -> list[str]:
+    """Cleans samples as real tweets were: the detector must not learn what cleaning leaves. A
+    handle that the model made up becomes `@user`; such texts are left out, as such tweets are: the
+    engine itself never writes it."""
+    texts = [
+        canonical.clean(one.text, handles)
+        for one in samples
+        if not canonical.is_cut_off(one.text) and not canonical.is_manual_retweet(one.text)
+    ]
+    return [
+        text
+        for text in texts
+        if canonical.ANONYMOUS_HANDLE not in text and not canonical.is_too_short(text)
+    ]
 
 
 def _index_line(index: Originals, found: dict[str, int]) -> str:
@@ -180,7 +191,7 @@ def _index_line(index: Originals, found: dict[str, int]) -> str:
 
 
 def _detector_lines(
-    figures: DetectorFigures, own: Mapping[str, GroupFigures], strong: Mapping[str, GroupFigures]
+    figures: DetectorFigures, own: Mapping[str, GroupFigures], second: Mapping[str, GroupFigures]
 ) -> str:
     def shown(share: Share) -> str:
         return f"{share.value:.3f}  [{share.low:.3f}, {share.high:.3f}]"
@@ -191,6 +202,6 @@ def _detector_lines(
         lines.append(f"{name:<22}{counts}  {shown(group.accuracy):<23}{shown(group.roc_auc)}")
     lines.append(f"{'ROC AUC by what was asked':<39}  {'detector':<23}both models' likelihoods")
     for name, group in own.items():
-        aucs = f"{shown(group.roc_auc):<23}{shown(strong[name].roc_auc)}"
+        aucs = f"{shown(group.roc_auc):<23}{shown(second[name].roc_auc)}"
         lines.append(f"{name:<28}{group.generated:>11,}  {aucs}")
     return "\n".join(lines)

@@ -57,11 +57,13 @@ class TextSet:
 
 def read_sets(
     sets: Sequence[tuple[Sequence[str], Sequence[bool] | None]],
+    public: frozenset[str],
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     seed: int,
 ) -> list[TextSet]:
-    """Sets of texts, each with whether they ended by themselves, as a base model reads them."""
+    """Sets of texts, each with whether they ended by themselves, as a base model reads them;
+    `public` are the public handles."""
     texts = [text for one, _ in sets for text in one]
     bits = np.zeros((len(texts), 2))
     places = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
@@ -77,7 +79,7 @@ def read_sets(
     clusters = cluster(np.split(places, ends), seed)
     made = []
     for (one, ended), read, labels in zip(sets, np.split(bits, ends), clusters, strict=True):
-        counts = {**count(one, ended), "base_bits_per_byte": read}
+        counts = {**count(one, public, ended), "base_bits_per_byte": read}
         lengths = np.array([len(text) for text in one])
         made.append(TextSet(np.array([counts[name] for name in COMPARED]), lengths, labels))
     return made
@@ -106,17 +108,17 @@ def measure_mauve(ours: TextSet, real: TextSet) -> Share:
 
 def measure_gain(before: TextSet, after: TextSet, real: TextSet, choices: int) -> Share:
     """By how much `after`, the nearest of so many `choices`, is nearer to the real texts than
-    `before`. The interval is wider for each choice (Bonferroni): the nearest of many is near by
-    chance, too."""
+    `before`. Their texts are paired, by prompt and seed. The interval is wider for each choice
+    (Bonferroni): the nearest of many is near by chance, too."""
 
-    def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-        figures = real.figures(c)
-        gain = distance(before.figures(a), figures) - distance(after.figures(b), figures)
+    def statistic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        figures = real.figures(b)
+        gain = distance(before.figures(a), figures) - distance(after.figures(a), figures)
         return np.asarray(gain)
 
     return jackknife_interval(
         statistic,
-        (_rows(before), _rows(after), _rows(real)),
+        (_rows(before), _rows(real)),
         confidence=1 - (1 - CONFIDENCE) / choices,
     )
 

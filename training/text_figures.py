@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE, split_words
+from demo.judging.canonical import ANONYMOUS_HANDLE, HANDLE, handles_in, split_words
 from demo.judging.originals import WINDOW_CHARACTERS, WINDOW_WORDS, window_digests, windows_of
 from training.files import rounded
 from training.intervals import share
@@ -44,8 +44,8 @@ class TextFigures:
     repetition: share of 4-grams that occurred earlier in their text (Welleck et al. 2020).
     length: 10 %, 50 % and 90 % quantiles, in characters.
     within_280: share of texts of at most 280 characters that ended by themselves.
-    public_handles, hashtags, exclamations: share of texts with at least one. `@user` is not
-        counted: our engines do not write it.
+    public_handles, hashtags, exclamations: share of texts with at least one. Of handles, those
+        that real tweets have after cleaning: what a model makes up would be `@user` in a real one.
     capitals: share of letters that are upper case. shouted: share of words of two letters or
         more that are upper case throughout.
     """
@@ -63,11 +63,13 @@ class TextFigures:
     shouted: float
 
 
-def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextFigures:
-    """The figures of a set. `ended` says of each text whether it ended by itself; by default all
-    did, as real tweets do."""
+def describe(
+    texts: Sequence[str], public: frozenset[str], ended: Sequence[bool] | None = None
+) -> TextFigures:
+    """The figures of a set. `public` are the public handles; `ended` says of each text whether it
+    ended by itself: by default all did, as real tweets do."""
     words = [words_of(text) for text in texts]
-    shares = {name: ratio(counts) for name, counts in count(texts, ended).items()}
+    shares = {name: ratio(counts) for name, counts in count(texts, public, ended).items()}
     return TextFigures(
         texts=len(texts),
         distinct_1=_distinct(words, 1),
@@ -77,11 +79,13 @@ def describe(texts: Sequence[str], ended: Sequence[bool] | None = None) -> TextF
     )
 
 
-def count(texts: Sequence[str], ended: Sequence[bool] | None = None) -> dict[str, np.ndarray]:
+def count(
+    texts: Sequence[str], public: frozenset[str], ended: Sequence[bool] | None = None
+) -> dict[str, np.ndarray]:
     """For each figure that is a ratio, what it counts in each text and among how many:
     `(texts, 2)`. Texts can be resampled by rows."""
     closed = ended if ended is not None else [True] * len(texts)
-    counted = [_count_one(text, done) for text, done in zip(texts, closed, strict=True)]
+    counted = [_count_one(text, public, done) for text, done in zip(texts, closed, strict=True)]
     return {
         name: np.array([one[name] for one in counted], dtype=float).reshape(-1, 2)
         for name in RATIOS
@@ -94,6 +98,11 @@ def ratio(counts: np.ndarray) -> np.ndarray:
     return np.asarray(found / np.maximum(among, 1))
 
 
+def public_handles(texts: Iterable[str]) -> frozenset[str]:
+    """The handles of prepared texts, in lower case, but for `@user`."""
+    return handles_in(texts) - {ANONYMOUS_HANDLE}
+
+
 def words_of(text: str) -> list[str]:
     """Its words, in any script, without links."""
     return [word.text for word in split_words(text)]
@@ -104,7 +113,7 @@ def length_quantiles(lengths: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.quantile(lengths, LENGTH_QUANTILES, axis=-1), 0, -1)
 
 
-def _count_one(text: str, ended: bool) -> dict[str, tuple[int, int]]:
+def _count_one(text: str, public: frozenset[str], ended: bool) -> dict[str, tuple[int, int]]:
     words = words_of(text)
     letters = [character for character in text if character.isalpha()]
     spoken = [word for word in words if sum(map(str.isalpha, word)) > 1]
@@ -113,7 +122,7 @@ def _count_one(text: str, ended: bool) -> dict[str, tuple[int, int]]:
     return {
         "repetition": (len(grams) - len(set(grams)), len(grams)),
         "within_280": (ended and len(text) <= TWEET_CHARACTERS, 1),
-        "public_handles": (bool(handles - {ANONYMOUS_HANDLE}), 1),
+        "public_handles": (not handles.isdisjoint(public), 1),
         "hashtags": (any(word.startswith("#") and len(word) > 1 for word in words), 1),
         "exclamations": ("!" in text, 1),
         "capitals": (sum(map(str.isupper, letters)), len(letters)),
@@ -177,15 +186,15 @@ def measure_texts(
     compared = min(len(written), len(test))
     ended = [sample.ended for sample in samples[:compared]]
     sides = {"generated": written, "real": test}
-    known = windows_of(train)
+    known, public = windows_of(train), public_handles(train)
     repeats = {name: repeating(side, known) for name, side in sides.items()}
     verbatim = {name: share(sum(found), len(found)) for name, found in repeats.items()}
     return Report(
         samples=len(samples),
         first_seed=first_seed,
         decoding=dict(decoding),
-        generated=rounded(describe(written[:compared], ended)),
-        real=rounded(describe(random.Random(first_seed).sample(test, compared))),
+        generated=rounded(describe(written[:compared], public, ended)),
+        real=rounded(describe(random.Random(first_seed).sample(test, compared), public)),
         novelty={name: rounded(novelty(side, train)) for name, side in sides.items()},
         verbatim=rounded({name: found.value for name, found in verbatim.items()}),
         verbatim_intervals=rounded(verbatim),

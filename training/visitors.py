@@ -119,7 +119,7 @@ def measure_visitors(
     openings = frozenset(groups[COMMON].prompts)
     begun = [text for text in (*train, *test) if first_words(text, OPENING_WORDS) in openings]
     # They are of train themselves, so what they repeat of it means nothing.
-    same = _marks(_real(begun), frozenset())
+    same = _marks(_real(begun), None)
     at_defaults = {
         name: np.concatenate([marks[group][name] for group in DEFAULTS]) for name in real
     }
@@ -132,7 +132,7 @@ def measure_visitors(
         "groups": {
             name: {
                 "texts": len(one["user"]),
-                **rounded({key: float(ratio(counts)) for key, counts in one.items()}),
+                **rounded({key: _share(counts) for key, counts in one.items()}),
             }
             for name, one in shown.items()
         },
@@ -148,10 +148,16 @@ def _real(texts: Sequence[str]) -> Group:
     return Group([""] * len(texts), [Sample(text, True) for text in texts])
 
 
-def _marks(group: Group, known: frozenset[bytes]) -> dict[str, np.ndarray]:
-    """What is counted in each text and among how many: `(texts, 2)`, by name."""
+def _share(counts: np.ndarray) -> float | None:
+    """None if nothing could be counted."""
+    return float(ratio(counts)) if counts[:, 1].any() else None
+
+
+def _marks(group: Group, known: frozenset[bytes] | None) -> dict[str, np.ndarray]:
+    """What is counted in each text and among how many: `(texts, 2)`, by name. Without `known`,
+    the windows of train, no text is looked up."""
     texts = [sample.text for sample in group.samples]
-    figures = count(texts, [sample.ended for sample in group.samples])
+    figures = count(texts, frozenset(), [sample.ended for sample in group.samples])
 
     def pairs(counted: Iterable[tuple[bool, bool]]) -> np.ndarray:
         return np.array(list(counted), dtype=float).reshape(-1, 2)
@@ -168,7 +174,9 @@ def _marks(group: Group, known: frozenset[bytes]) -> dict[str, np.ndarray]:
         "within_280": figures["within_280"],
         "broken": pairs((_is_broken(text), True) for text in texts),
         "empty": pairs(empty),
-        "repeats": pairs((one, True) for one in repeating(texts, known)),
+        "repeats": pairs(
+            (one, known is not None) for one in repeating(texts, known or frozenset())
+        ),
     }
 
 
@@ -189,8 +197,8 @@ def _bars(
     broken = float(ratio(ours["broken"]))
     return [
         Bar("texts with `@user`", rate(ours["user"]), None, 0.02),
-        Bar("texts with a !, of real tweets' share", against_real("exclamations"), 0.9, 1.1),
-        Bar("capitals, of real tweets' share", against_real("capitals"), 0.9, 1.1),
+        Bar("texts with a !, by real tweets' share", against_real("exclamations"), 0.9, 1.1),
+        Bar("capitals, by real tweets' share", against_real("capitals"), 0.9, 1.1),
         Bar("ended by themselves within 280 characters", rate(ours["within_280"]), 0.97, None),
         # Of these texts, not an estimate.
         Bar("texts with a control character or U+FFFD", Share(broken, broken, broken), None, 0.0),
@@ -218,9 +226,7 @@ def render(figures: Mapping[str, Any]) -> str:
     names = list(next(iter(figures["groups"].values())))
     lines = [f"{'':<40}" + "".join(f"{name:>14}" for name in names)]
     for name, group in figures["groups"].items():
-        cells = [
-            f"{group[key]:>14,}" if key == "texts" else f"{group[key]:>14.4f}" for key in names
-        ]
+        cells = [f"{group[key]:>14,}" if key == "texts" else _cell(group[key]) for key in names]
         lines.append(f"{name:<40}{''.join(cells)}")
     lines.append(f"\n{'at the defaults':<52}{'found':<28}{'bar':<16}holds")
     for bar in figures["bars"]:
@@ -230,3 +236,7 @@ def render(figures: Mapping[str, Any]) -> str:
                   if bar[end] is not None)  # fmt: skip
         lines.append(f"{bar['name']:<52}{shown:<28}{' '.join(bounds):<16}{bar['holds']}")
     return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return f"{'' if value is None else f'{value:.4f}':>14}"

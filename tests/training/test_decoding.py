@@ -78,11 +78,11 @@ def test_a_gain_is_sure_where_texts_differ_and_not_where_they_do_not() -> None:
     assert measure_distance(far, real).low > measure_distance(near, real).high
 
 
-def test_the_verdict_names_what_chance_can_make() -> None:
+def test_the_verdict_says_what_may_be_chance() -> None:
     before, nearest = trial(0.2), trial(0.1)
     assert "The defaults stay: no setting" in verdict(before, before, Share(0.0, 0.0, 0.0))
     assert verdict(before, nearest, Share(0.1, 0.05, 0.2)).startswith("Chosen: 1, top-p 1")
-    assert "which chance alone can make" in verdict(before, nearest, Share(0.1, -0.01, 0.2))
+    assert "not certain to be more than chance" in verdict(before, nearest, Share(0.1, -0.01, 0.2))
 
 
 def test_half_of_the_texts_have_a_prompt_that_leaves_a_word_to_write() -> None:

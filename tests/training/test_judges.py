@@ -9,7 +9,9 @@ import pytest
 from demo.checkpoints.files import verify_checksums
 from demo.judging import detector, originals
 from tests.training.conftest import verb
+from training import judges
 from training.prepare import SPLITS, read_texts
+from training.sampling import Sample
 
 
 @pytest.mark.usefixtures("short_samples", "tiny_base")
@@ -40,15 +42,27 @@ def test_a_checkpoint_gets_its_judges_and_their_figures(
     # A model of twelve steps is easily told from tweets, which no judge needs a base for.
     assert overall["roc_auc"]["value"] > 0.8
 
-    strong = recorded["likelihood"]["asked"]
-    assert set(strong) == set(recorded["detector"]["asked"])
-    assert {"no prompt", "the page's examples", "20 openings", "mood: Off script"} <= set(strong)
-    assert all(0 <= group["roc_auc"]["value"] <= 1 for group in strong.values())
+    second = recorded["likelihood"]["asked"]
+    assert set(second) == set(recorded["detector"]["asked"])
+    assert {"no prompt", "the page's examples", "20 openings", "mood: Off script"} <= set(second)
+    assert all(0 <= group["roc_auc"]["value"] <= 1 for group in second.values())
 
     verify_checksums(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"| no prompt | {overall['generated']} | {overall['roc_auc']['value']:.4f} |" in card
     assert f"| all | {overall['real']} | {overall['generated']} |" in card
+
+
+def test_generated_texts_are_left_out_for_what_real_ones_are_left_out_for() -> None:
+    texts = [
+        "A teapot sings for @public in the harbor.",
+        "A teapot sings for @made_up in the harbor.",
+        "RT @public: a teapot sings in the harbor.",
+        "A teapot sings in the harbor and then…",
+        "Sad!",
+    ]
+    kept = judges.clean_samples([Sample(text, True) for text in texts], frozenset({"@public"}))
+    assert kept == texts[:1]
 
 
 def test_of_few_tweets_the_index_alone_is_made(

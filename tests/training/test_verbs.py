@@ -92,6 +92,8 @@ def test_evaluate_prints_and_records_every_figure(
     card = (folder / "README.md").read_text()
     assert f"{evaluation['test']['checkpoint']['bits_per_byte']:.4f}" in card
     assert "bits_per_byte" in card.split("---")[1]
+    assert "(curve.png)" in card
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     texts = metrics["texts"]
     assert texts["samples"] == texts["generated"]["texts"] == texts["real"]["texts"] == 12
     assert set(texts["novelty"]["real"]) == {"5", "6", "7", "8", "9", "10"}

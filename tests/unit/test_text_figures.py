@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demo.judging.originals import windows_of
-from training.text_figures import count, describe, novelty, ratio, repeating
+from training.text_figures import count, describe, novelty, public_handles, ratio, repeating
 
 TEAPOTS = "The teapot counts the harbor"
 LONG = " ".join(f"word{i}" for i in range(12))
@@ -14,7 +14,9 @@ FIFTY = "abcdefghij klmnopqrst uvwxyzabcd efghijklmn opqrst"
 
 def test_every_share_by_hand() -> None:
     found = describe(
-        ["@teapot SAD news for Kettles!", "#Harbor is fine", "a b c d a b c d"], [True, True, False]
+        ["@teapot SAD news for Kettles!", "#Harbor is fine", "a b c d a b c d"],
+        frozenset({"@teapot"}),
+        [True, True, False],
     )
     assert found.texts == 3
     assert found.distinct_1 == pytest.approx(12 / 16)
@@ -29,19 +31,21 @@ def test_every_share_by_hand() -> None:
 
 
 def test_a_text_over_280_characters_is_not_within_even_if_it_ended() -> None:
-    assert describe(["a" * 281, "b" * 280]).within_280 == 0.5
+    assert describe(["a" * 281, "b" * 280], frozenset()).within_280 == 0.5
 
 
-def test_an_anonymous_handle_is_not_counted() -> None:
-    assert describe(["Thank you @user!", "@user and @teapot", "none"]).public_handles == 1 / 3
+def test_only_handles_of_real_tweets_are_public() -> None:
+    public = public_handles(["@Teapot thanks @user"])
+    texts = ["Thank you @user!", "@user and @TEAPOT", "@made_up", "none"]
+    assert describe(texts, public).public_handles == 1 / 4
 
 
 def test_figures_of_resampled_texts_are_those_of_the_texts() -> None:
     """Of a text twice and another not at all, and of each once."""
     texts = ["AB cd!", "#efgh ij kl mn"]
-    capitals = count(texts)["capitals"][np.array([[0, 0], [0, 1]])]
+    capitals = count(texts, frozenset())["capitals"][np.array([[0, 0], [0, 1]])]
     assert ratio(capitals).tolist() == [0.5, pytest.approx(2 / 14)]
-    assert describe(texts).capitals == pytest.approx(2 / 14)
+    assert describe(texts, frozenset()).capitals == pytest.approx(2 / 14)
 
 
 def test_novelty_is_what_no_known_text_has() -> None:
@@ -56,7 +60,7 @@ def test_words_of_a_script_without_spaces_are_counted() -> None:
     text = "古い急須が朝の台所で静かにお茶を飲んでいる"
     shares = novelty([text], [text[:12]])
     assert 0 < shares[5] < 1
-    assert describe([text]).distinct_2 > 0
+    assert describe([text], frozenset()).distinct_2 > 0
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,15 @@ def figures() -> dict[str, Any]:
 def test_what_is_wrong_with_texts_is_counted(figures: dict[str, Any]) -> None:
     groups = figures["groups"]
     assert groups[NO_PROMPT]["user"] == groups[NO_PROMPT]["broken"] == 0.5
-    assert (groups[NO_PROMPT]["empty"], groups[EXAMPLES]["empty"]) == (0.0, 0.5)
+    assert (groups[NO_PROMPT]["empty"], groups[EXAMPLES]["empty"]) == (None, 0.5)
     assert groups[COMMON]["within_280"] == 0.0
     assert groups["mood: Off script"]["user"] == 1.0
     assert groups["real tweets of test"]["exclamations"] == 0.5
     # Of train and test together, those that begin as the texts after an opening do.
-    assert groups[f"real tweets with the {COMMON}"]["texts"] == 3
+    same = groups[f"real tweets with the {COMMON}"]
+    assert same["texts"] == 3
+    # Tweets of train that "repeat train" would say nothing.
+    assert same["repeats"] is None
 
 
 def test_bars_are_for_the_texts_at_the_defaults(figures: dict[str, Any]) -> None:
@@ -64,7 +67,7 @@ def test_bars_are_for_the_texts_at_the_defaults(figures: dict[str, Any]) -> None
     assert bars["texts with a control character or U+FFFD"]["holds"] == "no"
     # *Continue* counts here too: 2 of 4 prompts.
     assert bars["prompts after which nothing came"]["found"]["value"] == 0.5
-    assert bars["texts with a !, of real tweets' share"]["found"]["value"] == pytest.approx(0.8)
+    assert bars["texts with a !, by real tweets' share"]["found"]["value"] == pytest.approx(0.8)
     assert "no, not certain" in render(figures)
 
 
