@@ -20,6 +20,7 @@ def bootstrap_interval(
     samples: Sequence[np.ndarray],
     *,
     is_paired: bool = False,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Share:
     """A statistic of samples with the interval that resampling them gives (Efron 1979).
@@ -42,7 +43,7 @@ def bootstrap_interval(
         vectorized=True,
         n_resamples=RESAMPLES,
         batch=_BATCH,
-        confidence_level=CONFIDENCE,
+        confidence_level=confidence,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
@@ -53,7 +54,6 @@ def jackknife_interval(
     statistic: Callable[..., Any],
     samples: Sequence[np.ndarray],
     *,
-    confidence: float = CONFIDENCE,
     low: float = -np.inf,
     high: float = np.inf,
     seed: int = 0,
@@ -81,7 +81,7 @@ def jackknife_interval(
         for group in range(groups)
     ]
     error = np.sqrt(groups - 1) * np.std(rest)
-    reach = float(t.ppf((1 + confidence) / 2, groups - 1) * error)
+    reach = float(t.ppf((1 + CONFIDENCE) / 2, groups - 1) * error)
     return Share(value, max(low, value - reach), min(high, value + reach))
 
 

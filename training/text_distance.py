@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.judging.judges import Share
 from training.bits_per_byte import run_model
-from training.intervals import CONFIDENCE, jackknife_interval
+from training.intervals import CONFIDENCE, bootstrap_interval, jackknife_interval
 from training.mauve import cluster, mauve
 from training.text_figures import count, length_quantiles, ratio
 
@@ -106,20 +106,17 @@ def measure_mauve(ours: TextSet, real: TextSet) -> Share:
     return jackknife_interval(statistic, (_rows(ours), _rows(real)), low=0, high=1)
 
 
-def measure_gain(before: TextSet, after: TextSet, real: TextSet, choices: int) -> Share:
-    """By how much `after`, the nearest of so many `choices`, is nearer to the real texts than
-    `before`. Their texts are paired, by prompt and seed. The interval is wider for each choice
-    (Bonferroni): the nearest of many is near by chance, too."""
+def measure_gap(far: TextSet, near: TextSet, real: TextSet, gaps: int) -> Share:
+    """How much farther from the real texts one set is than another, whose texts belong to its own
+    one by one, by prompt and seed. A bootstrap: what resampling adds to a distance, it adds to
+    both. The interval is wider if so many `gaps` are measured at once (Bonferroni)."""
 
-    def statistic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def statistic(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
         figures = real.figures(b)
-        gain = distance(before.figures(a), figures) - distance(after.figures(a), figures)
-        return np.asarray(gain)
+        return np.asarray(distance(far.figures(a), figures) - distance(near.figures(a), figures))
 
-    return jackknife_interval(
-        statistic,
-        (_rows(before), _rows(real)),
-        confidence=1 - (1 - CONFIDENCE) / choices,
+    return bootstrap_interval(
+        statistic, (_rows(far), _rows(real)), confidence=1 - (1 - CONFIDENCE) / gaps
     )
 
 

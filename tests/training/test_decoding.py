@@ -10,9 +10,9 @@ import pytest
 from demo.checkpoints.files import verify_checksums
 from demo.judging.judges import Share
 from tests.training.conftest import verb
-from training.decoding import NAMES, TRIED, Trial, forget_texts, openings, verdict
+from training.decoding import NAMES, TRIED, Trial, choose, forget_texts, openings
 from training.mauve import cluster, mauve
-from training.text_distance import COMPARED, TextSet, distance, measure_distance, measure_gain
+from training.text_distance import COMPARED, TextSet, distance, measure_distance, measure_gap
 
 CHANCE = np.random.default_rng(0)
 
@@ -24,9 +24,10 @@ def texts(share: float, count: int = 200) -> TextSet:
     return TextSet(counts, np.full(count, 100), np.zeros(count, dtype=int))
 
 
-def trial(distance: float) -> Trial:
-    setting = dict.fromkeys(NAMES, 1.0)
-    return Trial(setting, {}, Share(distance, 0.0, 1.0), Share(0.9, 0.8, 1.0))
+def trial(bits: float, gap: float) -> Trial:
+    """One whose gap to the nearest is at least that."""
+    some = Share(0.1, 0.0, 0.2)
+    return Trial({}, {"base_bits_per_byte": bits}, some, some, Share(gap, gap, 0.1))
 
 
 @pytest.mark.usefixtures("short_samples", "tiny_base")
@@ -46,11 +47,11 @@ def test_every_setting_is_measured_and_the_choice_recorded(
     assert (search["samples"], search["prompted"]) == (12, 6)
     # The checkpoint's own defaults are one of those that are tried anyway.
     assert len(search["tried"]) == len(TRIED)
-    best = min(search["tried"], key=lambda one: one["distance"]["value"])
-    assert search["nearest"] == {name: best[name] for name in NAMES}
-    is_sure = search["gain"]["low"] > 0
-    own = {name: search["tried"][0][name] for name in NAMES}
-    assert search["chosen"] == (search["nearest"] if is_sure else own)
+    nearest = min(search["tried"], key=lambda one: one["distance"]["value"])
+    assert nearest["gap"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    near = [one for one in search["tried"] if one["gap"]["low"] <= 0]
+    best = min(near, key=lambda one: one["figures"]["base_bits_per_byte"])
+    assert search["chosen"] == {name: best[name] for name in NAMES}
     config = json.loads((folder / "generation_config.json").read_text())
     assert search["chosen"].items() <= config.items()
     assert config["do_sample"] is True
@@ -68,21 +69,20 @@ def test_the_distance_is_zero_only_for_the_same_figures() -> None:
     assert distance(figures[::-1], figures) == pytest.approx(0.5)
 
 
-def test_a_gain_is_sure_where_texts_differ_and_not_where_they_do_not() -> None:
+def test_a_gap_is_sure_where_texts_differ_and_not_where_they_do_not() -> None:
     real, far, near, same = texts(0.5), texts(0.9), texts(0.5), texts(0.5)
-    assert measure_gain(far, near, real, choices=5).low > 0
-    gain = measure_gain(same, near, real, choices=5)
-    assert gain.low < 0 < gain.high
-    alone = measure_gain(same, near, real, choices=1)
-    assert alone.high - alone.low < gain.high - gain.low
+    assert measure_gap(far, near, real, gaps=5).low > 0
+    gap = measure_gap(same, near, real, gaps=5)
+    assert gap.low < 0 < gap.high
+    alone = measure_gap(same, near, real, gaps=1)
+    assert alone.high - alone.low < gap.high - gap.low
     assert measure_distance(far, real).low > measure_distance(near, real).high
 
 
-def test_the_verdict_says_what_may_be_chance() -> None:
-    before, nearest = trial(0.2), trial(0.1)
-    assert "The defaults stay: no setting" in verdict(before, before, Share(0.0, 0.0, 0.0))
-    assert verdict(before, nearest, Share(0.1, 0.05, 0.2)).startswith("Chosen: 1, top-p 1")
-    assert "not certain to be more than chance" in verdict(before, nearest, Share(0.1, -0.01, 0.2))
+def test_the_least_surprising_texts_are_chosen_of_those_that_may_be_nearest() -> None:
+    nearest, near, far = trial(1.7, 0.0), trial(1.6, -0.01), trial(1.4, 0.01)
+    assert choose([nearest, near, far]) is near
+    assert choose([nearest, far]) is nearest
 
 
 def test_half_of_the_texts_have_a_prompt_that_leaves_a_word_to_write() -> None:
