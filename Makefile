@@ -1,4 +1,4 @@
-# The commands that CI uses, by name.
+# Common commands, by name.
 PYTHON ?= python3
 VENV ?= .venv
 

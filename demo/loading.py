@@ -41,7 +41,7 @@ def start(serve: Callable[[Settings], None]) -> int:
 def load(settings: Settings) -> Loaded:
     """The checkpoint that the settings name, or its replacement, and the engine that runs it.
     Raises CheckpointError if there is none that can be run, UnusableServer if the completions
-    server that the settings name can never do."""
+    server that the settings name can never be used."""
 
     def loaded(checkpoint: Checkpoint) -> Loaded:
         engine = load_engine(checkpoint, settings, say)

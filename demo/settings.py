@@ -13,7 +13,7 @@ from limits import RateLimitItem, parse_many
 from demo.log import Format
 
 EngineName = Literal["auto", "openvino", "transformers", "remote"]
-# Which words a completions server is asked in; "auto" goes by what it calls itself.
+# Which variant of the completions API a server speaks; "auto" goes by what it calls itself.
 ServerKind = Literal["auto", "vllm", "sglang", "llama-server"]
 Rate = Sequence[RateLimitItem]
 
@@ -134,7 +134,6 @@ class Settings:
     """The demo's settings, and the table of its variables."""
 
     # Set by the Hub, not by an owner.
-    on_spaces: bool
     space_id: str
     zero_gpu: bool
 
@@ -160,7 +159,7 @@ class Settings:
     rate_calls: Rate = _variable("RATE_CALLS", "40/second; 1200/minute", "the same for every other request: pages, calls of each endpoint, their answers, `/count`", _rate)
     rate_rounds: Rate = _variable("RATE_ROUNDS", "90/minute", "the same for rounds of the guessing game", _rate)
     rate_parts: Rate = _variable("RATE_PARTS", "400/second", "the same for a page's scripts, styles and fonts, of which a first visit loads about 60", _rate)
-    rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "all visitors together may ask so many times as often")
+    rate_all: int = _number("RATE_ALL", 10, 1, 1_000, "the limit of all visitors together, as a multiple of one visitor's")
     trusted_proxies: int = _number("TRUSTED_PROXIES", 0, 0, 10, "proxies before this server that append to X-Forwarded-For; 1 on a Space")
     deadline_seconds: int = _number("DEADLINE_SECONDS", 120, 1, 3_600, "longest time one text may take")
     stop_seconds: int = _number("STOP_SECONDS", 10, 0, 300, "how long texts under way may go on once the demo is told to stop")
@@ -221,7 +220,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     ):
         values[revision] = _commit(values, repository, revision)
     return Settings(
-        on_spaces=on_spaces,
         space_id=environ.get("SPACE_ID", "") if on_spaces else "",
         # As the package `spaces` reads it.
         zero_gpu=environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"),

@@ -26,7 +26,10 @@ USES: Mapping[str, tuple[str, str]] = {
     "tokenizers": ("text to token ids and back", "tiktoken, for byte-level tokenizers"),
     "safetensors": ("weights without code in them", "GGUF; never pickle"),
     "numpy": ("arrays of both judges, and of weights", "torch, in processes that import it"),
-    "accelerate": ("transformers loads GGUF and trains with it", "nothing: transformers asks"),
+    "accelerate": (
+        "transformers loads onto a GPU and trains with it",
+        "nothing: transformers asks",
+    ),
     "gguf": ("merging reads the base file with it", "a base file in safetensors"),
     "pyarrow": ("parquet of prepared tweets", "polars, or JSON lines"),
     "regex": ("words and links of any script", "tables of Unicode's, kept by hand"),

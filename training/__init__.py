@@ -2,7 +2,7 @@
 
 An archive enters, a checkpoint folder leaves. Each verb is a function in the module of its name;
 `training/__main__.py` lists them in the order that data flows. Training may import `demo`, which
-must not import training; it knows nothing of Gradio, or of how a checkpoint is served.
+must not import training. Only `release` knows Gradio and Spaces.
 """
 
 from demo.checkpoints.files import CheckpointError

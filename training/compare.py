@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.cache import scratch_folder
+from demo.checkpoints.resolve import RUNS_FOLDER
 from training import TrainingError, limits
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
 from training.checkpoints import has_states, record
@@ -55,7 +56,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint"
+        return self.folder / RUNS_FOLDER
 
 
 def compare(

@@ -17,7 +17,7 @@ from demo.generation.openvino.export import export
 from demo.generation.openvino.runtime import genai, open_pipeline, ov
 from training.bits_per_byte import Figure, score_texts, summarise
 
-# Nothing is quantised at run time: in these, an fp32 export is held to transformers.
+# Nothing is quantised at run time: with these an fp32 export must write what transformers writes.
 FLOAT32 = {
     "INFERENCE_PRECISION_HINT": "f32",
     "KV_CACHE_PRECISION": "f32",

@@ -17,7 +17,7 @@ from training.documents import tokenise
 from training.files import rounded
 from training.intervals import share
 
-# The literature takes 50; a tweet has about 30, so few are that long.
+# The literature takes 50; a tweet has about 33 on average, so few are that long.
 PREFIX_TOKENS = (10, 50)
 # A tweet hardly longer than its beginning would be completed by chance.
 MIN_COMPLETED_TOKENS = 10

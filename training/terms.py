@@ -21,8 +21,9 @@ FREE_SETTINGS = frozenset({
     "fsdp", "log_every", "evaluate_every", "sample_every", "patience",
 })  # fmt: skip
 MAY_CHANGE = (
-    "the recipe's epochs, patience and *_every, --tokens, --max-steps, --minutes, --evaluations, "
-    "and the number of processes"
+    "the recipe's epochs, patience, *_every, gradient_accumulation, activation_checkpointing, "
+    "compile_layers and fsdp, --tokens, --max-steps, --minutes, --evaluations, and the number of "
+    "processes"
 )
 
 

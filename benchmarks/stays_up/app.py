@@ -18,8 +18,11 @@ FIRST_WORD_SECONDS = 0.5
 FLAT = 0.05
 # As on a Space: the owner's rates, and one proxy that says who asks.
 LIMITS = {
-    **{one.name: one.default for one in VARIABLES if one.name.startswith("RATE_")},
-    "VISITOR_QUEUE": "60",
+    **{
+        one.name: one.default
+        for one in VARIABLES
+        if one.name.startswith("RATE_") or one.name == "VISITOR_QUEUE"
+    },
     "TRUSTED_PROXIES": "1",
 }
 

@@ -17,9 +17,9 @@ from benchmarks.stays_up.app import LIMITS, App
 from benchmarks.trials import Row
 from demo.generation.engine import SHUTTING_DOWN
 from demo.generation.openvino.engine import LOST
+from demo.generation.openvino.process import WORKER
 from demo.server.admission import STOPPED
 
-WORKER = "demo.generation.openvino.worker"
 TIMES = 10
 NOTICED_SECONDS = 10.0
 BACK_SECONDS = 15.0

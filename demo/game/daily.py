@@ -2,8 +2,8 @@
 
 A quarter of the real tweets is reserved for it and never dealt in free play. Every choice is drawn
 from a hash of the date that is keyed with these tweets: instances with the same checkpoint, data
-and kind of CPU have the same ten, and so has one that was started again; who does not have the
-tweets cannot know the seeds and have the page write the texts before they are shown. Each place has
+and kind of CPU have the same ten, and so has one that was started again; without
+the tweets nobody can reckon the seeds, and have the page write the texts in advance. Each place has
 a generated text and a real one as long, of which a coin chooses one, as in free play.
 """
 

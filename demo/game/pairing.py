@@ -85,8 +85,8 @@ class Deck:
             self._by_length[length].append(number)
 
     def wants(self, length: int) -> bool:
-        """Whether a tweet of about that length is left. Asked in vain too often, the deck counts as
-        gone through and starts again."""
+        """Whether a tweet of about that length is left. After MAX_MISSES misses in a row every
+        tweet may be dealt again."""
         near = [number for number, _ in self._near(length)]
         if not self._left.isdisjoint(near):
             self._misses = 0

@@ -43,7 +43,7 @@ class EngineError(RuntimeError):
 
 
 class UnusableServer(RuntimeError):
-    """The completions server that the settings name can never do; the message is for the owner."""
+    """The completions server of the settings can never be used; the message is for the owner."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,10 @@ class Engine(Protocol):
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         """Generates; closing the iterator cancels the work and frees its place. The same request
-        gives the same text, alone or among others. The first piece comes at once, later ones about
-        every `UPDATE_SECONDS`. Raises InvalidRequest from the first `next()`, if the prompt does
-        not fit the context, EngineError if generation fails or a wait outlasts its deadline."""
+        gives the same text, alone or among others, unless the engine is a server elsewhere. The
+        first piece comes at once, later ones about every `UPDATE_SECONDS`. Raises InvalidRequest
+        from the first `next()`, if the prompt does not fit the context, EngineError if generation
+        fails or a wait outlasts its deadline."""
         ...
 
     def count_tokens(self, text: str) -> int:

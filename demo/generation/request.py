@@ -43,7 +43,7 @@ class NumberField:
             or (isinstance(value, float) and not math.isfinite(value))
         ):
             number = "whole number" if self.whole else "number"
-            # Who typed words into a field for numbers sees them there.
+            # Text is not repeated: whoever typed it still sees it in the field.
             instead = "" if isinstance(value, str) else f", not {_shown(value)}"
             raise InvalidRequest(
                 f"{self.name} must be a {number} from {self.minimum:g} to {self.maximum:,.10g}"

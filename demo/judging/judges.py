@@ -17,7 +17,7 @@ from demo.judging.detector import Detector
 from demo.judging.files import UnusableFile
 from demo.judging.originals import Originals, Passage
 
-# Training makes six.
+# Training makes four.
 MAX_GROUPS = 50
 
 _Judge = TypeVar("_Judge")

@@ -20,14 +20,14 @@ from demo.server.rates import Rates, Refusal
 
 # A visitor with this many open calls may not call a tool of MCP.
 MCP_CALLS = 4
-# A stream of answers that nobody opens for this long is ended. The time is counted in steps: a
-# server that is late with each step is late in taking the request of a reader, too.
+# A stream of answers that nobody opens for this long is ended. Counted in short steps, not by
+# one timer: while the server is busy the steps are late too, and a reader's request may be waiting.
 UNREAD_SECONDS = 5.0
 UNREAD_STEPS = 10
 FULL_RETRY_SECONDS = 10
 STOPPING_RETRY_SECONDS = 30
-QUEUE_FULL = "{} visitors wait for the computer already, and no more can."
-TOO_MANY = "Your network has {} texts waiting already."
+QUEUE_FULL = "{} calls wait or are written already, and no more can be taken."
+TOO_MANY = "Your network has {} calls open already."
 STOPPING = "The demo is being restarted."
 STOPPED = f"{STOPPING} Try again in a minute."
 UNKNOWN_EVENT = "There is no such call, or its answer was read already."

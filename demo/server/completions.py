@@ -1,7 +1,7 @@
 """An engine of ours as a completions server: `/v1/completions` and `/v1/models`, as OpenAI and vLLM
 have them, for pages that run elsewhere.
 
-What is asked for and cannot be given is refused, never ignored.
+Parameters that the engine cannot honour are refused, never ignored.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
 """What a visitor sees and a program calls: a service and the persona enter, a Gradio page leaves.
 
-Knows nothing of how text is generated or where a checkpoint comes from; imports no `demo.launch`.
+Uses engines through `Service` and the `Engine` protocol alone; must not import `demo.launch`.
 """

@@ -1,10 +1,10 @@
 """All that is changed of what Gradio serves, each with a fallback, and what is served beside it.
 
-An embed is a guest in somebody's page: it loads once it is near, and touches nothing of its host.
+An embed loads once it is near the viewport, and changes nothing of the page around it.
 A shared link shows the page's own title and picture: Gradio's way, `head=`, would put them into the
-page of everyone who embeds the demo. A Gradio that writes something else than was expected costs an
-embed these manners and one line in the log, never the start. What Gradio's client does when the
-network is lost is changed by static/network.js, which holds for a bundle from elsewhere too.
+page of everyone who embeds the demo. Where Gradio writes something else than was expected, the
+change is left out and logged; the start never fails. What Gradio's client does when the network is
+lost is changed by static/network.js, which holds for a bundle from elsewhere too.
 """
 
 import json
@@ -54,7 +54,7 @@ _FRESH = {"cache-control": "public, max-age=300"}
 CLOSE_SECONDS = 0.5
 _DAY = {"cache-control": "public, max-age=86400"}
 
-# The base sheet says this of Gradio's own page; in an embed it would be the host's.
+# Rules of Gradio's base sheet for a page of its own; in an embed they would be the host's.
 _BASE_SHEET = (
     ("body{line-height:inherit;margin:0}", ""),
     (":root{--scale-0", "gradio-app{--scale-0"),

@@ -1,4 +1,4 @@
-"""Colours and type: fanfold computer paper, green bars, a red lamp. Every colour has its home here.
+"""The page's colours and fonts, and the Gradio theme made of them. Every colour is defined here.
 
 style.css and preview.svg read the palette as custom properties (`--cd-ink`), picture.js as a prop.
 """

@@ -79,7 +79,7 @@ def test_a_visitor_with_many_calls_is_told_when_to_come_back(app: AppProcess) ->
         assert [one.status_code for one in answers] == [200] * MINE + [429]
         assert answers[-1].headers["retry-after"] == "10"
         assert answers[-1].json()["detail"] == (
-            "Your network has 4 texts waiting already. Try again in 10 s."
+            "Your network has 4 calls open already. Try again in 10 s."
         )
         assert is_written(app, "10.0.0.2")
     wait_until(lambda: is_written(app, "10.0.0.1"))
@@ -92,7 +92,7 @@ def test_when_all_places_are_taken_everybody_is_told_so(app: AppProcess) -> None
             if refused.status_code != 200:
                 break
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-        assert "12 visitors wait for the computer already" in refused.json()["detail"]
+        assert "12 calls wait or are written already" in refused.json()["detail"]
     wait_until(lambda: is_written(app, "10.0.0.3"))
 
 

@@ -66,7 +66,6 @@ def test_a_space_listens_to_the_world_unless_told_otherwise() -> None:
     assert read_settings({"SYSTEM": "spaces"}).server_name == "0.0.0.0"
     told = {"SYSTEM": "spaces", "GRADIO_SERVER_NAME": "127.0.0.1"}
     assert read_settings(told).server_name == "127.0.0.1"
-    assert read_settings({"SYSTEM": "spaces"}).on_spaces
 
 
 @pytest.mark.parametrize("contact", ["me", "http://a", "https://", "https://a b", "a@b c", "@a"])

@@ -1,8 +1,8 @@
 """Reads an archive of tweets in whatever shape it comes.
 
 A file, a folder or an address enters; valid rows leave, with what was found and what was left out.
-What a file is, its content says; what cannot be told is refused with what was tried. The layers:
-files (reading, files), their text (encodings), its records (formats, json_lists), and the tweets
+Files are recognised by their content; what is not recognised is refused with what was tried. The
+layers: files (reading, files), their text (encodings), its records (formats, json_lists), and the tweets
 in them (tweets, exports).
 """
 

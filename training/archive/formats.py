@@ -1,6 +1,7 @@
 """Turns a file into records: the rows of a table, the entries of JSON, or one text a record.
 
-What it is, its first characters tell. It is read in pieces: a million tweets would not fit.
+The format is recognised by the first characters. A file is read in pieces: a million tweets would
+not fit.
 """
 
 import csv

@@ -25,6 +25,8 @@ START_SECONDS = 120.0
 # A worker leaves nothing unsaved: one that does not end at once is killed.
 CLOSE_SECONDS = 1.0
 
+WORKER = "demo.generation.openvino.worker"
+
 log = logging.getLogger(__name__)
 
 
@@ -143,7 +145,7 @@ class WorkerProcess:
 
     def _start(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            subprocesses.module_command("demo.generation.openvino.worker", *self._arguments),
+            subprocesses.module_command(WORKER, *self._arguments),
             env=subprocesses.module_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

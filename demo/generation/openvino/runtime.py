@@ -29,7 +29,7 @@ __all__ = [
 # A longer prompt is read in several steps, between which other texts go on. The longest prompt in
 # English has about 300 tokens.
 MAX_STEP_TOKENS = 320
-# More tokens would be one more row in every step; with fewer it would not be a prompt.
+# The fewest that OpenVINO reads as a prompt; each more would add a row to every step.
 COMPANION_TOKENS = 2
 # The parent never counts this far. An id that is used twice ruins the pipeline.
 FIRST_COMPANION = 2**62

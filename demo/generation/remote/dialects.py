@@ -29,7 +29,8 @@ class Heard:
 
 
 class Dialect:
-    """vLLM's words, in which others are asked, too. They send token ids when asked to."""
+    """The completions API with vLLM's extensions, which other servers imitate: they send token ids
+    when asked to."""
 
     top_k_off = 0
 
@@ -74,7 +75,8 @@ class Dialect:
 
 
 class SGLang(Dialect):
-    """The same, but for two things: it can rule out a token only, whatever stands before it."""
+    """The same with two differences: top-k is off at -1, and a token can only be ruled out
+    everywhere, whatever stands before it."""
 
     top_k_off = -1
 

@@ -51,8 +51,8 @@ class RemoteEngine(Engine):
         self, checkpoint: Checkpoint, settings: Settings, say: Callable[[str], None]
     ) -> None:
         """Waits for the server, however long that takes, and has it write a few tokens. Raises
-        UnusableServer if it can never do, such as one with another vocabulary; CheckpointError if
-        the checkpoint's tokenizer cannot be read."""
+        UnusableServer if it can never be used, such as one with another vocabulary; CheckpointError
+        if the checkpoint's tokenizer cannot be read."""
         self._tokens, self._vocabulary = _read_checkpoint(checkpoint.folder)
         self.slots = settings.slots
         self._deadline_seconds = settings.deadline_seconds

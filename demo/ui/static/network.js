@@ -114,7 +114,7 @@ async function follow(plain, address, request) {
   }));
 }
 
-// What is read, unless nothing comes. The server writes something twice a second: a stream that is
+// What is read, unless nothing comes. The server writes something every two seconds or more often: a stream that is
 // silent is lost if the server does not answer either, and if it is silent for long.
 async function unlessLost(reading) {
   const came = reading.then(() => true, () => true);
