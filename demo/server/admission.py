@@ -31,9 +31,6 @@ TOO_MANY = "Your network has {} calls open already."
 STOPPING = "The demo is being restarted."
 STOPPED = f"{STOPPING} Try again in a minute."
 UNKNOWN_EVENT = "There is no such call, or its answer was read already."
-READ_ELSEWHERE = "Another connection is reading this answer."
-# A reader whose connection was cut may come back before the server has noticed the cut.
-READER_SECONDS = 1.0
 # Carries a call's number from the request to the function. Gradio hands an MCP request's headers
 # on to the call that it makes of it.
 HEADER = "x-demo-call"
@@ -63,8 +60,6 @@ class Stream:
     calls: dict[str, Call] = field(default_factory=dict)
     # Requests under way that read it or add a call to it.
     users: int = 0
-    # Held by its one reader.
-    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     # Ends it, unless somebody uses it before.
     end_later: asyncio.Handle | None = None
 
@@ -231,17 +226,8 @@ class Admission:
         return None
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets one reader in: of several, Gradio would give each a part, and end all when one
-        leaves."""
         stream = self._stream_of(scope)
-        try:
-            if stream:
-                await asyncio.wait_for(stream.reading.acquire(), READER_SECONDS)
-        except TimeoutError:
-            await JSONResponse({"detail": READ_ELSEWHERE}, 409)(scope, receive, send)
-            return
-        # The reader before may have ended it.
-        if stream is None or self._stream_of(scope) is not stream:
+        if stream is None:
             await JSONResponse({"detail": UNKNOWN_EVENT}, 404)(scope, receive, send)
             return
         is_complete = False
@@ -259,7 +245,6 @@ class Admission:
             # be read.
             goes_on = is_complete and not all(call.has_ended for call in stream.calls.values())
             self._leave(stream, UNREAD_STEPS if goes_on else 0)
-            stream.reading.release()
 
     def _stream_of(self, scope: Scope) -> Stream | None:
         path = get_route_path(scope)

@@ -137,17 +137,6 @@ def test_a_call_whose_stream_nobody_opens_ends(app: AppProcess) -> None:
     assert "read already" in gone.json()["detail"]
 
 
-def test_an_answer_has_one_reader(app: AppProcess) -> None:
-    asked = ask(app, "10.0.7.1")
-    with closing(read(app, asked)) as first:  # type: ignore[type-var]
-        next(first)
-        second = HTTP.get(f"{app.url}/gradio_api/call/generate/{asked.json()['event_id']}")
-        assert second.status_code == 409
-        assert second.json()["detail"] == "Another connection is reading this answer."
-        assert next(first)[0]["generated"]
-    assert "KeyError" not in app.log()
-
-
 def test_a_call_whose_reader_is_cut_ends(app: AppProcess) -> None:
     address = urlsplit(app.url)
     for _ in range(2 * MINE):
