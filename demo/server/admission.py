@@ -60,6 +60,8 @@ class Stream:
     calls: dict[str, Call] = field(default_factory=dict)
     # Requests under way that read it or add a call to it.
     users: int = 0
+    # That were ever let in. The page opens a second one when a text is asked for at another's end.
+    readers: int = 0
     # Ends it, unless somebody uses it before.
     end_later: asyncio.Handle | None = None
 
@@ -230,16 +232,24 @@ class Admission:
         if stream is None:
             await JSONResponse({"detail": UNKNOWN_EVENT}, 404)(scope, receive, send)
             return
-        is_complete = False
+        is_begun = is_complete = False
 
         async def watched(message: Message) -> None:
-            nonlocal is_complete
+            nonlocal is_begun, is_complete
+            is_begun = True
             await send(message)
             is_complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         self._use(stream)
+        stream.readers += 1
         try:
             await self.app(scope, receive, watched)
+        except Exception:
+            # Of several readers, Gradio ends all with an error when one leaves.
+            if stream.readers < 2 or not is_begun:
+                raise
+            if not is_complete:
+                await watched({"type": "http.response.body"})
         finally:
             # Gradio completes a stream when its calls have ended; one that came meanwhile may still
             # be read.

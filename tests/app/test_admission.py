@@ -137,6 +137,18 @@ def test_a_call_whose_stream_nobody_opens_ends(app: AppProcess) -> None:
     assert "read already" in gone.json()["detail"]
 
 
+def test_of_two_readers_of_an_answer_one_may_leave(app: AppProcess) -> None:
+    asked = ask(app, "10.0.7.1")
+    with closing(read(app, asked)) as second:  # type: ignore[type-var]
+        with closing(read(app, asked)) as first:  # type: ignore[type-var]
+            next(first)
+            next(second)
+        # What is left of the stream comes to its end.
+        assert len(list(second)) < 100
+    assert "Traceback" not in app.log()
+    assert "admission.py" not in app.log()
+
+
 def test_a_call_whose_reader_is_cut_ends(app: AppProcess) -> None:
     address = urlsplit(app.url)
     for _ in range(2 * MINE):
