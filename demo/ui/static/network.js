@@ -90,7 +90,9 @@ async function follow(plain, address, request) {
         if (done) break;
         text += decoder.decode(value, { stream: true });
         isWhole ||= text.includes('"msg":"close_stream"');
-        const end = text.lastIndexOf("\n\n") + 1;
+        // Whole messages, with the empty line that ends the last: without it, Gradio would act on that only
+        // once more comes, and take a stream that is over for one to which a new call belongs.
+        const end = text.includes("\n\n") ? text.lastIndexOf("\n\n") + 2 : 0;
         // For Gradio, another reason to load the page again.
         sink.enqueue(encoder.encode(text.slice(0, end).replaceAll('"session_not_found":true', '"session_not_found":false')));
         text = text.slice(end);
