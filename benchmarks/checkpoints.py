@@ -43,10 +43,12 @@ OptionalResults = Annotated[
 
 @dataclass(frozen=True)
 class Target:
-    """A checkpoint folder, and the settings with which our app serves it."""
+    """A checkpoint folder, whether its weights are random, and the settings with which our app
+    serves it."""
 
     name: str
     folder: Path
+    is_random: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,7 +72,7 @@ def make_target(name: CheckpointName, scratch: Path) -> Target:
     title = "a tiny shape" if name is CheckpointName.TINY else "gpt2-medium's shape"
     # What our app derives from the checkpoint is deleted with it.
     variables = {"CHECKPOINT": str(folder), "CACHE_DIR": str(scratch / "cache")}
-    return Target(title, folder, variables)
+    return Target(title, folder, True, variables)
 
 
 def read_parameters(checkpoint: Path) -> int:

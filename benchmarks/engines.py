@@ -10,7 +10,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -27,7 +27,7 @@ LARGEST_BATCH = 16
 # Positions of each text; with the prompt, none has more.
 LONGEST_TEXT = 256
 TEMPERATURE = 0.9
-TOP_P = 0.95
+REPETITION_PENALTY = 1.1
 SEED = 7
 
 Found = TypeVar("Found")
@@ -61,15 +61,20 @@ class Worker:
             self.close()
             raise
 
-    def run(self, batch: int, new_tokens: int) -> float:
+    def run(self, batch: int, new_tokens: int, top_p: float) -> float:
         """Seconds for a batch of prompts, and as many new tokens after each. Raises WorkerFailed if
         it ended."""
-        return self._ask(_decode, batch, new_tokens)
+        return self._ask(_decode, batch, new_tokens, top_p)
+
+    def nats(self, documents: Sequence[Sequence[int]]) -> float:
+        """The negative log-likelihood of all documents, the first token of each given. Raises
+        WorkerFailed if the process ended."""
+        return self._ask(_nats, documents)
 
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _ask(self, function: Callable[..., Found], *arguments: int) -> Found:
+    def _ask(self, function: Callable[..., Found], *arguments: object) -> Found:
         try:
             return self._pool.submit(function, *arguments).result()
         except BrokenProcessPool as error:
@@ -100,10 +105,23 @@ def _first_logits() -> Logits | None:
     return _opened.logits(make_prompts(1, _opened.vocab_size))
 
 
-def _decode(batch: int, new_tokens: int) -> float:
+def _nats(documents: Sequence[Sequence[int]]) -> float:
+    by_length = sorted(documents, key=len)
+    total = 0.0
+    for start in range(0, len(by_length), LARGEST_BATCH):
+        batch = by_length[start : start + LARGEST_BATCH]
+        ids = np.zeros((len(batch), len(batch[-1])), np.int64)
+        mask = np.zeros_like(ids)
+        for row, document in enumerate(batch):
+            ids[row, : len(document)], mask[row, : len(document)] = document, 1
+        total += _opened.nats(ids, mask)
+    return total
+
+
+def _decode(batch: int, new_tokens: int, top_p: float) -> float:
     prompts = make_prompts(batch, _opened.vocab_size)
     started = time.perf_counter()
-    made = _opened.decode(prompts, new_tokens)
+    made = _opened.decode(prompts, new_tokens, top_p)
     seconds = time.perf_counter() - started
     assert np.shape(made) == (batch, new_tokens), np.shape(made)
     return seconds
@@ -116,8 +134,23 @@ def make_prompts(batch: int, vocab_size: int) -> Ids:
     return np.array(rows, np.int64)
 
 
+def read_documents(checkpoint: Path, data: Path, count: int) -> tuple[list[list[int]], int]:
+    """The token ids of so many tweets of test, of those that `prepare` wrote to `data`, and how
+    many bytes these tweets are."""
+    from transformers import AutoTokenizer
+
+    from training.documents import tokenise
+    from training.prepare import read_prepared
+
+    texts = read_prepared(data, ("test",)).texts["test"]
+    chosen = random.Random(SEED).sample(texts, min(count, len(texts)))
+    documents = tokenise(chosen, AutoTokenizer.from_pretrained(checkpoint), LONGEST_TEXT)
+    return [one.ids for one in documents], sum(one.scored_bytes for one in documents)
+
+
 class Engine:
-    """Decodes a batch with temperature and top-p, without stopping at the end-of-text token.
+    """Decodes a batch with temperature, top-p and a repetition penalty, without stopping at the
+    end-of-text token.
 
     An engine that leaves the loop and the draw to its caller has `forward` alone.
     """
@@ -136,33 +169,69 @@ class Engine:
         position; 0 begins a new batch."""
         raise NotImplementedError
 
-    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
-        made = [draw(self.forward(prompts, 0), self._random)]
-        for position in range(PROMPT_TOKENS, PROMPT_TOKENS + new_tokens - 1):
-            made.append(draw(self.forward(made[-1][:, None], position), self._random))
-        return np.stack(made, axis=1)
+    def decode(self, prompts: Ids, new_tokens: int, top_p: float) -> Ids:
+        """New ids [batch, new_tokens] after prompts [batch, tokens]."""
+        texts, ids, position = prompts, prompts, 0
+        for _ in range(new_tokens):
+            logits = penalise(self.forward(ids, position), texts)
+            position = texts.shape[1]
+            ids = draw(logits, top_p, self._random)[:, None]
+            texts = np.concatenate([texts, ids], axis=1)
+        return texts[:, prompts.shape[1] :]
 
     def logits(self, prompts: Ids) -> Logits | None:
         return self.forward(prompts, 0)
 
+    def nats(self, ids: Ids, mask: Ids) -> float:
+        """The negative log-likelihood of ids [batch, tokens], padded on the right where the mask is
+        0, read token by token, as texts are written."""
+        total = 0.0
+        for end in range(1, ids.shape[1]):
+            logits = self.forward(ids[:, end - 1 : end], end - 1)[:, None]
+            total += count_nats(logits, ids[:, end : end + 1], mask[:, end : end + 1])
+        return total
 
-def draw(logits: Logits, chance: np.random.Generator) -> Ids:
+
+def count_nats(logits: Logits, ids: Ids, mask: Ids) -> float:
+    """The negative log-likelihood of ids [batch, tokens] by logits [batch, tokens, vocabulary],
+    where the mask is not 0."""
+    from scipy.special import log_softmax
+
+    likelihoods = np.take_along_axis(log_softmax(logits, axis=2), ids[:, :, None], axis=2)
+    return -float((likelihoods[:, :, 0] * mask).sum(dtype=np.float64))
+
+
+def penalise(logits: Logits, texts: Ids) -> Logits:
+    """Logits [batch, vocabulary] with the tokens of each text [batch, tokens] less likely
+    (Keskar et al. 2019)."""
+    penalised = logits.copy()
+    seen = np.take_along_axis(logits, texts, axis=1)
+    divided = np.where(seen > 0, seen / REPETITION_PENALTY, seen * REPETITION_PENALTY)
+    np.put_along_axis(penalised, texts, divided.astype(np.float32), axis=1)
+    return penalised
+
+
+def draw(logits: Logits, top_p: float, chance: np.random.Generator) -> Ids:
     """One token for each row of logits [batch, vocabulary], by temperature and top-p
     (Holtzman et al. 2020)."""
     weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(TEMPERATURE))
+    points = chance.random(len(logits))
     return np.array(
-        [_draw(*row) for row in zip(weights, chance.random(len(logits)), strict=True)], np.int64
+        [_draw(row, top_p, point) for row, point in zip(weights, points, strict=True)], np.int64
     )
 
 
-def _draw(weights: Logits, point: float) -> int:
+def _draw(weights: Logits, top_p: float, point: float) -> int:
     total = weights.sum()
+    if top_p == 1:
+        sums = np.cumsum(weights, dtype=np.float64)
+        return int(np.searchsorted(sums, point * sums[-1], side="right"))
     # All tokens below this weight together are less than what top-p leaves out, so the nucleus is
     # among the others: only they need to be sorted.
-    candidates = np.flatnonzero(weights >= total * (1 - TOP_P) / weights.size)
+    candidates = np.flatnonzero(weights >= total * (1 - top_p) / weights.size)
     order = candidates[np.argsort(weights[candidates])[::-1]]
     shares = np.cumsum(weights[order], dtype=np.float64)
-    nucleus = int(np.searchsorted(shares, TOP_P * total)) + 1
+    nucleus = int(np.searchsorted(shares, top_p * total)) + 1
     return int(order[np.searchsorted(shares, point * shares[nucleus - 1], side="right")])
 
 
@@ -174,27 +243,34 @@ class OpenVINO(Engine):
 
     def open(self, folder: Path, threads: int) -> None:
         from demo.generation.openvino.engine import SETTINGS
-        from demo.generation.openvino.runtime import Companion, genai, open_pipeline, ov
+        from demo.generation.openvino.exported import Exported
+        from demo.generation.openvino.runtime import Companion, open_pipeline, ov
 
-        self._genai: Any = genai
         self._ov: Any = ov
+        self._exported = Exported.read(folder)
+        self._folder = folder
+        self._model: Any = None
         properties: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
         self._pipeline = open_pipeline(str(folder), self.SLOTS, self.CACHE_BLOCKS, properties)
         self._companion = Companion(self._pipeline)
         # A request id that is used twice breaks the pipeline.
         self._request_ids = itertools.count()
 
-    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
+    def decode(self, prompts: Ids, new_tokens: int, top_p: float) -> Ids:
+        from demo.generation.openvino.worker import read_sampling
+
         handles = []
         for seed, prompt in enumerate(prompts, start=SEED):
-            config = self._genai.GenerationConfig(
-                do_sample=True,
-                temperature=TEMPERATURE,
-                top_p=TOP_P,
-                max_new_tokens=new_tokens,
-                ignore_eos=True,
-                rng_seed=seed,
-            )
+            command = {
+                "limit": new_tokens,
+                "temperature": TEMPERATURE,
+                "top_p": top_p,
+                "top_k": 0,
+                "repetition_penalty": REPETITION_PENALTY,
+                "seed": seed,
+            }
+            config = read_sampling(command, self._exported)
+            config.ignore_eos = True
             ids = self._ov.Tensor(prompt[None])
             handles.append(self._pipeline.add_request(next(self._request_ids), ids, config))
         # All of them are of one length, and so end with one step.
@@ -205,6 +281,18 @@ class OpenVINO(Engine):
 
     def logits(self, prompts: Ids) -> None:
         """The pipeline keeps them; the demo's own tests hold its texts to transformers'."""
+
+    def nats(self, ids: Ids, mask: Ids) -> float:
+        """By the same export with the same settings, compiled once more without the pipeline."""
+        import torch
+
+        from demo.generation.openvino.engine import SETTINGS
+        from training.export_accuracy import ExportedModel
+
+        if self._model is None:
+            self._model = ExportedModel(self._folder, SETTINGS, LONGEST_TEXT)
+        found = self._model(torch.from_numpy(ids), torch.from_numpy(mask), use_cache=False)
+        return count_nats(found.logits[:, :-1].numpy(), ids[:, 1:], mask[:, 1:])
 
 
 class Transformers(Engine):
@@ -224,13 +312,14 @@ class Transformers(Engine):
         self._torch: Any = torch
         self._config: Any = transformers.GenerationConfig
 
-    def decode(self, prompts: Ids, new_tokens: int) -> Ids:
+    def decode(self, prompts: Ids, new_tokens: int, top_p: float) -> Ids:
         ids = self._torch.from_numpy(prompts)
         config = self._config(
             do_sample=True,
             temperature=TEMPERATURE,
-            top_p=TOP_P,
+            top_p=top_p,
             top_k=0,
+            repetition_penalty=REPETITION_PENALTY,
             max_new_tokens=new_tokens,
             pad_token_id=0,
         )
@@ -243,6 +332,13 @@ class Transformers(Engine):
         with self._torch.no_grad():
             rows: Logits = self._model(self._torch.from_numpy(prompts)).logits[:, -1].numpy()
         return rows
+
+    def nats(self, ids: Ids, mask: Ids) -> float:
+        with self._torch.no_grad():
+            logits = self._model(
+                self._torch.from_numpy(ids), attention_mask=self._torch.from_numpy(mask)
+            ).logits
+        return count_nats(logits[:, :-1].numpy(), ids[:, 1:], mask[:, 1:])
 
 
 class OnnxRuntime(Engine):

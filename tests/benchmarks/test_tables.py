@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    RepetitionPenaltyLogitsProcessor,
+)
 
 from benchmarks import guess, prepare, raw, report
-from benchmarks.engines import TEMPERATURE, TOP_P, draw
+from benchmarks.engines import REPETITION_PENALTY, TEMPERATURE, count_nats, draw, penalise
 from benchmarks.exports import export_gguf
 from benchmarks.guess import Played, Round
 from benchmarks.measuring import RESULTS, number, spread
@@ -74,14 +79,48 @@ def test_a_script_that_sees_what_gives_a_kind_away_is_found_out() -> None:
     assert guess.share_right([True, False] * 50) == ("50.0%", "40.4% to 59.6%")
 
 
-def test_tokens_are_drawn_from_the_nucleus_by_their_shares() -> None:
+@pytest.mark.parametrize(
+    ("top_p", "expected"),
+    [(0.95, [0.625, 0.3125, 0.0625, 0, 0]), (1.0, [0.6, 0.3, 0.06, 0.03, 0.01])],
+)
+def test_tokens_are_drawn_from_the_nucleus_by_their_shares(
+    top_p: float, expected: list[float]
+) -> None:
     """Top-p 0.95 keeps the first three; the others are drawn never."""
     shares = np.array([0.6, 0.3, 0.06, 0.03, 0.01])
     logits = np.log(shares).astype(np.float32) * TEMPERATURE
-    drawn = draw(np.tile(logits, (20_000, 1)), np.random.default_rng(0))
+    drawn = draw(np.tile(logits, (20_000, 1)), top_p, np.random.default_rng(0))
     found = np.bincount(drawn, minlength=5) / len(drawn)
-    assert TOP_P == 0.95
-    assert found == pytest.approx([0.625, 0.3125, 0.0625, 0, 0], abs=0.01)
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+def test_the_penalty_and_the_bits_are_those_of_transformers() -> None:
+    chance = np.random.default_rng(0)
+    logits = chance.normal(size=(3, 50)).astype(np.float32)
+    texts = chance.integers(50, size=(3, 7))
+    theirs = RepetitionPenaltyLogitsProcessor(REPETITION_PENALTY)(
+        torch.from_numpy(texts), torch.from_numpy(logits)
+    )
+    assert penalise(logits, texts) == pytest.approx(theirs.numpy())
+    ids, mask = chance.integers(50, size=(3, 1)), np.array([[1], [1], [0]])
+    entropy = torch.nn.functional.cross_entropy(
+        torch.from_numpy(logits[:2]), torch.from_numpy(ids[:2, 0]), reduction="sum"
+    )
+    assert count_nats(logits[:, None], ids, mask) == pytest.approx(float(entropy))
+
+
+def test_a_peer_that_costs_more_bits_is_not_held_against_ours() -> None:
+    """ONNX Runtime is the fastest, and costs half a per cent; llama.cpp is half as fast."""
+    rows = []
+    for peer, bits, speed in zip(raw.PEERS, (1.001, 1.005, 1.0, 1.0), (5, 20, 10, 1), strict=True):
+        row = raw.Row("embedded", peer.name, not peer.is_ours, 1e8, bits_per_byte=bits)
+        row.speeds = [raw.Speeds(raw.Load(1, 64, 1.0), [float(speed)], [0.0])]
+        rows.append(row)
+    (table,) = (part for part in raw.render(rows, (1e9, 2e9)) if part.startswith("| engine"))
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
+    ratios = {peer.name: cells[peer.name][7] for peer in raw.PEERS}
+    assert list(ratios.values()) == ["0.50", "2.00", "1.00", "0.10"]
+    assert cells["ONNX Runtime int8"][4] == "1.0050 (+0.50 %)"
 
 
 @pytest.mark.parametrize("make", [tiny.gpt2, tiny.llama])
