@@ -1,10 +1,10 @@
 """The Daily Ten: the same ten texts for everyone on a date, made of the date and the tweets alone.
 
 A quarter of the real tweets is reserved for it and never dealt in free play. Every choice is drawn
-from a hash of the date that is keyed with these tweets: instances with the same checkpoint, data
-and kind of CPU have the same ten, and so has one that was started again; without
-the tweets nobody can reckon the seeds, and have the page write the texts in advance. Each place has
-a generated text and a real one as long, of which a coin chooses one, as in free play.
+from a hash of the date that is keyed with these tweets. So instances with the same checkpoint, data
+and kind of CPU have the same ten, also after a restart; and nobody without the tweets can compute
+the seeds and have the page write the texts in advance. Each place has a generated text and a real
+one of the same length, of which a coin chooses one, as in free play.
 """
 
 from collections.abc import Callable, Sequence
