@@ -134,17 +134,16 @@ def make_prompts(batch: int, vocab_size: int) -> Ids:
     return np.array(rows, np.int64)
 
 
-def read_documents(checkpoint: Path, data: Path, count: int) -> tuple[list[list[int]], int]:
-    """The token ids of so many tweets of test, of those that `prepare` wrote to `data`, and how
-    many bytes these tweets are."""
+def read_documents(checkpoint: Path, data: Path) -> tuple[list[list[int]], int]:
+    """The token ids of each tweet of test that `prepare` wrote to `data`, and how many bytes these
+    tweets are."""
     from transformers import AutoTokenizer
 
     from training.documents import tokenise
     from training.prepare import read_prepared
 
     texts = read_prepared(data, ("test",)).texts["test"]
-    chosen = random.Random(SEED).sample(texts, min(count, len(texts)))
-    documents = tokenise(chosen, AutoTokenizer.from_pretrained(checkpoint), LONGEST_TEXT)
+    documents = tokenise(texts, AutoTokenizer.from_pretrained(checkpoint), LONGEST_TEXT)
     return [one.ids for one in documents], sum(one.scored_bytes for one in documents)
 
 

@@ -91,7 +91,6 @@ PEERS = (
 REPEATS = 7
 # A peer that costs more bits per byte than this, in per cent, is not held against ours.
 EQUAL_QUALITY_PERCENT = 0.3
-QUALITY_TEXTS = 300
 THREADS = os.cpu_count() or 1
 
 
@@ -278,7 +277,7 @@ def _measure_quality(
     """Fills in the bits per byte, on the same held-out tweets for every engine."""
     # In a process of its own, as torch is: what this one shares with an engine is not counted.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        documents, size = pool.submit(read_documents, checkpoint, data, QUALITY_TEXTS).result()
+        documents, size = pool.submit(read_documents, checkpoint, data).result()
     for peer, worker in workers.items():
         _say(f"{peer.name} reads {len(documents)} tweets …")
         rows[peer].bits_per_byte = worker.nats(documents) / math.log(2) / size
@@ -313,8 +312,8 @@ def render(rows: Sequence[Row], bandwidth: tuple[float, float]) -> list[str]:
         "Memory: PSS of the process when it ran alone. Outside load: how many cores everybody "
         "else kept busy, the median over the runs (highest). Logits: their correlation with "
         "transformers' after one prompt; OpenVINO GenAI gives none.",
-        f"Bits per byte: of {QUALITY_TEXTS} held-out tweets, and how much more than "
-        f"transformers'. A peer that costs more than {EQUAL_QUALITY_PERCENT} % is shown, and not "
+        "Bits per byte: on the tweets of test, and how much more than transformers'. A peer that "
+        f"costs more than {EQUAL_QUALITY_PERCENT} % is shown, and not "
         "held against the others: × is by the fastest peer that does not. Random weights have no "
         "such figure; there an engine costs what it costs the trained checkpoint.",
     ]
