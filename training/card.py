@@ -113,8 +113,7 @@ def render_card(
         warm_up=_warm_up(metrics),
         cautions=cautions(metrics),
         compared_epochs=_compared_epochs(metrics),
-        # Before there were others, every recipe packed its tweets.
-        rows=ROWS[recipe.get("rows", "packed")],
+        rows=ROWS[recipe["rows"]],
         plot=plot,
         generation=read_json(folder / "generation_config.json"),
         moods=MOODS,
@@ -130,8 +129,7 @@ def render_card(
 
 def _method(metrics: dict[str, Any]) -> str:
     method = metrics["recipe"]["method"]
-    # Before these were counted, nobody looked.
-    tensors, changed = (metrics["training"].get(name, 0) for name in ("tensors", "tensors_changed"))
+    tensors, changed = (metrics["training"][name] for name in ("tensors", "tensors_changed"))
     if method == "full" and changed < tensors:
         return f"{changed:,} of {tensors:,} tensors of weights fine-tuned; the rest did not change"
     return METHODS[method]
@@ -139,7 +137,7 @@ def _method(metrics: dict[str, Any]) -> str:
 
 def _warm_up(metrics: dict[str, Any]) -> str:
     """As long as it was in this run, which may be shorter than its recipe thinks."""
-    steps = metrics["training"].get("warmup_steps", metrics["recipe"]["warmup_steps"])
+    steps = metrics["training"]["warmup_steps"]
     return (
         f"warm-up over {100 * steps:g} % of the run" if 0 < steps < 1 else f"{steps} warm-up steps"
     )
@@ -168,8 +166,7 @@ def _compared_epochs(metrics: dict[str, Any]) -> float:
         return 0.0
     tokens = max(run["curve"][-1]["tokens"] for run in metrics["comparison"]["runs"].values())
     training = metrics["training"]
-    epochs: float = training.get("epochs") or metrics["recipe"]["epochs"]
-    return float(tokens / (training["tokens"] / epochs))
+    return float(tokens * training["epochs"] / training["tokens"])
 
 
 def _cell(value: float | list[float] | None) -> str:

@@ -21,7 +21,6 @@ from queue import SimpleQueue
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -33,8 +32,7 @@ from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError, 
 from demo.generation.openvino.engine import CACHE_BYTES_PER_VALUE, SETTINGS, OpenVINOEngine
 from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
-from demo.generation.openvino.runtime import open_pipeline, ov
-from demo.generation.openvino.worker import Worker, read_sampling
+from demo.generation.openvino.worker import Worker
 from demo.generation.request import GenerationRequest, InvalidRequest
 from demo.generation.tokens import Progress, Unwritten
 from demo.subprocesses import NotEnoughMemory, module_command, module_environment
@@ -231,31 +229,6 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
     for text, share in shares.items():
         spread = (len(requests) * share * (1 - share)) ** 0.5
         assert abs(drawn.count(text) - len(requests) * share) < 4 * spread
-
-
-def test_top_p_keeps_the_same_tokens_though_the_unlikeliest_are_not_sorted(
-    exported_int8_noise: Path,
-) -> None:
-    exported = Exported.read(exported_int8_noise)
-    pipeline = open_pipeline(str(exported_int8_noise), 8, 64, SETTINGS)
-    commands = [
-        {"limit": 40, "top_k": 0, "repetition_penalty": 1.0, "top_p": top_p,
-         "temperature": temperature, "seed": seed, "is_begun": True}
-        for seed, (top_p, temperature) in enumerate(
-            itertools.product((0.05, 0.5, 0.9, 0.99), (0.3, 0.7, 1.5))
-        )
-    ]  # fmt: skip
-    settings = [read_sampling(command, exported) for command in commands]
-    assert all(one.min_p > 0 for one in settings)
-    prompts = [ov.Tensor(np.array([[0, 5, 6]])) for _ in settings]
-
-    def written() -> list[list[int]]:
-        return [one.m_generation_ids[0] for one in pipeline.generate(prompts, settings)]
-
-    skipping = written()
-    for one in settings:
-        one.min_p = 0
-    assert written() == skipping
 
 
 def varied_requests(count: int) -> list[GenerationRequest]:

@@ -269,10 +269,6 @@ def read_sampling(command: Command, exported: Exported) -> Any:
     sampling.do_sample = True
     sampling.temperature = command["temperature"]
     sampling.top_p = command["top_p"]
-    if command["top_p"] < 1:
-        # For speed alone: tokens that weigh less than this share of the likeliest one's weight are
-        # not sorted. All of them together weigh less than what top-p leaves out anyway.
-        sampling.min_p = (1 - command["top_p"]) / exported.vocabulary
     if command["top_k"]:
         sampling.top_k = command["top_k"]
     sampling.repetition_penalty = command["repetition_penalty"]
