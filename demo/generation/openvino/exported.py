@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION, MODEL, WEIGHTS = "export.json", "openvino_model.xml", "openvino_model.bin"
 # Raise it when the export writes something else: older exports are then made anew.
-FORMAT = 2
+FORMAT = 3
 PRECISIONS = ("int8", "f32")
 MAX_SIZE = 2**24
 EXPORT = "demo.generation.openvino.export"
