@@ -72,13 +72,19 @@ def test_the_fp32_export_gives_the_logits_of_transformers(
     assert np.abs(found - expected_logits(model, positions))[real].max() < 1e-5
 
 
-def test_rotary_positions_are_one_operation(tmp_path: Path) -> None:
-    """OpenVINO joins them only if they are written in the form that it looks for."""
+def test_rotary_positions_are_one_operation_and_attention_has_one_input_matrix(
+    tmp_path: Path,
+) -> None:
+    """OpenVINO joins rotary positions only if they are written in the form that it looks for."""
     export(tiny.write(tmp_path / "checkpoint", tiny.llama()), tmp_path / "out")
     compiled = ov.Core().compile_model(tmp_path / "out" / "openvino_model.xml", "CPU")
     run = [node.get_rt_info()["layerType"].value for node in compiled.get_runtime_model().get_ops()]
-    assert run.count("RoPE") == 2 * tiny.llama().config.num_hidden_layers
-    assert "Split" not in run
+    layers = tiny.llama().config.num_hidden_layers
+    assert run.count("RoPE") == 2 * layers
+    # Into query, key and value, nothing else.
+    assert run.count("Split") == layers
+    products = [kind for kind in run if kind.startswith("FullyConnected")]
+    assert len(products) == 5 * layers + 1
 
 
 def test_the_int8_export_stays_close_and_is_smaller(model: PreTrainedModel, tmp_path: Path) -> None:
