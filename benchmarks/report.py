@@ -202,7 +202,7 @@ def claims(lives: Sequence[Life]) -> list[Claim]:
         many, alone = (_figure("p95, s", visitors, tokens) for visitors in (16, 1))
         ask(what, "s", 6.0, "within", many, own=alone)
     what = "process start to first character, how much shorter"
-    ask(what, "s", 2.0, "less", lambda life: life.cold_seconds)
+    ask(what, "s", 2.5, "less", lambda life: life.cold_seconds)
     for visitors, name in ((1, "one visitor"), (16, "16 visitors")):
         what = f"memory after {name}, how much smaller"
         ask(what, "MiB", 1.6, "less", _memory_after(visitors))

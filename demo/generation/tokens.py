@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import regex
 from tokenizers import Tokenizer
 
 from demo.checkpoints.files import CheckpointError, require_file
@@ -15,7 +16,8 @@ from demo.generation.engine import HEARTBEAT_SECONDS, Ending, FinishReason
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.judging.canonical import ANONYMOUS_HANDLE
 
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# Control characters, as no prompt may hold them, and what bytes that are no character decode to.
+_UNREADABLE = regex.compile(r"[[\p{Cc}\N{REPLACEMENT CHARACTER}]--[\t\n\r]]", regex.VERSION1)
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -97,6 +99,11 @@ def _anonymous_handle(tokenizer: Tokenizer) -> Unwritten | None:
     return Unwritten(user, after, tuple(sorted(words)))
 
 
+def readable(text: str) -> str:
+    """A model's text without control characters, and without bytes that are no character."""
+    return str(_UNREADABLE.sub("", text))
+
+
 @dataclass
 class Progress:
     """One text under way: its tokens, as they come, and its clock, which starts when it is made."""
@@ -135,20 +142,11 @@ class Progress:
         if ids and not self.new:
             self.first_token_seconds = self.seconds()
         self.new.extend(ids)
-        return self._after_returned(self._text().rstrip(_REPLACEMENT))
-
-    def flush(self) -> str:
-        """What was held back, once no more tokens come."""
-        return self._after_returned(self._text())
+        text = readable(self.tokens.decode_continuation(self.prompt.ids, self.new))
+        piece = text[len(self._returned) :]
+        self._returned += piece
+        return piece
 
     def end(self, reason: FinishReason) -> Ending:
         prompt_tokens, clock = len(self.prompt.ids) - 1, (self.first_token_seconds, self.seconds())
         return Ending(reason, prompt_tokens, len(self.new), self.prompt.limit, *clock)
-
-    def _text(self) -> str:
-        return self.tokens.decode_continuation(self.prompt.ids, self.new)
-
-    def _after_returned(self, text: str) -> str:
-        piece = text[len(self._returned) :]
-        self._returned += piece
-        return piece

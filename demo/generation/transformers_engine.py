@@ -198,7 +198,7 @@ class TransformersEngine(Engine):
                     raise EngineError(FAILED)
                 if piece := run.add([token]):
                     yield Chunk(piece)
-        yield Chunk(run.flush(), run.end(self._reason(run)))
+        yield Chunk("", run.end(self._reason(run)))
 
     def _reason(self, run: "_Run") -> FinishReason:
         if run.has_ended:

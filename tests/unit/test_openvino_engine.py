@@ -34,14 +34,15 @@ from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
 from demo.generation.openvino.worker import Worker
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.generation.tokens import Progress, Unwritten
+from demo.generation.tokens import Progress, Unwritten, readable
 from demo.subprocesses import NotEnoughMemory, module_command, module_environment
 from tests import tiny
 from tests.processes import ROOT, wait_until
 
 ASK = GenerationRequest(prompt="The teapot", seed=1, max_new_tokens=20)
 GREEDY: dict[str, Any] = {"top_k": 1, "max_new_tokens": 90, "seed": 0}
-LONG = GenerationRequest(seed=6, max_new_tokens=90)
+# Its first token is a letter.
+LONG = GenerationRequest(seed=18, max_new_tokens=90)
 # Of the tiny checkpoint: 128 values a token.
 BLOCK_BYTES = int(BLOCK_TOKENS * 128 * CACHE_BYTES_PER_VALUE)
 
@@ -203,7 +204,7 @@ def test_top_k_one_writes_what_transformers_writes_greedily(
                 prompt, 40, top_k=1, repetition_penalty=penalty, temperature=0.3
             )
             text, ending = told(noise.stream(request))
-            assert text == tokenizer.decode(expected, skip_special_tokens=True)
+            assert text == readable(str(tokenizer.decode(expected, skip_special_tokens=True)))
             assert ending.new_tokens == len(expected)
 
 
@@ -218,7 +219,7 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
     best = torch.topk(logits / 0.5, 3)
     shares: dict[str, float] = {}
     for token, share in zip(best.indices, torch.softmax(best.values, 0), strict=True):
-        text = str(tokenizer.decode(token, skip_special_tokens=True))
+        text = readable(str(tokenizer.decode(token, skip_special_tokens=True)))
         shares[text] = shares.get(text, 0.0) + float(share)
     settings: dict[str, Any] = {"max_new_tokens": 1, "top_k": 3, "top_p": 1, "temperature": 0.5}
     requests = [GenerationRequest(seed=seed, **settings) for seed in range(200)]
@@ -335,10 +336,10 @@ def test_a_tweet_that_ends_says_so_and_leaves_its_mark_out(fluent: OpenVINOEngin
     assert 0 < ending.first_token_seconds <= ending.seconds
 
 
-def test_a_text_cut_within_a_character_ends_in_a_replacement(fluent: OpenVINOEngine) -> None:
+def test_a_text_cut_within_a_character_ends_before_it(fluent: OpenVINOEngine) -> None:
     tokens = fluent.count_tokens(tiny.SENTENCE[: tiny.SENTENCE.index("😀")]) + 2
     text, ending = told(fluent.stream(GenerationRequest(**{**GREEDY, "max_new_tokens": tokens})))
-    assert text == "The café counts \ufffd"
+    assert text == "The café counts "
     assert (ending.reason, ending.new_tokens) == ("length", tokens)
 
 

@@ -35,12 +35,20 @@ def test_pieces_put_together_are_the_text_and_hold_whole_characters(tokens: Toke
     progress = Progress(tokens, tokens.encode_prompt(GenerationRequest("The")), 60.0)
     ids = tokens.encode(" teapot 🫖, 🇩🇰!")
     pieces = [progress.add([token]) for token in ids]
-    assert "".join(pieces) + progress.flush() == " teapot 🫖, 🇩🇰!"
+    assert "".join(pieces) == " teapot 🫖, 🇩🇰!"
     assert not any("\ufffd" in piece for piece in pieces)
     assert len(pieces) > len([piece for piece in pieces if piece]) > 5
     assert (len(progress.new), progress.has_ended) == (len(ids), False)
     assert progress.add([0]) == ""
     assert progress.has_ended
+
+
+def test_what_cannot_be_read_is_left_out(tokens: Tokens) -> None:
+    """Half a character and control characters, also where the text goes on after them."""
+    half = tokens.encode("🫖")[:2]
+    ids = [*tokens.encode("te"), *half, *tokens.encode("a\x07\x85\ufffd\tpot\n"), *half]
+    progress = Progress(tokens, tokens.encode_prompt(GenerationRequest("The")), 60.0)
+    assert "".join(progress.add([token]) for token in ids) == "tea\tpot\n"
 
 
 def test_the_anonymous_handle_is_a_name_after_whatever_ends_in_an_at() -> None:

@@ -171,7 +171,7 @@ class OpenVINOEngine(Engine):
             event = run.next_event() or _NOTHING_YET
             piece, ids = run.add(event.tokens), tuple(event.tokens)
             if reason := _reason(run, event):
-                yield Chunk(piece + run.flush(), run.end(reason), ids)
+                yield Chunk(piece, run.end(reason), ids)
                 return
             yield Chunk(piece, ids=ids)
 

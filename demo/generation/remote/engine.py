@@ -27,7 +27,7 @@ from demo.generation.engine import (
 from demo.generation.remote.connection import Connection, ServerAway, ServerError
 from demo.generation.remote.dialects import DIALECTS, OWNERS, UNKNOWN_OWNER, Heard
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
-from demo.generation.tokens import Progress, Tokens, read_tokenizer
+from demo.generation.tokens import Progress, Tokens, read_tokenizer, readable
 from demo.settings import Settings
 
 # How often the server is asked whether it is there.
@@ -98,7 +98,7 @@ class RemoteEngine(Engine):
         for heard in self._hear(run, request):
             piece = run.add(heard.ids)
             if heard.reason:
-                yield Chunk(piece + run.flush(), run.end(heard.reason))
+                yield Chunk(piece, run.end(heard.reason))
                 return
             yield Chunk(piece) if piece else WAITING
 
@@ -178,7 +178,7 @@ class RemoteEngine(Engine):
         except ServerError as error:
             reason = f"was asked for a trial text from token ids, and it {error.reason}"
             raise ServerError(str(error), reason) from error
-        if _bare(ours + run.flush()) != _bare(theirs):
+        if _bare(ours) != _bare(theirs):
             raise ServerError(FAILED, f"has another vocabulary than the checkpoint {name}")
 
     async def _watch(self) -> None:
@@ -234,5 +234,5 @@ def _shown(model: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Without what servers treat differently: spaces, and characters that are not complete."""
-    return "".join(text.replace("\N{REPLACEMENT CHARACTER}", "").split())
+    """Without what servers treat differently: spaces, and what cannot be read."""
+    return "".join(readable(text).split())
