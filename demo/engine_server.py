@@ -20,7 +20,7 @@ from demo.loading import load, start
 from demo.log import say
 from demo.server.completions import completions_routes, problem_response
 from demo.server.connections import OPTIONS
-from demo.server.limits import Bodies
+from demo.server.limits import BodyMiddleware
 from demo.server.routes import probe_routes
 from demo.server.service import Service
 from demo.settings import InvalidSetting, Settings
@@ -36,7 +36,7 @@ def engine_app(service: Service, settings: Settings) -> Starlette:
             *probe_routes(service, settings.metrics_token),
             *completions_routes(service, settings.engine_key, settings.queue_size),
         ],
-        middleware=[Middleware(Bodies, max_bytes=settings.max_body_bytes, calls={})],
+        middleware=[Middleware(BodyMiddleware, max_bytes=settings.max_body_bytes, calls={})],
         exception_handlers={HTTPException: problem_response},
     )
 

@@ -21,7 +21,7 @@ from demo.log import keep_words_out, prints_to_log, say
 from demo.server.admission import Admission
 from demo.server.connections import bound_connections
 from demo.server.kept_answers import KeptAnswers
-from demo.server.limits import Bodies, Doors
+from demo.server.limits import AccessMiddleware, BodyMiddleware
 from demo.server.metrics import Observed
 from demo.server.rates import Rates
 from demo.server.routes import service_routes
@@ -158,10 +158,10 @@ def _middleware(
     )
     return (
         Middleware(Observed, metrics=service.counts),
-        Middleware(Doors, rates=rates, trusted_proxies=settings.trusted_proxies),
+        Middleware(AccessMiddleware, rates=rates, trusted_proxies=settings.trusted_proxies),
         Middleware(KeptAnswers),
         Middleware(GZipMiddleware, compresslevel=COMPRESSION),
-        Middleware(Bodies, max_bytes=settings.max_body_bytes, calls=calls),
+        Middleware(BodyMiddleware, max_bytes=settings.max_body_bytes, calls=calls),
         Middleware(
             Admission,
             ledger=service.calls,

@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from demo.checkpoints.embedded import EMBEDDED, SMOLLM2_135M_INSTRUCT, BaseFile
-from demo.checkpoints.files import BASE, DIFFERENCE, PLOT
+from demo.checkpoints.files import BASE, DIFFERENCE, GENERATION_CONFIG, METRICS, PLOT
 from demo.checkpoints.persona import Persona, persona_of
 from demo.generation.profile import MOODS
 from demo.generation.request import FIELDS
@@ -88,7 +88,7 @@ def render_card(
     if is_embedded is None:
         is_embedded = folder.resolve() == EMBEDDED
     published = publication or Publication("FOLDER")
-    metrics = read_json(folder / "metrics.json")
+    metrics = read_json(folder / METRICS)
     recipe = metrics["recipe"]
     base = BaseFile.read(folder / BASE) if (folder / BASE).is_file() else None
     # The pinned file that the weights come from, whether they are kept whole or as a difference.
@@ -115,7 +115,7 @@ def render_card(
         compared_epochs=_compared_epochs(metrics),
         rows=ROWS[recipe["rows"]],
         plot=plot,
-        generation=read_json(folder / "generation_config.json"),
+        generation=read_json(folder / GENERATION_CONFIG),
         moods=MOODS,
         labels={name: field.label.lower() for name, field in FIELDS.items()},
         cell=_cell,

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from demo.checkpoints.cache import scratch_folder
+from demo.checkpoints.files import METRICS
 from demo.checkpoints.resolve import RUNS_FOLDER
 from training import TrainingError, limits
 from training.bits_per_byte import Score, measure_gap, score_texts, summarise
@@ -91,7 +92,7 @@ def compare(
     curves, scores = {}, {}
     for run in runs:
         _train(run)
-        curves[run.name] = read_json(run.checkpoint / "metrics.json")["curve"]
+        curves[run.name] = read_json(run.checkpoint / METRICS)["curve"]
         # The merged weights are not kept: half a gigabyte a recipe.
         with scratch_folder(run.folder) as cache:
             model, tokenizer = load_fp32(resolve_folder(run.checkpoint, cache))

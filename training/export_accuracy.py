@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from demo.generation.openvino.engine import SETTINGS
 from demo.generation.openvino.export import export
+from demo.generation.openvino.exported import MODEL
 from demo.generation.openvino.runtime import genai, open_pipeline, ov
 from training.bits_per_byte import Figure, score_texts, summarise
 
@@ -100,7 +101,7 @@ class ExportedModel:
     device = "cpu"
 
     def __init__(self, folder: Path, properties: Mapping[str, str], context: int) -> None:
-        compiled = ov.Core().compile_model(folder / "openvino_model.xml", "CPU", dict(properties))
+        compiled = ov.Core().compile_model(folder / MODEL, "CPU", dict(properties))
         self._run = compiled.create_infer_request()
         self.config = SimpleNamespace(max_position_embeddings=context)
 

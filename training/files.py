@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.checkpoints.cache import scratch_folder
+from demo.checkpoints.files import METRICS
 from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint, resolve_checkpoint
 from demo.settings import read_settings
@@ -67,7 +68,7 @@ def rounded(values: Any) -> Any:
 def read_metrics(folder: Path) -> dict[str, Any]:
     """A checkpoint's metrics, to be added to: read before the work, not after it. Raises
     TrainingError if there are none, or the folder is not writable."""
-    path = folder / "metrics.json"
+    path = folder / METRICS
     if not path.is_file():
         raise TrainingError(
             f"{folder} has no {path.name}: it is no checkpoint of finetune's. "

@@ -11,7 +11,7 @@ from benchmarks.checkpoints import OptionalResults
 from benchmarks.measuring import RESULTS, OutsideLoad, describe_run, write_page
 from benchmarks.stays_up import crowds, ends, fuzz, leaving, scarcity, slow, soak
 from benchmarks.stays_up.app import App
-from benchmarks.stays_up.claims import claims
+from benchmarks.stays_up.pytest_trials import run_tests
 from benchmarks.trials import ONLY, Row, Trials
 
 TRIALS: Mapping[str, Callable[[App], Iterable[Row]]] = {
@@ -25,8 +25,8 @@ TRIALS: Mapping[str, Callable[[App], Iterable[Row]]] = {
     "soak": soak.soak,
     "engine_killed": ends.killed,
     "engine_stopped": ends.stopped,
-    "network": claims("tests/browser/test_network.py", spread_out=True),
-    "hub": claims("tests/hub/test_hub.py"),
+    "network": run_tests("tests/browser/test_network.py", spread_out=True),
+    "hub": run_tests("tests/hub/test_hub.py"),
     "disk": scarcity.disk,
     "home": scarcity.home,
     "clock": scarcity.clock,

@@ -23,6 +23,7 @@ SUMS = "SHA256SUMS"
 DIFFERENCE = "difference.safetensors"
 BASE = "base.json"
 METRICS = "metrics.json"
+CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 GENERATION_CONFIG = "generation_config.json"
 PERSONA = "persona.json"
 # Bits per byte on dev during training, as a picture.

@@ -24,6 +24,7 @@ from demo.checkpoints.difference import read_difference
 from demo.checkpoints.embedded import END_OF_TEXT
 from demo.checkpoints.files import (
     BASE,
+    CONFIG,
     DEFINING,
     DIFFERENCE,
     SUMS,
@@ -74,7 +75,7 @@ class Decoder:
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(self.config, indent=2), encoding="utf-8")
+        (folder / CONFIG).write_text(json.dumps(self.config, indent=2), encoding="utf-8")
         save_file(dict(self.weights), folder / "model.safetensors", metadata={"format": "pt"})
         self.tokenizer.save_pretrained(folder)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from demo.checkpoints.allow_list import require_allowed, require_room
 from demo.checkpoints.cache import Sha256Cache
 from demo.checkpoints.embedded import EMBEDDED, Say, merged_folder
 from demo.checkpoints.files import (
@@ -30,7 +31,6 @@ from demo.checkpoints.files import (
     weights_of,
 )
 from demo.checkpoints.hub import HubError, fetch_files, fetch_snapshot, forget_snapshot
-from demo.checkpoints.ordinary import require_ordinary, require_room
 from demo.checkpoints.persona import persona_of
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class _Opener:
         # After the sums: a file that was damaged on its way is fetched anew.
         names = set(files)
         if not is_difference(folder):
-            require_ordinary(folder, name)
+            require_allowed(folder, name)
             names &= {weights.name for weights in weights_of(folder)} | set(DEFINING)
         return {name: listed.get(name) or sha256(files[name]) for name in names}
 

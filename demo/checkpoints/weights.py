@@ -15,8 +15,8 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from demo.checkpoints.allow_list import library_view, read_shapes, require_allowed
 from demo.checkpoints.files import CheckpointError
-from demo.checkpoints.ordinary import library_view, read_shapes, require_ordinary
 
 # What a model may take in memory, as a multiple of the numbers in its files: weights that are
 # missing are named once it is built, so it may be somewhat larger.
@@ -30,7 +30,7 @@ def load_model(
     """The model of a checkpoint folder, in evaluation mode on the device, and its tokenizer. Raises
     CheckpointError if a weight is missing, superfluous, misshapen or not finite, or the tokenizer
     does not fit."""
-    require_ordinary(folder, folder.name)
+    require_allowed(folder, folder.name)
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:
         with quiet(), library_view(folder) as view:

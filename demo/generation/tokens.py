@@ -11,7 +11,7 @@ from typing import Any
 import regex
 from tokenizers import Tokenizer
 
-from demo.checkpoints.files import CheckpointError, require_file
+from demo.checkpoints.files import TOKENIZER, CheckpointError, require_file
 from demo.generation.engine import HEARTBEAT_SECONDS, Ending, FinishReason
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest, InvalidRequest
 from demo.judging.canonical import ANONYMOUS_HANDLE
@@ -22,7 +22,7 @@ _UNREADABLE = regex.compile(r"[[\p{Cc}\N{REPLACEMENT CHARACTER}]--[\t\n\r]]", re
 
 def read_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a folder; raises CheckpointError if it cannot be read."""
-    path = require_file(folder, "tokenizer.json")
+    path = require_file(folder, TOKENIZER)
     # `tokenizers` raises no more specific exception.
     try:
         return Tokenizer.from_file(str(path))
@@ -40,7 +40,7 @@ class EncodedPrompt:
 
 
 @dataclass(frozen=True)
-class Unwritten:
+class ForbiddenPair:
     """A token, and those after which no engine may write it: ids, and these pairs as `words`."""
 
     token: int
@@ -60,7 +60,7 @@ class Tokens:
         tokenizer.no_padding()
         self.eos_token_id = eos_token_id
         self.context_tokens = context_tokens
-        self.unwritten = _anonymous_handle(tokenizer)
+        self.forbidden = _anonymous_handle(tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without special tokens."""
@@ -86,7 +86,7 @@ class Tokens:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-def _anonymous_handle(tokenizer: Tokenizer) -> Unwritten | None:
+def _anonymous_handle(tokenizer: Tokenizer) -> ForbiddenPair | None:
     """`@user`, which stands for private people in the data that a model learns from, and which no
     reader knows. None if the tokenizer has no token for what follows the `@`."""
     at, name = ANONYMOUS_HANDLE[:1], ANONYMOUS_HANDLE[1:]
@@ -96,7 +96,7 @@ def _anonymous_handle(tokenizer: Tokenizer) -> Unwritten | None:
     after = frozenset(number for token, number in vocabulary.items() if token.endswith(at))
     user = vocabulary[name]
     words = {str(tokenizer.decode([first, user])).strip() for first in after}
-    return Unwritten(user, after, tuple(sorted(words)))
+    return ForbiddenPair(user, after, tuple(sorted(words)))
 
 
 def readable(text: str) -> str:

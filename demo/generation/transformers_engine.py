@@ -172,12 +172,12 @@ class TransformersEngine(Engine):
 
     def _processors(self, request: GenerationRequest, prompt_tokens: int) -> LogitsProcessorList:
         """What `generate()` would apply for these settings, in its order, then the random draw."""
-        eos, unwritten = self._tokens.eos_token_id, self._tokens.unwritten
+        eos, forbidden = self._tokens.eos_token_id, self._tokens.forbidden
         processors = LogitsProcessorList()
         if request.repetition_penalty != 1:
             processors.append(RepetitionPenaltyLogitsProcessor(request.repetition_penalty))
-        if unwritten:
-            pairs = [[first, unwritten.token] for first in sorted(unwritten.after)]
+        if forbidden:
+            pairs = [[first, forbidden.token] for first in sorted(forbidden.after)]
             processors.append(NoBadWordsLogitsProcessor(pairs, eos))
         processors.append(MinNewTokensLengthLogitsProcessor(prompt_tokens, 1, eos))
         if request.temperature != 1:

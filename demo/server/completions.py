@@ -123,7 +123,7 @@ class Completion(BaseModel):
             raise InvalidRequest(f"prompt must hold token ids below {vocabulary}.")
         if set(self.stop_token_ids) - {tokens.eos_token_id}:
             raise InvalidRequest(f"stop_token_ids may hold {tokens.eos_token_id} only.")
-        never = tokens.unwritten.words if tokens.unwritten else ()
+        never = tokens.forbidden.words if tokens.forbidden else ()
         if set(self.bad_words) - set(never):
             raise InvalidRequest(f"bad_words may hold {json.dumps(never)} only.")
         # The last new token takes no position.

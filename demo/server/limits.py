@@ -46,7 +46,7 @@ NOT_JSON = (
 )
 
 
-class Doors:
+class AccessMiddleware:
     """Answers 404 on routes that the demo does not use, 400 to a request for no host, and 429 to a
     visitor who calls, plays or loads too often; notes who that is: `request.state.visitor`. Texts
     are counted on admission: their number is in the body."""
@@ -75,7 +75,7 @@ class Doors:
             await self.app(_cleaned(scope), receive, send)
 
 
-class Bodies:
+class BodyMiddleware:
     """Reads the body of each request once, and parses a POST's: `request.state.body`.
 
     Answers 413 to a body beyond `max_bytes`, announced or not, 408 to one that comes too late, and

@@ -11,7 +11,7 @@ from benchmarks.measuring import RESULTS, describe_cpu, today
 from benchmarks.stays_up import run
 from benchmarks.stays_up.app import App
 from benchmarks.stays_up.calls import kind_of
-from benchmarks.stays_up.claims import rows
+from benchmarks.stays_up.pytest_trials import rows
 from benchmarks.trials import NotHere, Row
 
 

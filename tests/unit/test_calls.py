@@ -15,7 +15,7 @@ from demo.server.calls import (
     Signature,
     texts_asked_for,
 )
-from demo.server.limits import MAX_DEPTH, NOT_JSON, Bodies
+from demo.server.limits import MAX_DEPTH, NOT_JSON, BodyMiddleware
 from tests.unit.test_limits import answer, doors, echo
 
 CALLS: Calls = {
@@ -34,8 +34,8 @@ RESET = "/gradio_api/reset"
 FILE = {"path": "https://example.com/a", "meta": {"_type": "gradio.FileData"}}
 
 
-def bodies(app: ASGIApp) -> Bodies:
-    return Bodies(app, 70_000, CALLS)
+def bodies(app: ASGIApp) -> BodyMiddleware:
+    return BodyMiddleware(app, 70_000, CALLS)
 
 
 def why(path: str, body: Any) -> str:

@@ -31,7 +31,7 @@ from demo.generation.request import GenerationRequest
 from demo.judging.detector import BUCKETS, Detector, DetectorFacts
 from demo.judging.judges import Judges
 from demo.judging.originals import Originals
-from demo.server.limits import Bodies
+from demo.server.limits import BodyMiddleware
 from demo.server.service import Service, ready
 from demo.settings import read_settings
 from tests.guessing import Stories, dealt, write_tweets
@@ -430,7 +430,7 @@ def test_where_a_gpu_is_lent_nothing_is_written_ahead(
 @pytest.fixture
 def client(play: Play) -> TestClient:
     """The game over HTTP."""
-    bodies = Middleware(Bodies, max_bytes=100_000, calls={})
+    bodies = Middleware(BodyMiddleware, max_bytes=100_000, calls={})
     return TestClient(Starlette(routes=guess_routes(play()), middleware=[bodies]))
 
 

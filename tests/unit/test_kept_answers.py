@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from demo.server.kept_answers import MAX_ANSWER_BYTES, KeptAnswers
-from demo.server.limits import Bodies
+from demo.server.limits import BodyMiddleware
 
 
 class Page:
@@ -105,7 +105,7 @@ def test_errors_and_large_answers_are_not_kept(page: Page) -> None:
 
 
 def test_a_body_that_never_comes_holds_nobody_up() -> None:
-    app = KeptAnswers(Bodies(Page(), 10, {}))
+    app = KeptAnswers(BodyMiddleware(Page(), 10, {}))
 
     async def never() -> Any:
         await asyncio.sleep(60)

@@ -9,7 +9,7 @@ from limits import parse_many
 from starlette.types import Message, Receive, Scope, Send
 
 from demo.server import limits
-from demo.server.limits import CLOSED_ROUTES, Bodies, Doors
+from demo.server.limits import CLOSED_ROUTES, AccessMiddleware, BodyMiddleware
 from demo.server.rates import Rates
 
 LIMIT = 10
@@ -45,26 +45,26 @@ def answer(app: Any, pieces: list[bytes], **scope: Any) -> tuple[int, bytes]:
     return sent[0]["status"], sent[1]["body"]
 
 
-def doors(app: Any, rate: str = "9/second") -> Doors:
+def doors(app: Any, rate: str = "9/second") -> AccessMiddleware:
     items = parse_many(rate)
-    return Doors(app, Rates({"calls": items, "parts": items, "rounds": items}, 10), 0)
+    return AccessMiddleware(app, Rates({"calls": items, "parts": items, "rounds": items}, 10), 0)
 
 
 @pytest.mark.parametrize("pieces", [[b""], [b"x" * LIMIT], [b"xxxxx", b"xxxxx"]])
 def test_a_body_up_to_the_limit_arrives_whole(pieces: list[bytes]) -> None:
-    assert answer(Bodies(echo, LIMIT, {}), pieces) == (200, b"".join(pieces) + b"?")
+    assert answer(BodyMiddleware(echo, LIMIT, {}), pieces) == (200, b"".join(pieces) + b"?")
 
 
 @pytest.mark.parametrize("pieces", [[b"x" * (LIMIT + 1)], [b"xxxxx", b"xxxxx", b"x"]])
 def test_one_byte_more_is_refused(pieces: list[bytes]) -> None:
-    status, body = answer(Bodies(echo, LIMIT, {}), pieces)
+    status, body = answer(BodyMiddleware(echo, LIMIT, {}), pieces)
     assert status == 413
     assert b"at most 10 bytes" in body
 
 
 def test_an_announced_length_is_refused_before_it_is_read() -> None:
     headers = [(b"content-length", b"11")]
-    status, _ = answer(Bodies(echo, LIMIT, {}), [], headers=headers)
+    status, _ = answer(BodyMiddleware(echo, LIMIT, {}), [], headers=headers)
     assert status == 413
 
 
@@ -82,7 +82,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Bodies(echo, LIMIT, {})(GET, receive, send))
+    asyncio.run(BodyMiddleware(echo, LIMIT, {})(GET, receive, send))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
 
@@ -99,7 +99,7 @@ def test_the_call_of_a_visitor_who_hangs_up_midway_goes_nowhere() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    asyncio.run(Bodies(app, LIMIT, {})(GET, receive, send))
+    asyncio.run(BodyMiddleware(app, LIMIT, {})(GET, receive, send))
     assert seen == []
 
 

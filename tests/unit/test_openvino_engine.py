@@ -34,7 +34,7 @@ from demo.generation.openvino.export import export
 from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
 from demo.generation.openvino.worker import Worker
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.generation.tokens import Progress, Unwritten, readable
+from demo.generation.tokens import ForbiddenPair, Progress, readable
 from demo.subprocesses import NotEnoughMemory, module_command, module_environment
 from tests import tiny
 from tests.processes import ROOT, wait_until
@@ -300,8 +300,8 @@ def test_a_pair_of_tokens_that_is_not_to_be_written_is_drawn_again(
     drawn(opened(exported_int8_noise, slots=16), 1)
     counts = Counter(pair for run in runs for pair in pairs(run) if 0 not in pair)
     first, second = max(counts, key=counts.__getitem__)
-    unwritten = Unwritten(second, frozenset({first}))
-    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    forbidden = ForbiddenPair(second, frozenset({first}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: forbidden)
     engine = opened(exported_int8_noise, slots=16)
     alone = drawn(engine, 1)
     kept = list(runs)
@@ -316,8 +316,8 @@ def test_a_text_ends_where_nothing_else_can_be_written(
 ) -> None:
     """The model knows one sentence, and draws the same again each time."""
     ids = tiny.tokenizer()(tiny.SENTENCE)["input_ids"]
-    unwritten = Unwritten(ids[6], frozenset({ids[5]}))
-    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    forbidden = ForbiddenPair(ids[6], frozenset({ids[5]}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: forbidden)
     text, ending = told(opened(exported_fluent).stream(GenerationRequest(**GREEDY)))
     assert text == tiny.tokenizer().decode(ids[:5])
     assert ending.reason == "end_of_tweet"
@@ -627,7 +627,7 @@ def test_a_worker_whose_parent_ended_while_it_loaded_leaves_without_a_word(
 ) -> None:
     options = {
         "source": Exported.read(exported_noise).source, "slots": 1, "cache_blocks": 8,
-        "unwritten": None, "properties": SETTINGS,
+        "forbidden": None, "properties": SETTINGS,
     }  # fmt: skip
     command = module_command("demo.generation.openvino.worker", str(exported_noise))
     process = subprocess.Popen(

@@ -26,7 +26,7 @@ from demo.generation.remote.connection import AWAY, UNUSABLE
 from demo.generation.remote.dialects import OURS
 from demo.generation.remote.engine import RemoteEngine
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.generation.tokens import Unwritten
+from demo.generation.tokens import ForbiddenPair
 from demo.settings import read_settings
 from tests import tiny
 from tests.completions import (
@@ -189,8 +189,8 @@ def test_the_server_is_told_what_is_never_written(
     owner: str,
     rule: Body,
 ) -> None:
-    unwritten = Unwritten(9, frozenset({8}), ("@user",))
-    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    forbidden = ForbiddenPair(9, frozenset({8}), ("@user",))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: forbidden)
     server.look = lists(MODEL | {"owned_by": owner})
     if owner == "llamacpp":
         server.write = write_sentence_as_llama_server

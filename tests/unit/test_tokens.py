@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import AutoTokenizer
 
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import Progress, Tokens, Unwritten
+from demo.generation.tokens import ForbiddenPair, Progress, Tokens
 from tests import tiny
 
 TEXTS = (
@@ -54,9 +54,9 @@ def test_what_cannot_be_read_is_left_out(tokens: Tokens) -> None:
 def test_the_anonymous_handle_is_a_name_after_whatever_ends_in_an_at() -> None:
     tokenizer = Tokenizer(models.BPE({"u": 0, "@": 1, ".@": 2, "user": 3, "@home": 4}, []))
     tokenizer.decoder = decoders.Fuse()
-    pairs = Unwritten(3, frozenset({1, 2}), (".@user", "@user"))
-    assert Tokens(tokenizer, 0, 9).unwritten == pairs
+    pairs = ForbiddenPair(3, frozenset({1, 2}), (".@user", "@user"))
+    assert Tokens(tokenizer, 0, 9).forbidden == pairs
 
 
 def test_a_tokenizer_without_that_name_has_none(tokens: Tokens) -> None:
-    assert tokens.unwritten is None
+    assert tokens.forbidden is None

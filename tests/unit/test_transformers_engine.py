@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
 from demo.generation.request import GenerationRequest, InvalidRequest
-from demo.generation.tokens import Unwritten, readable
+from demo.generation.tokens import ForbiddenPair, readable
 from demo.generation.transformers_engine import TransformersEngine
 from tests import tiny
 
@@ -137,8 +137,8 @@ def test_a_pair_of_tokens_that_is_not_to_be_written_is_not_drawn(
     fluent_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = tiny.tokenizer()(tiny.SENTENCE)["input_ids"]
-    unwritten = Unwritten(ids[6], frozenset({ids[5]}))
-    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: unwritten)
+    forbidden = ForbiddenPair(ids[6], frozenset({ids[5]}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: forbidden)
     engine = TransformersEngine(Checkpoint(fluent_folder, "fluent", "0" * 12), device="cpu")
     text, _ = told(engine.stream(GenerationRequest(**GREEDY)))
     assert text.startswith(str(tiny.tokenizer().decode(ids[:6])))

@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from demo.checkpoints.embedded import BaseFile
 from demo.checkpoints.files import (
     BASE,
+    CONFIG,
     DEFINING,
     DIFFERENCE,
     EXPORT_SUBFOLDER,
@@ -22,6 +23,7 @@ from demo.checkpoints.files import (
     PERSONA,
     PLOT,
     SUMS,
+    TOKENIZER_CONFIG,
     WEIGHTS,
     CheckpointError,
     write_checksums,
@@ -150,7 +152,7 @@ def _copy(folder: Path, out: Path) -> set[str]:
 def _shorten_paths(folder: Path) -> bool:
     """Cuts paths of this machine down to their last name; returns whether the base was a path."""
     base = read_json(folder / METRICS)["recipe"]["base"]
-    for name in (METRICS, "config.json", "tokenizer_config.json"):
+    for name in (METRICS, CONFIG, TOKENIZER_CONFIG):
         if not (folder / name).is_file():
             continue
         values = read_json(folder / name)

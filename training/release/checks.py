@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from safetensors import SafetensorError, safe_open
 
-from demo.checkpoints.files import DEFINING, EXPORT_SUBFOLDER, SUMS, read_checksums
+from demo.checkpoints.files import DEFINING, EXPORT_SUBFOLDER, METRICS, SUMS, read_checksums
 from demo.judging import originals
 from demo.judging.canonical import MIN_WORDS
 from demo.judging.files import UnusableFile
@@ -56,7 +56,7 @@ class KnownTweets:
         cannot be read."""
         has_data = (data / "report.json").is_file()
         is_alone = has_data and _archive(data / "report.json") == _archive(
-            checkpoint / "metrics.json", "data"
+            checkpoint / METRICS, "data"
         )
         if not is_alone and not (checkpoint / originals.NAME).is_file():
             raise TrainingError(

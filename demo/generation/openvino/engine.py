@@ -22,7 +22,7 @@ from demo.generation.engine import (
     FinishReason,
     WorkerState,
 )
-from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
+from demo.generation.openvino.exported import BLOCK_TOKENS, WEIGHTS, Exported
 from demo.generation.openvino.process import STALL_SECONDS, START_SECONDS, Event, WorkerProcess
 from demo.generation.request import (
     FIELDS,
@@ -99,15 +99,15 @@ class OpenVINOEngine(Engine):
         self._deadline_seconds = deadline_seconds
         blocks = _cache_blocks(exported, slots, cache_bytes)
         self._cache_tokens = blocks * BLOCK_TOKENS
-        unwritten = self.tokens.unwritten
+        forbidden = self.tokens.forbidden
         options = {
             "source": exported.source,
-            "unwritten": unwritten and [unwritten.token, sorted(unwritten.after)],
+            "forbidden": forbidden and [forbidden.token, sorted(forbidden.after)],
             "slots": slots,
             "cache_blocks": blocks,
             "properties": SETTINGS,
         }
-        weights = (folder / "openvino_model.bin").stat().st_size
+        weights = (folder / WEIGHTS).stat().st_size
         needed = WORKER_BYTES + WORKER_BYTES_PER_WEIGHT * weights
         # With somewhat less it would start, and then cut texts.
         if address_space() < needed:

@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from demo.checkpoints.files import CheckpointError, read_object, write_checksums
-from demo.checkpoints.ordinary import library_view
+from demo.checkpoints.allow_list import library_view
+from demo.checkpoints.files import CONFIG, TOKENIZER, CheckpointError, read_object, write_checksums
 from demo.generation.openvino.exported import CONFIGS, MODEL, Exported
 from demo.generation.openvino.graph import GPT2, Decoder, Llama, Precision, Sizes, Weights
 from demo.generation.openvino.runtime import ov
@@ -29,7 +29,7 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
     scale per output row (symmetric); `f32` is for comparing. `source` is the fingerprint of the
     checkpoint, which tells later whose export it is. Raises CheckpointError if the architecture is
     not supported, a weight is not what it takes, or the tokenizer does not fit."""
-    config = read_object(folder, "config.json")
+    config = read_object(folder, CONFIG)
     decoder, sizes = _decoder(config)
     with library_view(folder) as view:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -52,7 +52,7 @@ def export(folder: Path, out: Path, *, source: str = "", precision: Precision = 
     out.mkdir(parents=True, exist_ok=True)
     model = decoder(sizes, Weights(folder), precision).build(config["model_type"])
     ov.save_model(model, out / MODEL, compress_to_fp16=False)
-    tokenizer.backend_tokenizer.save(str(out / "tokenizer.json"))
+    tokenizer.backend_tokenizer.save(str(out / TOKENIZER))
     roles = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), int(end))
     for name in CONFIGS:
         # OpenVINO GenAI needs both files; a request sets everything that they could say.

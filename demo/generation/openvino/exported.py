@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Self
 from xml.etree import ElementTree
 
 from demo.checkpoints import cache
+from demo.checkpoints.allow_list import require_tokenizer
 from demo.checkpoints.files import (
+    CONFIG,
     EXPORT_SUBFOLDER,
+    GENERATION_CONFIG,
     NEEDED_OF_EXPORT,
     CheckpointError,
     is_whole,
@@ -25,7 +28,6 @@ from demo.checkpoints.files import (
     require_file,
     weights_of,
 )
-from demo.checkpoints.ordinary import require_tokenizer
 from demo.subprocesses import ModuleFailed, memory_bytes, run_module
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ OPERATIONS = frozenset({
     "VariadicSplit",
 })  # fmt: skip
 # OpenVINO GenAI reads both files.
-CONFIGS = ("config.json", "generation_config.json")
+CONFIGS = (CONFIG, GENERATION_CONFIG)
 CONFIG_KEYS = {"model_type", "bos_token_id", "eos_token_id", "pad_token_id"}
 
 
@@ -103,7 +105,7 @@ def exported_folder(checkpoint: "Checkpoint", cache_dir: Path, say: Callable[[st
     def is_export(folder: Path) -> bool:
         try:
             exported = Exported.read(folder)
-            vocabulary = read_object(checkpoint.folder, "config.json").get("vocab_size")
+            vocabulary = read_object(checkpoint.folder, CONFIG).get("vocab_size")
             if (exported.source, exported.vocabulary) != (checkpoint.fingerprint, vocabulary):
                 return False
             # One that a checkpoint ships may be anybody's; ours in the cache pass as well.

@@ -27,7 +27,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from demo.generation.engine import UPDATE_SECONDS
-from demo.generation.openvino.exported import BLOCK_TOKENS, Exported
+from demo.generation.openvino.exported import BLOCK_TOKENS, WEIGHTS, Exported
 from demo.generation.openvino.runtime import (
     MAX_STEP_TOKENS,
     Companion,
@@ -77,21 +77,21 @@ class Worker:
     fits into a step is never cut: a part of one token would be read by other kernels, too. A longer
     prompt may come to that, and leaves a companion no place in its steps.
 
-    `unwritten` is a token, and the tokens after which it must not be written. The pipeline cannot
+    `forbidden` is a token, and the tokens after which it must not be written. The pipeline cannot
     rule out a pair, so it stops at the token. The worker then drops the pair and continues the text
     from there, with a seed that follows from the text's own.
     """
 
     def __init__(self, pipeline: Any, exported: Exported, slots: int, cache_blocks: int,
-                 unwritten: tuple[int, Sequence[int]] | None,
+                 forbidden: tuple[int, Sequence[int]] | None,
                  inbox: "SimpleQueue[Command | None]", outbox: TextIO) -> None:  # fmt: skip
         self._pipeline = pipeline
         self._companion = Companion(pipeline)
         self._exported = exported
         self._slots = slots
         self._cache_blocks = cache_blocks
-        self._unwritten = unwritten[0] if unwritten else None
-        self._before_unwritten = frozenset(unwritten[1] if unwritten else ())
+        self._forbidden = forbidden[0] if forbidden else None
+        self._before_forbidden = frozenset(forbidden[1] if forbidden else ())
         # An id that is used twice ruins the pipeline.
         self._handle_numbers = itertools.count()
         self._inbox = inbox
@@ -186,8 +186,8 @@ class Worker:
             raise ValueError("the text does not fit the context")
         prompt = ov.Tensor(np.array([ids], dtype=np.int64))
         sampling = read_sampling(command, exported)
-        if self._unwritten is not None:
-            sampling.stop_token_ids = {*sampling.stop_token_ids, self._unwritten}
+        if self._forbidden is not None:
+            sampling.stop_token_ids = {*sampling.stop_token_ids, self._forbidden}
         return self._pipeline.add_request(next(self._handle_numbers), prompt, sampling)
 
     def _cancel(self, number: int) -> None:
@@ -224,7 +224,7 @@ class Worker:
         if state != genai.GenerationStatus.FINISHED:
             return [[number, live.new[live.sent :], "failed"]]
         kept = len(live.new) - self._held_back(live)
-        if live.new[-1:] != [self._unwritten] or live.command["limit"] == kept:
+        if live.new[-1:] != [self._forbidden] or live.command["limit"] == kept:
             return [[number, live.new[live.sent :], "ended"]]
         redraws = live.command.get("redraws", 0) + 1
         if redraws > MAX_REDRAWS:
@@ -237,10 +237,10 @@ class Worker:
     def _held_back(self, live: _Live) -> int:
         """How many of the last new tokens may turn out not to be written."""
         last = live.new[-1:]
-        if last == [self._unwritten]:
+        if last == [self._forbidden]:
             before = [*live.command["ids"][-1:], *live.new][-2]
-            return (before in self._before_unwritten) * min(2, len(live.new))
-        return int(bool(last) and last[0] in self._before_unwritten)
+            return (before in self._before_forbidden) * min(2, len(live.new))
+        return int(bool(last) and last[0] in self._before_forbidden)
 
 
 def _go_on(live: _Live, kept: int, redraws: int) -> Command:
@@ -311,13 +311,13 @@ def main() -> int:
     slots, blocks = options["slots"], options["cache_blocks"]
     try:
         pipeline = open_pipeline(folder, slots, blocks, options["properties"])
-        worker = Worker(pipeline, exported, slots, blocks, options["unwritten"], inbox, outbox)
+        worker = Worker(pipeline, exported, slots, blocks, options["forbidden"], inbox, outbox)
         worker.warm_up()
     except (MemoryError, RuntimeError) as error:
         if lacks_memory(f"{type(error).__name__}: {error}"):
             os._exit(OUT_OF_MEMORY)
         raise
-    release_mapped(Path(folder).resolve() / "openvino_model.bin")
+    release_mapped(Path(folder).resolve() / WEIGHTS)
     try:
         worker.send({"ready": True})
         worker.run()

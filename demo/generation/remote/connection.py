@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import httpx
 
 from demo.generation.engine import BUSY, FAILED, SHUTTING_DOWN, EngineError
-from demo.generation.remote.dialects import Dialect, Heard
+from demo.generation.remote.dialects import Dialect, StreamEvent
 
 CONNECT_SECONDS = 5.0
 # For everything but a text.
@@ -58,7 +58,7 @@ class ServerAway(ServerError):
         self.after = after
 
 
-Tell = Callable[[Heard | ServerAway], object]
+Tell = Callable[[StreamEvent | ServerAway], object]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Connection:
                         has_begun = True
                         self.token_at = time.monotonic()
                         is_alive()
-                    if heard != Heard():
+                    if heard != StreamEvent():
                         tell(heard)
                     if heard.reason:
                         return
@@ -248,7 +248,7 @@ async def _events(answer: httpx.Response, is_alive: Callable[[], None]) -> Async
                     raise ServerError(FAILED, "sends an event that is not JSON") from error
 
 
-def _read(dialect: Dialect, event: Any) -> Heard:
+def _read(dialect: Dialect, event: Any) -> StreamEvent:
     if isinstance(event, dict) and event.get("error"):
         raise ServerAway(FAILED, "sends an error")
     try:

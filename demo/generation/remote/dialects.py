@@ -10,7 +10,7 @@ from typing import Any
 
 from demo.generation.engine import FinishReason
 from demo.generation.request import GenerationRequest
-from demo.generation.tokens import Progress, Unwritten
+from demo.generation.tokens import ForbiddenPair, Progress
 from demo.settings import ServerKind
 
 # What our own server (demo.server.completions) calls itself; it speaks as vLLM does.
@@ -20,7 +20,7 @@ DEADLINE = "deadline"
 
 
 @dataclass(frozen=True)
-class Heard:
+class StreamEvent:
     """What one event of a stream says: new token ids, their text, and why the text is over."""
 
     ids: Sequence[int] = ()
@@ -39,7 +39,7 @@ class Dialect:
 
     def body(self, model: str, text: Progress, request: GenerationRequest) -> dict[str, Any]:
         """What is sent for a text."""
-        unwritten = text.tokens.unwritten
+        forbidden = text.tokens.forbidden
         return {
             "model": model,
             "prompt": text.prompt.ids,
@@ -55,14 +55,14 @@ class Dialect:
             "stop_token_ids": [text.tokens.eos_token_id],
             "stream": True,
             "return_token_ids": True,
-            **(self.rule(unwritten) if unwritten else {}),
+            **(self.rule(forbidden) if forbidden else {}),
         }
 
-    def rule(self, unwritten: Unwritten) -> dict[str, Any]:
+    def rule(self, forbidden: ForbiddenPair) -> dict[str, Any]:
         """How it is told what must not be written."""
-        return {"bad_words": unwritten.words}
+        return {"bad_words": forbidden.words}
 
-    def read(self, event: Any) -> Heard:
+    def read(self, event: Any) -> StreamEvent:
         """What an event says. Raises LookupError, TypeError or ValueError if it says nothing."""
         # The last event may hold the usage alone.
         for choice in event["choices"]:
@@ -70,8 +70,8 @@ class Dialect:
             if reason is not None:
                 is_late = choice.get("stop_reason") == DEADLINE
                 reason = DEADLINE if is_late else _FINISH_REASONS[reason]
-            return Heard(choice.get("token_ids") or (), choice.get("text") or "", reason)
-        return Heard()
+            return StreamEvent(choice.get("token_ids") or (), choice.get("text") or "", reason)
+        return StreamEvent()
 
 
 class SGLang(Dialect):
@@ -80,8 +80,8 @@ class SGLang(Dialect):
 
     top_k_off = -1
 
-    def rule(self, unwritten: Unwritten) -> dict[str, Any]:
-        return {"logit_bias": {str(unwritten.token): -100.0}}
+    def rule(self, forbidden: ForbiddenPair) -> dict[str, Any]:
+        return {"logit_bias": {str(forbidden.token): -100.0}}
 
 
 class LlamaServer(Dialect):
@@ -91,7 +91,7 @@ class LlamaServer(Dialect):
         return f"{base.removesuffix('/v1')}/completion"
 
     def body(self, model: str, text: Progress, request: GenerationRequest) -> dict[str, Any]:
-        unwritten = text.tokens.unwritten
+        forbidden = text.tokens.forbidden
         return {
             "prompt": text.prompt.ids,
             "n_predict": text.prompt.limit,
@@ -100,7 +100,7 @@ class LlamaServer(Dialect):
             "top_k": request.top_k,
             "repeat_penalty": request.repetition_penalty,
             "seed": request.seed,
-            "logit_bias": [[unwritten.token, False]] if unwritten else [],
+            "logit_bias": [[forbidden.token, False]] if forbidden else [],
             "stream": True,
             "return_tokens": True,
             # By default it drops unlikely tokens, penalises the last 64 only, and keeps a prompt's
@@ -111,9 +111,9 @@ class LlamaServer(Dialect):
             "samplers": ["penalties", "temperature", "top_k", "top_p"],
         }
 
-    def read(self, event: Any) -> Heard:
+    def read(self, event: Any) -> StreamEvent:
         reason = _STOP_TYPES[event["stop_type"]] if event["stop"] else None
-        return Heard(event.get("tokens") or (), event.get("content") or "", reason)
+        return StreamEvent(event.get("tokens") or (), event.get("content") or "", reason)
 
 
 DIALECTS: Mapping[str, Dialect] = {

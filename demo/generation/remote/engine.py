@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from demo.checkpoints.files import CheckpointError, read_object
-from demo.checkpoints.ordinary import CONFIG, CONTEXT, TOKENIZER_CONFIG
+from demo.checkpoints.allow_list import CONTEXT
+from demo.checkpoints.files import CONFIG, TOKENIZER_CONFIG, CheckpointError, read_object
 from demo.checkpoints.resolve import Checkpoint
 from demo.generation.engine import (
     BUSY,
@@ -25,7 +25,7 @@ from demo.generation.engine import (
     coalesced,
 )
 from demo.generation.remote.connection import Connection, ServerAway, ServerError
-from demo.generation.remote.dialects import DIALECTS, OWNERS, UNKNOWN_OWNER, Heard
+from demo.generation.remote.dialects import DIALECTS, OWNERS, UNKNOWN_OWNER, StreamEvent
 from demo.generation.request import MIN_ROOM_TOKENS, GenerationRequest
 from demo.generation.tokens import Progress, Tokens, read_tokenizer, readable
 from demo.settings import Settings
@@ -102,7 +102,9 @@ class RemoteEngine(Engine):
                 return
             yield Chunk(piece) if piece else WAITING
 
-    def _hear(self, run: Progress, request: GenerationRequest) -> Generator[Heard, None, None]:
+    def _hear(
+        self, run: Progress, request: GenerationRequest
+    ) -> Generator[StreamEvent, None, None]:
         """What is heard of a text, at least every HEARTBEAT_SECONDS. Raises EngineError."""
         dialect, trouble = self._dialect, ServerAway(BUSY, "gave it no turn")
         body = dialect.body(self._served.model, run, request)
@@ -111,21 +113,21 @@ class RemoteEngine(Engine):
         asked.add_done_callback(run.events.put)
         try:
             while True:
-                event = run.next_event() or Heard()
+                event = run.next_event() or StreamEvent()
                 if isinstance(event, Future):
                     raise _failure(event)
                 if isinstance(event, ServerAway):
-                    trouble, event = event, Heard()
+                    trouble, event = event, StreamEvent()
                 self._require_tokens(run, event)
                 if not event.reason and not run.seconds_left():
                     if not (run.new or event.ids):
                         raise trouble
-                    event = Heard(event.ids, event.text, "deadline")
+                    event = StreamEvent(event.ids, event.text, "deadline")
                 yield event
         finally:
             asked.cancel()
 
-    def _require_tokens(self, run: Progress, heard: Heard) -> None:
+    def _require_tokens(self, run: Progress, heard: StreamEvent) -> None:
         # What was held back of a character may come at the end.
         if heard.text and not (heard.ids or run.new):
             raise ServerError(FAILED, "sends text without its token ids")

@@ -14,7 +14,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from demo.checkpoints.files import (
+    CONFIG,
     DEFINING,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
     WEIGHTS,
     CheckpointError,
     find_file,
@@ -26,7 +29,6 @@ from demo.checkpoints.files import (
 )
 from demo.subprocesses import memory_bytes
 
-CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 # Decoders of text whose code in transformers takes everything from the config's numbers: none
 # loads another model, fetches anything or calls a library of its own.
 ARCHITECTURES = (
@@ -75,7 +77,7 @@ KNOWN_PATTERNS = (
 )  # fmt: skip
 
 
-def require_ordinary(folder: Path, name: str) -> None:
+def require_allowed(folder: Path, name: str) -> None:
     """Raises CheckpointError if a folder must not be loaded: it has no weights in safetensors,
     brings code, asks for more memory than its weights take, or for what is not listed above."""
     config, tokenizer_config = (read_object(folder, one) for one in REFUSED_KEYS)

@@ -16,7 +16,7 @@ from benchmarks.trials import Row
 FAULTS = ("failure", "error", "skipped")
 
 
-def claims(path: str, *, spread_out: bool = False) -> Callable[[App], Iterator[Row]]:
+def run_tests(path: str, *, spread_out: bool = False) -> Callable[[App], Iterator[Row]]:
     """The tests of that file, with the slow ones unless the trials are quick; `spread_out`: in
     several processes, as they do little but wait."""
 
