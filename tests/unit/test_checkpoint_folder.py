@@ -50,6 +50,7 @@ def test_of_a_base_that_was_a_folder_its_name_alone_is_published(
     assert (metrics["recipe"]["base"], metrics["comparison"]["base"]) == ("my-base", "my-base")
     card = ModelCard.load(tmp_path / "out" / "README.md")
     assert "| base | my-base |" in card.text
+    assert "-0.1000 | -0.2000 to +0.0000 |" in card.text
     assert card.data.base_model is None
     assert "secret place" in (checkpoint / "metrics.json").read_text(encoding="utf-8")
 
