@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 ResultsOption = Annotated[Path, typer.Option(help="where the table is written")]
 NOTHING = "–"
+# The instructions by which int8 and bfloat16 are multiplied quickly.
+CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 BANDWIDTH_BYTES = 2**31
 BANDWIDTH_PASSES = 7
 
@@ -89,16 +91,22 @@ def measure_bandwidth() -> tuple[float, float]:
 
 def describe_cpu() -> str:
     """The number of its cores and its name."""
+    return f"{os.cpu_count()} cores of {_cpu_fact('model name') or platform.machine()}"
+
+
+def _cpu_fact(name: str) -> str:
+    """What Linux says of the first core under this name; empty if nothing."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{os.cpu_count()} cores of {next(names, platform.machine())}"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def describe_machine() -> str:
-    """The CPU, its cores, the memory and the system, in one sentence."""
+    """The CPU, its cores and instructions, the memory and the system, in one sentence."""
     gigabytes = psutil.virtual_memory().total / 2**30
+    has = _cpu_fact("flags").split()
+    flags = ", ".join(flag for flag in CPU_FLAGS if flag in has) or "no vector instructions"
     return (
-        f"{describe_cpu()}, {gigabytes:.1f} GiB of memory, Linux {platform.release()}, "
+        f"{describe_cpu()} ({flags}), {gigabytes:.1f} GiB of memory, Linux {platform.release()}, "
         f"Python {platform.python_version()}."
     )
 
