@@ -83,11 +83,14 @@ class Forked:
         return self._code
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        """Does nothing if the process has ended, as `subprocess.Popen` does."""
+        if self.poll() is None:
+            # It may end between the two.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
-        if self.poll() is None:
-            self.send_signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
 
 def _connect() -> socket.socket:
