@@ -72,7 +72,7 @@ def make_target(name: CheckpointName, scratch: Path) -> Target:
     title = "a tiny shape" if name is CheckpointName.TINY else "gpt2-medium's shape"
     # What our app derives from the checkpoint is deleted with it.
     variables = {"CHECKPOINT": str(folder), "CACHE_DIR": str(scratch / "cache")}
-    return Target(title, folder, True, variables)
+    return Target(title, folder, is_random=True, variables=variables)
 
 
 def read_parameters(checkpoint: Path) -> int:

@@ -246,7 +246,7 @@ class OpenVINO(Engine):
         from demo.generation.openvino.runtime import Companion, open_pipeline, ov
 
         self._ov: Any = ov
-        self._exported = Exported.read(folder)
+        self._eos_token_id = Exported.read(folder).eos_token_id
         self._folder = folder
         self._model: Any = None
         properties: dict[str, Any] = {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
@@ -268,7 +268,7 @@ class OpenVINO(Engine):
                 "repetition_penalty": REPETITION_PENALTY,
                 "seed": seed,
             }
-            config = read_sampling(command, self._exported)
+            config = read_sampling(command, self._eos_token_id)
             config.ignore_eos = True
             ids = self._ov.Tensor(prompt[None])
             handles.append(self._pipeline.add_request(next(self._request_ids), ids, config))

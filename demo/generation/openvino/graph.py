@@ -138,7 +138,7 @@ class Decoder(ABC):
         return self._in_precision(np.ascontiguousarray(value.T) if transposed else value)
 
     def _in_precision(self, value: NDArray[np.float32]) -> Any:
-        """A matrix (outputs, inputs) as the graph stores it: int8 with a scale for each row."""
+        """A matrix (outputs, inputs) as the graph stores it: f32, or int8 with one scale a row."""
         if self._precision == "f32":
             return ops.constant(value)
         scales = np.maximum(np.abs(value).max(axis=1, keepdims=True) / 127, 1e-12)

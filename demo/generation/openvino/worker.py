@@ -185,7 +185,7 @@ class Worker:
         if not 0 < limit <= exported.context_tokens + 1 - len(ids):
             raise ValueError("the text does not fit the context")
         prompt = ov.Tensor(np.array([ids], dtype=np.int64))
-        sampling = read_sampling(command, exported)
+        sampling = read_sampling(command, exported.eos_token_id)
         if self._forbidden is not None:
             sampling.stop_token_ids = {*sampling.stop_token_ids, self._forbidden}
         return self._pipeline.add_request(next(self._handle_numbers), prompt, sampling)
@@ -262,7 +262,7 @@ def _blocks(command: Command) -> int:
     return -(-tokens // BLOCK_TOKENS)
 
 
-def read_sampling(command: Command, exported: Exported) -> Any:
+def read_sampling(command: Command, eos_token_id: int) -> Any:
     """A command's settings as OpenVINO GenAI takes them."""
     sampling = genai.GenerationConfig()
     sampling.max_new_tokens = command["limit"]
@@ -276,7 +276,7 @@ def read_sampling(command: Command, exported: Exported) -> Any:
     sampling.min_new_tokens = 0 if command.get("is_begun") else 1
     # Without a seed, every request would use the same one.
     sampling.rng_seed = command["seed"]
-    sampling.set_eos_token_id(exported.eos_token_id)
+    sampling.set_eos_token_id(eos_token_id)
     sampling.validate()
     return sampling
 
