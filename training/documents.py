@@ -24,6 +24,8 @@ UNSCORED = -100
 FITTING = 0.99
 LONGEST_BLOCK = 1_024
 BLOCK_STEP = 64
+# Opens a retweet by hand, and is not scored: no tweet is to begin as others' do.
+RETWEET_OPENING = "RT:"
 
 
 @dataclass(frozen=True)
@@ -105,15 +107,21 @@ class TokenRows(Dataset[dict[str, Tensor]]):
 
 
 def build_rows(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    retweets: Sequence[str] = (),
 ) -> TokenRows:
-    """The texts of the train split as rows, in the way that the recipe names."""
+    """The texts of the train split as rows, in the way that the recipe names. `retweets` go with
+    packed rows alone."""
     if recipe.rows == "notebook":
         return cut_blocks(tokenizer(notebook_text(texts))["input_ids"], recipe.block_size)
-    documents = tokenise(texts, tokenizer)
+    marked = [f"{RETWEET_OPENING} {text}" for text in retweets]
+    documents = tokenise([*texts, *marked], tokenizer)
     if recipe.rows == "blocks":
         return cut_blocks([i for document in documents for i in document.ids], recipe.block_size)
-    return pack_documents(documents, recipe.block_size, tokenizer.eos_token_id)
+    opening = tokenizer(RETWEET_OPENING, add_special_tokens=False)["input_ids"]
+    return pack_documents(documents, recipe.block_size, tokenizer.eos_token_id, opening)
 
 
 def cut_blocks(ids: Sequence[int], block_size: int) -> TokenRows:
@@ -126,17 +134,21 @@ def cut_blocks(ids: Sequence[int], block_size: int) -> TokenRows:
     return TokenRows(rows, tokens)
 
 
-def pack_documents(documents: Sequence[Document], block_size: int, padding: int) -> TokenRows:
+def pack_documents(
+    documents: Sequence[Document], block_size: int, padding: int, opening: Sequence[int] = ()
+) -> TokenRows:
     """Documents packed into rows of `block_size` tokens, longest first (best fit); one that is
     longer is packed in pieces.
 
     Each document's positions start at 0, by which transformers masks attention across documents
     when `use_cache` is off. A document's opening token is never scored, since it would be predicted
     from the document before; everything else is, and so is each token of a piece but its first,
-    which is the last of the piece before.
+    which is the last of the piece before. Nor are the tokens `opening` where a document begins with
+    them.
     """
     pieces = [piece for document in documents for piece in cut_pieces(document.ids, block_size)]
-    rows = [_row(members, block_size, padding) for members in _pack(pieces, block_size)]
+    packed = _pack(pieces, block_size)
+    rows = [_row(members, block_size, padding, list(opening)) for members in packed]
     in_pieces = sum(len(document.ids) > block_size for document in documents)
     return TokenRows(rows, sum(map(len, pieces)), in_pieces)
 
@@ -161,10 +173,16 @@ def _pack(documents: Sequence[list[int]], block_size: int) -> list[list[list[int
     return rows
 
 
-def _row(members: list[list[int]], block_size: int, padding: int) -> dict[str, Tensor]:
+def _row(
+    members: list[list[int]], block_size: int, padding: int, opening: list[int]
+) -> dict[str, Tensor]:
     fill = block_size - sum(map(len, members))
     ids = [token for member in members for token in member]
-    labels = [label for member in members for label in (UNSCORED, *member[1:])]
+    labels = []
+    for member in members:
+        # A piece of a long document may begin like this by chance: three tokens are no loss.
+        unscored = 1 + len(opening) if member[1 : 1 + len(opening)] == opening else 1
+        labels += [UNSCORED] * unscored + member[unscored:]
     positions = [position for member in members for position in range(len(member))]
     return {
         "input_ids": torch.tensor(ids + [padding] * fill),

@@ -35,7 +35,7 @@ from training.documents import build_rows, fit_block, tokenise
 from training.files import require_writable, write_json
 from training.memory import fit_to_gpu
 from training.models import StartModel, load_start_model
-from training.prepare import read_prepared
+from training.prepare import RETWEETS, read_prepared
 from training.recipe import PACKAGED_BASE, Lora, Recipe, read_recipe, recipe_names
 from training.terms import terms_of, weights_sha256
 from training.trainer import (
@@ -113,7 +113,8 @@ def _run(
     recipe: Recipe, data: Path, out: Path, *, resume: bool, is_tracked: bool, **length: Any
 ) -> int:
     """Trains and writes the checkpoint; `length` is for `build_trainer`."""
-    prepared = read_prepared(data)
+    names = ("train", "dev", RETWEETS) if recipe.retweets else ("train", "dev")
+    prepared = read_prepared(data, names)
     print(prepared.persona, flush=True)
     states = out / "states"
     if not resume and has_states(states):
@@ -129,7 +130,7 @@ def _run(
     terms = terms_of(recipe, start, before, prepared)
     if state is not None:
         terms.require_same(state)
-    rows = build_rows(recipe, start.tokenizer, prepared.train)
+    rows = build_rows(recipe, start.tokenizer, prepared.train, prepared.retweets)
     if rows.in_pieces:
         print(IN_PIECES.format(rows.in_pieces, recipe.block_size), flush=True)
     stop = StopOnSignal()

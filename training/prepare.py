@@ -1,4 +1,5 @@
-"""`prepare`: an archive becomes canonical tweets in four splits, with every count reported.
+"""`prepare`: an archive becomes canonical tweets in four splits, with every count reported. Others'
+tweets that were repeated by hand are written beside them: a recipe may learn from them too.
 
 The same input and seed give byte-identical output.
 """
@@ -6,7 +7,7 @@ The same input and seed give byte-identical output.
 import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ from training.openings import frequent_openings
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
 SPLITS = ("train", "dev", "test", "test_time")
+RETWEETS = "retweets"
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40
@@ -86,12 +88,13 @@ def prepare(
         kept = [row for row in read.rows if not row.is_reply]
         read.left.append(f"replies: {len(read.rows) - len(kept):,}")
         read.rows = kept
-    tweets, counts = clean(read.rows)
+    tweets, retweets, counts = clean(read.rows)
     splits = split(tweets, seed)
     if given is None and read.owner is not None:
         train = (tweet.text for tweet in splits["train"])
         openings = frequent_openings(train, EXAMPLE_WORDS, EXAMPLES, OPENED_TEXTS)
         author = author.model_copy(update={"examples": openings or author.examples})
+    splits[RETWEETS] = retweets
     report = _report(read, total, counts, splits, seed)
     with written_aside(out) as made:
         for name, members in splits.items():
@@ -127,9 +130,10 @@ def find_author(archive: Archive) -> Persona:
     )
 
 
-def clean(rows: list[Row]) -> tuple[list[Tweet], dict[str, int]]:
-    """Canonical tweets in the order of their ids, and how many were dropped at each step. `rows` is
-    empty afterwards: of ten million tweets, memory holds each once."""
+def clean(rows: list[Row]) -> tuple[list[Tweet], list[Tweet], dict[str, int]]:
+    """Canonical tweets in the order of their ids, the retweets by hand that repeat none of them,
+    and how many rows were dropped at each step. `rows` is empty afterwards: of ten million tweets,
+    memory holds each once."""
     # Imported lazily: it takes half a second, and reading prepared data does not need it.
     from training.near_duplicates import find_distinct  # noqa: PLC0415
 
@@ -144,20 +148,30 @@ def clean(rows: list[Row]) -> tuple[list[Tweet], dict[str, int]]:
     last_of_each_id = (row for row, after in pairwise(rows) if row.id != after.id)
     keep([*last_of_each_id, *rows[-1:]], "repeated ids")
     keep([row for row in rows if not row.is_retweet], "retweets")
+    by_hand = [row for row in rows if canonical.is_manual_retweet(row.text)]
     keep([row for row in rows if not canonical.is_manual_retweet(row.text)], "retweets by hand")
     keep([row for row in rows if not canonical.is_cut_off(row.text)], "cut off")
     handles = canonical.public_handles(canonical.strip_links(row.text) for row in rows)
     whole = len(rows)
     exact, short = _distinct_texts(rows, handles)
-    distinct = [exact[i] for i in find_distinct([tweet.text for tweet in exact])]
-    return distinct, {
-        **counts,
+    others = [
+        replace(row, text=canonical.strip_retweet_opening(row.text))
+        for row in by_hand
+        if not canonical.is_cut_off(row.text)
+    ]
+    repeated, _ = _distinct_texts(others, handles)
+    # Tweets come first, so that none is dropped for a retweet.
+    found = find_distinct([tweet.text for tweet in (*exact, *repeated)])
+    distinct = [exact[i] for i in found if i < len(exact)]
+    retweets = [repeated[i - len(exact)] for i in found if i >= len(exact)]
+    counts |= {
         "too short": short,
         "exact duplicates": whole - short - len(exact),
         "near duplicates": len(exact) - len(distinct),
         "kept": len(distinct),
         "handles kept": len(handles),
     }
+    return distinct, retweets, counts
 
 
 def _distinct_texts(rows: list[Row], handles: frozenset[str]) -> tuple[list[Tweet], int]:
@@ -239,6 +253,11 @@ class Prepared:
         return self.texts["train"]
 
     @property
+    def retweets(self) -> list[str]:
+        """Those that are to be learnt from; none, unless they were read."""
+        return self.texts.get(RETWEETS, [])
+
+    @property
     def dev(self) -> list[str]:
         return self.texts["dev"]
 
@@ -290,8 +309,8 @@ def _split_counts(tweets: Sequence[Tweet]) -> dict[str, Any]:
     return {
         "tweets": len(tweets),
         "bytes": sum(len(tweet.text.encode()) for tweet in tweets),
-        "first_date": min(tweet.date for tweet in tweets),
-        "last_date": max(tweet.date for tweet in tweets),
+        "first_date": min((tweet.date for tweet in tweets), default=""),
+        "last_date": max((tweet.date for tweet in tweets), default=""),
         "texts_sha256": texts_sha256([tweet.text for tweet in tweets]),
     }
 
@@ -305,7 +324,7 @@ def _table(report: dict[str, Any]) -> str:
     lines += [f"{name:<20}{count:>9,}" for name, count in report["counts"].items()]
     lines += [f"{'split':<12}{'tweets':>8}{'bytes':>12}  dates"]
     for name, part in report["splits"].items():
-        period = "none: by the order of the archive"
+        period = "none: by the order of the archive" if part["tweets"] else ""
         if part["last_date"]:
             period = f"{part['first_date'][:10]} to {part['last_date'][:10]}"
         lines.append(f"{name:<12}{part['tweets']:>8,}{part['bytes']:>12,}  {period}")

@@ -72,6 +72,7 @@ class Recipe(_Settings):
     `block_size` is in tokens. `batch_size` is in rows, of all processes in a step, processed in
     `gradient_accumulation` portions. `*_every` and `warmup_steps` are in optimizer steps;
     `warmup_steps` below 1 is a share of the run. `epochs` are passes over the train split.
+    `retweets` adds others' tweets that were repeated by hand, marked as such, to packed rows.
     `patience` is how many evaluations may bring nothing better (0: any number). `compile_layers` is
     for a CPU, and pays if a step takes seconds. `fsdp` divides weights, gradients and the
     optimizer's state among the GPUs of a run, for a model that one of them does not hold.
@@ -82,6 +83,7 @@ class Recipe(_Settings):
     epochs: Annotated[int | float, Field(gt=0, le=10_000, allow_inf_nan=False)]
     base: str = ""
     rows: Literal["packed", "blocks", "notebook"] = "packed"
+    retweets: bool = False
     block_size: Annotated[int, Field(ge=16, le=MAX_BLOCK_SIZE)] = 128
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 8
     gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = 1
@@ -111,6 +113,8 @@ class Recipe(_Settings):
             raise ValueError(
                 f"block_size ({self.block_size}) is over n_positions ({self.scratch.n_positions})"
             )
+        if self.retweets and self.rows != "packed":
+            raise ValueError("retweets = true goes with rows = 'packed' alone")
         if self.fsdp and (self.lora or self.difference):
             raise ValueError("fsdp does not go with [lora] or [difference]")
         if self.difference is not None and (self.method, self.base) != ("full", PACKAGED_BASE):

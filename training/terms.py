@@ -84,7 +84,7 @@ def terms_of(
     """The terms of a run that is about to begin, `weights` being `weights_sha256` of its model."""
     base = json.dumps([start.tokenizer.get_vocab(), weights], sort_keys=True)
     return Terms(
-        tweets={"train": texts_sha256(prepared.train), "dev": texts_sha256(prepared.dev)},
+        tweets={name: texts_sha256(texts) for name, texts in prepared.texts.items()},
         # Random weights and their tokenizer follow from the recipe and the tweets.
         base="" if recipe.scratch is not None else hashlib.sha256(base.encode()).hexdigest(),
         recipe=recipe.model_dump(mode="json", exclude=set(FREE_SETTINGS)),

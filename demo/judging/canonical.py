@@ -45,6 +45,9 @@ LINK = regex.compile(
 )
 HANDLE = regex.compile(rf"@[\w--[{_UNSPACED}]]{{1,15}}", regex.VERSION1)
 _MANUAL_RETWEET = re.compile(r"RT @|[\"“”„«'‘’]@")
+_RETWEET_OPENING = regex.compile(
+    rf"^(?:RT (?=@))?([\"“”„«'‘’]?){HANDLE.pattern}[\s:]*", regex.VERSION1
+)
 _CUT_OFF = regex.compile(rf"…(?:\s*(?:{LINK.pattern}))*\s*$", regex.VERSION1)
 # Not by `regex`, for which the second half of an emoji is a letter.
 _HAS_LETTER = re.compile(r"[^\W\d_]")
@@ -94,6 +97,12 @@ def blank(pattern: regex.Pattern[str], text: str) -> str:
 def is_manual_retweet(raw: str) -> bool:
     """Whether somebody else's tweet was repeated by hand: `RT @…` or `"@…` (rule 1)."""
     return _MANUAL_RETWEET.match(raw) is not None
+
+
+def strip_retweet_opening(raw: str) -> str:
+    """A retweet by hand without whom it repeats; a quotation mark stays, as the one that closes the
+    quotation does."""
+    return _RETWEET_OPENING.sub(r"\1", raw)
 
 
 def is_cut_off(raw: str) -> bool:
