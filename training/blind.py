@@ -17,7 +17,7 @@ from demo.checkpoints.embedded import EMBEDDED
 from demo.judging import canonical
 from training import TrainingError
 from training.files import read_json, require_writable, resolve_folder, write_json
-from training.prepare import SPLITS, read_texts
+from training.prepare import ALL_TEXTS, read_texts
 from training.sampling import draw, open_engine, read_decoding
 
 SHEET, ANSWERS = "sheet.csv", "answers.json"
@@ -47,7 +47,7 @@ def blind(
     require_writable(out)
     if (out / ANSWERS).exists():
         raise TrainingError(f"{out} holds a sheet already. Name another folder with --out.")
-    splits = {name: read_texts(data, name) for name in SPLITS}
+    splits = {name: read_texts(data, name) for name in ALL_TEXTS}
     all_real = {text for found in splits.values() for text in found}
     handles = canonical.handles_in(all_real)
     # None that the model was trained on.

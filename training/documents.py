@@ -6,7 +6,7 @@ A document is one tweet, opened and closed by the tokenizer's end-of-text token.
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,17 @@ class TokenRows(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self._rows[index]
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return iter(self._rows)
+
+    def with_columns(self, columns: Mapping[str, Tensor]) -> "TokenRows":
+        """The same rows with further tensors, of which the first dimension counts the rows."""
+        rows = [
+            {**row, **{name: values[i] for name, values in columns.items()}}
+            for i, row in enumerate(self._rows)
+        ]
+        return TokenRows(rows, self.tokens, self.in_pieces)
 
     def most_frequent(self, count: int) -> Tensor:
         """The ids of the tokens that occur most often, at most so many, in ascending order."""

@@ -22,18 +22,19 @@ CHUNK = 1_024
 
 
 class _SummedLoss(torch.autograd.Function):
-    """Cross-entropy in nats of `hidden @ head.T` against `targets`, summed.
+    """Cross-entropy in nats of `hidden @ head.T` against weighted labels, summed.
 
     A vocabulary is so much wider than a model that logits cost more in memory traffic than in
     arithmetic, so the logits of a chunk are turned into their own gradient in place (as in Liger
     Kernel, Hsu et al. 2024). They are stored for the whole batch only if the head is trained.
 
-    `hidden` is (positions, width), `head` (vocabulary, width), `targets` (positions,). Logits and
-    their gradients have the dtype of `hidden`; the loss and the sums behind the gradients are fp32.
+    `hidden` is (positions, width), `head` (vocabulary, width), `targets` and their `weights`, whose
+    sum is 1 at each position, (positions, labels). Logits and their gradients have the dtype of
+    `hidden`; the loss and the sums behind the gradients are fp32.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         loss = hidden.new_zeros((), dtype=torch.float32)
         cast = head.to(hidden.dtype)
         # float16 has no room for the probability of an unlikely token.
@@ -43,12 +44,12 @@ class _SummedLoss(torch.autograd.Function):
         gradient = torch.empty_like(hidden)
         for begin in range(0, len(hidden), CHUNK):
             chunk = slice(begin, begin + CHUNK)
-            wanted = targets[chunk].unsqueeze(1)
+            wanted, shares = targets[chunk], weights[chunk]
             # Sums are fp32 inside, also of bfloat16.
             slope = torch.softmax(hidden[chunk] @ cast.T, dim=1, dtype=precise)
-            loss -= slope.gather(1, wanted).float().log().sum()
+            loss -= (shares * slope.gather(1, wanted).float().log()).sum()
             if any(ctx.needs_input_grad):
-                slope.scatter_add_(1, wanted, slope.new_full(wanted.shape, -1.0))
+                slope.scatter_add_(1, wanted, -shares.to(slope.dtype))
                 slope = slope.to(cast.dtype)
                 gradient[chunk] = slope @ cast
                 if len(slopes):
@@ -58,16 +59,19 @@ class _SummedLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         gradient, of_head = ctx.saved_tensors
         of_hidden = gradient * outer[0].to(gradient.dtype)
-        return of_hidden, None if of_head is None else of_head * outer[0], None
+        return of_hidden, None if of_head is None else of_head * outer[0], None, None
 
 
 def chunk_loss(model: Any) -> None:
     """Makes a Llama compute its loss in chunks, over scored positions only, without returning
     logits. Without labels it works as before. Other architectures are left alone: their logits
-    may be more than the head's plain output."""
+    may be more than the head's plain output.
+
+    Besides `labels` it takes soft ones, of the same positions: `soft_ids` and `soft_weights`, both
+    (rows, length, labels), whose weights the position's own label makes up to 1."""
     if type(model) is not LlamaForCausalLM:
         return
     original = model.forward
@@ -77,30 +81,36 @@ def chunk_loss(model: Any) -> None:
         *args: Any,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | None = None,
+        soft_ids: Tensor | None = None,
+        soft_weights: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         if labels is None:
             answer: CausalLMOutputWithPast = original(*args, **kwargs)
             return answer
         hidden = model.model(*args, **kwargs).last_hidden_state
-        loss = _next_token_loss(hidden, model.lm_head.weight, labels, num_items_in_batch)
+        scored = labels[:, 1:] != UNSCORED
+        targets = labels[:, 1:][scored].unsqueeze(1)
+        weights = torch.ones_like(targets, dtype=torch.float32)
+        if soft_ids is not None and soft_weights is not None:
+            softer = soft_weights[:, 1:][scored].float()
+            targets = torch.cat([targets, soft_ids[:, 1:][scored].long()], dim=1)
+            weights = torch.cat([weights - softer.sum(dim=1, keepdim=True), softer], dim=1)
+        total = _summed_loss(hidden[:, :-1][scored], model.lm_head.weight, targets, weights)
+        loss = total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
         return CausalLMOutputWithPast(loss=loss)
 
     model.forward = forward
 
 
-def _next_token_loss(hidden: Tensor, head: Tensor, labels: Tensor, count: Tensor | None) -> Tensor:
-    """Cross-entropy in nats over the scored labels, divided by `count` or else by their number;
-    shapes (rows, length, width), (vocabulary, width), (rows, length)."""
-    targets = labels[:, 1:]
-    chosen = targets != UNSCORED
+def _summed_loss(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     device = hidden.device.type
-    autocast = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
+    if torch.is_autocast_enabled(device):
+        hidden = hidden.to(torch.get_autocast_dtype(device))
     total: Tensor = _SummedLoss.apply(  # type: ignore[no-untyped-call]
-        hidden[:, :-1][chosen].to(dtype), head, targets[chosen]
+        hidden, head, targets, weights
     )
-    return total / (chosen.sum() if count is None else count)
+    return total
 
 
 def keep_memory() -> None:

@@ -31,6 +31,7 @@ from training.checkpoints import (
     write_checkpoint,
 )
 from training.command_line import flag, number
+from training.distillation import Teachers
 from training.documents import build_rows, fit_block, tokenise
 from training.files import require_writable, write_json
 from training.memory import fit_to_gpu
@@ -80,6 +81,13 @@ def finetune(
     evaluations: Annotated[
         int | None, number("how often dev is measured on the way", *limits.EVALUATIONS)
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="learn from what a checkpoint of the same vocabulary expects, too; may be given "
+            "again: what they expect is averaged",
+        ),
+    ] = None,
     resume: Annotated[bool, flag("resume", "go on from the last state")] = False,
     no_tracking: Annotated[bool, flag("no-tracking", "do without trackio")] = False,
 ) -> int:
@@ -95,6 +103,7 @@ def finetune(
             override(read_recipe(recipe), base, lora),
             data,
             out or Path("runs") / Path(recipe).stem,
+            teacher or [],
             resume=resume,
             is_tracked=not no_tracking,
             tokens=tokens,
@@ -110,7 +119,14 @@ def finetune(
 
 
 def _run(
-    recipe: Recipe, data: Path, out: Path, *, resume: bool, is_tracked: bool, **length: Any
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    teachers: Sequence[Path],
+    *,
+    resume: bool,
+    is_tracked: bool,
+    **length: Any,
 ) -> int:
     """Trains and writes the checkpoint; `length` is for `build_trainer`."""
     names = ("train", "dev", RETWEETS) if recipe.retweets else ("train", "dev")
@@ -127,12 +143,14 @@ def _run(
     start = load_start_model(recipe, prepared.train)
     recipe = fit_to_gpu(_fit_rows(recipe, start, prepared.train), start.model)
     before = weights_sha256(start.model)
-    terms = terms_of(recipe, start, before, prepared)
+    taught = Teachers(teachers, start.model, start.tokenizer)
+    terms = terms_of(recipe, start, before, prepared, taught.sha256)
     if state is not None:
         terms.require_same(state)
     rows = build_rows(recipe, start.tokenizer, prepared.train, prepared.retweets)
     if rows.in_pieces:
         print(IN_PIECES.format(rows.in_pieces, recipe.block_size), flush=True)
+    rows = taught.label(rows, out)
     stop = StopOnSignal()
     trainer = build_trainer(
         recipe,
@@ -168,7 +186,9 @@ def _run(
                 "no checkpoint is written. Give the run more tokens, steps or epochs."
             )
         metrics = _metrics(recipe, trainer, prepared.report)
-        metrics["training"] |= {"tensors": len(before), "tensors_changed": changed}
+        metrics["training"] |= {
+            "tensors": len(before), "tensors_changed": changed, "teachers": taught.sha256,
+        }  # fmt: skip
         for caution in cautions(metrics):
             print(caution)
         write_checkpoint(

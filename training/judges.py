@@ -32,7 +32,7 @@ from training.detector_training import (
     train_likelihood_judge,
 )
 from training.files import print_persona, read_metrics, resolve_folder, rounded
-from training.prepare import SPLITS, read_texts
+from training.prepare import ALL_TEXTS, read_texts
 from training.sampling import Sample, draw, load_base, load_fp32, open_engine, read_decoding
 from training.visitors import CONTINUED, NO_PROMPT, draw_groups
 from training.working_tree import revision
@@ -61,8 +61,8 @@ def judges(
 ) -> None:
     metrics = read_metrics(checkpoint)
     print_persona(checkpoint)
-    splits = {name: read_texts(data, name) for name in SPLITS}
-    # Of all splits: publishing and deploying refuse a real tweet by it.
+    splits = {name: read_texts(data, name) for name in ALL_TEXTS}
+    # Of all texts: publishing and deploying refuse a real tweet by it.
     index = Originals.build(text for texts in splits.values() for text in texts)
     found = _false_positives(index)
     print(_index_line(index, found))

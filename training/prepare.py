@@ -35,6 +35,8 @@ from training.openings import frequent_openings
 PERSONA = Path(__file__).parent / "persona.toml"
 SPLITS = ("train", "dev", "test", "test_time")
 RETWEETS = "retweets"
+# All texts that must not be published, and may be learnt from or held back.
+ALL_TEXTS = (*SPLITS, RETWEETS)
 DEV_SHARE = TEST_SHARE = 0.05
 TIME_SPLIT_TWEETS = 500
 MIN_TWEETS = 40

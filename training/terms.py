@@ -28,8 +28,8 @@ MAY_CHANGE = (
 
 
 class Terms(BaseModel):
-    """The tweets and the base by the sha256 of their content, the recipe's settings that decide
-    what a step learns, and the persona that the checkpoint will carry."""
+    """The tweets, the base and the teachers by the sha256 of their content, the recipe's settings
+    that decide what a step learns, and the persona that the checkpoint will carry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,6 +37,7 @@ class Terms(BaseModel):
     base: str
     recipe: dict[str, Any]
     persona: Persona
+    teachers: list[str] = []
 
     @classmethod
     def read(cls, state: Path) -> Self:
@@ -73,13 +74,19 @@ class Terms(BaseModel):
             ours, theirs = self.recipe.get(name), other.recipe.get(name)
             if ours != theirs:
                 found.append(f"{name} was {json.dumps(theirs)} and is {json.dumps(ours)}")
+        if self.teachers != other.teachers:
+            found.append("the teachers are others")
         if self.persona != other.persona:
             found.append(f"the persona was {other.persona.name} ({other.persona.title})")
         return found
 
 
 def terms_of(
-    recipe: Recipe, start: StartModel, weights: dict[str, str], prepared: Prepared
+    recipe: Recipe,
+    start: StartModel,
+    weights: dict[str, str],
+    prepared: Prepared,
+    teachers: Sequence[str],
 ) -> Terms:
     """The terms of a run that is about to begin, `weights` being `weights_sha256` of its model."""
     base = json.dumps([start.tokenizer.get_vocab(), weights], sort_keys=True)
@@ -89,6 +96,7 @@ def terms_of(
         base="" if recipe.scratch is not None else hashlib.sha256(base.encode()).hexdigest(),
         recipe=recipe.model_dump(mode="json", exclude=set(FREE_SETTINGS)),
         persona=prepared.persona,
+        teachers=list(teachers),
     )
 
 

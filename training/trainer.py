@@ -294,6 +294,8 @@ def _arguments(
         seed=recipe.seed,
         disable_tqdm=True,
         ddp_timeout=WAIT_SECONDS,
+        # Soft labels, which `chunk_loss` takes, are not in the signature of the model's forward.
+        remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         **tracking,
     )

@@ -102,7 +102,8 @@ def is_manual_retweet(raw: str) -> bool:
 def strip_retweet_opening(raw: str) -> str:
     """A retweet by hand without whom it repeats; a quotation mark stays, as the one that closes the
     quotation does."""
-    return _RETWEET_OPENING.sub(r"\1", raw)
+    bare: str = _RETWEET_OPENING.sub(r"\1", raw)
+    return bare
 
 
 def is_cut_off(raw: str) -> bool:

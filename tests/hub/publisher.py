@@ -61,7 +61,7 @@ def make_checkpoint(folder: Path, data: Path, bits: float = 1.25, base: str = "g
     }
     metrics["evaluation"]["test"]["checkpoint"]["bits_per_byte"] = bits
     (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    texts = [text for name in prepare.SPLITS for text in prepare.read_texts(data, name)]
+    texts = [text for name in prepare.ALL_TEXTS for text in prepare.read_texts(data, name)]
     Originals.build(texts).save(folder / NAME)
     write_checksums(folder)
     return folder

@@ -11,7 +11,7 @@ import torch
 from demo.checkpoints.merging import merge
 from demo.checkpoints.weights import load_model
 from tests import tiny
-from training import models
+from training import TrainingError, models
 from training.bits_per_byte import score_texts, summarise
 from training.finetune import finetune
 from training.prepare import read_texts
@@ -50,11 +50,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def trained(out: Path, prepared: Path, start: float, resume: bool = False) -> Path:
+def trained(
+    out: Path, prepared: Path, start: float, resume: bool = False, teacher: Path | None = None
+) -> Path:
     """The checkpoint of a run whose steps are rounded from that share of it on."""
     recipe = out.with_suffix(".toml")
     recipe.write_text(RECIPE.format(start=start))
-    code = finetune(str(recipe), data=prepared, out=out, resume=resume, no_tracking=True)
+    teachers = None if teacher is None else [teacher]
+    code = finetune(
+        str(recipe), data=prepared, out=out, teacher=teachers, resume=resume, no_tracking=True
+    )
     assert code == 0
     return out / "checkpoint"
 
@@ -89,10 +94,14 @@ def test_a_run_resumes_to_the_same_difference(
     base: Path, prepared: Path, tmp_path: Path, start: float
 ) -> None:
     """From a state after the first rounded step, and from one just before it."""
-    whole = trained(tmp_path / "whole", prepared, start)
+    teacher = tiny.write(tmp_path / "teacher", tiny.llama(1))
+    whole = trained(tmp_path / "whole", prepared, start, teacher=teacher)
     states = (tmp_path / "whole" / "states").iterdir()
     *_, earlier, _ = sorted(states, key=lambda state: int(state.name.split("-")[1]))
     shutil.copytree(earlier, tmp_path / "cut" / "states" / earlier.name)
-    resumed = trained(tmp_path / "cut", prepared, start, resume=True)
+    with pytest.raises(TrainingError, match="made of something else: the teachers are others"):
+        trained(tmp_path / "cut", prepared, start, resume=True)
+    resumed = trained(tmp_path / "cut", prepared, start, resume=True, teacher=teacher)
     name = "difference.safetensors"
     assert (resumed / name).read_bytes() == (whole / name).read_bytes()
+    assert len(json.loads((resumed / "metrics.json").read_text())["training"]["teachers"]) == 1

@@ -10,7 +10,7 @@ from demo.checkpoints.files import verify_checksums
 from demo.judging import detector, originals
 from tests.training.conftest import verb
 from training import judges
-from training.prepare import SPLITS, read_texts
+from training.prepare import ALL_TEXTS, read_texts
 from training.sampling import Sample
 
 
@@ -27,7 +27,7 @@ def test_a_checkpoint_gets_its_judges_and_their_figures(
     recorded = json.loads((folder / "metrics.json").read_text())["judges"]
 
     index = originals.Originals.load(folder / originals.NAME)
-    splits = {name: read_texts(prepared, name) for name in SPLITS}
+    splits = {name: read_texts(prepared, name) for name in ALL_TEXTS}
     assert all(index.repeats(text) for texts in splits.values() for text in texts)
     assert recorded["originals"]["texts"] == sum(map(len, splits.values()))
     assert recorded["originals"]["digests_asked"] == 100_000

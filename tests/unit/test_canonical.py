@@ -16,6 +16,19 @@ def test_a_retweet_made_by_hand_is_recognised(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "bare"),
+    [
+        ("RT @a: hello", "hello"),
+        ('"@a hello" @b', '"hello" @b'),
+        ("“@a: @b hello” thanks", "“@b hello” thanks"),
+        ("RT if you agree", "RT if you agree"),
+    ],
+)
+def test_what_a_retweet_by_hand_repeats(raw: str, bare: str) -> None:
+    assert canonical.strip_retweet_opening(raw) == bare
+
+
+@pytest.mark.parametrize(
     "raw", ["@a hello", ".@a hello", 'He said "@a', "RT if you agree", "@RT @"]
 )
 def test_a_tweet_that_only_mentions_is_no_retweet(raw: str) -> None:

@@ -122,6 +122,21 @@ def test_all_but_the_opening_token_and_the_padding_is_scored() -> None:
         assert (rows[i]["labels"][rows[i]["position_ids"] == 0] == UNSCORED).all()
 
 
+def test_a_retweet_has_an_opening_that_is_not_scored() -> None:
+    recipe = read_recipe("full")
+    rows = list(build_rows(recipe, TOKENIZER, TEXTS[:1], TEXTS[1:3]))
+    found, scored = [], []
+    for row in rows:
+        starts = (row["position_ids"] == 0).nonzero().flatten().tolist()
+        for start, end in zip(starts, [*starts[1:], recipe.block_size], strict=True):
+            labels = row["labels"][start:end]
+            found.append(TOKENIZER.decode(row["input_ids"][start:end], skip_special_tokens=True))
+            scored.append(TOKENIZER.decode(labels[labels != UNSCORED]))
+    assert {TEXTS[0], f"RT: {TEXTS[1]}", f"RT: {TEXTS[2]}"} <= set(found)
+    for text in (TEXTS[0], f" {TEXTS[1]}", f" {TEXTS[2]}"):
+        assert f"{text}<|endoftext|>" in scored
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_the_loss_of_packed_rows_is_that_of_the_texts_alone(kind: str) -> None:
     """Fails if attention crosses between tweets, or an end-of-text token is scored twice."""

@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 
 from tests import made_up, tiny
 from training import faster_training
-from training.documents import pack_documents, tokenise
+from training.documents import UNSCORED, pack_documents, tokenise
 from training.faster_training import chunk_loss, compile_layers
 
 TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(12)]
@@ -73,6 +73,30 @@ def test_the_loss_in_chunks_and_its_gradient_are_the_models_own(
     chunk_loss(model.get_base_model() if make is adapted else model)
     chunked, found = learnt(model, **inputs)
     assert chunked == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-7)
+
+
+def test_soft_labels_share_a_position_with_the_token_that_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(faster_training, "CHUNK", 100)
+    inputs = batch()
+    torch.manual_seed(2)
+    soft = torch.rand(*inputs["labels"].shape, 290).topk(5)
+    weights = 0.7 * soft.values.softmax(dim=-1)
+    model = tiny.llama()
+    logits = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"]).logits
+    scored = inputs["labels"][:, 1:] != UNSCORED
+    wanted = torch.zeros(*inputs["labels"].shape, 290).scatter_(2, soft.indices, weights)
+    wanted = wanted[:, 1:][scored]
+    wanted[torch.arange(len(wanted)), inputs["labels"][:, 1:][scored]] += 0.3
+    expected = nn.functional.cross_entropy(logits[:, :-1][scored], wanted)
+    expected.backward()
+    gradients = [weight.grad for weight in model.parameters()]
+    model = tiny.llama()
+    chunk_loss(model)
+    loss, found = learnt(model, **inputs, soft_ids=soft.indices.int(), soft_weights=weights)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-7)
 
 

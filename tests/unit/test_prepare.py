@@ -41,6 +41,7 @@ def test_the_same_input_gives_identical_bytes(
         "dev.parquet",
         "persona.json",
         "report.json",
+        "retweets.parquet",
         "test.parquet",
         "test_time.parquet",
         "train.parquet",
@@ -134,7 +135,7 @@ def test_every_dropped_row_is_counted(tmp_path: Path) -> None:
         made_up.row(107, records[2]["text"].upper().replace("!", "!!!")),
         dict(records[3]),
     ]
-    tweets, counts = prepare.clean(loaded(tmp_path, records))
+    tweets, _, counts = prepare.clean(loaded(tmp_path, records))
     assert counts == {
         "valid rows": 109,
         "repeated ids": 1,
@@ -150,15 +151,34 @@ def test_every_dropped_row_is_counted(tmp_path: Path) -> None:
     assert [tweet.text for tweet in tweets] == [record["text"] for record in records[:100]]
 
 
+def test_retweets_by_hand_are_kept_apart_if_no_tweet_is_like_them(tmp_path: Path) -> None:
+    records = made_up.rows(40)
+    records += [
+        made_up.row(40, "RT @a: a perfectly good tweet about tea"),
+        made_up.row(41, '"@a: @b another perfectly good tweet" So true!'),
+        made_up.row(42, '"@c another perfectly good tweet" So true'),
+        made_up.row(43, f"“@a {records[0]['text']}”"),
+        made_up.row(44, "RT @a: this one was cut off in the midd…"),
+        made_up.row(45, "RT @a: tea"),
+    ]
+    tweets, retweets, counts = prepare.clean(loaded(tmp_path, records))
+    assert [tweet.text for tweet in tweets] == [record["text"] for record in records[:40]]
+    assert (counts["retweets by hand"], counts["kept"]) == (6, 40)
+    assert [tweet.text for tweet in retweets] == [
+        "a perfectly good tweet about tea",
+        '"@user another perfectly good tweet" So true!',
+    ]
+
+
 def test_of_near_duplicates_the_first_by_id_stays(tmp_path: Path) -> None:
     text = made_up.sentence(random.Random(9))
     records = [made_up.row(5, f"{text} Yes"), made_up.row(2, text)]
-    tweets, _ = prepare.clean(loaded(tmp_path, records))
+    tweets, _, _ = prepare.clean(loaded(tmp_path, records))
     assert [tweet.text for tweet in tweets] == [text]
 
 
 def test_the_splits_share_no_tweet_and_time_comes_last(tmp_path: Path) -> None:
-    tweets, _ = prepare.clean(loaded(tmp_path, made_up.rows(400)))
+    tweets, _, _ = prepare.clean(loaded(tmp_path, made_up.rows(400)))
     splits = prepare.split(tweets, seed=1)
     assert {name: len(part) for name, part in splits.items()} == {
         "train": 324, "dev": 18, "test": 18, "test_time": 40,
@@ -170,13 +190,13 @@ def test_the_splits_share_no_tweet_and_time_comes_last(tmp_path: Path) -> None:
 
 
 def test_another_seed_gives_another_split_of_the_same_tweets(tmp_path: Path) -> None:
-    tweets, _ = prepare.clean(loaded(tmp_path, made_up.rows(200)))
+    tweets, _, _ = prepare.clean(loaded(tmp_path, made_up.rows(200)))
     assert prepare.split(tweets, 1)["test"] != prepare.split(tweets, 2)["test"]
     assert prepare.split(tweets, 1) == prepare.split(tweets[::-1], 1)
 
 
 def test_too_small_an_archive_names_the_limit(tmp_path: Path) -> None:
-    tweets, _ = prepare.clean(loaded(tmp_path, made_up.rows(39)))
+    tweets, _, _ = prepare.clean(loaded(tmp_path, made_up.rows(39)))
     with pytest.raises(TrainingError, match="39 tweets .* at least 40"):
         prepare.split(tweets, 1)
 
@@ -190,7 +210,8 @@ def test_the_report_holds_every_count_and_what_it_was_made_from(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (report["rows"], report["bad_rows"], report["seed"]) == (200, 1, 20210108)
     assert len(report["archive_sha256"]) == 64
-    assert sum(part["tweets"] for part in report["splits"].values()) == report["counts"]["kept"]
+    kept = sum(report["splits"][name]["tweets"] for name in prepare.SPLITS)
+    assert kept == report["counts"]["kept"]
     assert "row 4, column id" in capsys.readouterr().out
 
 
@@ -224,7 +245,7 @@ def test_of_an_export_a_retweet_is_counted_as_one(tmp_path: Path) -> None:
     entries = [*made_up.export(50), made_up.exported(made_up.row(50, "RT @a: some good tea"))]
     (tmp_path / "tweets.js").write_text(made_up.as_script(entries))
     rows = read_archive(str(tmp_path / "tweets.js")).rows
-    _, counts = prepare.clean(rows)
+    _, _, counts = prepare.clean(rows)
     assert (counts["retweets"], counts["retweets by hand"], counts["kept"]) == (1, 0, 50)
 
 

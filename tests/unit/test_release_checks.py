@@ -18,6 +18,7 @@ from tests.guessing import write_tweets
 from tests.processes import ROOT
 from training import TrainingError
 from training.files import write_json
+from training.prepare import ALL_TEXTS
 from training.release.checks import (
     KnownTweets,
     is_listed_type,
@@ -235,7 +236,7 @@ def test_what_may_not_be_repeated_comes_from_the_data_and_else_from_the_index(
         KnownTweets.of(data, checkpoint)
     Originals.build([TWEET]).save(checkpoint / NAME)
     assert KnownTweets.of(data, checkpoint).repeats(TWEET)
-    for name in ("train", "dev", "test", "test_time"):
+    for name in ALL_TEXTS:
         tweets = write_tweets(data, 30, name)
     write_json(data / "report.json", {"archive_sha256": "1"})
     write_json(checkpoint / "metrics.json", {"data": {"archive_sha256": "2"}})

@@ -80,6 +80,7 @@ def test_a_run_whose_first_save_was_cut_short_begins_again(tmp_path: Path) -> No
         ({"base": "9"}, "the base or its tokenizer is another"),
         ({"recipe": {"learning_rate": 0.2}}, "learning_rate was 0.1 and is 0.2"),
         ({"recipe": {}}, "learning_rate was 0.1 and is null"),
+        ({"teachers": ["9"]}, "the teachers are others"),
         ({"persona": NOBODY.model_copy(update={"name": "A. Teapot"})}, "the persona was nobody"),
     ],
 )

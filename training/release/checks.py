@@ -24,7 +24,7 @@ from demo.judging.files import UnusableFile
 from demo.judging.originals import Originals, window_digests, windows_of
 from training import TrainingError
 from training.files import read_json
-from training.prepare import SPLITS, read_texts
+from training.prepare import ALL_TEXTS, read_texts
 
 # Ends in .bin, and is OpenVINO's raw numbers.
 RAW_WEIGHTS = f"{EXPORT_SUBFOLDER}/openvino_model.bin"
@@ -64,7 +64,7 @@ class KnownTweets:
                 "nothing tells which tweets must not be published. Give the prepared data by "
                 "--data, or run `python -m training judges`."
             )
-        splits = SPLITS if has_data else ()
+        splits = ALL_TEXTS if has_data else ()
         digests = windows_of(text for name in splits for text in read_texts(data, name))
         return cls(digests, None if is_alone else _index(checkpoint))
 
