@@ -10,6 +10,7 @@ from demo.loading import load, start
 from demo.log import say
 from demo.server.service import Service
 from demo.settings import Settings
+from demo.stub_files import without_stub_files
 
 
 def main() -> int:
@@ -35,7 +36,8 @@ def serve(settings: Settings) -> None:
     # Imported only now: it takes seconds, in which the engine loads, and which a start that is
     # refused does not need. And Gradio parses its own variables when it is imported, where a bad
     # GRADIO_SERVER_PORT would end in a traceback.
-    from demo.launch import launch  # noqa: PLC0415
+    with without_stub_files():
+        from demo.launch import launch  # noqa: PLC0415
 
     # What is known already to have failed needs no page.
     service.wait(0)
