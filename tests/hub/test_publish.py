@@ -10,6 +10,7 @@ import re
 import resource
 import shutil
 import signal
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from tests.processes import HTTP, running_app
 from training import TrainingError
 from training.prepare import read_texts
 from training.publish import choose_tag
+from training.release.repository import temporary_folder
 
 DATASET = "alice/tweets"
 ORIGINAL = {"README.md": b"tea", "old.txt": b"for now", ".gitattributes": b"*.bin -text"}
@@ -407,6 +409,19 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(
     hub.broken.clear()
     commit = publisher.publish("--tag", "v1")
     assert (len(list(hub.repos[REPO].history())), hub.repos[REPO].tags["v1"]) == (2, commit)
+
+
+def test_what_a_killed_run_built_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tests/unit/test_cache.py kills real processes."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        left = folder.with_name(f"{folder.name}-killed")
+        left.mkdir()
+        (left / "model.safetensors").touch()
+        with temporary_folder() as others:
+            assert sorted(tmp_path.iterdir()) == sorted([folder, others])
 
 
 def test_an_interrupt_ends_it_at_once_and_says_what_is_there(

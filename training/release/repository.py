@@ -25,6 +25,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash
 
+from demo.checkpoints.cache import scratch_folder
 from training import TrainingError
 from training.release.checks import list_files
 from training.release.hub import Steps, say
@@ -41,11 +42,11 @@ Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder to build in, deleted afterwards. Raises TrainingError if it cannot be made, or if
-    writing to it fails inside."""
+    """A folder to build in, deleted afterwards; what killed processes left goes first. Raises
+    TrainingError if it cannot be made, or if writing to it fails inside."""
     try:
-        with tempfile.TemporaryDirectory(prefix="publish-") as folder:
-            yield Path(folder)
+        with scratch_folder(Path(tempfile.gettempdir())) as folder:
+            yield folder
     except OSError as error:
         raise TrainingError(
             f"The folder to publish could not be written in {tempfile.gettempdir()} "
