@@ -30,6 +30,7 @@ from training.files import (
     written_aside,
 )
 from training.openings import frequent_openings
+from training.text_figures import TWEET_CHARACTERS
 
 # Whose tweets they are, unless another file is given.
 PERSONA = Path(__file__).parent / "persona.toml"
@@ -95,7 +96,13 @@ def prepare(
     if given is None and read.owner is not None:
         train = (tweet.text for tweet in splits["train"])
         openings = frequent_openings(train, EXAMPLE_WORDS, EXAMPLES, OPENED_TEXTS)
-        author = author.model_copy(update={"examples": openings or author.examples})
+        longest = max(len(tweet.text) for tweet in tweets)
+        author = author.model_copy(
+            update={
+                "examples": openings or author.examples,
+                "max_characters": TWEET_CHARACTERS if longest <= TWEET_CHARACTERS else None,
+            }
+        )
     splits[RETWEETS] = retweets
     report = _report(read, total, counts, splits, seed)
     with written_aside(out) as made:

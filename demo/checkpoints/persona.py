@@ -17,6 +17,8 @@ from demo.checkpoints.files import EARLY, PERSONA, PrivateCheckpointError, find_
 MAX_BYTES = int(EARLY[PERSONA])
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
+# In characters: of what some platform allows.
+LENGTHS = (140, 100_000)
 PLACE_OF_ID = "{id}"
 
 # What a page could take for HTML or for a template's place.
@@ -72,6 +74,13 @@ def _examples(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def _length(value: Any) -> int | None:
+    low, high = LENGTHS
+    if value is not None and not (type(value) is int and low <= value <= high):
+        raise ValueError(f"must be a whole number from {low} to {high:,}.")
+    return value
+
+
 def _language(value: Any) -> str | None:
     if value is not None and not (isinstance(value, str) and _LANGUAGE.fullmatch(value)):
         raise ValueError("must be an ISO 639 code of two or three letters, such as ja.")
@@ -88,7 +97,8 @@ class Persona(BaseModel):
     they come from. `author` and `handle` sign the card: of something that nobody takes for the
     person. `label` goes with every text that leaves the page, `badge` is its short form. `examples`
     are openings to begin with. `link` is where a real tweet can be read, with `{id}` in place of
-    its id, `language` an ISO 639 code.
+    its id, `language` an ISO 639 code. `max_characters` is the longest text that their platform
+    takes, which a generated one is to end within; without it, any length will do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +114,7 @@ class Persona(BaseModel):
     examples: Annotated[tuple[Line, ...], BeforeValidator(_examples)]
     link: Annotated[str, BeforeValidator(_link)] = f"https://x.com/i/status/{PLACE_OF_ID}"
     language: Annotated[str | None, BeforeValidator(_language)] = None
+    max_characters: Annotated[int | None, BeforeValidator(_length)] = None
 
     def __str__(self) -> str:
         """In a line, for a terminal."""

@@ -27,8 +27,10 @@ from transformers import (
 )
 
 from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint
 from demo.checkpoints.weights import load_model
+from demo.generation.endings import end_within
 from demo.generation.engine import (
     BUSY,
     FAILED,
@@ -92,11 +94,15 @@ class TransformersEngine(Engine):
             tokenizer.backend_tokenizer, tokenizer.eos_token_id, self.context_tokens
         )
         self._deadline_seconds = deadline_seconds
+        self._longest = persona_of(checkpoint.folder).max_characters
         self._place = threading.Lock()
         self._running: _Run | None = None
         self._failed = self._closed = False
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        yield from end_within(self._longest, request, self._write, self.count_tokens)
+
+    def _write(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         prompt = self._tokens.encode_prompt(request)
         run = _Run(self._tokens, prompt, self._deadline_seconds)
         yield from self._take_place(run)

@@ -27,6 +27,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from demo import subprocesses
+from demo.checkpoints.persona import NOBODY
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError, FinishReason
 from demo.generation.openvino.engine import CACHE_BYTES_PER_VALUE, SETTINGS, OpenVINOEngine
@@ -321,6 +322,43 @@ def test_a_text_ends_where_nothing_else_can_be_written(
     text, ending = told(opened(exported_fluent).stream(GenerationRequest(**GREEDY)))
     assert text == tiny.tokenizer().decode(ids[:5])
     assert ending.reason == "end_of_tweet"
+
+
+@pytest.fixture
+def at_most_30(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of tiny models are short, and so is what they are to end within."""
+    persona = NOBODY.model_copy(update={"max_characters": 30})
+    monkeypatch.setattr("demo.generation.openvino.engine.persona_of", lambda _: persona)
+    monkeypatch.setattr("demo.generation.endings.HELD_CHARACTERS", 15)
+    monkeypatch.setattr("demo.generation.endings.WORD_CHARACTERS", 3)
+
+
+@pytest.mark.usefixtures("at_most_30")
+def test_one_that_cannot_be_ended_in_time_is_the_models_own(exported_fluent: Path) -> None:
+    """The model goes on with its sentence each time."""
+    engine = opened(exported_fluent)
+    text, ending = told(engine.stream(GenerationRequest(**GREEDY)))
+    assert text == tiny.SENTENCE
+    assert ending.new_tokens == engine.count_tokens(tiny.SENTENCE) + 1
+
+
+@pytest.mark.usefixtures("at_most_30")
+def test_a_text_that_is_ended_in_time_is_the_same_among_others(exported_int8_noise: Path) -> None:
+    engine = opened(exported_int8_noise, slots=16)
+    requests = varied_requests(12)
+
+    def drawn(at_once: int) -> list[str]:
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(lambda request: told(engine.stream(request))[0], requests))
+
+    alone = drawn(1)
+    assert drawn(12) == alone
+    engine._longest = None
+    own = drawn(12)
+    for request, text, before in zip(requests, alone, own, strict=True):
+        is_long = len(request.opening + before) > 30 and len(request.opening) < 12
+        assert is_long or text == before
+    assert alone != own
 
 
 def test_a_prompt_that_is_a_whole_tweet_is_gone_on_with(fluent: OpenVINOEngine) -> None:

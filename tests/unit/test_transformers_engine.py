@@ -15,6 +15,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
+from demo.checkpoints.persona import NOBODY
 from demo.checkpoints.resolve import Checkpoint, CheckpointError
 from demo.generation.engine import WAITING, Chunk, Ending, Engine, EngineError
 from demo.generation.request import GenerationRequest, InvalidRequest
@@ -143,6 +144,20 @@ def test_a_pair_of_tokens_that_is_not_to_be_written_is_not_drawn(
     text, _ = told(engine.stream(GenerationRequest(**GREEDY)))
     assert text.startswith(str(tiny.tokenizer().decode(ids[:6])))
     assert not tiny.SENTENCE.startswith(text)
+
+
+def test_one_that_cannot_be_ended_in_time_is_the_models_own(
+    fluent_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model goes on with its sentence each time."""
+    persona = NOBODY.model_copy(update={"max_characters": 30})
+    monkeypatch.setattr("demo.generation.transformers_engine.persona_of", lambda _: persona)
+    monkeypatch.setattr("demo.generation.endings.HELD_CHARACTERS", 15)
+    monkeypatch.setattr("demo.generation.endings.WORD_CHARACTERS", 3)
+    engine = TransformersEngine(Checkpoint(fluent_folder, "fluent", "0" * 12), device="cpu")
+    text, ending = told(engine.stream(GenerationRequest(**GREEDY)))
+    assert text == tiny.SENTENCE
+    assert ending.new_tokens == engine.count_tokens(tiny.SENTENCE) + 1
 
 
 def test_a_prompt_that_is_a_whole_tweet_is_gone_on_with(fluent: TransformersEngine) -> None:

@@ -8,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from demo.checkpoints.files import CheckpointError
+from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint
+from demo.generation.endings import end_within
 from demo.generation.engine import (
     BUSY,
     FAILED,
@@ -97,6 +99,7 @@ class OpenVINOEngine(Engine):
             precision=exported.precision,
         )
         self._deadline_seconds = deadline_seconds
+        self._longest = persona_of(checkpoint.folder).max_characters
         blocks = _cache_blocks(exported, slots, cache_bytes)
         self._cache_tokens = blocks * BLOCK_TOKENS
         forbidden = self.tokens.forbidden
@@ -120,6 +123,9 @@ class OpenVINOEngine(Engine):
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        yield from end_within(self._longest, request, self._write, self.count_tokens)
+
+    def _write(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         yield from self.stream_prompt(self.tokens.encode_prompt(request), request)
 
     def stream_prompt(

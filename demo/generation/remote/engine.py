@@ -11,7 +11,9 @@ from typing import Any
 
 from demo.checkpoints.allow_list import CONTEXT
 from demo.checkpoints.files import CONFIG, TOKENIZER_CONFIG, CheckpointError, read_object
+from demo.checkpoints.persona import persona_of
 from demo.checkpoints.resolve import Checkpoint
+from demo.generation.endings import end_within
 from demo.generation.engine import (
     BUSY,
     FAILED,
@@ -54,6 +56,7 @@ class RemoteEngine(Engine):
         UnusableServer if it can never be used, such as one with another vocabulary; CheckpointError
         if the checkpoint's tokenizer cannot be read."""
         self._tokens, self._vocabulary = _read_checkpoint(checkpoint.folder)
+        self._longest = persona_of(checkpoint.folder).max_characters
         self.slots = settings.slots
         self._deadline_seconds = settings.deadline_seconds
         self._connection = Connection(settings.engine_url, settings.engine_key)
@@ -73,6 +76,9 @@ class RemoteEngine(Engine):
         self._connection.start(self._watch)
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        yield from end_within(self._longest, request, self._write, self.count_tokens)
+
+    def _write(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
         prompt = self._tokens.encode_prompt(request)
         run = Progress(self._tokens, prompt, self._deadline_seconds)
         try:
