@@ -17,8 +17,8 @@ from demo.checkpoints.files import EARLY, PERSONA, PrivateCheckpointError, find_
 MAX_BYTES = int(EARLY[PERSONA])
 MAX_CHARACTERS = 300
 MAX_EXAMPLES = 8
-# In characters: of what some platform allows.
-LENGTHS = (140, 100_000)
+# In characters. A text that is written anew is a prompt by then, and no prompt is longer.
+LENGTHS = (140, 1_000)
 PLACE_OF_ID = "{id}"
 
 # What a page could take for HTML or for a template's place.

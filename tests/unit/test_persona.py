@@ -58,8 +58,9 @@ def test_a_checkpoint_that_says_nothing_names_nobody(tmp_path: Path) -> None:
         ({"link": "https://x.com/"}, "hold {id} once"),
         ({"link": "https://x.com/{id}/{id}"}, "hold {id} once"),
         ({"link": 7}, "link must be a text"),
-        ({"max_characters": 139}, "max_characters must be a whole number from 140 to 100,000"),
-        ({"max_characters": True}, "max_characters must be a whole number from 140 to 100,000"),
+        ({"max_characters": 139}, "max_characters must be a whole number from 140 to 1,000"),
+        ({"max_characters": 1_001}, "max_characters must be a whole number from 140 to 1,000"),
+        ({"max_characters": True}, "max_characters must be a whole number from 140 to 1,000"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
