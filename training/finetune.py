@@ -17,9 +17,12 @@ from typing import Annotated, Any
 import torch
 import transformers
 import typer
+from transformers import PreTrainedTokenizerBase
 
 from demo.checkpoints.resolve import RUNS_FOLDER
 from training import TrainingError, limits, working_tree
+from training.bits_per_byte import mean_bits_per_byte, score_texts
+from training.calibration import best_temperature, divide_logits, last_norm
 from training.callbacks import StopOnSignal
 from training.card import IN_PIECES, METRIC, cautions
 from training.checkpoints import (
@@ -141,6 +144,9 @@ def _run(
     transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     start = load_start_model(recipe, prepared.train)
+    if recipe.calibrate:
+        # Asked now, not after the run.
+        last_norm(start.model)
     recipe = fit_to_gpu(_fit_rows(recipe, start, prepared.train), start.model)
     before = weights_sha256(start.model)
     taught = Teachers(teachers, start.model, start.tokenizer)
@@ -151,12 +157,13 @@ def _run(
     if rows.in_pieces:
         print(IN_PIECES.format(rows.in_pieces, recipe.block_size), flush=True)
     rows = taught.label(rows, out)
+    dev = sample_dev(prepared.dev, recipe.seed)
     stop = StopOnSignal()
     trainer = build_trainer(
         recipe,
         start,
         rows,
-        sample_dev(prepared.dev, recipe.seed),
+        dev,
         out,
         prompts=prepared.persona.examples,
         tracking=_track(out) if is_tracked else None,
@@ -189,6 +196,8 @@ def _run(
         metrics["training"] |= {
             "tensors": len(before), "tensors_changed": changed, "teachers": taught.sha256,
         }  # fmt: skip
+        if recipe.calibrate:
+            metrics["training"] |= _calibrate(trainer, model, start.tokenizer, dev)
         for caution in cautions(metrics):
             print(caution)
         write_checkpoint(
@@ -312,6 +321,20 @@ def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> di
         },
         "curve": curve,
     }
+
+
+def _calibrate(
+    trainer: BitsTrainer, model: Any, tokenizer: PreTrainedTokenizerBase, dev: Sequence[str]
+) -> dict[str, float]:
+    """Divides the model's logits by what suits dev; returns that, and the bits per byte then."""
+    model.eval()
+    with trainer.as_published():
+        temperature = best_temperature(dev, model, tokenizer)
+    divide_logits(model, temperature)
+    with trainer.as_published():
+        bits = mean_bits_per_byte(score_texts(dev, model, tokenizer))
+    print(f"Logits are divided by {temperature:g}: dev bits per byte {bits:.4f}.", flush=True)
+    return {"temperature": temperature, "best_dev_bits_per_byte": bits}
 
 
 def _dev_curve(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:

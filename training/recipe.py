@@ -73,6 +73,7 @@ class Recipe(_Settings):
     `gradient_accumulation` portions. `*_every` and `warmup_steps` are in optimizer steps;
     `warmup_steps` below 1 is a share of the run. `epochs` are passes over the train split.
     `retweets` adds others' tweets that were repeated by hand, marked as such, to packed rows.
+    `calibrate` divides the logits, at the end, by the temperature that predicts dev best.
     `patience` is how many evaluations may bring nothing better (0: any number). `compile_layers` is
     for a CPU, and pays if a step takes seconds. `fsdp` divides weights, gradients and the
     optimizer's state among the GPUs of a run, for a model that one of them does not hold.
@@ -97,6 +98,7 @@ class Recipe(_Settings):
     evaluate_every: Count = 100
     sample_every: Count = 100
     patience: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    calibrate: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     lora: Lora | None = None
     difference: Difference | None = None

@@ -18,12 +18,12 @@ NAME = "terms.json"
 # Of a recipe, what does not decide how a step learns. The base counts by its content, not its name.
 FREE_SETTINGS = frozenset({
     "base", "epochs", "gradient_accumulation", "activation_checkpointing", "compile_layers",
-    "fsdp", "log_every", "evaluate_every", "sample_every", "patience",
+    "fsdp", "calibrate", "log_every", "evaluate_every", "sample_every", "patience",
 })  # fmt: skip
 MAY_CHANGE = (
     "the recipe's epochs, patience, *_every, gradient_accumulation, activation_checkpointing, "
-    "compile_layers and fsdp, --tokens, --max-steps, --minutes, --evaluations, and the number of "
-    "processes"
+    "compile_layers, fsdp and calibrate, --tokens, --max-steps, --minutes, --evaluations, and the "
+    "number of processes"
 )
 
 
