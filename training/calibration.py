@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPT2LMHeadModel, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from training import TrainingError
 from training.bits_per_byte import run_model
 
 TEMPERATURES = tuple((np.arange(80, 162, 2) / 100).tolist())
@@ -29,15 +28,13 @@ def best_temperature(texts: Sequence[str], model: Any, tokenizer: PreTrainedToke
 
 
 def last_norm(model: Any) -> Any:
-    """Raises TrainingError if dividing what leaves the last norm does not divide the logits."""
-    if type(model) not in _LAST_NORMS:
-        raise TrainingError(
-            f"calibrate = true goes with a GPT-2 or a Llama, not with a {type(model).__name__}."
-        )
-    return getattr(model.base_model, _LAST_NORMS[type(model)])
+    """The norm whose output, divided, divides the logits; None if the model has none."""
+    name = _LAST_NORMS.get(type(model))
+    return name and getattr(model.base_model, name)
 
 
 @torch.no_grad()
-def divide_logits(model: Any, temperature: float) -> None:
-    for weights in last_norm(model).parameters():
+def divide_logits(norm: Any, temperature: float) -> None:
+    """Divides the logits of the model whose last norm that is."""
+    for weights in norm.parameters():
         weights.div_(temperature)

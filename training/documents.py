@@ -191,7 +191,7 @@ def _row(
     ids = [token for member in members for token in member]
     labels = []
     for member in members:
-        # A piece of a long document may begin like this by chance: three tokens are no loss.
+        # A piece of a long document may begin like this by chance: a few tokens are no loss.
         unscored = 1 + len(opening) if member[1 : 1 + len(opening)] == opening else 1
         labels += [UNSCORED] * unscored + member[unscored:]
     positions = [position for member in members for position in range(len(member))]

@@ -144,9 +144,6 @@ def _run(
     transformers.logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     start = load_start_model(recipe, prepared.train)
-    if recipe.calibrate:
-        # Asked now, not after the run.
-        last_norm(start.model)
     recipe = fit_to_gpu(_fit_rows(recipe, start, prepared.train), start.model)
     before = weights_sha256(start.model)
     taught = Teachers(teachers, start.model, start.tokenizer)
@@ -326,11 +323,16 @@ def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> di
 def _calibrate(
     trainer: BitsTrainer, model: Any, tokenizer: PreTrainedTokenizerBase, dev: Sequence[str]
 ) -> dict[str, float]:
-    """Divides the model's logits by what suits dev; returns that, and the bits per byte then."""
+    """Divides the model's logits by what suits dev; returns that, and the bits per byte then. Of
+    another model than a GPT-2 or a Llama, says that they are left as they are."""
+    norm = last_norm(model)
+    if norm is None:
+        print("Logits are left as they are: calibrate = true is for a GPT-2 or a Llama.")
+        return {}
     model.eval()
     with trainer.as_published():
         temperature = best_temperature(dev, model, tokenizer)
-    divide_logits(model, temperature)
+    divide_logits(norm, temperature)
     with trainer.as_published():
         bits = mean_bits_per_byte(score_texts(dev, model, tokenizer))
     print(f"Logits are divided by {temperature:g}: dev bits per byte {bits:.4f}.", flush=True)

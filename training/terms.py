@@ -20,6 +20,9 @@ FREE_SETTINGS = frozenset({
     "base", "epochs", "gradient_accumulation", "activation_checkpointing", "compile_layers",
     "fsdp", "calibrate", "log_every", "evaluate_every", "sample_every", "patience",
 })  # fmt: skip
+SETTING_DEFAULTS = {
+    name: field.default for name, field in Recipe.model_fields.items() if not field.is_required()
+}
 MAY_CHANGE = (
     "the recipe's epochs, patience, *_every, gradient_accumulation, activation_checkpointing, "
     "compile_layers, fsdp and calibrate, --tokens, --max-steps, --minutes, --evaluations, and the "
@@ -71,7 +74,10 @@ class Terms(BaseModel):
         if self.base != other.base:
             found.append("the base or its tokenizer is another")
         for name in sorted(self.recipe.keys() | other.recipe.keys()):
-            ours, theirs = self.recipe.get(name), other.recipe.get(name)
+            # A state that is older than a setting was made with its default.
+            ours, theirs = (
+                one.recipe.get(name, SETTING_DEFAULTS.get(name)) for one in (self, other)
+            )
             if ours != theirs:
                 found.append(f"{name} was {json.dumps(theirs)} and is {json.dumps(ours)}")
         if self.teachers != other.teachers:

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from demo.generation.engine import WAITING, Chunk, Ending
-from demo.generation.request import MAX_SEED, GenerationRequest
+from demo.generation.request import MAX_SEED, REDRAW_SEED_STRIDE, GenerationRequest
 
 # So many characters before the longest length, text is shown only once the whole is known; it is
 # cut there at the last space, if there is one in as many characters as a long word has.
@@ -19,8 +19,6 @@ HELD_CHARACTERS = 80
 WORD_CHARACTERS = 40
 # After so many tries it may be longer: some openings cannot be ended.
 MAX_REDRAWS = 4
-# Large, so that it is not the seed of one of several texts.
-REDRAW_SEED_STRIDE = 1_000_003
 
 Write = Callable[[GenerationRequest], Generator[Chunk, None, None]]
 

@@ -13,6 +13,9 @@ from typing import Any, Self
 
 MAX_PROMPT_CHARACTERS = 1_000
 MAX_SEED = 2**31 - 1
+# Added to a seed for each time that a part of its text is drawn anew; large, so that it is not the
+# seed of one of several texts.
+REDRAW_SEED_STRIDE = 1_000_003
 # A prompt must leave room for at least this many new tokens in the context.
 MIN_ROOM_TOKENS = 16
 

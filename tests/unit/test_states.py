@@ -96,6 +96,15 @@ def test_a_state_is_gone_on_from_with_what_it_was_made_of(
         TERMS.require_same(state)
 
 
+def test_a_state_that_is_older_than_a_setting_was_made_with_its_default(tmp_path: Path) -> None:
+    state = save(tmp_path, 10)
+    recipe = {**TERMS.recipe, "retweets": False}
+    TERMS.model_copy(update={"recipe": recipe}).require_same(state)
+    other = TERMS.model_copy(update={"recipe": {**recipe, "retweets": True}})
+    with pytest.raises(TrainingError, match="retweets was false and is true"):
+        other.require_same(state)
+
+
 def test_the_best_state_is_found_where_the_run_was_moved_to(tmp_path: Path) -> None:
     best = save(tmp_path, 10)
     arguments: Any = SimpleNamespace(output_dir=str(tmp_path))

@@ -36,6 +36,7 @@ from demo.generation.openvino.runtime import (
     ov,
     release_mapped,
 )
+from demo.generation.request import REDRAW_SEED_STRIDE
 from demo.subprocesses import OUT_OF_MEMORY, lacks_memory
 
 # It reports to the parent at least this often, but for a step that takes longer.
@@ -44,8 +45,6 @@ PULSE_SECONDS = 1.0
 WARM_UP_TOKENS = 8
 # After so many redraws, a text ends before the pair that must not be written.
 MAX_REDRAWS = 10
-# Added to the seed for each redraw; large, so that it is not the seed of one of several texts.
-REDRAW_SEED_STRIDE = 1_000_003
 
 Command = Mapping[str, Any]
 
