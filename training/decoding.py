@@ -1,9 +1,9 @@
 """`decoding`: which temperature, top-p and repetition penalty make texts look most like real ones.
 
 What visitors get is compared: texts of the demo's engine and default length, half of them after a
-prompt. Of the settings that are not certainly farther from real tweets than the nearest, the one
-whose texts surprise a base least goes into the checkpoint's `generation_config.json`, and all of
-them into its `metrics.json`.
+prompt. Of the settings that are not certainly farther from real tweets than the nearest, and that
+use "!" and capitals about as often as they do, the one whose texts surprise a base least goes into
+the checkpoint's `generation_config.json`, and all of them into its `metrics.json`.
 """
 
 import random
@@ -43,6 +43,7 @@ from training.text_distance import (
     read_sets,
 )
 from training.text_figures import public_handles
+from training.visitors import OF_REAL, SEEN
 from training.working_tree import revision
 
 NAMES = ("temperature", "top_p", "repetition_penalty")
@@ -122,12 +123,15 @@ def decoding(
             sets.append(([one.text for one in drawn], [one.ended for one in drawn]))
     read = read_sets(sets, public_handles(train), *base, seed=FIRST_SEED)
     noise, *trials = compare_sets(*read, settings=[{}, *settings])
-    best = choose(trials)
+    figures = _figures(read[0])
+    best = choose(trials, figures)
     chosen = best.decoding
     print(_table(read[0], noise, trials))
+    least, most = OF_REAL
     print(
         f"Chosen: {best}. Of the settings that are not certainly farther from real tweets than the "
-        "nearest, its texts surprise the base least."
+        f'nearest, and that have {least:g} to {most:g} times their "!" and capitals if any has, '
+        "its texts surprise the base least."
     )
     config_before = read_json(checkpoint / GENERATION_CONFIG)
     config = {**config_before, "max_new_tokens": MAX_NEW_TOKENS, **chosen}
@@ -139,7 +143,7 @@ def decoding(
         "first_seed": FIRST_SEED,
         "max_new_tokens": MAX_NEW_TOKENS,
         "git_revision": revision(),
-        "real": rounded(_figures(read[0])),
+        "real": rounded(figures),
         "noise": noise.as_dict(),
         "tried": [trial.as_dict() for trial in trials],
         "chosen": dict(chosen),
@@ -179,11 +183,18 @@ def compare_sets(real: TextSet, *sets: TextSet, settings: Sequence[Setting]) -> 
     ]
 
 
-def choose(trials: Sequence[Trial]) -> Trial:
+def choose(trials: Sequence[Trial], real: Mapping[str, float]) -> Trial:
     """Of those that are not certainly farther than the nearest, the one whose texts surprise the
-    base least: how far texts are from real ones says nothing of how well they hang together."""
+    base least: how far texts are from real ones says nothing of how well they hang together. If
+    some of them hold the bars of SEEN, only those are asked."""
     near = [one for one in trials if one.gap.low <= 0]
-    return min(near, key=lambda one: one.figures["base_bits_per_byte"])
+    least, most = OF_REAL
+    alike = [
+        one
+        for one in near
+        if all(least * real[name] <= one.figures[name] <= most * real[name] for name in SEEN)
+    ]
+    return min(alike or near, key=lambda one: one.figures["base_bits_per_byte"])
 
 
 def forget_texts(metrics: dict[str, Any]) -> None:

@@ -31,6 +31,8 @@ MOOD_SHARE = 1 / 8
 NO_PROMPT, EXAMPLES, COMMON, CONTINUED = (
     "no prompt", "the page's examples", f"{OPENINGS} openings", "*Continue* after a whole text",
 )  # fmt: skip
+# What any reader sees: these figures are to be real tweets', from and to so much of theirs.
+SEEN, OF_REAL = ("exclamations", "capitals"), (0.9, 1.1)
 DEFAULTS = (NO_PROMPT, EXAMPLES, COMMON)
 REPLACEMENT = "\ufffd"
 
@@ -197,8 +199,8 @@ def _bars(
     broken = float(ratio(ours["broken"]))
     return [
         Bar("texts with `@user`", rate(ours["user"]), None, 0.02),
-        Bar("texts with a !, by real tweets' share", against_real("exclamations"), 0.9, 1.1),
-        Bar("capitals, by real tweets' share", against_real("capitals"), 0.9, 1.1),
+        Bar("texts with a !, by real tweets' share", against_real("exclamations"), *OF_REAL),
+        Bar("capitals, by real tweets' share", against_real("capitals"), *OF_REAL),
         Bar("ended by themselves within 280 characters", rate(ours["within_280"]), 0.97, None),
         # Of these texts, not an estimate.
         Bar("texts with a control character or U+FFFD", Share(broken, broken, broken), None, 0.0),
