@@ -22,10 +22,10 @@ class RoundDeltas(TrainerCallback):
     """Rounds a model's weights during each step for which `is_due`, and inside `rounded()`.
 
     The model has the base's weights and is on its device; there are two more copies of them, the
-    base's own and the rounded ones, which change places with the exact ones. `two_bits` are parts
-    of the names of matrices that get two bits a weight, not one; `whole` are the tokens whose
-    embeddings are stored whole. `is_due` takes the number of steps made. Raises TrainingError if a
-    part is in no name."""
+    base's own, `base`, and the rounded ones, which change places with the exact ones. `two_bits`
+    are parts of the names of matrices that get two bits a weight, not one; `whole` are the tokens
+    whose embeddings are stored whole. `is_due` takes the number of steps made. Raises
+    TrainingError if a part is in no name."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class RoundDeltas(TrainerCallback):
         whole: Tensor | None = None,
     ) -> None:
         self._weights: dict[str, Tensor] = dict(model.named_parameters())
-        self._base = {name: value.detach().clone() for name, value in self._weights.items()}
-        self._rounded = {name: torch.empty_like(value) for name, value in self._base.items()}
+        self.base = {name: value.detach().clone() for name, value in self._weights.items()}
+        self._rounded = {name: torch.empty_like(value) for name, value in self.base.items()}
         self._bits = {
             name: 2 if any(part in name for part in two_bits) else 1 for name in self._weights
         }
@@ -76,13 +76,13 @@ class RoundDeltas(TrainerCallback):
     def _delta(self, name: str) -> Delta:
         value = self._weights[name]
         whole = self._whole if value is self._embeddings else None
-        return Delta(value.detach() - self._base[name], self._bits[name], whole)
+        return Delta(value.detach() - self.base[name], self._bits[name], whole)
 
     @torch.no_grad()
     def _round(self) -> None:
         assert not self._is_rounded
         for name in self._weights:
-            torch.add(self._base[name], round_trip(self._delta(name)), out=self._rounded[name])
+            torch.add(self.base[name], round_trip(self._delta(name)), out=self._rounded[name])
         self._swap()
 
     def _restore(self) -> None:

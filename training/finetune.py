@@ -17,12 +17,12 @@ from typing import Annotated, Any
 import torch
 import transformers
 import typer
-from transformers import PreTrainedTokenizerBase
 
+from demo.checkpoints.difference import round_trip
 from demo.checkpoints.resolve import RUNS_FOLDER
 from training import TrainingError, limits, working_tree
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.calibration import best_temperature, divide_logits, last_norm
+from training.calibration import fit_calibration
 from training.callbacks import StopOnSignal
 from training.card import IN_PIECES, METRIC, cautions
 from training.checkpoints import (
@@ -194,7 +194,10 @@ def _run(
             "tensors": len(before), "tensors_changed": changed, "teachers": taught.sha256,
         }  # fmt: skip
         if recipe.calibrate:
-            metrics["training"] |= _calibrate(trainer, model, start.tokenizer, dev)
+            # Those that chose the best state measure what comes of it.
+            chose = set(dev)
+            others = [text for text in prepared.dev if text not in chose] or dev
+            metrics["training"] |= _calibrate(trainer, start, others, dev, recipe.block_size)
         for caution in cautions(metrics):
             print(caution)
         write_checkpoint(
@@ -245,7 +248,7 @@ def override(recipe: Recipe, base: str | None = None, lora: int | None = None) -
         raise TrainingError(f"{flag} does not fit a recipe that trains from scratch.")
     changed: dict[str, Any] = {} if base is None else {"base": base}
     if lora is not None or base not in (None, PACKAGED_BASE):
-        changed["difference"] = None
+        changed |= {"difference": None, "calibrate": False}
     if lora is not None:
         factor = LORA_RATE if recipe.method == "full" else 1
         changed |= {
@@ -321,22 +324,32 @@ def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> di
 
 
 def _calibrate(
-    trainer: BitsTrainer, model: Any, tokenizer: PreTrainedTokenizerBase, dev: Sequence[str]
-) -> dict[str, float]:
-    """Divides the model's logits by what suits dev; returns that, and the bits per byte then. Of
-    another model than a GPT-2 or a Llama, says that they are left as they are."""
-    norm = last_norm(model)
-    if norm is None:
-        print("Logits are left as they are: calibrate = true is for a GPT-2 or a Llama.")
-        return {}
+    trainer: BitsTrainer, start: StartModel, texts: Sequence[str], dev: Sequence[str], rows: int
+) -> dict[str, Any]:
+    """Calibrates the model on the texts, in rows of so many tokens; returns what `metrics.json`
+    says of it, with the bits per byte that dev has then."""
+    model, deltas = start.model, trainer.deltas
+    assert deltas is not None
     model.eval()
+    stored = {name: round_trip(delta).to(model.device) for name, delta in deltas.deltas().items()}
     with trainer.as_published():
-        temperature = best_temperature(dev, model, tokenizer)
-    divide_logits(norm, temperature)
+        found = fit_calibration(texts, model, start.tokenizer, deltas.base, stored, rows)
+    found.write(model, deltas.base)
     with trainer.as_published():
-        bits = mean_bits_per_byte(score_texts(dev, model, tokenizer))
-    print(f"Logits are divided by {temperature:g}: dev bits per byte {bits:.4f}.", flush=True)
-    return {"temperature": temperature, "best_dev_bits_per_byte": bits}
+        bits = mean_bits_per_byte(score_texts(dev, model, start.tokenizer))
+    factors = torch.stack(list(found.factors.values()))
+    told = {
+        "texts": len(texts),
+        "temperature": round(found.temperature.item(), 3),
+        "least_factor": round(factors.min().item(), 3),
+        "greatest_factor": round(factors.max().item(), 3),
+    }
+    print(
+        f"Calibrated: differences times {told['least_factor']} to {told['greatest_factor']}, "
+        f"logits divided by {told['temperature']}: dev bits per byte {bits:.4f}.",
+        flush=True,
+    )
+    return {"calibration": told, "best_dev_bits_per_byte": bits}
 
 
 def _dev_curve(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:

@@ -73,7 +73,8 @@ class Recipe(_Settings):
     `gradient_accumulation` portions. `*_every` and `warmup_steps` are in optimizer steps;
     `warmup_steps` below 1 is a share of the run. `epochs` are passes over the train split.
     `retweets` adds others' tweets that were repeated by hand, marked as such, to packed rows.
-    `calibrate` divides the logits, at the end, by the temperature that predicts dev best.
+    `calibrate` scales the differences of a recipe with [difference], and its logits, at the end, so
+    that dev is predicted best.
     `patience` is how many evaluations may bring nothing better (0: any number). `compile_layers` is
     for a CPU, and pays if a step takes seconds. `fsdp` divides weights, gradients and the
     optimizer's state among the GPUs of a run, for a model that one of them does not hold.
@@ -119,6 +120,8 @@ class Recipe(_Settings):
             raise ValueError("retweets = true goes with rows = 'packed' alone")
         if self.fsdp and (self.lora or self.difference):
             raise ValueError("fsdp does not go with [lora] or [difference]")
+        if self.calibrate and self.difference is None:
+            raise ValueError("calibrate = true goes with [difference] alone")
         if self.difference is not None and (self.method, self.base) != ("full", PACKAGED_BASE):
             raise ValueError(
                 f"[difference] belongs to method = 'full' and base = {PACKAGED_BASE!r}"

@@ -86,7 +86,7 @@ def test_the_best_state_is_chosen_by_the_weights_that_are_written(
         figures[start] = dev_bits(merged, dev)
         recorded = json.loads((checkpoint / "metrics.json").read_text())["training"]
         assert recorded["best_dev_bits_per_byte"] == pytest.approx(figures[start], rel=1e-6)
-        assert recorded["temperature"] != 1
+        assert recorded["calibration"]["temperature"] != 1
     # Steps that see rounded weights learn to do without what rounding takes.
     assert figures[0.5] < figures[1.0] < untrained
 

@@ -1,40 +1,57 @@
-"""The temperature that suits a model is found, and written into its weights."""
+"""Factors for differences and a temperature are found on texts, and written into weights."""
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from demo.checkpoints.weights import load_model
 from tests import made_up, tiny
 from training.bits_per_byte import mean_bits_per_byte, score_texts
-from training.calibration import best_temperature, divide_logits, last_norm
+from training.calibration import LAST_NORM, Calibration, fit_calibration
 
-TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(8)]
-
-
-@pytest.mark.parametrize("make", [tiny.llama, tiny.gpt2])
-def test_a_model_that_is_too_sure_of_itself_predicts_better_afterwards(make: Any) -> None:
-    model, tokenizer = make().eval(), tiny.tokenizer()
-    ids = torch.tensor([[0, 5, 9]])
-    # Its last norm has no bias yet that would have to be divided too.
-    torch.nn.init.normal_(list(last_norm(model).parameters())[-1])
-    divide_logits(last_norm(model), 1 / 30)
-    before, logits = mean_bits_per_byte(score_texts(TEXTS, model, tokenizer)), model(ids).logits
-    temperature = best_temperature(TEXTS, model, tokenizer)
-    assert temperature > 1
-    divide_logits(last_norm(model), temperature)
-    torch.testing.assert_close(model(ids).logits, logits / temperature)
-    assert mean_bits_per_byte(score_texts(TEXTS, model, tokenizer)) < before
+TEXTS = [made_up.sentence(random.Random(seed)) for seed in range(32)]
 
 
-def test_a_model_that_knows_its_text_may_be_surer_and_of_others_less_sure(tmp_path: Path) -> None:
-    model, tokenizer = load_model(tiny.write_fluent(tmp_path / "fluent"), torch.float32, "cpu")
-    assert best_temperature([tiny.SENTENCE], model, tokenizer) < 1
-    assert best_temperature(TEXTS, model, tokenizer) > 1
+@pytest.fixture
+def model() -> Any:
+    model = tiny.llama().eval()
+    model.config.use_cache = False
+    return model
 
 
-def test_another_architecture_has_no_norm_that_is_known_to_do_it() -> None:
-    assert last_norm(torch.nn.Linear(1, 1)) is None
+def copied(model: Any) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def test_texts_are_likelier_once_a_model_is_calibrated(model: Any) -> None:
+    """One whose differences have the wrong size and which is too sure of itself."""
+    tokenizer, base = tiny.tokenizer(), copied(model)
+    torch.manual_seed(0)
+    differences = {name: torch.randn_like(weight) for name, weight in base.items()}
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.add_(differences[name])
+    wrong = copied(model)
+    before = mean_bits_per_byte(score_texts(TEXTS, model, tokenizer))
+    found = fit_calibration(TEXTS[:24], model, tokenizer, base, differences, 64)
+    assert all(torch.equal(weight, wrong[name]) for name, weight in model.named_parameters())
+    assert found.temperature > 1
+    assert set(found.factors) == set(base)
+    found.write(model, base)
+    assert mean_bits_per_byte(score_texts(TEXTS[24:], model, tokenizer)) < before
+
+
+def test_what_it_writes_are_scaled_differences_and_divided_logits(model: Any) -> None:
+    base, ids = copied(model), torch.tensor([[0, 5, 9]])
+    logits = model(ids).logits
+    # No difference yet, so that only the temperature counts.
+    Calibration(dict.fromkeys(base, 3.0), 2.0).write(model, base)
+    torch.testing.assert_close(model(ids).logits, logits / 2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(base[name] + 0.5)
+    Calibration(dict.fromkeys(base, 3.0), 2.0).write(model, base)
+    for name, weight in model.named_parameters():
+        expected = (base[name] + 1.5) / (2 if name == LAST_NORM else 1)
+        torch.testing.assert_close(weight, expected)

@@ -25,6 +25,7 @@ SCRATCH = 'method = "scratch"\nlearning_rate = 0.1\nepochs = 1\n'
         ("learning_rate = ", "is not TOML"),
         (f"{FULL}teapots = 2", "there is no setting teapots"),
         (f"{FULL}fsdp = true\n[difference]\nstart = 0.5", "fsdp does not go with"),
+        (f"{FULL}calibrate = true", r"calibrate = true goes with \[difference\] alone"),
         (f"{FULL}[difference]\nstart = 0.5\nend = 1", "there is no setting difference.end"),
         ('method = "full"\nepochs = 1', "learning_rate: Field required"),
         ('method = "full"\nlearning_rate = "high"\nepochs = 1', "learning_rate: .* valid number"),
