@@ -1,5 +1,6 @@
 """The demo's entry point: settings → checkpoint and engine → page → launch."""
 
+import gc
 import platform
 import sys
 from dataclasses import replace
@@ -38,6 +39,9 @@ def serve(settings: Settings) -> None:
     # GRADIO_SERVER_PORT would end in a traceback.
     with without_stub_files():
         from demo.launch import launch  # noqa: PLC0415
+    # What was imported stays: each full collection would look through it, for a tenth of a second
+    # in which nobody is answered.
+    gc.freeze()
 
     # What is known already to have failed needs no page.
     service.wait(0)

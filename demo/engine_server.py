@@ -3,6 +3,7 @@
 It reads the demo's own settings (docs/settings.md). ENGINE_KEY is the key that it asks for.
 """
 
+import gc
 import platform
 import signal
 import sys
@@ -74,6 +75,8 @@ def serve(settings: Settings) -> None:
     say("Starting.", python=platform.python_version())
     service = engine_service(settings)
     server = Server(service, settings)
+    # As in app.py: full collections need not look through what was imported.
+    gc.freeze()
     service.on_failure(lambda: setattr(server, "should_exit", True))
     # uvicorn has handlers of its own meanwhile, and passes on to these what it was told.
     for number in (signal.SIGINT, signal.SIGTERM):
