@@ -88,7 +88,7 @@ def _draw(engine: Engine, texts: int) -> list[GenerationRequest]:
     return [
         GenerationRequest(
             prompt=prompt(),
-            max_new_tokens=chance.randint(20, 60),
+            max_new_tokens=chance.randint(20, 100),
             temperature=chance.uniform(0.7, 1.5),
             top_p=chance.choice((0.5, 0.95, 1.0)),
             top_k=chance.choice((0, 0, 40)),
@@ -122,7 +122,7 @@ def render(differ: Sequence[int], texts: int) -> list[str]:
         "# The same seed, the same text",
         describe_run("same_text"),
         f"{texts} texts of the embedded checkpoint in OpenVINO: prompts of 0 to {PROMPT_TOKENS} "
-        "tokens, 20 to 60 new ones, temperatures of 0.7 to 1.5, top-p 0.5, 0.95 or 1, top-k 0 or "
+        "tokens, 20 to 100 new ones, temperatures of 0.7 to 1.5, top-p 0.5, 0.95 or 1, top-k 0 or "
         "40, repetition penalties of 1, 1.1 or 1.3. Written alone, one after the other, and again "
         "by engines that were started for it, whose readers come at different moments, and "
         f"{LEAVING_SHARE:.0%} more leave in the middle of a text.",
