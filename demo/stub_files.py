@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_METACLASS = "ComponentMeta"
-
 
 @contextmanager
 def without_stub_files() -> Iterator[None]:
-    """Inside, Gradio cannot tell in which file a component of its own is, and then writes none."""
+    """Inside, `inspect.getfile` fails for component classes: Gradio's `create_or_modify_pyi` then
+    writes no stub file."""
     locate = inspect.getfile
 
     def getfile(object: Any) -> str:
-        if type(object).__name__ == _METACLASS:
+        if type(object).__name__ == "ComponentMeta":
             raise OSError("Its file is not needed.")
         return locate(object)
 

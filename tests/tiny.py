@@ -40,12 +40,13 @@ def gpt2(seed: int = 0) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(GPT2Config(vocab_size=290, **shape, **marks))
 
 
-def llama(seed: int = 0) -> LlamaForCausalLM:
-    """Random weights."""
+def llama(seed: int = 0, tied: bool = False) -> LlamaForCausalLM:
+    """Random weights; the embeddings are the head's too if `tied`."""
     torch.manual_seed(seed)
     shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
     marks: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    marks["tie_word_embeddings"] = tied
     return LlamaForCausalLM(
         LlamaConfig(vocab_size=290, max_position_embeddings=CONTEXT, **shape, **heads, **marks)
     )

@@ -1,9 +1,9 @@
 """Calibration: a factor for each weight's difference to the base, and a temperature for the logits,
 fitted to texts that training has not read.
 
-What is read more than once makes a model too sure of itself (Guo et al. 2017), and a bit a weight
-renders the size of a difference only roughly. A few hundred numbers correct both, and they need no
-place in a file: they are multiplied into what it stores anyway.
+A model that reads its texts more than once becomes overconfident (Guo et al. 2017), and one bit a
+weight stores the size of a difference only roughly. A factor for each weight and one temperature
+correct both. They are multiplied into the stored weights, so the file's format does not change.
 """
 
 import itertools
@@ -20,10 +20,10 @@ from transformers import PreTrainedTokenizerBase
 
 from training.documents import pack_documents, tokenise
 
-# The norm before the logits; of the packaged base, which is a Llama.
+# The norm before the logits, by its name in a Llama: the packaged base is one.
 LAST_NORM = "model.norm.weight"
 PASSES = 2
-BATCH_ROWS = 16
+BATCH_TOKENS = 2_048
 LEARNING_RATE = 0.03
 
 
@@ -59,21 +59,22 @@ def fit_calibration(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     base: Mapping[str, Tensor],
-    differences: Mapping[str, Tensor],
     block_size: int,
 ) -> Calibration:
-    """What makes the texts likeliest, by Adam from factors of 1 and a temperature of 1. The model
-    stays as it is.
+    """The factors and the temperature that minimise the loss on the texts, found by Adam from 1.
+    Does not change the model.
 
     Args:
-        model: a Llama in eval mode whose `use_cache` is off; only its shape counts.
-        base, differences: the weights are their sums, by the names of the model's parameters.
+        model: a Llama in eval mode whose `use_cache` is off.
+        base: the weights that it was trained from, by its parameters' names.
         block_size: of the rows that the texts are packed into, in tokens.
     """
+    differences = {name: weight.detach() - base[name] for name, weight in model.named_parameters()}
     rows = pack_documents(tokenise(texts, tokenizer), block_size, tokenizer.eos_token_id)
     logarithms = torch.zeros(len(base) + 1, device=model.device, requires_grad=True)
     optimizer = torch.optim.Adam([logarithms], LEARNING_RATE)
-    batches = DataLoader(rows, BATCH_ROWS, shuffle=True, generator=torch.Generator().manual_seed(0))
+    size, order = max(1, BATCH_TOKENS // block_size), torch.Generator().manual_seed(0)
+    batches = DataLoader(rows, size, shuffle=True, generator=order)
     steps = PASSES * len(batches)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, steps)
     with tqdm(total=steps, desc="calibration", unit=" steps") as bar:

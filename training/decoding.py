@@ -1,11 +1,13 @@
 """`decoding`: which temperature, top-p and repetition penalty make texts look most like real ones.
 
-What visitors get is compared: texts of the demo's engine and default length, half of them after a
-prompt. Of the settings that are not certainly farther from real tweets than the nearest, and that
-use "!" and capitals about as often as they do, the one whose texts surprise a base least goes into
-the checkpoint's `generation_config.json`, and all of them into its `metrics.json`.
+Draws texts as visitors get them: from the demo's engine, at its default length, half of them after
+a prompt. Settings significantly farther from real tweets than the nearest are dropped, then those
+whose shares of "!" and capitals are off, unless all are. Of the rest, the one with the lowest bits
+per byte under a base goes into the checkpoint's `generation_config.json`, and all figures into its
+`metrics.json`.
 """
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -101,8 +103,8 @@ def decoding(
     count = min(samples or len(dev), len(dev))
     if count < MIN_TEXTS:
         print(
-            f"The defaults stay as they are: among settings compared on {count:,} texts (dev has "
-            f"{len(dev):,}) chance chooses one; {MIN_TEXTS} texts are needed."
+            f"The defaults stay as they are: {count:,} texts (dev has {len(dev):,}) are too few to "
+            f"compare settings; {MIN_TEXTS} are needed."
         )
         return
     # Before the texts are drawn: it may have to be fetched.
@@ -129,13 +131,13 @@ def decoding(
     print(_table(read[0], noise, trials))
     least, most = OF_REAL
     print(
-        f"Chosen: {best}. Of the settings that are not certainly farther from real tweets than the "
-        f'nearest, and that have {least:g} to {most:g} times their "!" and capitals if any has, '
-        "its texts surprise the base least."
+        f"Chosen: {best}. It has the lowest bits per byte under the base among the settings not "
+        "significantly farther from real tweets than the nearest; if any of those have "
+        f'{least:g} to {most:g} times real tweets\' share of "!" and capitals, only they count.'
     )
-    config_before = read_json(checkpoint / GENERATION_CONFIG)
-    config = {**config_before, "max_new_tokens": MAX_NEW_TOKENS, **chosen}
-    if any(config_before.get(name) != value for name, value in chosen.items()):
+    before = read_json(checkpoint / GENERATION_CONFIG)
+    config = {**before, "max_new_tokens": MAX_NEW_TOKENS, **chosen}
+    if chosen != own:
         forget_texts(metrics)
     metrics["decoding"] = {
         "samples": count,
@@ -154,14 +156,14 @@ def decoding(
 def openings(texts: Sequence[str], examples: Sequence[str]) -> list[str]:
     """A prompt for each text: for every second one none, for the others its own first words or an
     example of the page, as it is where those words name nobody (`@user`)."""
-    prompts = []
+    prompts, pages = [], itertools.cycle(examples)
     for i, text in enumerate(texts):
         own = first_words(text, OPENING_WORDS)
         takes_example = ANONYMOUS_HANDLE in own or i // 2 % EXAMPLE_EVERY == 0
         if i % 2 == 0:
             prompts.append("")
         elif examples and takes_example:
-            prompts.append(examples[i // 2 % len(examples)])
+            prompts.append(next(pages))
         else:
             prompts.append("" if ANONYMOUS_HANDLE in own else own)
     return prompts
@@ -184,9 +186,9 @@ def compare_sets(real: TextSet, *sets: TextSet, settings: Sequence[Setting]) -> 
 
 
 def choose(trials: Sequence[Trial], real: Mapping[str, float]) -> Trial:
-    """Of those that are not certainly farther than the nearest, the one whose texts surprise the
-    base least: how far texts are from real ones says nothing of how well they hang together. If
-    some of them hold the bars of SEEN, only those are asked."""
+    """The setting with the lowest bits per byte under the base, among those not significantly
+    farther than the nearest: distance says nothing of how well a text hangs together. Only settings
+    within OF_REAL for every figure of SEEN are considered, if there are any."""
     near = [one for one in trials if one.gap.low <= 0]
     least, most = OF_REAL
     alike = [

@@ -21,10 +21,10 @@ from training.callbacks import Clock
 class RoundDeltas(TrainerCallback):
     """Rounds a model's weights during each step for which `is_due`, and inside `rounded()`.
 
-    The model has the base's weights and is on its device; there are two more copies of them, the
-    base's own, `base`, and the rounded ones, which change places with the exact ones. `two_bits`
-    are parts of the names of matrices that get two bits a weight, not one; `whole` are the tokens
-    whose embeddings are stored whole. `is_due` takes the number of steps made. Raises
+    The model has the base's weights and is on its device. Two more copies are kept: `base`, and the
+    rounded weights, which are swapped with the model's own while it is rounded. `two_bits` are
+    parts of the names of matrices that get two bits a weight, not one; `whole` are the tokens whose
+    embeddings are stored whole. `is_due` takes the number of steps made. Raises
     TrainingError if a part is in no name."""
 
     def __init__(

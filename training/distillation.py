@@ -1,5 +1,5 @@
-"""Distillation (Hinton et al. 2015): teachers say once, before a run, which tokens they expect, and
-the run learns from that beside the tokens that come.
+"""Distillation (Hinton et al. 2015): before a run, teachers predict each token once; the run learns
+from their probabilities as well as from the token itself.
 
 What a teacher finds likely is a softer label than one token, so a small archive can be read more
 than once before it is learnt by heart. The teachers' probabilities are averaged: a mixture of
@@ -30,10 +30,10 @@ from training.trainer import is_first_process, precision
 NAME = "soft_labels.safetensors"
 # Of a position's label, the share that the teachers give; the rest is the token that comes.
 TEACHERS_SHARE = 0.75
-# So many tokens are kept of what they expect. Where they expect others, the token that comes stands
-# for those: cut off and scaled up, the likeliest would be made likelier than the teachers say.
+# Only this many of a position's likeliest tokens are stored. The probability of all others goes to
+# the token that comes: scaling up those that are stored would overstate them.
 LIKELIEST = 64
-BATCH_ROWS = 8
+BATCH_TOKENS = 1_024
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,7 +51,8 @@ class Teachers:
         self._models = []
         for folder in folders:
             model, own = load_fp32(resolve_folder(folder))
-            if own.get_vocab() != tokenizer.get_vocab():
+            widths = model.config.vocab_size, student.config.vocab_size
+            if own.get_vocab() != tokenizer.get_vocab() or len(set(widths)) > 1:
                 raise TrainingError(f"The teacher {folder} has another vocabulary than the base.")
             model.config.use_cache = False
             self._models.append(model)
@@ -59,7 +60,7 @@ class Teachers:
 
     def label(self, rows: TokenRows, out: Path) -> TokenRows:
         """The rows with soft labels, if there are teachers; what they expect is kept in `out`, for
-        a run that is resumed. The teachers are let go."""
+        a run that is resumed. Frees the teachers' memory."""
         if not self._models:
             return rows
         inputs = [row["input_ids"].tolist() for row in rows]
@@ -75,20 +76,22 @@ class Teachers:
 
     @torch.inference_mode()
     def _expect(self, rows: TokenRows) -> dict[str, Tensor]:
-        shape = (*torch.stack([row["labels"] for row in rows]).shape, LIKELIEST)
+        block_size = len(rows[0]["labels"])
+        batch_rows = max(1, BATCH_TOKENS // block_size)
+        shape = (len(rows), block_size, LIKELIEST)
         ids = torch.zeros(shape, dtype=torch.int32)
         weights = torch.zeros(shape, dtype=torch.float16)
         device = self._models[0].device
         dtype = AUTOCAST.get(precision())
         with tqdm(total=len(rows), desc="soft labels", unit=" rows") as bar:
-            for begin, batch in enumerate(DataLoader(rows, BATCH_ROWS)):
+            for number, batch in enumerate(DataLoader(rows, batch_rows)):
                 labels = batch.pop("labels")
                 given = {name: value.to(device) for name, value in batch.items()}
                 scored = labels[:, 1:] != UNSCORED
                 with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                    each = [_probabilities(one, given, scored) for one in self._models]
-                found = torch.stack(each).mean(dim=0).topk(LIKELIEST)
-                where = slice(begin * BATCH_ROWS, (begin + 1) * BATCH_ROWS)
+                    total: Any = sum(_probabilities(one, given, scored) for one in self._models)
+                found = (total / len(self._models)).topk(LIKELIEST)
+                where = slice(number * batch_rows, (number + 1) * batch_rows)
                 ids[where, 1:][scored] = found.indices.int().cpu()
                 weights[where, 1:][scored] = (TEACHERS_SHARE * found.values).half().cpu()
                 bar.update(len(labels))

@@ -18,7 +18,6 @@ import torch
 import transformers
 import typer
 
-from demo.checkpoints.difference import round_trip
 from demo.checkpoints.resolve import RUNS_FOLDER
 from training import TrainingError, limits, working_tree
 from training.bits_per_byte import mean_bits_per_byte, score_texts
@@ -52,6 +51,8 @@ from training.trainer import (
 
 # So many tweets of dev choose the best state.
 DEV_TEXTS = 400
+# With fewer others, a calibration would fit chance.
+CALIBRATION_TEXTS = 100
 # An adapter learns best at about ten times the rate that suits all weights (Schulman et al. 2025,
 # "LoRA Without Regret").
 LORA_RATE = 10
@@ -194,9 +195,8 @@ def _run(
             "tensors": len(before), "tensors_changed": changed, "teachers": taught.sha256,
         }  # fmt: skip
         if recipe.calibrate:
-            # Those that chose the best state measure what comes of it.
-            chose = set(dev)
-            others = [text for text in prepared.dev if text not in chose] or dev
+            choosing = set(dev)
+            others = [text for text in prepared.dev if text not in choosing]
             metrics["training"] |= _calibrate(trainer, start, others, dev, recipe.block_size)
         for caution in cautions(metrics):
             print(caution)
@@ -324,19 +324,34 @@ def _metrics(recipe: Recipe, trainer: BitsTrainer, report: dict[str, Any]) -> di
 
 
 def _calibrate(
-    trainer: BitsTrainer, start: StartModel, texts: Sequence[str], dev: Sequence[str], rows: int
+    trainer: BitsTrainer,
+    start: StartModel,
+    texts: Sequence[str],
+    dev: Sequence[str],
+    block_size: int,
 ) -> dict[str, Any]:
-    """Calibrates the model on the texts, in rows of so many tokens; returns what `metrics.json`
-    says of it, with the bits per byte that dev has then."""
-    model, deltas = start.model, trainer.deltas
+    """Calibrates the model on the texts, if that makes it better on dev; returns what
+    `metrics.json` says of it."""
+    model, deltas, before = start.model, trainer.deltas, trainer.state.best_metric
     assert deltas is not None
+    assert before is not None
+    if len(texts) < CALIBRATION_TEXTS:
+        print(
+            f"Not calibrated: dev has {len(texts):,} tweets beside those that choose the best "
+            f"state; {CALIBRATION_TEXTS} are needed."
+        )
+        return {}
     model.eval()
-    stored = {name: round_trip(delta).to(model.device) for name, delta in deltas.deltas().items()}
+    exact = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     with trainer.as_published():
-        found = fit_calibration(texts, model, start.tokenizer, deltas.base, stored, rows)
+        found = fit_calibration(texts, model, start.tokenizer, deltas.base, block_size)
     found.write(model, deltas.base)
     with trainer.as_published():
         bits = mean_bits_per_byte(score_texts(dev, model, start.tokenizer))
+    if bits >= before:
+        print(f"Not calibrated: bits per byte on dev would be {bits:.4f}, and are {before:.4f}.")
+        model.load_state_dict(exact, strict=False)
+        return {}
     factors = torch.stack(list(found.factors.values()))
     told = {
         "texts": len(texts),
@@ -345,8 +360,9 @@ def _calibrate(
         "greatest_factor": round(factors.max().item(), 3),
     }
     print(
-        f"Calibrated: differences times {told['least_factor']} to {told['greatest_factor']}, "
-        f"logits divided by {told['temperature']}: dev bits per byte {bits:.4f}.",
+        f"Calibrated on {len(texts):,} tweets of dev: differences times {told['least_factor']} to "
+        f"{told['greatest_factor']}, logits divided by {told['temperature']}. Bits per byte on the "
+        f"rest of dev: {before:.4f} before, {bits:.4f} after.",
         flush=True,
     )
     return {"calibration": told, "best_dev_bits_per_byte": bits}

@@ -1,8 +1,8 @@
 """Ends a text within the length of its author's posts.
 
-A small model does not count characters: a text in twenty would go on past the end of a tweet. Its
-last words are then written anew, from a place where all of what was shown is kept, with a seed that
-follows from the text's own: the same request still gives the same text.
+A small model does not count characters: about one text in twenty would be longer than a tweet. Its
+end is then generated again, from a point before which nothing changes, with a seed derived from the
+request's. The same request still gives the same text.
 """
 
 import time
@@ -10,61 +10,75 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 
-from demo.generation.engine import WAITING, Chunk, Ending
+from demo.generation.engine import WAITING, Chunk, Ending, EngineError
 from demo.generation.request import MAX_SEED, REDRAW_SEED_STRIDE, GenerationRequest
 
-# So many characters before the longest length, text is shown only once the whole is known; it is
-# cut there at the last space, if there is one in as many characters as a long word has.
+# Text is shown only up to this many characters before the limit; the rest waits until the text is
+# complete. A redraw starts at the last space before that point, or WORD_CHARACTERS before it if
+# there is none.
 HELD_CHARACTERS = 80
 WORD_CHARACTERS = 40
-# After so many tries it may be longer: some openings cannot be ended.
+# After this many redraws a text may exceed the limit: some openings lead to no short ending.
 MAX_REDRAWS = 4
 
-Write = Callable[[GenerationRequest], Generator[Chunk, None, None]]
+# Streams the text of a request within that many seconds.
+Write = Callable[[GenerationRequest, float], Generator[Chunk, None, None]]
 
 
 def end_within(
     longest: int | None,
+    seconds: float,
     request: GenerationRequest,
     write: Write,
     count_tokens: Callable[[str], int],
 ) -> Generator[Chunk, None, None]:
-    """The text that `write` makes of the request, in at most `longest` characters with its opening,
-    if it can be ended there. Without a length, or where the opening leaves no room, it is `write`'s
-    own."""
+    """Streams the text; if it exceeds `longest` characters with its opening, its end is generated
+    again. Passes on `write`'s stream unchanged if there is no limit or the opening leaves too
+    little room. All redraws share `seconds`; a text whose redraw has none left ends before it."""
     room = (longest or 0) - len(request.opening)
     if room <= HELD_CHARACTERS + WORD_CHARACTERS:
-        yield from write(request)
+        yield from write(request, seconds)
         return
     started, first_token_seconds = time.monotonic(), 0.0
     asked, kept, shown = request, "", 0
     for redraws in range(MAX_REDRAWS + 1):
         text, is_last = kept, redraws == MAX_REDRAWS
-        with closing(write(asked)) as chunks:
-            for chunk in chunks:
-                text += chunk.text
-                if text and not first_token_seconds:
-                    first_token_seconds = time.monotonic() - started
-                is_cut = chunk.ending is not None and chunk.ending.reason == "deadline"
-                if len(text) > room and not is_last and not is_cut:
-                    break
-                if chunk.ending is not None:
-                    ending = chunk.ending
-                    if redraws:
-                        clock = (first_token_seconds, time.monotonic() - started)
-                        ending = _of_whole(ending, count_tokens(request.opening), clock)
-                    yield Chunk(text[shown:], ending)
-                    return
-                known = len(text) if is_last else _cut(text, room)
-                yield Chunk(text[shown:known]) if known > shown else WAITING
-                shown = max(shown, known)
+        left = max(0.0, started + seconds - time.monotonic())
+        try:
+            with closing(write(asked, left)) as chunks:
+                for chunk in chunks:
+                    text += chunk.text
+                    if text and not first_token_seconds:
+                        first_token_seconds = time.monotonic() - started
+                    is_cut = chunk.ending is not None and chunk.ending.reason == "deadline"
+                    if len(text) > room and not is_last and not is_cut:
+                        break
+                    if chunk.ending is not None:
+                        ending = chunk.ending
+                        if redraws:
+                            clock = (first_token_seconds, time.monotonic() - started)
+                            ending = _of_whole(ending, count_tokens(request.opening), clock)
+                        yield Chunk(text[shown:], ending)
+                        return
+                    known = len(text) if is_last else _cut(text, room)
+                    yield Chunk(text[shown:known]) if known > shown else WAITING
+                    shown = max(shown, known)
+        except EngineError:
+            elapsed = time.monotonic() - started
+            if not redraws or elapsed < seconds:
+                raise
+            prompt, used = count_tokens(request.opening), count_tokens(asked.opening)
+            clock = (first_token_seconds, elapsed)
+            limit = asked.max_new_tokens + used - prompt
+            yield Chunk(kept[shown:], Ending("deadline", prompt, used - prompt, limit, *clock))
+            return
         kept = text[: _cut(text, room)]
         asked = _go_on(request, kept, redraws + 1, count_tokens)
 
 
 def _cut(text: str, room: int) -> int:
-    """Up to where a text is kept, whatever becomes of its end. It never falls as the text grows. A
-    space goes with the word after it, as the prompt that goes on from here would lose it."""
+    """How many characters are final; this never decreases as the text grows. A trailing space is
+    not among them: as a prompt, the text would lose it."""
     held = room - HELD_CHARACTERS
     at_least = held - WORD_CHARACTERS
     return len(text[: max(at_least, text.rfind(" ", at_least, held))].rstrip())

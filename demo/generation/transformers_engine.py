@@ -100,11 +100,11 @@ class TransformersEngine(Engine):
         self._failed = self._closed = False
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        yield from end_within(self._longest, request, self._write, self.count_tokens)
+        limits = self._longest, self._deadline_seconds
+        yield from end_within(*limits, request, self._write, self.count_tokens)
 
-    def _write(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        prompt = self._tokens.encode_prompt(request)
-        run = _Run(self._tokens, prompt, self._deadline_seconds)
+    def _write(self, request: GenerationRequest, seconds: float) -> Generator[Chunk, None, None]:
+        run = _Run(self._tokens, self._tokens.encode_prompt(request), seconds)
         yield from self._take_place(run)
         work = threading.Thread(
             target=self._work, args=(run, request), name="generation", daemon=True

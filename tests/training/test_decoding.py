@@ -42,7 +42,7 @@ def test_every_setting_is_measured_and_the_choice_recorded(
     shutil.copytree(scratch_run / "checkpoint", folder)
     before = (folder / "generation_config.json").read_bytes()
     done = verb("decoding", "--checkpoint", folder, "--data", prepared)
-    assert "compared on 14 texts (dev has 14) chance chooses one; 100 texts" in done.stdout
+    assert "14 texts (dev has 14) are too few to compare settings; 100 are" in done.stdout
     assert (folder / "generation_config.json").read_bytes() == before
     monkeypatch.setattr("training.decoding.MIN_TEXTS", 4)
     done = verb("decoding", "--checkpoint", folder, "--data", prepared, "--samples", 12)
@@ -102,6 +102,12 @@ def test_half_of_the_texts_have_a_prompt_that_leaves_a_word_to_write() -> None:
     assert prompts[::2] == [""] * 8
     assert prompts[1::2] == ["Today I'll be", *["Too few"] * 3] * 2
     assert openings(["a b c d e"] * 4, ())[1::2] == ["a b c"] * 2
+    # Each example has its turn.
+    assert openings(["a b c d e"] * 20, ("A kettle", "A spoon"))[1::8] == [
+        "A kettle",
+        "A spoon",
+        "A kettle",
+    ]
     assert openings(["a @user c d e"] * 4, ())[3] == ""
     assert openings(["a @user c d e"] * 4, ("Today I'll be",))[3] == "Today I'll be"
 

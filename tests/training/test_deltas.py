@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from demo.checkpoints.merging import merge
 from demo.checkpoints.weights import load_model
 from tests import tiny
 from training import TrainingError, models
+from training import finetune as finetuning
 from training.bits_per_byte import score_texts, summarise
-from training.finetune import finetune
+from training.calibration import Calibration
+from training.finetune import finetune, sample_dev
 from training.prepare import read_texts
 
 RECIPE = """
@@ -40,6 +43,13 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tiny.write(tmp_path / "base", tiny.llama())
     monkeypatch.setattr(models, "packaged_base_folder", lambda: folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_tweets_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the 14 of dev, half choose the best state, and the others calibrate it."""
+    monkeypatch.setattr(finetuning, "DEV_TEXTS", 7)
+    monkeypatch.setattr(finetuning, "CALIBRATION_TEXTS", 7)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +83,7 @@ def dev_bits(folder: Path, dev: list[str]) -> float:
 def test_the_best_state_is_chosen_by_the_weights_that_are_written(
     base: Path, prepared: Path, tmp_path: Path
 ) -> None:
-    dev = read_texts(prepared, "dev")
+    dev = sample_dev(read_texts(prepared, "dev"), 1)
     untrained = dev_bits(base, dev)
     figures = {}
     for start in (0.5, 1.0):
@@ -86,7 +96,7 @@ def test_the_best_state_is_chosen_by_the_weights_that_are_written(
         figures[start] = dev_bits(merged, dev)
         recorded = json.loads((checkpoint / "metrics.json").read_text())["training"]
         assert recorded["best_dev_bits_per_byte"] == pytest.approx(figures[start], rel=1e-6)
-        assert recorded["calibration"]["temperature"] != 1
+        assert recorded["calibration"]["texts"] == 7
     # Steps that see rounded weights learn to do without what rounding takes.
     assert figures[0.5] < figures[1.0] < untrained
 
@@ -107,3 +117,36 @@ def test_a_run_resumes_to_the_same_difference(
     name = "difference.safetensors"
     assert (resumed / name).read_bytes() == (whole / name).read_bytes()
     assert len(json.loads((resumed / "metrics.json").read_text())["training"]["teachers"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (8, "Not calibrated: dev has 7 tweets beside those that choose the best state; 8 are"),
+        (1, "Not calibrated: bits per byte on dev would be"),
+    ],
+)
+def test_a_calibration_that_would_not_help_is_left_out(
+    base: Path,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    texts: int,
+    message: str,
+) -> None:
+    monkeypatch.setattr(finetuning, "CALIBRATION_TEXTS", texts)
+
+    def worse(_texts: object, model: Any, *_: object) -> Calibration:
+        names = [name for name, _ in model.named_parameters()]
+        return Calibration(dict.fromkeys(names, torch.tensor(9.0)), torch.tensor(0.1))
+
+    monkeypatch.setattr(finetuning, "fit_calibration", worse)
+    checkpoint = trained(tmp_path / "run", prepared, 0.5)
+    assert message in capsys.readouterr().out
+    merged = tmp_path / "merged"
+    merge(checkpoint, tiny.read(base), merged)
+    recorded = json.loads((checkpoint / "metrics.json").read_text())["training"]
+    assert "calibration" not in recorded
+    dev = sample_dev(read_texts(prepared, "dev"), 1)
+    assert recorded["best_dev_bits_per_byte"] == pytest.approx(dev_bits(merged, dev), rel=1e-6)

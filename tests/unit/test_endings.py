@@ -6,7 +6,14 @@ from collections.abc import Generator
 import pytest
 
 from demo.generation.endings import MAX_REDRAWS, end_within
-from demo.generation.engine import WAITING, Chunk, Ending, FinishReason
+from demo.generation.engine import (
+    BUSY,
+    WAITING,
+    Chunk,
+    Ending,
+    EngineError,
+    FinishReason,
+)
 from demo.generation.request import GenerationRequest
 from tests import made_up
 
@@ -19,20 +26,25 @@ def count_tokens(text: str) -> int:
 
 class Writer:
     """Writes made-up words, a token each, in chunks cut by `chance`; each seed has other words, and
-    a length of its own in characters: that of the first, or of the next redraw."""
+    a length of its own in characters: that of the first, or of the next redraw. `seconds` are those
+    that it was given."""
 
     def __init__(
         self, *lengths: int, chance: int = 0, reason: FinishReason = "end_of_tweet"
     ) -> None:
         self.lengths = lengths
         self.asked: list[GenerationRequest] = []
+        self.seconds: list[float] = []
         self.closed = 0
         self._chance = random.Random(chance)
         self._reason = reason
 
-    def __call__(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+    def __call__(
+        self, request: GenerationRequest, seconds: float = 60
+    ) -> Generator[Chunk, None, None]:
         length = self.lengths[min(len(self.asked), len(self.lengths) - 1)]
         self.asked.append(request)
+        self.seconds.append(seconds)
         words, text = random.Random(request.seed), ""
         while len(text) < length:
             text += f" {made_up.word(words)}"
@@ -51,7 +63,7 @@ class Writer:
 def written(
     writer: Writer, request: GenerationRequest, longest: int | None = LONGEST
 ) -> tuple[str, Ending]:
-    chunks = list(end_within(longest, request, writer, count_tokens))
+    chunks = list(end_within(longest, 60, request, writer, count_tokens))
     assert [chunk.ending for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     ending = chunks[-1].ending
     assert ending is not None
@@ -125,7 +137,7 @@ def test_one_that_was_cut_by_its_deadline_is_over() -> None:
 
 def test_a_reader_who_leaves_ends_the_writing() -> None:
     writer = Writer(400)
-    stream = end_within(LONGEST, GenerationRequest(seed=3), writer, count_tokens)
+    stream = end_within(LONGEST, 60, GenerationRequest(seed=3), writer, count_tokens)
     shown = ""
     while len(shown) < 100:
         shown += next(stream).text
@@ -133,10 +145,50 @@ def test_a_reader_who_leaves_ends_the_writing() -> None:
     assert writer.closed == 1
 
 
+def test_a_reader_may_leave_during_a_redraw() -> None:
+    writer = Writer(400)
+    stream = end_within(LONGEST, 60, GenerationRequest(seed=3), writer, count_tokens)
+    while len(writer.asked) < 2:
+        next(stream)
+    stream.close()
+    assert writer.closed == 2
+
+
+def test_redraws_share_the_seconds_of_the_text() -> None:
+    writer = Writer(400, 300, 30)
+    written(writer, GenerationRequest(seed=3))
+    assert 60 >= writer.seconds[0] > writer.seconds[1] > writer.seconds[2] > 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_redraw_without_a_turn_ends_the_text_if_time_is_up_and_else_fails_it(
+    seconds: float,
+) -> None:
+    first, request = Writer(400), GenerationRequest("Today we will", seed=3)
+
+    def write(asked: GenerationRequest, left: float) -> Generator[Chunk, None, None]:
+        if asked is not request:
+            raise EngineError(BUSY)
+        yield from first(asked, left)
+
+    stream = end_within(LONGEST, seconds, request, write, count_tokens)
+    if seconds:
+        with pytest.raises(EngineError, match=BUSY):
+            list(stream)
+        return
+    *chunks, last = stream
+    text = "".join(chunk.text for chunk in (*chunks, last))
+    assert LONGEST - 120 <= len(request.opening + text) <= LONGEST - 80
+    assert last.ending is not None
+    assert last.ending.reason == "deadline"
+    assert (last.ending.prompt_tokens, last.ending.new_tokens) == (3, count_tokens(text))
+    assert last.ending.max_new_tokens == request.max_new_tokens
+
+
 def test_what_may_be_written_anew_is_not_shown() -> None:
     for chance in range(10):
         writer, shown = Writer(400, 30, chance=chance), ""
-        for chunk in end_within(LONGEST, GenerationRequest(seed=3), writer, count_tokens):
+        for chunk in end_within(LONGEST, 60, GenerationRequest(seed=3), writer, count_tokens):
             if chunk.ending is None:
                 shown += chunk.text
                 assert len(shown) <= LONGEST - 80

@@ -123,13 +123,14 @@ class OpenVINOEngine(Engine):
             raise CheckpointError("OpenVINO's worker process did not start; the log says more.")
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        yield from end_within(self._longest, request, self._write, self.count_tokens)
+        limits = self._longest, self._deadline_seconds
+        yield from end_within(*limits, request, self._write, self.count_tokens)
 
-    def _write(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        yield from self.stream_prompt(self.tokens.encode_prompt(request), request)
+    def _write(self, request: GenerationRequest, seconds: float) -> Generator[Chunk, None, None]:
+        yield from self.stream_prompt(self.tokens.encode_prompt(request), request, seconds)
 
     def stream_prompt(
-        self, prompt: EncodedPrompt, request: GenerationRequest
+        self, prompt: EncodedPrompt, request: GenerationRequest, seconds: float | None = None
     ) -> Generator[Chunk, None, None]:
         """Continues a prompt of token ids, with the request's settings; each chunk has its ids. Ids
         that the model does not know, or that do not fit its context, fail."""
@@ -139,7 +140,8 @@ class OpenVINOEngine(Engine):
                 f"Prompt and length come to {needed} tokens; this server keeps at most "
                 f"{self._cache_tokens} at a time. Shorten one of them."
             )
-        run, number = Progress(self.tokens, prompt, self._deadline_seconds), next(_numbers)
+        deadline = self._deadline_seconds if seconds is None else seconds
+        run, number = Progress(self.tokens, prompt, deadline), next(_numbers)
         yield from self._wait_for_worker(run)
         settings = {name: v for name, v in request.settings().items() if name != "max_new_tokens"}
         try:

@@ -76,11 +76,11 @@ class RemoteEngine(Engine):
         self._connection.start(self._watch)
 
     def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        yield from end_within(self._longest, request, self._write, self.count_tokens)
+        limits = self._longest, self._deadline_seconds
+        yield from end_within(*limits, request, self._write, self.count_tokens)
 
-    def _write(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
-        prompt = self._tokens.encode_prompt(request)
-        run = Progress(self._tokens, prompt, self._deadline_seconds)
+    def _write(self, request: GenerationRequest, seconds: float) -> Generator[Chunk, None, None]:
+        run = Progress(self._tokens, self._tokens.encode_prompt(request), seconds)
         try:
             yield from coalesced(self._read(run, request))
         except ServerError as error:
