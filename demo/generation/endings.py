@@ -1,8 +1,9 @@
-"""Ends a text within the length of its author's posts.
+"""Ends a text within the length of its author's posts, and lets none be blank.
 
 A small model does not count characters: about one text in twenty would be longer than a tweet. Its
 end is then generated again, from a point before which nothing changes, with a seed derived from the
-request's. The same request still gives the same text.
+request's. So is a text that adds only space to its prompt. The same request still gives the same
+text.
 """
 
 import time
@@ -20,6 +21,8 @@ HELD_CHARACTERS = 80
 WORD_CHARACTERS = 40
 # After this many redraws a text may exceed the limit: some openings lead to no short ending.
 MAX_REDRAWS = 4
+# Characters of a text without a limit; no text has so many.
+UNLIMITED = 2**31
 
 # Streams the text of a request within that many seconds.
 Write = Callable[[GenerationRequest, float], Generator[Chunk, None, None]]
@@ -33,12 +36,11 @@ def end_within(
     count_tokens: Callable[[str], int],
 ) -> Generator[Chunk, None, None]:
     """Streams the text; if it exceeds `longest` characters with its opening, its end is generated
-    again. Passes on `write`'s stream unchanged if there is no limit or the opening leaves too
-    little room. All redraws share `seconds`; a text whose redraw has none left ends before it."""
+    again, unless the opening leaves too little room. All redraws share `seconds`; a text whose
+    redraw has none left ends before it."""
     room = (longest or 0) - len(request.opening)
     if room <= HELD_CHARACTERS + WORD_CHARACTERS:
-        yield from write(request, seconds)
-        return
+        room = UNLIMITED
     started, first_token_seconds = time.monotonic(), 0.0
     asked, kept, shown = request, "", 0
     for redraws in range(MAX_REDRAWS + 1):
@@ -51,7 +53,8 @@ def end_within(
                     if text and not first_token_seconds:
                         first_token_seconds = time.monotonic() - started
                     is_cut = chunk.ending is not None and chunk.ending.reason == "deadline"
-                    if len(text) > room and not is_last and not is_cut:
+                    is_blank = chunk.ending is not None and not text.strip()
+                    if (len(text) > room or is_blank) and not is_last and not is_cut:
                         break
                     if chunk.ending is not None:
                         ending = chunk.ending

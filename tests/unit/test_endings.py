@@ -26,11 +26,15 @@ def count_tokens(text: str) -> int:
 
 class Writer:
     """Writes made-up words, a token each, in chunks cut by `chance`; each seed has other words, and
-    a length of its own in characters: that of the first, or of the next redraw. `seconds` are those
-    that it was given."""
+    a length of its own in characters: that of the first, or of the next redraw. The first `blank`
+    ones are only space. `seconds` are those that it was given."""
 
     def __init__(
-        self, *lengths: int, chance: int = 0, reason: FinishReason = "end_of_tweet"
+        self,
+        *lengths: int,
+        chance: int = 0,
+        reason: FinishReason = "end_of_tweet",
+        blank: int = 0,
     ) -> None:
         self.lengths = lengths
         self.asked: list[GenerationRequest] = []
@@ -38,6 +42,7 @@ class Writer:
         self.closed = 0
         self._chance = random.Random(chance)
         self._reason = reason
+        self._blank = blank
 
     def __call__(
         self, request: GenerationRequest, seconds: float = 60
@@ -48,6 +53,8 @@ class Writer:
         words, text = random.Random(request.seed), ""
         while len(text) < length:
             text += f" {made_up.word(words)}"
+        if len(self.asked) <= self._blank:
+            text = "\n "
         ids = count_tokens(text)
         ending = Ending(self._reason, count_tokens(request.opening), ids, 80, 0.1, 0.2)
         try:
@@ -104,6 +111,24 @@ def test_it_is_the_same_text_however_it_comes_in_pieces() -> None:
         request = GenerationRequest("Today", seed=seed)
         texts = {written(Writer(400, 25, chance=n), request)[0] for n in range(10)}
         assert len(texts) == 1
+
+
+@pytest.mark.parametrize("longest", [None, LONGEST])
+def test_one_that_adds_only_space_is_written_anew(longest: int | None) -> None:
+    request = GenerationRequest("Today we will", seed=3)
+    for blank in (1, MAX_REDRAWS):
+        writer = Writer(100, blank=blank)
+        text, ending = written(writer, request, longest)
+        assert len(writer.asked) == 1 + blank
+        assert len({one.seed for one in writer.asked}) == 1 + blank
+        assert {(one.prompt, one.max_new_tokens) for one in writer.asked} == {
+            (request.prompt, request.max_new_tokens)
+        }
+        assert len(text) >= 100
+        assert text.startswith(" ")
+        assert (ending.prompt_tokens, ending.new_tokens) == (3, count_tokens(text))
+    text, _ = written(Writer(100, blank=MAX_REDRAWS + 1), request, longest)
+    assert not text.strip()
 
 
 def test_one_that_cannot_be_ended_is_longer() -> None:
