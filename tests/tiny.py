@@ -76,10 +76,11 @@ def export_here(_module: str, folder: str, out: str, source: str, **_: Any) -> N
         raise ModuleFailed(str(error)) from error
 
 
-def write_fluent(folder: Path) -> Path:
+def write_fluent(folder: Path, sureness: float = 1.0) -> Path:
     """A GPT-2 that knows one sentence by heart, with characters of up to four bytes.
 
-    Its blocks add nothing, and its positions point at the token that follows.
+    Its blocks add nothing, and its positions point at the token that follows. Its logits are
+    multiplied by `sureness`.
     """
     model: Any = gpt2()
     ids = [0, *tokenizer()(SENTENCE)["input_ids"], 0]
@@ -91,6 +92,7 @@ def write_fluent(folder: Path) -> Path:
         words -= words.mean(dim=1, keepdim=True)
         words /= words.norm(dim=1, keepdim=True)
         model.transformer.wpe.weight[: len(ids) - 1] = 10 * words[ids[1:]]
+        model.transformer.ln_f.weight *= sureness
     return write(folder, model)
 
 

@@ -312,14 +312,31 @@ def test_a_pair_of_tokens_that_is_not_to_be_written_is_drawn_again(
     assert any(second in run.new for run in kept)
 
 
-def test_a_text_ends_where_nothing_else_can_be_written(
-    fluent_folder: Path, exported_fluent: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("begins", [1, 5])
+def test_where_only_the_pair_is_likely_a_text_goes_on_with_something_else(
+    exported_fluent: Path, monkeypatch: pytest.MonkeyPatch, begins: int
 ) -> None:
-    """The model knows one sentence, and draws the same again each time."""
+    """The model knows one sentence, and by these settings draws the same again each time."""
+    ids = tiny.tokenizer()(tiny.SENTENCE)["input_ids"]
+    forbidden = ForbiddenPair(ids[begins], frozenset({ids[begins - 1]}))
+    monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: forbidden)
+    text, _ = told(opened(exported_fluent).stream(GenerationRequest(**GREEDY)))
+    kept = str(tiny.tokenizer().decode(ids[: begins - 1]))
+    assert text.startswith(kept)
+    assert len(text) > len(kept)
+    assert not text.startswith(str(tiny.tokenizer().decode(ids[: begins + 1])))
+
+
+def test_a_text_ends_where_nothing_else_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is certain of one sentence."""
+    folder = tiny.write_fluent(tmp_path / "certain", sureness=100)
+    export(folder, tmp_path / "exported")
     ids = tiny.tokenizer()(tiny.SENTENCE)["input_ids"]
     forbidden = ForbiddenPair(ids[6], frozenset({ids[5]}))
     monkeypatch.setattr("demo.generation.tokens._anonymous_handle", lambda _: forbidden)
-    text, ending = told(opened(exported_fluent).stream(GenerationRequest(**GREEDY)))
+    text, ending = told(opened(tmp_path / "exported").stream(GenerationRequest(**GREEDY)))
     assert text == tiny.tokenizer().decode(ids[:5])
     assert ending.reason == "end_of_tweet"
 

@@ -45,6 +45,9 @@ PULSE_SECONDS = 1.0
 WARM_UP_TOKENS = 8
 # After so many redraws, a text ends before the pair that must not be written.
 MAX_REDRAWS = 10
+# From this redraw on, the rest of a text is drawn from all tokens, at a temperature of at least 1:
+# by other settings the pair may be all that is likely.
+FIRST_FREE_REDRAW = 5
 
 Command = Mapping[str, Any]
 
@@ -245,8 +248,10 @@ class Worker:
 def _go_on(live: _Live, kept: int, redraws: int) -> Command:
     """What makes a text go on after its first `kept` new tokens, in another way than it did."""
     command = live.command
+    free = {"temperature": max(1.0, command["temperature"]), "top_p": 1.0, "top_k": 0}
     return {
         **command,
+        **(free if redraws >= FIRST_FREE_REDRAW else {}),
         "ids": [*command["ids"], *live.new[:kept]],
         "limit": command["limit"] - kept,
         "seed": (command["seed"] + REDRAW_SEED_STRIDE) % 2**32,
