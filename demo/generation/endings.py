@@ -2,8 +2,8 @@
 
 A small model does not count characters: about one text in twenty would be longer than a tweet. Its
 end is then generated again, from a point before which nothing changes, with a seed derived from the
-request's. So is a text that adds only space to its prompt. The same request still gives the same
-text.
+request's. So is a text that ends by itself with only space added to its prompt. The same request
+still gives the same text.
 """
 
 import time
@@ -52,9 +52,10 @@ def end_within(
                     text += chunk.text
                     if text and not first_token_seconds:
                         first_token_seconds = time.monotonic() - started
-                    is_cut = chunk.ending is not None and chunk.ending.reason == "deadline"
-                    is_blank = chunk.ending is not None and not text.strip()
-                    if (len(text) > room or is_blank) and not is_last and not is_cut:
+                    reason = chunk.ending and chunk.ending.reason
+                    is_blank = reason == "end_of_tweet" and not text.strip()
+                    is_over = len(text) > room and reason != "deadline"
+                    if (is_over or is_blank) and not is_last:
                         break
                     if chunk.ending is not None:
                         ending = chunk.ending

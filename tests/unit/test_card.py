@@ -33,7 +33,8 @@ def test_the_card_of_an_archive_without_dates_claims_none(tmp_path: Path) -> Non
     card = render_changed(tmp_path, forget_dates)
     assert "It knows the world of its archive, and small" in card
     assert "`test_time` is the last 500 tweets of the file, which has no dates." in card
-    assert card.count("| unknown |") == 4
+    # The four splits and the retweets.
+    assert card.count("| unknown |") == 5
 
 
 def test_whole_weights_of_the_packaged_base_name_it_and_its_licence(tmp_path: Path) -> None:

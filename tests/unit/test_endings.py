@@ -129,6 +129,11 @@ def test_one_that_adds_only_space_is_written_anew(longest: int | None) -> None:
         assert (ending.prompt_tokens, ending.new_tokens) == (3, count_tokens(text))
     text, _ = written(Writer(100, blank=MAX_REDRAWS + 1), request, longest)
     assert not text.strip()
+    # It was asked to be as short as that.
+    writer = Writer(100, blank=1, reason="length")
+    text, _ = written(writer, request, longest)
+    assert not text.strip()
+    assert len(writer.asked) == 1
 
 
 def test_one_that_cannot_be_ended_is_longer() -> None:
