@@ -48,6 +48,8 @@ SPARE_THREADS = 24
 OTHER_CALLS = 2
 # For gzip: the highest, 9, takes half as long again and saves one byte in a thousand.
 COMPRESSION = 6
+# How long a signal that wakes nobody may wait for its handler.
+SIGNAL_SECONDS = 1.0
 # Gradio keeps 0.1 MB for each session, and a program's every call is one. None of ours has a state,
 # so one that is forgotten loses nothing.
 KEPT_SESSIONS = 100
@@ -87,7 +89,10 @@ def launch(service: Service, settings: Settings, profile: Profile) -> None:
         settings.require_free_port()
         raise
     try:
-        stopped.wait()
+        # With a timeout: a signal that another thread takes, or that comes just before the wait,
+        # does not end it, and only this thread runs the handler.
+        while not stopped.wait(SIGNAL_SECONDS):
+            pass
         # What a demo has not loaded yet when it is told to stop is no failure.
         has_failed = service.state() == "failed"
     finally:

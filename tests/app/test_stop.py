@@ -1,8 +1,10 @@
 """SIGTERM under visitors: each of them gets its text or a sentence, and none is cut."""
 
+import ctypes
 import json
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +147,20 @@ def test_a_text_that_takes_too_long_is_cut_with_a_sentence_and_nobody_holds_the_
             # Two seconds on a machine that is not busy; the body would be waited for longer.
             assert time.monotonic() - started < BODY_SECONDS - 1
         assert "Traceback" not in app.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems choose the thread themselves")
+def test_a_signal_that_does_not_wake_the_main_thread_stops_it_too(tmp_path: Path) -> None:
+    """Another thread takes it, or it comes just before the main thread begins to wait."""
+    with running_app(SCRIPTED, tmp_path, GENEROUS) as app:
+        main = app.process.pid
+        other = min(
+            int(task.name)
+            for task in Path(f"/proc/{main}/task").iterdir()
+            if int(task.name) != main
+        )
+        assert ctypes.CDLL(None).tgkill(main, other, signal.SIGTERM) == 0
+        assert app.process.wait(30) == 0
 
 
 def test_a_second_signal_kills(tmp_path: Path) -> None:
