@@ -45,6 +45,8 @@ def test_every_setting_is_measured_and_the_choice_recorded(
     assert "14 texts (dev has 14) are too few to compare settings; 100 are" in done.stdout
     assert (folder / "generation_config.json").read_bytes() == before
     monkeypatch.setattr("training.decoding.MIN_TEXTS", 4)
+    forgotten: list[dict[str, object]] = []
+    monkeypatch.setattr("training.decoding.forget_texts", forgotten.append)
     done = verb("decoding", "--checkpoint", folder, "--data", prepared, "--samples", 12)
     assert done.returncode == 0, done.stderr
     search = json.loads((folder / "metrics.json").read_text())["decoding"]
@@ -57,6 +59,10 @@ def test_every_setting_is_measured_and_the_choice_recorded(
     (best,) = (one for one in near if search["chosen"] == {name: one[name] for name in NAMES})
     config = json.loads((folder / "generation_config.json").read_text())
     assert search["chosen"].items() <= config.items()
+    # The file does not name the penalty, but figures of texts by the same settings are kept.
+    assert "repetition_penalty" not in json.loads(before)
+    own = {"temperature": 0.9, "top_p": 0.95, "repetition_penalty": 1.0}
+    assert bool(forgotten) == (search["chosen"] != own)
     assert config["do_sample"] is True
     assert config["max_new_tokens"] == search["max_new_tokens"]
     verify_checksums(folder)

@@ -91,6 +91,11 @@ def test_a_teacher_reads_the_same_tokens(folders: list[Path], tmp_path: Path) ->
     other = train_tokenizer(TEXTS, 290)
     with pytest.raises(TrainingError, match="teacher-1 has another vocabulary than the base"):
         Teachers(folders, tiny.llama(), other)
+    wider = tiny.llama(1)
+    wider.resize_token_embeddings(300)
+    folder = tiny.write(tmp_path / "wider", wider)
+    with pytest.raises(TrainingError, match="wider has another vocabulary than the base"):
+        Teachers([folder], tiny.llama(), tiny.tokenizer())
 
 
 def test_a_student_whose_loss_takes_no_soft_labels_is_refused(folders: list[Path]) -> None:
